@@ -1,0 +1,31 @@
+"""The record of who did what, in the index's own transactions. Written by the verbs of archive, by nobody else.
+
+One record per request, never one per instance of it. Patient names and IDs belong here, and never in a log.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from relais.access.policy import Action
+from relais.access.principals import Principal
+from relais.db.database import Transaction
+
+INSERT = "INSERT INTO audit(at, action, protocol, name, address, study_instance_uid, detail) VALUES (?,?,?,?,?,?,?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One act. *detail* is small and JSON-serialisable: counts, level, outcome."""
+
+    principal: Principal
+    action: Action
+    study_instance_uid: str = ""
+    detail: dict[str, object] = field(default_factory=dict)
+
+
+def write(tx: Transaction, record: Record) -> None:
+    """Append *record*; it stands or falls with *tx*."""
+    who = asdict(record.principal)
+    detail = json.dumps(record.detail, separators=(",", ":"), sort_keys=True)
+    values = (tx.now, record.action, who["protocol"], who["name"], who["address"], record.study_instance_uid, detail)
+    tx.execute(INSERT, values)

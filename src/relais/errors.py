@@ -1,0 +1,88 @@
+"""What can go wrong, in the node's own words. Knows no status code: dimse.status and web.errors choose those.
+
+    NodeError
+    +-- InvalidRequest        the caller asked for something that makes no sense
+    |   +-- InvalidDataSet    the bytes are not a Data Set that can be kept
+    |   +-- Mismatch          the Data Set contradicts the command set, File Meta or URL it came with
+    +-- NotFound              nothing there (or nothing that you may see)
+    |   +-- Gone              it was there and has been deleted
+    +-- Forbidden             the policy says no
+    +-- Conflict              another instance holds this UID
+    +-- NotAcceptable         no representation fits what was asked
+    +-- UnsupportedMedia      a body or Data Set of a kind that is not taken
+    |   +-- UnsupportedSOPClass
+    +-- TooLarge              beyond a named limit
+    +-- Unavailable           cannot be done now
+    |   +-- OutOfResources    no room to make it durable
+    +-- Internal              our fault; the text never leaves the process
+
+The docstring of a kind is its default message.
+"""
+
+
+class NodeError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+    @property
+    def message(self) -> str:
+        """One sentence for a person."""
+        return str(self.args[0])
+
+
+class InvalidRequest(NodeError):
+    """The request cannot be understood."""
+
+
+class InvalidDataSet(InvalidRequest):
+    """The Data Set cannot be read."""
+
+
+class Mismatch(InvalidRequest):
+    """The Data Set does not match what was announced with it."""
+
+
+class NotFound(NodeError):
+    """There is no such resource."""
+
+
+class Gone(NotFound):
+    """The resource has been deleted."""
+
+
+class Forbidden(NodeError):
+    """This is not allowed."""
+
+
+class Conflict(NodeError):
+    """Another instance with this SOP Instance UID is already kept."""
+
+
+class NotAcceptable(NodeError):
+    """None of the acceptable representations can be made."""
+
+
+class UnsupportedMedia(NodeError):
+    """This kind of content is not taken."""
+
+
+class UnsupportedSOPClass(UnsupportedMedia):
+    """This SOP Class is not taken."""
+
+
+class TooLarge(NodeError):
+    """The request is larger than the limit."""
+
+
+class Unavailable(NodeError):
+    """This cannot be done now; try again later."""
+
+
+class OutOfResources(Unavailable):
+    """The instance cannot be made durable: the storage is full or refuses to write."""
+
+
+class Internal(NodeError):
+    """Something went wrong inside the node."""

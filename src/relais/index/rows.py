@@ -1,0 +1,86 @@
+"""What goes into the index and what comes out, as values. Knows no SQL and no files."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.layout import Layout
+from relais.dicom.origin import Origin
+from relais.dicom.refs import InstanceRef
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """One durable instance, to be registered. *attributes* holds the rows of dicom.attributes found in its Data Set."""
+
+    ref: InstanceRef
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    attributes: JsonDataset
+    key: str
+    size_bytes: int
+    digest: bytes
+    head_digest: bytes
+    layout: Layout
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRow:
+    """One registered instance, with what its retrieval needs. *version* is the revision that last touched it."""
+
+    id: int
+    ref: InstanceRef
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    instance_number: int | None
+    number_of_frames: int
+    key: str
+    size_bytes: int
+    digest: bytes
+    head_digest: bytes
+    layout: Layout
+    stored_at: float
+    revision: int
+
+
+class Outcome(StrEnum):
+    """What became of an instance that was to be registered."""
+
+    STORED = "stored"  # new
+    DUPLICATE = "duplicate"  # the same Data Set is already kept; nothing changed
+    KEPT_FIRST = "kept first"  # another Data Set is kept under this UID; nothing changed
+    REPLACED = "replaced"  # another Data Set was kept under this UID; now this one is
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """*superseded_key* names bytes that no row names any more: the newcomer's own, or those it replaced."""
+
+    outcome: Outcome
+    superseded_key: str | None = None
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the change feed: ordered by *revision*, never changed afterwards."""
+
+    revision: int
+    at: float
+    kind: str  # "stored", "replaced", "deleted"
+    ref: InstanceRef
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the index holds now."""
+
+    patients: int
+    studies: int
+    series: int
+    instances: int
+    size_bytes: int
+    revision: int

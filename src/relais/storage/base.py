@@ -1,0 +1,77 @@
+"""The port to the bytes: what every object store promises. Knows keys and bytes, nothing of DICOM.
+
+Adapters share tests/contract/object_store.py. Foreign exceptions are wrapped: OutOfResources where nothing can be made
+durable (full, read-only, too many files), Unavailable where the store does not answer, NotFound for a missing key.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What became of an upload. Digests are SHA-256 or what storage.digest chose, raw bytes.
+
+    *digest* covers what was written after the head (the Data Set, so that the same Data Set from two senders has one
+    digest); *head_digest* covers the head.
+    """
+
+    size_bytes: int
+    digest: bytes
+    head_digest: bytes
+
+
+class Upload(Protocol):
+    """Bytes on their way in. Used as a context manager; leaving it without commit removes every trace."""
+
+    def __enter__(self) -> "Upload": ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+    def write(self, chunk: Buffer) -> None:
+        """Append *chunk*. Memory does not grow with the size of the object."""
+
+    def read_range(self, offset: int, length: int) -> bytes:
+        """Up to *length* bytes of what was written so far, head included."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What was written so far, head included."""
+
+    def commit(self, key: str) -> StoredObject:
+        """Make the object durable under *key*, which must be new. When this returns, power may fail."""
+
+
+class ObjectStore(Protocol):
+    """Bytes under keys. Keys are relative POSIX paths made by storage.layout, never by a stranger."""
+
+    def begin(self, head: bytes) -> Upload:
+        """Start an object whose first bytes are *head*."""
+
+    def open(self, key: str) -> BinaryIO:
+        """The object as a readable, seekable stream."""
+
+    def read_range(self, key: str, offset: int, length: int) -> bytes:
+        """Exactly *length* bytes at *offset*; InvalidRequest beyond the end."""
+
+    def size_bytes(self, key: str) -> int: ...
+
+    def as_path(self, key: str) -> AbstractContextManager[Path]:
+        """The object as a file on this machine, read-only, for the time of the context."""
+
+    def delete(self, key: str) -> None:
+        """Remove the object; no error if it is gone already."""
+
+    def iterate(self) -> Iterator[str]:
+        """Every key, in no promised order."""
+
+    def sweep(self, older_than_s: float) -> int:
+        """Remove leavings of uploads that never committed and return their number."""
+
+    def free_bytes(self) -> int | None:
+        """Room left, None where unknown."""
