@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.layout import Layout
 from relais.dicom.origin import Origin
