@@ -11,6 +11,7 @@
     +-- NotAcceptable         no representation fits what was asked
     +-- UnsupportedMedia      a body or Data Set of a kind that is not taken
     |   +-- UnsupportedSOPClass
+    |   +-- UnsupportedTransferSyntax
     +-- TooLarge              beyond a named limit
     +-- Unavailable           cannot be done now
     |   +-- OutOfResources    no room to make it durable
@@ -70,6 +71,10 @@ class UnsupportedMedia(NodeError):
 
 class UnsupportedSOPClass(UnsupportedMedia):
     """This SOP Class is not taken."""
+
+
+class UnsupportedTransferSyntax(UnsupportedMedia):
+    """This Transfer Syntax is not taken."""
 
 
 class TooLarge(NodeError):

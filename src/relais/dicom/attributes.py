@@ -1,4 +1,4 @@
-"""The one table of attributes: what is kept, matched and returned, per level. Knows the standard, not SQL or wire forms.
+"""The one table of attributes: what is kept, matched and returned, per level. Knows the standard, not SQL or wires.
 
 The index's columns, QIDO keys, C-FIND keys, return attributes and the conformance statement all follow this table.
 Adding a searchable attribute is one line here and one migration; a test sees that both agree.
@@ -57,7 +57,7 @@ class Attribute:
         return self.column is not None
 
 
-P, T, S, I = LEVELS
+P, T, S, X = LEVELS
 UNIQUE, REQUIRED, OPTIONAL, KEPT, DERIVED = Use
 
 TABLE: tuple[Attribute, ...] = tuple(
@@ -121,30 +121,30 @@ TABLE: tuple[Attribute, ...] = tuple(
         ("PatientPosition", S, KEPT, None),
         ("NumberOfSeriesRelatedInstances", S, DERIVED, None),
         # Instance (PS3.3 C.12.1, C.7.6)
-        ("SOPInstanceUID", I, UNIQUE, "sop_instance_uid"),
-        ("SOPClassUID", I, REQUIRED, "sop_class_uid"),
-        ("InstanceNumber", I, REQUIRED, "instance_number"),
-        ("Rows", I, REQUIRED, "rows"),
-        ("Columns", I, REQUIRED, "columns"),
-        ("BitsAllocated", I, REQUIRED, "bits_allocated"),
-        ("NumberOfFrames", I, REQUIRED, "number_of_frames"),
-        ("ContentDate", I, OPTIONAL, "content_date"),
-        ("ContentTime", I, OPTIONAL, "content_time"),
-        ("SamplesPerPixel", I, KEPT, None),
-        ("PhotometricInterpretation", I, KEPT, None),
-        ("BitsStored", I, KEPT, None),
-        ("ImageType", I, KEPT, None),
-        ("AcquisitionNumber", I, KEPT, None),
-        ("AcquisitionDate", I, KEPT, None),
-        ("AcquisitionTime", I, KEPT, None),
-        ("ImageComments", I, KEPT, None),
-        ("ContentLabel", I, KEPT, None),
-        ("ContentDescription", I, KEPT, None),
-        ("ConceptNameCodeSequence", I, KEPT, None),
-        ("CompletionFlag", I, KEPT, None),
-        ("VerificationFlag", I, KEPT, None),
-        ("DocumentTitle", I, KEPT, None),
-        ("MIMETypeOfEncapsulatedDocument", I, KEPT, None),
+        ("SOPInstanceUID", X, UNIQUE, "sop_instance_uid"),
+        ("SOPClassUID", X, REQUIRED, "sop_class_uid"),
+        ("InstanceNumber", X, REQUIRED, "instance_number"),
+        ("Rows", X, REQUIRED, "rows"),
+        ("Columns", X, REQUIRED, "columns"),
+        ("BitsAllocated", X, REQUIRED, "bits_allocated"),
+        ("NumberOfFrames", X, REQUIRED, "number_of_frames"),
+        ("ContentDate", X, OPTIONAL, "content_date"),
+        ("ContentTime", X, OPTIONAL, "content_time"),
+        ("SamplesPerPixel", X, KEPT, None),
+        ("PhotometricInterpretation", X, KEPT, None),
+        ("BitsStored", X, KEPT, None),
+        ("ImageType", X, KEPT, None),
+        ("AcquisitionNumber", X, KEPT, None),
+        ("AcquisitionDate", X, KEPT, None),
+        ("AcquisitionTime", X, KEPT, None),
+        ("ImageComments", X, KEPT, None),
+        ("ContentLabel", X, KEPT, None),
+        ("ContentDescription", X, KEPT, None),
+        ("ConceptNameCodeSequence", X, KEPT, None),
+        ("CompletionFlag", X, KEPT, None),
+        ("VerificationFlag", X, KEPT, None),
+        ("DocumentTitle", X, KEPT, None),
+        ("MIMETypeOfEncapsulatedDocument", X, KEPT, None),
     )
 )
 

@@ -1,4 +1,4 @@
-"""Where an instance came from. It travels with the instance from the door to the File Meta Information and the index."""
+"""Where an instance came from. It travels from the door to the File Meta Information and the index."""
 
 from dataclasses import dataclass
 from enum import StrEnum

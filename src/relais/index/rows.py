@@ -11,7 +11,10 @@ from relais.dicom.refs import InstanceRef
 
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
-    """One durable instance, to be registered. *attributes* holds the rows of dicom.attributes found in its Data Set."""
+    """One durable instance, to be registered. *attributes* holds the rows of dicom.attributes found in its Data Set.
+
+    *received_at* is in seconds since the epoch; 0 means the time of the transaction.
+    """
 
     ref: InstanceRef
     sop_class_uid: str
@@ -23,6 +26,7 @@ class InstanceFacts:
     head_digest: bytes
     layout: Layout
     origin: Origin
+    received_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
