@@ -1,0 +1,61 @@
+"""A folder of small files that can be made again, held under a size. Safe between threads and processes."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from secrets import token_hex
+
+EVICT_EVERY = 64
+"""The folder is measured each time about so many files were added; it may outgrow its bound by so many."""
+
+
+class Cache:
+    """Files under *folder*, at most about *limit_bytes* of them. An empty folder name or a limit of 0 keeps nothing."""
+
+    def __init__(self, folder: str, limit_bytes: int) -> None:
+        self._folder = Path(folder) if folder and limit_bytes else None
+        self._limit_bytes = limit_bytes
+
+    def get_or_make(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """What is kept under *name*, or else what *make* gives. What cannot be kept is given all the same."""
+        if self._folder is None:
+            return make()
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        path = self._folder / digest[:2] / digest
+        try:
+            return path.read_bytes()
+        except OSError:
+            content = make()
+        self._keep(path, content)
+        return content
+
+    def _keep(self, path: Path, content: bytes) -> None:
+        temporary = path.with_name(f"{path.name}.{token_hex(4)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(content)
+            temporary.replace(path)
+            if int(path.name[-4:], 16) % EVICT_EVERY == 0:
+                self._evict()
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+    def _evict(self) -> None:
+        """Remove the oldest files until nine tenths of the bound are left."""
+        assert self._folder is not None
+        files = []
+        for entry in self._folder.glob("??/*"):
+            try:
+                status = entry.stat()
+            except FileNotFoundError:
+                continue
+            files.append((status.st_mtime, status.st_size, os.fspath(entry)))
+        total = sum(size for _, size, _ in files)
+        if total <= self._limit_bytes:
+            return
+        for _, size, name in sorted(files):
+            Path(name).unlink(missing_ok=True)
+            total -= size
+            if total <= self._limit_bytes * 0.9:
+                return

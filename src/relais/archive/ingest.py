@@ -1,0 +1,275 @@
+"""The one door for bytes: every instance that the node keeps came through here, whoever brought it.
+
+1. The Data Set is kept as it came, bit for bit, behind a File Meta Information of ours that says where it came from.
+2. Bytes are durable before rows; rows, counters, change and audit commit together; only then is it Stored.
+3. After a crash there may be bytes without a row (archive.maintenance.sweep sees to them), never a row without bytes.
+4. What is refused leaves nothing behind.
+"""
+
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import BinaryIO, Self
+
+from pydicom.uid import UID
+
+from relais.access import audit
+from relais.access.policy import Action
+from relais.access.principals import of_origin
+from relais.archive import Archive
+from relais.archive.settings import OnConflict
+from relais.db.database import Transaction
+from relais.dicom import contexts, part10
+from relais.dicom.header import Header, read_header
+from relais.dicom.origin import Origin
+from relais.dicom.refs import InstanceRef
+from relais.errors import (
+    Conflict,
+    InvalidDataSet,
+    Mismatch,
+    OutOfResources,
+    TooLarge,
+    UnsupportedSOPClass,
+    UnsupportedTransferSyntax,
+)
+from relais.index import composite
+from relais.index.rows import InstanceFacts, Outcome, Registered
+from relais.storage.base import Buffer, StoredObject
+from relais.storage.layout import fresh_token, instance_key
+from relais.telemetry import metrics
+
+CHUNK_BYTES = 1024 * 1024
+HEAD_BYTES = 64 * 1024  # of a Part 10 stream, looked at before the Data Set is passed on
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What was announced with a Data Set: by the command set, the File Meta Information or the URL.
+
+    *transfer_syntax_uid* is believed; the others must agree with the Data Set where they are given.
+    """
+
+    transfer_syntax_uid: str
+    sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
+    study_instance_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An instance that is durable, and what became of it. *warnings* are sentences about what is odd in it."""
+
+    ref: InstanceRef
+    sop_class_uid: str
+    outcome: Outcome
+    size_bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+class Receiving:
+    """One instance on its way in: write its encoded Data Set in pieces of any size, then finish.
+
+    A context manager: leaving it without finish leaves no trace. Memory does not grow with the size of the instance.
+    """
+
+    def __init__(self, archive: Archive, claim: Claim, origin: Origin) -> None:
+        archive.policy.decide(of_origin(origin), Action.STORE)
+        if not contexts.is_transfer_syntax(claim.transfer_syntax_uid):
+            raise UnsupportedTransferSyntax
+        if claim.sop_class_uid:
+            _check_sop_class(claim.sop_class_uid)
+        self._archive, self._claim, self._origin = archive, claim, origin
+        self._received_at = time.time()
+        self._exit = ExitStack()
+        self._head = self._encode_head(claim.sop_class_uid or "", claim.sop_instance_uid or "")
+        self._upload = self._exit.enter_context(archive.store.begin(self._head))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._exit.close()
+
+    def write(self, chunk: Buffer) -> None:
+        """Take the next piece of the Data Set. Raises TooLarge, OutOfResources."""
+        self._upload.write(chunk)
+        if self._upload.size_bytes > self._archive.settings.max_instance_bytes:
+            raise TooLarge(f"An instance may have at most {self._archive.settings.max_instance_bytes} bytes.")
+
+    def finish(self) -> Stored:
+        """Make the instance durable and findable.
+
+        Raises InvalidDataSet if it is truncated or lacks a required UID, Mismatch if it is not what was announced,
+        UnsupportedSOPClass, Conflict (only with on_conflict = keep), OutOfResources or Unavailable.
+        """
+        with self._exit:
+            header = self._read_header()
+            self._check(header)
+            if not (self._claim.sop_class_uid and self._claim.sop_instance_uid):
+                header = self._begin_again(header)
+            key = instance_key(header.ref, fresh_token())
+            stored = self._upload.commit(key)
+            registered = self._register(self._facts(header, key, stored))
+        if registered.outcome is Outcome.KEPT_FIRST:
+            raise Conflict
+        metrics.stored(self._origin.channel, registered.outcome, stored.size_bytes)
+        return Stored(header.ref, header.sop_class_uid, registered.outcome, stored.size_bytes, header.warnings)
+
+    def _encode_head(self, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+        meta = part10.FileMeta(
+            self._claim.transfer_syntax_uid,
+            sop_class_uid,
+            sop_instance_uid,
+            source_ae_title=self._origin.calling_ae_title,
+            sending_ae_title=self._origin.calling_ae_title,
+            receiving_ae_title=self._origin.called_ae_title,
+            private=part10.private_information(self._origin, self._received_at),
+        )
+        return part10.encode_head(meta)
+
+    def _read_header(self) -> Header:
+        upload = self._upload
+        return read_header(upload.read_range, upload.size_bytes, len(self._head), self._claim.transfer_syntax_uid)
+
+    def _check(self, header: Header) -> None:
+        _check_sop_class(header.sop_class_uid)
+        for keyword, announced, found in (
+            ("SOP Class UID", self._claim.sop_class_uid, header.sop_class_uid),
+            ("SOP Instance UID", self._claim.sop_instance_uid, header.ref.sop_instance_uid),
+            ("Study Instance UID", self._claim.study_instance_uid, header.ref.study_instance_uid),
+        ):
+            if announced and announced != found:
+                raise Mismatch(f"{keyword} in the Data Set is not the one announced with it.")
+
+    def _begin_again(self, header: Header) -> Header:
+        """Write the same Data Set behind a complete head, where its UIDs had not been announced."""
+        former, offset = self._upload, len(self._head)
+        self._head = self._encode_head(header.sop_class_uid, header.ref.sop_instance_uid)
+        self._upload = self._exit.enter_context(self._archive.store.begin(self._head))
+        while chunk := former.read_range(offset, CHUNK_BYTES):
+            self._upload.write(chunk)
+            offset += len(chunk)
+        return self._read_header()
+
+    def _facts(self, header: Header, key: str, stored: StoredObject) -> InstanceFacts:
+        return InstanceFacts(
+            ref=header.ref,
+            sop_class_uid=header.sop_class_uid,
+            transfer_syntax_uid=header.transfer_syntax_uid,
+            attributes=header.attributes,
+            key=key,
+            size_bytes=stored.size_bytes,
+            digest=stored.digest,
+            head_digest=stored.head_digest,
+            layout=header.layout,
+            origin=self._origin,
+            received_at=self._received_at,
+        )
+
+    def _register(self, facts: InstanceFacts) -> Registered:
+        """Commit rows, counters, change and audit; drop the bytes if no row names them afterwards."""
+        archive = self._archive
+        record = audit.Record(of_origin(self._origin), Action.STORE, facts.ref.study_instance_uid)
+        may_replace = archive.settings.on_conflict is OnConflict.REPLACE
+
+        def work(tx: Transaction) -> Registered:
+            registered = composite.register(tx, facts, replace=may_replace)
+            audit.write(tx, replace(record, detail={"outcome": registered.outcome, "channel": self._origin.channel}))
+            return registered
+
+        try:
+            registered = archive.db.write(work)
+        except OutOfResources:  # nothing was committed; after any other failure it may have been: the sweep will see
+            archive.store.delete(facts.key)
+            raise
+        if registered.superseded_key == facts.key:
+            archive.store.delete(facts.key)
+        return registered
+
+
+class Part10Receiving:
+    """The same for a Part 10 file on its way in, head and all, in pieces of any size.
+
+    The sender's File Meta Information is read, believed for the Transfer Syntax, compared, and not kept.
+    """
+
+    def __init__(self, archive: Archive, origin: Origin, study_instance_uid: str | None = None) -> None:
+        archive.policy.decide(of_origin(origin), Action.STORE)
+        self._archive, self._origin, self._study = archive, origin, study_instance_uid
+        self._start = bytearray()
+        self._receiving: Receiving | None = None
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._exit.close()
+
+    def write(self, chunk: Buffer) -> None:
+        """Take the next piece of the file. Raises as Receiving does, and InvalidDataSet if it is no Part 10 file."""
+        if self._receiving:
+            self._receiving.write(chunk)
+            return
+        self._start += chunk
+        if len(self._start) >= HEAD_BYTES:
+            self._begin()
+
+    def finish(self) -> Stored:
+        """As Receiving.finish."""
+        receiving = self._receiving or self._begin()
+        with self._exit:
+            return receiving.finish()
+
+    def _begin(self) -> Receiving:
+        stream = BytesIO(self._start)
+        meta, _ = part10.read_head(stream.read)
+        if not meta.transfer_syntax_uid:
+            raise InvalidDataSet("The File Meta Information names no Transfer Syntax.")
+        claim = Claim(meta.transfer_syntax_uid, meta.sop_class_uid or None, meta.sop_instance_uid or None, self._study)
+        receiving = self._exit.enter_context(Receiving(self._archive, claim, self._origin))
+        receiving.write(stream.read())
+        self._start.clear()
+        self._receiving = receiving
+        return receiving
+
+
+def receive(archive: Archive, claim: Claim, origin: Origin) -> Receiving:
+    """Begin to take one instance in, whose encoded Data Set will be written piece by piece.
+
+    Raises Forbidden, UnsupportedSOPClass, UnsupportedTransferSyntax, OutOfResources.
+    """
+    return Receiving(archive, claim, origin)
+
+
+def receive_part10(archive: Archive, origin: Origin, study_instance_uid: str | None = None) -> Part10Receiving:
+    """Begin to take in one Part 10 file, of that study if one is given. Raises Forbidden."""
+    return Part10Receiving(archive, origin, study_instance_uid)
+
+
+def store(archive: Archive, claim: Claim, chunks: Iterable[Buffer], origin: Origin) -> Stored:
+    """Take one instance in, whoever brought it, and return its ref and what became of it.
+
+    Storing the same Data Set again is a success that changes nothing. Raises as Receiving does.
+    """
+    with receive(archive, claim, origin) as receiving:
+        for chunk in chunks:
+            receiving.write(chunk)
+        return receiving.finish()
+
+
+def store_part10(archive: Archive, stream: BinaryIO, origin: Origin, study_instance_uid: str | None = None) -> Stored:
+    """Take in one Part 10 file from *stream*. Raises as Receiving does."""
+    with receive_part10(archive, origin, study_instance_uid) as receiving:
+        while chunk := stream.read(CHUNK_BYTES):
+            receiving.write(chunk)
+        return receiving.finish()
+
+
+def _check_sop_class(sop_class_uid: str) -> None:
+    """Refuse what the standard defines as something else than storage; private classes are kept as they come."""
+    uid = UID(sop_class_uid)
+    if uid.is_valid and not uid.is_private and sop_class_uid not in contexts.STORAGE_SOP_CLASSES and uid.type:
+        raise UnsupportedSOPClass(f"{uid.name} is not a storage SOP Class.")

@@ -1,0 +1,177 @@
+"""Keeping files and index together: the sweep after a crash, the rebuild of the index, the check of everything.
+
+The files are the truth: each says in its File Meta Information what it is and where it came from. Knows no protocol.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from relais.archive import Archive
+from relais.archive.integrity import Damaged, verified_chunks
+from relais.archive.settings import OnConflict
+from relais.db.database import Transaction
+from relais.dicom.header import read_header
+from relais.dicom.origin import Channel, Origin
+from relais.dicom.part10 import origin_of, read_head, received_at_of
+from relais.errors import NodeError
+from relais.index import changes, composite, lookup, statistics
+from relais.index.rows import InstanceFacts, Outcome, Registered
+from relais.storage.digest import new_digest
+
+CHUNK_BYTES = 1024 * 1024
+UPLOAD_AGE_S = 3600.0
+"""An upload that was not committed within this time has lost its sender; its leavings go."""
+
+Progress = Callable[[int], None]
+"""Told after each object how many are done."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep did, in numbers of objects."""
+
+    uploads_removed: int = 0
+    indexed: int = 0
+    removed: int = 0
+    unreadable: int = 0
+
+
+@dataclass(slots=True)
+class Report:
+    """What a check found. *missing* and *damaged* are keys that the index names; *orphans* are named by nothing."""
+
+    checked: int = 0
+    missing: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    miscounted: list[str] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        return not (self.missing or self.damaged or self.orphans or self.miscounted)
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What a rebuild of the index found, in numbers of objects; *unreadable* are keys."""
+
+    indexed: int = 0
+    superseded: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+def sweep(
+    archive: Archive, *, upload_age_s: float = UPLOAD_AGE_S, keep_going: Callable[[], bool] = lambda: True
+) -> Swept:
+    """Deal with what a crash left: drop unfinished uploads, index whole objects without a row, drop deleted ones.
+
+    Safe while the node works: an object that is being registered at this moment is registered once.
+    """
+    swept = Swept(uploads_removed=archive.store.sweep(upload_age_s))
+    for key in _orphans(archive):
+        if not keep_going():
+            break
+        if changes.was_dropped(archive.db, key):
+            archive.store.delete(key)
+            swept.removed += 1
+            continue
+        try:
+            outcome = _register_again(archive, key).outcome
+        except NodeError as error:
+            log.error("unreadable key=%s: %s", key, error.message)
+            swept.unreadable += 1
+            continue
+        if outcome in {Outcome.DUPLICATE, Outcome.KEPT_FIRST} and not lookup.knows_key(archive.db, key):
+            archive.store.delete(key)
+            swept.removed += 1
+        else:
+            swept.indexed += 1
+    return swept
+
+
+def reindex(archive: Archive, progress: Progress = lambda done: None) -> Rebuilt:
+    """Rebuild the index from the stored objects alone. No other process may use the index meanwhile."""
+    composite.reset(archive.db)
+    rebuilt = Rebuilt()
+    for done, key in enumerate(archive.store.iterate(), start=1):
+        try:
+            registered = _register_again(archive, key)
+        except NodeError as error:
+            log.error("unreadable key=%s: %s", key, error.message)
+            rebuilt.unreadable.append(key)
+        else:
+            stored = registered.outcome is Outcome.STORED
+            rebuilt.indexed += stored
+            rebuilt.superseded += not stored
+        progress(done)
+    return rebuilt
+
+
+def check(archive: Archive, progress: Progress = lambda done: None) -> Report:
+    """Read every object in full and compare it with the index, and every counter with the rows it counts."""
+    report = Report(miscounted=list(statistics.recount(archive.db)))
+    for key, row in lookup.keys(archive.db):
+        try:
+            for _ in verified_chunks(archive, row, 0, always=True):
+                pass
+        except Damaged:
+            report.damaged.append(key)
+        except NodeError:
+            report.missing.append(key)
+        report.checked += 1
+        progress(report.checked)
+    report.orphans.extend(key for key in _orphans(archive) if not changes.was_dropped(archive.db, key))
+    return report
+
+
+def facts_of(archive: Archive, key: str) -> InstanceFacts:
+    """What ingest knew about a stored object, found again in the object. Raises InvalidDataSet, Unavailable."""
+    with archive.store.open(key) as stream:
+
+        def read_at(offset: int, length: int) -> bytes:
+            stream.seek(offset)
+            return stream.read(length)
+
+        meta, head = read_head(stream.read)
+        digest, head_digest = new_digest(), new_digest()
+        head_digest.update(head)
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+        size_bytes = stream.tell()
+        header = read_header(read_at, size_bytes, len(head), meta.transfer_syntax_uid)
+    return InstanceFacts(
+        ref=header.ref,
+        sop_class_uid=header.sop_class_uid,
+        transfer_syntax_uid=header.transfer_syntax_uid,
+        attributes=header.attributes,
+        key=key,
+        size_bytes=size_bytes,
+        digest=digest.digest(),
+        head_digest=head_digest.digest(),
+        layout=header.layout,
+        origin=origin_of(meta) or Origin(Channel.IMPORT),
+        received_at=received_at_of(meta),
+    )
+
+
+def _orphans(archive: Archive) -> Iterator[str]:
+    return (key for key in archive.store.iterate() if not lookup.knows_key(archive.db, key))
+
+
+def _register_again(archive: Archive, key: str) -> Registered:
+    """Register a stored object; of two Data Sets under one UID the setting and the time of arrival decide."""
+    facts = facts_of(archive, key)
+
+    def work(tx: Transaction) -> Registered:
+        registered = composite.register(tx, facts)
+        if registered.outcome is not Outcome.KEPT_FIRST:
+            return registered
+        kept = lookup.instance(tx, facts.ref)
+        if kept and archive.settings.on_conflict is OnConflict.REPLACE and kept.stored_at < facts.received_at:
+            return composite.register(tx, facts, replace=True)
+        return registered
+
+    return archive.db.write(work)

@@ -1,0 +1,189 @@
+"""Retrieve: what is kept, as it came or in another Transfer Syntax. Knows rows and bytes, not media types or contexts.
+
+`instances` decides and audits, once per request; the functions that take a row follow it and ask nobody.
+A damaged object is never passed on as a success: whole instances are checked against their digest while they are read.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from relais.access import audit
+from relais.access.policy import Action
+from relais.access.principals import Principal
+from relais.archive import Archive
+from relais.archive.integrity import verified_chunks
+from relais.db.database import Transaction
+from relais.dicom import uids
+from relais.dicom.frames import FrameTable
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.part10 import read_head
+from relais.dicom.refs import Ref
+from relais.errors import Gone, InvalidRequest, NotAcceptable, NotFound
+from relais.index import lookup
+from relais.index.rows import InstanceRow
+from relais.pixels.workers import can_transcode
+
+CHUNK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """*length* bytes to be sent, in *chunks*, encoded in *transfer_syntax_uid*. Close *chunks* if not used up."""
+
+    length: int
+    chunks: Iterator[bytes]
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame: native little endian pixels, or one encapsulated bitstream, as *transfer_syntax_uid* says."""
+
+    data: bytes
+    transfer_syntax_uid: str
+
+
+def instances(archive: Archive, principal: Principal, ref: Ref) -> list[InstanceRow]:
+    """The instances of *ref*, in the order of series and instance numbers.
+
+    Raises NotFound when there is none that *principal* may see, Gone when there was and it has been deleted.
+    """
+    return instances_of(archive, principal, [ref])
+
+
+def instances_of(
+    archive: Archive, principal: Principal, refs: Sequence[Ref], action: Action = Action.RETRIEVE
+) -> list[InstanceRow]:
+    """The instances of all *refs*: one decision each, one record of the whole request.
+
+    Raises NotFound or Gone when there is nothing at all.
+    """
+    rows: list[InstanceRow] = []
+    for ref in refs:
+        archive.policy.decide(principal, action, ref)
+        rows.extend(lookup.instances(archive.db, ref))
+    if not rows:
+        raise Gone if any(lookup.was_deleted(archive.db, ref) for ref in refs) else NotFound
+    record_release(archive, principal, rows, action)
+    return rows
+
+
+def attributes(archive: Archive, principal: Principal, ref: Ref) -> JsonDataset:
+    """What is kept of the attributes of *ref* and of the levels above. Raises NotFound, Gone."""
+    archive.policy.decide(principal, Action.RETRIEVE, ref)
+    found = lookup.attributes(archive.db, ref)
+    if found is None:
+        raise Gone if lookup.was_deleted(archive.db, ref) else NotFound
+    return found
+
+
+def record_release(archive: Archive, principal: Principal, rows: Sequence[InstanceRow], action: Action) -> None:
+    """Write down who got what, by study."""
+    studies = sorted({row.ref.study_instance_uid for row in rows})
+    detail: dict[str, object] = {"instances": len(rows), "studies": len(studies)}
+    records = [audit.Record(principal, action, study, detail) for study in studies]
+
+    def work(tx: Transaction) -> None:
+        for record in records:
+            audit.write(tx, record)
+
+    archive.db.write_soon(work)
+
+
+def part10(archive: Archive, row: InstanceRow, transfer_syntax_uid: str | None = None) -> Body:
+    """The instance as a Part 10 file; None asks for the Transfer Syntax it is stored in.
+
+    Raises NotAcceptable if it cannot be had in *transfer_syntax_uid*.
+    """
+    if transfer_syntax_uid in {None, row.transfer_syntax_uid}:
+        return Body(row.size_bytes, verified_chunks(archive, row, 0), row.transfer_syntax_uid)
+    return _transcoded(archive, row, str(transfer_syntax_uid), skip_head=False)
+
+
+def dataset_chunks(archive: Archive, row: InstanceRow, transfer_syntax_uid: str | None = None) -> Body:
+    """The Data Set alone, as DIMSE sends it; otherwise as part10."""
+    if transfer_syntax_uid in {None, row.transfer_syntax_uid}:
+        offset = row.layout.dataset_offset
+        return Body(row.size_bytes - offset, verified_chunks(archive, row, offset), row.transfer_syntax_uid)
+    return _transcoded(archive, row, str(transfer_syntax_uid), skip_head=True)
+
+
+def can_send(row: InstanceRow, transfer_syntax_uid: str) -> bool:
+    """Whether the instance can be had in *transfer_syntax_uid*."""
+    if transfer_syntax_uid == row.transfer_syntax_uid:
+        return True
+    return transfer_syntax_uid in uids.TRANSCODE_TARGETS and can_transcode(row.transfer_syntax_uid)
+
+
+def frame(archive: Archive, row: InstanceRow, number: int, transfer_syntax_uid: str | None = None) -> Frame:
+    """Frame *number*, counted from 1; None asks for it as it is stored.
+
+    Raises InvalidRequest if the instance is no image, NotFound beyond the last frame, NotAcceptable if it cannot be had
+    in *transfer_syntax_uid*.
+    """
+    stored, table = stored_frame(archive, row, number)
+    if stored is not None and transfer_syntax_uid in {None, stored.transfer_syntax_uid}:
+        return stored
+    if transfer_syntax_uid not in {None, uids.EXPLICIT_VR_LITTLE_ENDIAN} or not can_transcode(row.transfer_syntax_uid):
+        raise NotAcceptable
+    if stored is None or table is None:
+        with archive.store.as_path(row.key) as path:
+            data = archive.pixels.decode_file(path, number)
+    else:
+        data = archive.pixels.decode(header(archive, row), row.transfer_syntax_uid, stored.data, frame_number=number)
+    return Frame(data, uids.EXPLICIT_VR_LITTLE_ENDIAN)
+
+
+def stored_frame(archive: Archive, row: InstanceRow, number: int) -> tuple[Frame | None, FrameTable | None]:
+    """Frame *number* as byte ranges of the stored object, and the table; None where it cannot be cut out."""
+    if row.layout.pixel_offset is None:
+        raise InvalidRequest("This instance has no Pixel Data.")
+    if number < 1:
+        raise InvalidRequest("Frames are counted from 1.")
+    if row.layout.frame_table is None:
+        if number > row.number_of_frames:
+            raise NotFound(f"The instance has {row.number_of_frames} frames.")
+        return None, None
+    table = FrameTable.unpack(row.layout.frame_table)
+    if number > table.count:
+        raise NotFound(f"The instance has {table.count} frames.")
+    data = b"".join(archive.store.read_range(row.key, offset, length) for offset, length in table.pieces(number))
+    encapsulated = uids.is_encapsulated(row.transfer_syntax_uid)
+    return Frame(data, row.transfer_syntax_uid if encapsulated else uids.EXPLICIT_VR_LITTLE_ENDIAN), table
+
+
+def header(archive: Archive, row: InstanceRow) -> bytes:
+    """The stored object up to its Pixel Data."""
+    assert row.layout.pixel_offset is not None
+    return archive.store.read_range(row.key, 0, row.layout.pixel_offset)
+
+
+def _transcoded(archive: Archive, row: InstanceRow, transfer_syntax_uid: str, *, skip_head: bool) -> Body:
+    """Transcode into a temporary file, which goes when the chunks are read or closed."""
+    if not can_send(row, transfer_syntax_uid):
+        raise NotAcceptable
+    folder = TemporaryDirectory(prefix="relais-transcode-")
+    out = Path(folder.name, "instance.dcm")
+    try:
+        with archive.store.as_path(row.key) as path:
+            archive.pixels.transcode(path, transfer_syntax_uid, out)
+        offset = _dataset_offset(out) if skip_head else 0
+        return Body(out.stat().st_size - offset, _file_chunks(folder, out, offset), transfer_syntax_uid)
+    except BaseException:
+        folder.cleanup()
+        raise
+
+
+def _dataset_offset(path: Path) -> int:
+    with path.open("rb") as stream:
+        read_head(stream.read)
+        return stream.tell()
+
+
+def _file_chunks(folder: "TemporaryDirectory[str]", path: Path, offset: int) -> Iterator[bytes]:
+    with folder, path.open("rb") as stream:
+        stream.seek(offset)
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk

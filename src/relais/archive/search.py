@@ -1,0 +1,46 @@
+"""Search, for C-FIND, QIDO-RS, pages and commands alike. Knows queries and rows, not Identifiers or query strings."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from relais.access import audit
+from relais.access.policy import Action
+from relais.access.principals import Principal
+from relais.archive import Archive
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.query import Query
+from relais.index import search as index_search
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found: *rows* in a stable order, newest study first, each as the attributes of its level.
+
+    *more* says that the limit cut the answer. *unsupported* are keys that did not narrow it, which the door must say.
+    """
+
+    rows: Iterable[JsonDataset]
+    more: bool
+    unsupported: tuple[int, ...]
+
+
+def search(archive: Archive, principal: Principal, query: Query) -> Found:
+    """One page of what *query* matches, as far as *principal* may see it. Raises Forbidden."""
+    narrowed = archive.policy.narrow(principal, query)
+    page = index_search.search(archive.db, narrowed)
+    _record(archive, principal, query)
+    return Found(page.rows, page.more, index_search.unsupported(narrowed))
+
+
+def stream(archive: Archive, principal: Principal, query: Query) -> Found:
+    """All that *query* matches, read as the caller goes on; changes made meanwhile may or may not show."""
+    narrowed = archive.policy.narrow(principal, query)
+    rows = index_search.stream(archive.db, narrowed)
+    _record(archive, principal, query)
+    return Found(rows, False, index_search.unsupported(narrowed))
+
+
+def _record(archive: Archive, principal: Principal, query: Query) -> None:
+    keys = [f"{match.tag:08X}" for match in query.matches]
+    record = audit.Record(principal, Action.SEARCH, detail={"level": query.level, "keys": keys})
+    archive.db.write_soon(lambda tx: audit.write(tx, record))

@@ -1,0 +1,32 @@
+"""What an operator may decide about the archive. Knows values, not where they were written down."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class OnConflict(StrEnum):
+    """What happens to another Data Set under a SOP Instance UID that is already kept."""
+
+    KEEP = "keep"  # it is refused, so that its sender knows that it is not kept
+    REPLACE = "replace"  # it is served from now on; the bytes of the former one stay in the storage
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSettings:
+    """*max_instance_bytes*: a larger instance is refused while it arrives, and nothing of it is kept.
+
+    *verify_on_read*: whole instances are checked against their digest while they are sent. *cache_bytes* bounds the
+    rendered thumbnails kept under *cache_dir*; "" keeps none.
+    """
+
+    on_conflict: OnConflict = OnConflict.KEEP
+    max_instance_bytes: int = 8 * 1024**3
+    verify_on_read: bool = True
+    cache_dir: str = ""
+    cache_bytes: int = 512 * 1024**2
+
+    def __post_init__(self) -> None:
+        if self.max_instance_bytes < 1024:
+            raise ValueError("max_instance_bytes must be at least 1024")
+        if self.cache_bytes < 0:
+            raise ValueError("cache_bytes must not be negative")
