@@ -114,7 +114,8 @@ class Receiving:
             registered = self._register(self._facts(header, key, stored))
         if registered.outcome is Outcome.KEPT_FIRST:
             raise Conflict
-        metrics.stored(self._origin.channel, registered.outcome, stored.size_bytes)
+        seconds = time.time() - self._received_at
+        metrics.store(self._origin.channel, registered.outcome, stored.size_bytes, seconds)
         return Stored(header.ref, header.sop_class_uid, registered.outcome, stored.size_bytes, header.warnings)
 
     def _encode_head(self, sop_class_uid: str, sop_instance_uid: str) -> bytes:

@@ -1,0 +1,200 @@
+"""archive.ingest: what is kept, what is refused, and what is left behind."""
+
+import io
+from pathlib import Path
+
+import pytest
+from pydicom import FileDataset, dcmread
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, MediaStorageDirectoryStorage
+
+from fixtures.builders import a_ct, a_pdf, dataset_bytes, part10, uid
+from fixtures.node import close_archive, make_archive
+from relais.access.policy import Action, Mode, Policy
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, ingest, overview, retrieve
+from relais.archive.settings import OnConflict
+from relais.dicom.origin import Channel, Origin
+from relais.errors import (
+    Conflict,
+    Forbidden,
+    InvalidDataSet,
+    Mismatch,
+    TooLarge,
+    UnsupportedSOPClass,
+    UnsupportedTransferSyntax,
+)
+from relais.index.rows import Outcome
+
+MODALITY = Origin(Channel.DIMSE, "127.0.0.1", "CT01", "RELAIS")
+
+
+def store(archive: Archive, ds: FileDataset) -> ingest.Stored:
+    return ingest.store_part10(archive, io.BytesIO(part10(ds)), MODALITY)
+
+
+def kept_files(archive: Archive, folder: Path) -> list[Path]:
+    return [path for path in (folder / "store").rglob("*") if path.is_file()]
+
+
+def claim_of(ds: FileDataset, **changes: str) -> ingest.Claim:
+    given = {"sop_class_uid": str(ds.SOPClassUID), "sop_instance_uid": str(ds.SOPInstanceUID)} | changes
+    return ingest.Claim(str(ds.file_meta.TransferSyntaxUID), **given)
+
+
+def test_a_stored_data_set_is_kept_bit_for_bit(archive: Archive) -> None:
+    ds = a_ct()
+    stored = store(archive, ds)
+    (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
+    body = retrieve.dataset_chunks(archive, row)
+    assert b"".join(body.chunks) == dataset_bytes(ds)
+    assert stored.outcome is Outcome.STORED
+
+
+def test_the_kept_object_is_a_part_10_file_that_says_where_it_came_from(archive: Archive) -> None:
+    stored = store(archive, a_ct())
+    (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
+    with archive.store.as_path(row.key) as path:
+        kept = dcmread(path)
+    assert kept.file_meta.SourceApplicationEntityTitle == "CT01"
+    assert kept.file_meta.ReceivingApplicationEntityTitle == "RELAIS"
+    assert kept.file_meta.MediaStorageSOPInstanceUID == kept.SOPInstanceUID == stored.ref.sop_instance_uid
+
+
+def test_the_same_data_set_again_is_a_success_that_changes_nothing(archive: Archive, tmp_path: Path) -> None:
+    ds = a_ct()
+    store(archive, ds)
+    again = store(archive, ds)
+    assert again.outcome is Outcome.DUPLICATE
+    assert len(kept_files(archive, tmp_path)) == 1
+    assert overview.overview(archive).statistics.instances == 1
+
+
+def test_another_data_set_under_a_kept_uid_is_refused_and_leaves_nothing(archive: Archive, tmp_path: Path) -> None:
+    ds = a_ct(SeriesDescription="first")
+    store(archive, ds)
+    ds.SeriesDescription = "second"
+    with pytest.raises(Conflict):
+        store(archive, ds)
+    assert len(kept_files(archive, tmp_path)) == 1
+
+
+def test_with_replace_the_newer_data_set_is_served_and_the_older_kept_as_history(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path, on_conflict=OnConflict.REPLACE)
+    ds = a_ct(SeriesDescription="first")
+    store(archive, ds)
+    ds.SeriesDescription = "second"
+    stored = store(archive, ds)
+    (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
+    assert stored.outcome is Outcome.REPLACED
+    assert b"".join(retrieve.dataset_chunks(archive, row).chunks) == dataset_bytes(ds)
+    assert len(kept_files(archive, tmp_path)) == 2
+    close_archive(archive)
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"])
+def test_a_missing_uid_is_refused_and_leaves_nothing(archive: Archive, tmp_path: Path, keyword: str) -> None:
+    ds = a_ct()
+    claim = claim_of(ds)
+    delattr(ds, keyword)
+    with pytest.raises(InvalidDataSet):
+        ingest.store(archive, claim, [dataset_bytes(ds)], MODALITY)
+    assert kept_files(archive, tmp_path) == []
+
+
+@pytest.mark.parametrize("value", ["../../../etc/passwd", "1.2..3", "1.2.3/../4", "1." * 40 + "1", "a.b.c", "."])
+def test_a_uid_that_is_none_never_becomes_a_path(archive: Archive, tmp_path: Path, value: str) -> None:
+    ds = a_ct()
+    claim = claim_of(ds)
+    encoded = dataset_bytes(ds)
+    length = len(ds.StudyInstanceUID) + len(ds.StudyInstanceUID) % 2
+    padded = value.encode()[:length].ljust(length, b"\0")
+    broken = encoded.replace(ds.StudyInstanceUID.encode().ljust(length, b"\0"), padded)
+    with pytest.raises(InvalidDataSet):
+        ingest.store(archive, claim, [broken], MODALITY)
+    assert kept_files(archive, tmp_path) == []
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_data_set_is_refused_and_leaves_nothing(archive: Archive, tmp_path: Path, share: float) -> None:
+    ds = a_ct()
+    encoded = dataset_bytes(ds)
+    with pytest.raises(InvalidDataSet):
+        ingest.store(archive, claim_of(ds), [encoded[: int(len(encoded) * share)]], MODALITY)
+    assert kept_files(archive, tmp_path) == []
+
+
+def test_a_data_set_that_is_not_what_was_announced_is_refused(archive: Archive) -> None:
+    ds = a_ct()
+    for claim in (claim_of(ds, sop_instance_uid=uid("other")), claim_of(ds, study_instance_uid=uid("other"))):
+        with pytest.raises(Mismatch):
+            ingest.store(archive, claim, [dataset_bytes(ds)], MODALITY)
+
+
+def test_a_directory_is_no_instance(archive: Archive) -> None:
+    with pytest.raises(UnsupportedSOPClass):
+        store(archive, a_ct(SOPClassUID=MediaStorageDirectoryStorage))
+
+
+def test_a_private_sop_class_is_kept(archive: Archive) -> None:
+    assert store(archive, a_ct(SOPClassUID="1.2.840.113619.4.30")).outcome is Outcome.STORED
+
+
+def test_an_unknown_transfer_syntax_is_refused(archive: Archive) -> None:
+    with pytest.raises(UnsupportedTransferSyntax):
+        ingest.receive(archive, ingest.Claim("1.2.3.4"), MODALITY)
+
+
+def test_an_instance_beyond_the_limit_is_refused_while_it_arrives(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path, max_instance_bytes=2000)
+    ds = a_ct()
+    with pytest.raises(TooLarge), ingest.receive(archive, claim_of(ds), MODALITY) as receiving:
+        receiving.write(dataset_bytes(ds))
+    assert kept_files(archive, tmp_path) == []
+    close_archive(archive)
+
+
+def test_leaving_without_finish_leaves_no_trace(archive: Archive, tmp_path: Path) -> None:
+    ds = a_ct()
+    with ingest.receive(archive, claim_of(ds), MODALITY) as receiving:
+        receiving.write(dataset_bytes(ds))
+    assert kept_files(archive, tmp_path) == []
+
+
+def test_the_size_of_the_pieces_makes_no_difference(archive: Archive) -> None:
+    ds = a_ct(transfer_syntax=JPEGLSLossless, rows=128, columns=128)
+    whole = part10(ds)
+    with ingest.receive_part10(archive, MODALITY) as receiving:
+        for start in range(0, len(whole), 7):
+            receiving.write(whole[start : start + 7])
+        assert receiving.finish().ref.sop_instance_uid == ds.SOPInstanceUID
+
+
+def test_uids_missing_in_the_file_meta_information_are_taken_from_the_data_set(archive: Archive) -> None:
+    ds = a_ct()
+    claim = ingest.Claim(ExplicitVRLittleEndian)
+    stored = ingest.store(archive, claim, [dataset_bytes(ds)], MODALITY)
+    (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
+    with archive.store.as_path(row.key) as path:
+        assert dcmread(path).file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
+    assert b"".join(retrieve.dataset_chunks(archive, row).chunks) == dataset_bytes(ds)
+
+
+def test_what_is_no_part_10_file_is_refused(archive: Archive) -> None:
+    for content in (b"", b"DICM", b"\0" * 128 + b"DICX", b"%PDF-1.4" * 100, b"\0" * 200_000):
+        with pytest.raises(InvalidDataSet):
+            ingest.store_part10(archive, io.BytesIO(content), MODALITY)
+
+
+def test_an_instance_without_pixels_is_kept(archive: Archive) -> None:
+    assert store(archive, a_pdf()).outcome is Outcome.STORED
+
+
+def test_a_stranger_stores_nothing_when_access_is_enforced(tmp_path: Path) -> None:
+    grants = {"CT01": frozenset({Action.STORE})}
+    archive = make_archive(tmp_path, Policy(Mode.ENFORCED, grants))
+    assert store(archive, a_ct()).outcome is Outcome.STORED
+    with pytest.raises(Forbidden):
+        ingest.store_part10(archive, io.BytesIO(part10(a_ct())), Origin(Channel.DIMSE, "127.0.0.1", "MALLORY"))
+    with pytest.raises(Forbidden):
+        ingest.store_part10(archive, io.BytesIO(part10(a_ct())), Origin(Channel.WEB, "127.0.0.1"))
+    close_archive(archive)

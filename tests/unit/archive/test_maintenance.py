@@ -1,0 +1,148 @@
+"""archive.maintenance: sweep, reindex and check agree on what is there."""
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from pydicom import FileDataset
+
+from fixtures.builders import a_ct, a_pdf, a_series, dataset_bytes, part10
+from fixtures.node import close_archive, make_archive
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, delete, ingest, integrity, maintenance, overview, retrieve, search
+from relais.archive.settings import OnConflict
+from relais.dicom.attributes import Level
+from relais.dicom.origin import Channel, Origin
+from relais.dicom.query import Query
+from relais.errors import Gone, NotFound
+
+ORIGIN = Origin(Channel.DIMSE, "127.0.0.1", "CT01", "RELAIS")
+
+
+def store(archive: Archive, *datasets: FileDataset) -> list[ingest.Stored]:
+    return [ingest.store_part10(archive, io.BytesIO(part10(ds)), ORIGIN) for ds in datasets]
+
+
+def answers(archive: Archive) -> list[object]:
+    """Everything that can be searched, at every level."""
+    return [search.search(archive, OPERATOR, Query(level, all_keys=True)).rows for level in Level]
+
+
+def test_reindex_gives_the_same_answers(archive: Archive) -> None:
+    stored = store(archive, *a_series(3), a_ct(PatientName="山田^太郎", SpecificCharacterSet="ISO_IR 192"), a_pdf())
+    before = answers(archive)
+    rows = [retrieve.instances(archive, OPERATOR, each.ref)[0] for each in stored]
+    rebuilt = maintenance.reindex(archive)
+    assert (rebuilt.indexed, rebuilt.superseded, rebuilt.unreadable) == (5, 0, [])
+    assert answers(archive) == before
+    for row, each in zip(rows, stored, strict=True):
+        (again,) = retrieve.instances(archive, OPERATOR, each.ref)
+        assert (again.key, again.digest, again.layout, again.stored_at) == (
+            row.key,
+            row.digest,
+            row.layout,
+            pytest.approx(row.stored_at, abs=0.001),
+        )
+
+
+def test_reindex_after_replacements_serves_the_newest(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path, on_conflict=OnConflict.REPLACE)
+    ds = a_ct()
+    for text in ("first", "second", "third"):
+        ds.SeriesDescription = text
+        (stored,) = store(archive, ds)
+    maintenance.reindex(archive)
+    (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
+    assert b"".join(retrieve.dataset_chunks(archive, row).chunks) == dataset_bytes(ds)
+    assert maintenance.check(archive).is_sound
+    close_archive(archive)
+
+
+def test_a_sound_archive_checks_as_sound(archive: Archive) -> None:
+    store(archive, *a_series(2))
+    report = maintenance.check(archive)
+    assert report.is_sound
+    assert report.checked == 2
+
+
+@pytest.mark.parametrize("place", [10, 200, -1, -3000])
+def test_check_finds_one_flipped_bit_anywhere(archive: Archive, place: int) -> None:
+    (stored,) = store(archive, a_ct(rows=64, columns=64))
+    (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
+    with archive.store.as_path(row.key) as path:
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        path.write_bytes(content)
+    assert maintenance.check(archive).damaged == [row.key]
+
+
+def test_a_damaged_instance_is_never_passed_on_whole(archive: Archive) -> None:
+    (stored,) = store(archive, a_ct(rows=512, columns=512))
+    (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
+    with archive.store.as_path(row.key) as path:
+        content = bytearray(path.read_bytes())
+        content[-100] ^= 1
+        path.write_bytes(content)
+    body, sent = retrieve.part10(archive, row), 0
+    with pytest.raises(integrity.Damaged):
+        for chunk in body.chunks:
+            sent += len(chunk)
+    assert sent < body.length
+
+
+def test_check_finds_a_missing_object_and_one_that_nothing_names(archive: Archive) -> None:
+    first, second = store(archive, a_ct(), a_ct())
+    (row,) = retrieve.instances(archive, OPERATOR, first.ref)
+    (other,) = retrieve.instances(archive, OPERATOR, second.ref)
+    with archive.store.as_path(row.key) as path:
+        stray = path.with_name(path.name.replace(row.key[-12:-4], "0badcafe"))
+        path.rename(stray)
+    report = maintenance.check(archive)
+    assert report.missing == [row.key]
+    assert len(report.orphans) == 1
+    assert other.key not in report.missing
+
+
+def test_bytes_without_a_row_are_indexed_by_the_sweep(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "a")
+    (stored,) = store(archive, a_ct())
+    other = make_archive(tmp_path / "b")
+    os.rename(tmp_path / "a" / "store", tmp_path / "b" / "moved")  # noqa: PTH104
+    for path in (tmp_path / "b" / "moved").rglob("*.dcm"):
+        target = tmp_path / "b" / "store" / path.relative_to(tmp_path / "b" / "moved")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    swept = maintenance.sweep(other)
+    assert (swept.indexed, swept.removed) == (1, 0)
+    assert len(retrieve.instances(other, OPERATOR, stored.ref)) == 1
+    assert maintenance.sweep(other) == maintenance.Swept()
+    close_archive(archive)
+    close_archive(other)
+
+
+def test_bytes_that_outlived_their_deletion_are_removed_by_the_sweep(archive: Archive) -> None:
+    (stored,) = store(archive, a_ct())
+    (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
+    with archive.store.as_path(row.key) as path:
+        content = path.read_bytes()
+        delete.delete(archive, OPERATOR, stored.ref)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    swept = maintenance.sweep(archive)
+    assert (swept.indexed, swept.removed) == (0, 1)
+    with pytest.raises(Gone):
+        retrieve.instances(archive, OPERATOR, stored.ref)
+    assert not path.exists()
+
+
+def test_a_deleted_study_can_be_stored_again(archive: Archive) -> None:
+    ds = a_ct()
+    (stored,) = store(archive, ds)
+    assert delete.delete(archive, OPERATOR, stored.ref.study) == 1
+    with pytest.raises(NotFound):
+        delete.delete(archive, OPERATOR, stored.ref.study)
+    store(archive, ds)
+    assert len(retrieve.instances(archive, OPERATOR, stored.ref)) == 1
+    assert overview.overview(archive).statistics.instances == 1
+    assert maintenance.check(archive).is_sound
