@@ -1,0 +1,12 @@
+"""Bytes under keys, kept safe. Knows nothing of DICOM but the key."""
+
+from pathlib import Path
+
+from relais.storage.base import ObjectStore
+from relais.storage.local import LocalStore
+from relais.storage.settings import StorageSettings
+
+
+def open_store(settings: StorageSettings, data_dir: Path = Path("data")) -> ObjectStore:
+    """The store that *settings* name, made if it is not there yet. Raises OutOfResources if that fails."""
+    return LocalStore(settings.root(data_dir))

@@ -1,0 +1,29 @@
+"""The digest of what is stored: SHA-256 (docs/decisions/0001-digest.md). Knows bytes only."""
+
+from hashlib import sha256
+from typing import Protocol
+
+from relais.storage.base import Buffer
+
+ALGORITHM = "sha256"
+SIZE_BYTES = 32
+
+
+class Digest(Protocol):
+    """A digest in the making."""
+
+    def update(self, data: Buffer, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+def new_digest() -> Digest:
+    """A digest of nothing yet. Its update releases the interpreter's lock for chunks of 2 KiB and more."""
+    return sha256(usedforsecurity=False)
+
+
+def digest_of(data: Buffer) -> bytes:
+    """The digest of *data*."""
+    digest = new_digest()
+    digest.update(data)
+    return digest.digest()

@@ -1,0 +1,44 @@
+"""Where an instance lies in the store: ref -> key. Knows no store and no files.
+
+`ab/<Study Instance UID>/<Series Instance UID>/<SOP Instance UID>.<token>.dcm`: two hex digits of a hash spread the
+studies over 256 folders, a person finds the rest by its UIDs, and a token that is new with every store keeps bytes from
+ever being overwritten that a row may still name (docs/decisions/0002-storage-layout.md).
+"""
+
+import re
+from hashlib import sha256
+from secrets import token_hex
+
+from relais.dicom import uids
+from relais.dicom.refs import InstanceRef
+from relais.errors import InvalidRequest
+
+_UID = r"[0-9]+(?:\.[0-9]+)*"
+_KEY = re.compile(rf"[0-9a-f]{{2}}/{_UID}/{_UID}/{_UID}\.[0-9a-f]{{8}}\.dcm")
+MAX_KEY_LENGTH = 2 + 1 + 64 + 1 + 64 + 1 + 64 + 13
+
+
+def fresh_token() -> str:
+    """Eight random hex digits: what makes a key new although its instance is not."""
+    return token_hex(4)
+
+
+def instance_key(ref: InstanceRef, token: str) -> str:
+    """The key of one stored version of *ref*. Raises InvalidRequest if a UID of *ref* is not one (PS3.5 9.1)."""
+    study = uids.require(ref.study_instance_uid, "Study Instance UID")
+    series = uids.require(ref.series_instance_uid, "Series Instance UID")
+    instance = uids.require(ref.sop_instance_uid, "SOP Instance UID")
+    shard = sha256(study.encode("ascii")).hexdigest()[:2]
+    return require_key(f"{shard}/{study}/{series}/{instance}.{token}.dcm")
+
+
+def is_key(text: str) -> bool:
+    """Whether *text* looks like a key: nothing else is ever turned into a path."""
+    return len(text) <= MAX_KEY_LENGTH and _KEY.fullmatch(text) is not None
+
+
+def require_key(key: str) -> str:
+    """*key* itself. Raises InvalidRequest if it is none."""
+    if not is_key(key):
+        raise InvalidRequest("This is not a storage key.")
+    return key

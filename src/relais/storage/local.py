@@ -1,0 +1,292 @@
+"""The object store on a local file system. Knows system calls, not instances.
+
+1. An object is written under a temporary name in `.incoming`, synced, renamed to its key, and then its folder is
+   synced. Whoever sees a key sees a whole object.
+2. A folder counts as durable once this process has synced the folder above it; before that no commit returns.
+3. A failed write or sync ends the upload: what the kernel dropped cannot be asked for again, so nothing is retried.
+4. Nothing that is not a key (storage.layout) becomes a path, and what lies around in the folder besides is left alone.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import BinaryIO, Self
+
+from relais.errors import Internal, InvalidRequest, NotFound, OutOfResources, Unavailable
+from relais.storage.base import Buffer, StoredObject
+from relais.storage.digest import digest_of, new_digest
+from relais.storage.layout import is_key, require_key
+
+INCOMING = ".incoming"
+KNOWN_FOLDERS = 200_000  # folders remembered as durable; beyond that all are forgotten, and synced once more
+RENAME_ATTEMPTS = 3  # a folder may be pruned between being made and being used; after that many the upload fails
+FILE_MODE, FOLDER_MODE = 0o640, 0o750  # less what umask takes away
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Whatever the file system refuses while an object is made durable."""
+    try:
+        yield
+    except OSError as exc:
+        raise OutOfResources from exc
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Whatever the file system refuses while an object is read."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise NotFound from exc
+    except OSError as exc:
+        raise Unavailable("The storage cannot be read now.") from exc
+
+
+class LocalUpload:
+    """An object on its way in: a temporary file."""
+
+    def __init__(self, store: "LocalStore", head: bytes) -> None:
+        self._store = store
+        self._path = store.incoming / f"{token_hex(16)}.part"
+        self._digest = new_digest()
+        self._head_digest = digest_of(head)
+        self._size = 0
+        self._is_broken = False
+        self._fd = self._open()
+        try:
+            self._append(head)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._is_broken = True
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
+            with suppress(OSError):  # gone after a commit; what cannot be removed now is swept later
+                self._path.unlink()
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size
+
+    def write(self, chunk: Buffer) -> None:
+        self._append(chunk)
+        self._digest.update(chunk)
+
+    def read_range(self, offset: int, length: int) -> bytes:
+        length = min(length, self._size - offset)
+        if offset < 0 or length <= 0:
+            return b""
+        with _reading():
+            return _pread(self._fd, offset, length)
+
+    def commit(self, key: str) -> StoredObject:
+        require_key(key)
+        if self._is_broken:
+            raise OutOfResources
+        self._is_broken = True  # whatever happens now, this upload takes no more
+        with _writing():
+            self._store.sync(self._fd)
+            self._store.adopt(self._path, key)
+        return StoredObject(self._size, self._digest.digest(), self._head_digest)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with _writing():
+            return os.open(self._path, flags, FILE_MODE)
+
+    def _append(self, chunk: Buffer) -> None:
+        if self._is_broken:
+            raise OutOfResources
+        rest = memoryview(chunk).cast("B")
+        try:
+            while rest:
+                written = os.write(self._fd, rest)
+                self._size += written
+                rest = rest[written:]
+        except OSError as exc:
+            self._is_broken = True
+            raise OutOfResources from exc
+
+
+class LocalStore:
+    """Objects as files below *root*. Safe to use from many threads and processes.
+
+    *fsync* False gives durability away; it is for tests that are about something else.
+    """
+
+    def __init__(self, root: Path, *, fsync: bool = True) -> None:
+        self.root = root.absolute()
+        self.incoming = self.root / INCOMING
+        self._fsync = fsync
+        self._durable: set[Path] = set()
+        with _writing():
+            for folder in (*reversed(self.incoming.parents), self.incoming):
+                if not folder.is_dir():
+                    self._make_folder(folder)
+
+    def begin(self, head: bytes) -> LocalUpload:
+        return LocalUpload(self, head)
+
+    def open(self, key: str) -> BinaryIO:
+        with _reading():
+            return self._path(key).open("rb")
+
+    def read_range(self, key: str, offset: int, length: int) -> bytes:
+        with _reading():
+            fd = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if offset < 0 or length < 0 or offset + length > os.fstat(fd).st_size:
+                    raise InvalidRequest("There are not so many bytes.")
+                return _pread(fd, offset, length)
+            finally:
+                os.close(fd)
+
+    def size_bytes(self, key: str) -> int:
+        with _reading():
+            return self._path(key).stat().st_size
+
+    @contextmanager
+    def as_path(self, key: str) -> Iterator[Path]:
+        self.size_bytes(key)
+        yield self._path(key)
+
+    def delete(self, key: str) -> None:
+        """Remove the object and the folders it leaves empty.
+
+        Not synced: after a power failure within seconds the bytes may be back, without a row that names them.
+        """
+        path = self._path(key)
+        with _writing(), suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+        self._prune(path.parent)
+
+    def iterate(self) -> Iterator[str]:
+        with _reading():
+            for shard in _names(self.root):
+                yield from self._keys(shard, depth=2)
+
+    def sweep(self, older_than_s: float) -> int:
+        removed, limit = 0, time.time() - older_than_s
+        with _reading():
+            for name in _names(self.incoming):
+                path = self.incoming / name
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime <= limit:
+                        path.unlink()
+                        removed += 1
+        return removed
+
+    def free_bytes(self) -> int | None:
+        with _reading():
+            room = os.statvfs(self.root)
+            return room.f_bavail * room.f_frsize
+
+    def _keys(self, folder: str, depth: int) -> Iterator[str]:
+        for name in _names(self.root / folder):
+            path = f"{folder}/{name}"
+            if depth:
+                yield from self._keys(path, depth - 1)
+            elif is_key(path):
+                yield path
+
+    def sync(self, fd: int) -> None:
+        """Put a file or folder on stable storage. For uploads."""
+        if self._fsync:
+            os.fsync(fd)
+
+    def adopt(self, temporary: Path, key: str) -> None:
+        """Give a synced temporary file its key, durably, or leave no trace of the attempt. For uploads."""
+        path = self._path(key)
+        try:
+            self._rename(temporary, path)
+            try:
+                self._sync_folder(path.parent)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
+        except OSError:
+            self._prune(path.parent)
+            raise
+
+    def _path(self, key: str) -> Path:
+        return self.root / require_key(key)
+
+    def _rename(self, temporary: Path, path: Path) -> None:
+        for attempt in range(RENAME_ATTEMPTS):
+            self._make_folders(path.parent)
+            if path.exists():
+                raise Internal("This storage key is taken.")
+            try:
+                temporary.rename(path)
+            except FileNotFoundError:
+                self._forget(path.parent)
+                if attempt == RENAME_ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    def _make_folders(self, series: Path) -> None:
+        """See to it that the folders of a key are there, and durable."""
+        for folder in (series.parent.parent, series.parent, series):
+            if folder not in self._durable:
+                self._make_folder(folder)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make *folder* if need be, and sync the one above in any case: another process may have made it just now."""
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        self._sync_folder(folder.parent)
+        if len(self._durable) >= KNOWN_FOLDERS:
+            self._durable.clear()
+        self._durable.add(folder)
+
+    def _sync_folder(self, folder: Path) -> None:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self.sync(fd)
+        finally:
+            os.close(fd)
+
+    def _forget(self, series: Path) -> None:
+        self._durable.difference_update((series.parent.parent, series.parent, series))
+
+    def _prune(self, series: Path) -> None:
+        """Remove what is empty of the folders of a key, from below."""
+        for folder in (series, series.parent, series.parent.parent):
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return
+            finally:
+                self._durable.discard(folder)
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in *folder*: nothing, if it is gone by now or no folder."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return [path.name for path in folder.iterdir()]
+    return []
+
+
+def _pread(fd: int, offset: int, length: int) -> bytes:
+    """*length* bytes at *offset*, less only where the file ends."""
+    data = os.pread(fd, length, offset)
+    if len(data) == length:
+        return data
+    pieces = [data]
+    while data and (missing := length - sum(map(len, pieces))) > 0:
+        data = os.pread(fd, missing, offset + length - missing)
+        pieces.append(data)
+    return b"".join(pieces)
