@@ -1,0 +1,46 @@
+"""What an operator may decide about the DIMSE door. Knows values, not where they were written down."""
+
+from dataclasses import dataclass
+
+from relais.dicom.uids import is_valid
+from relais.peers.settings import require_ae_title
+
+
+@dataclass(frozen=True, slots=True)
+class DimseSettings:
+    """*max_pdu* is the longest P-DATA-TF that we ask peers to send. *max_associations* are open at once, per worker;
+    one more is rejected as temporary congestion.
+
+    *check_called_ae_title* rejects associations that call somebody else. *acse_timeout_s* is how long a connection may
+    stay without an association, *dimse_timeout_s* how long a peer may take to answer a sub-operation,
+    *network_timeout_s* how long an association may be silent. *private_sop_classes* are stored besides those of the
+    standard.
+    """
+
+    ae_title: str = "RELAIS"
+    host: str = "127.0.0.1"
+    port: int = 11112
+    workers: int = 1
+    max_pdu: int = 131072
+    max_associations: int = 64
+    check_called_ae_title: bool = False
+    acse_timeout_s: float = 30.0
+    dimse_timeout_s: float = 60.0
+    network_timeout_s: float = 60.0
+    private_sop_classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_ae_title(self.ae_title)
+        for name, low, high in (
+            ("port", 0, 65535),
+            ("workers", 1, 64),
+            ("max_pdu", 4096, 1048576),
+            ("max_associations", 1, 4096),
+            ("acse_timeout_s", 0.1, 3600),
+            ("dimse_timeout_s", 0.1, 3600),
+            ("network_timeout_s", 0.1, 86400),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be from {low} to {high}")
+        if bad := [uid for uid in self.private_sop_classes if not is_valid(uid)]:
+            raise ValueError(f"private_sop_classes must hold UIDs; not {', '.join(bad)}")
