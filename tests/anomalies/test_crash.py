@@ -1,4 +1,4 @@
-"""kill -9 at any moment: nothing acknowledged is lost, nothing partial is visible, index and storage agree afterwards."""
+"""kill -9 at any moment: nothing acknowledged is lost, nothing partial shows, index and storage agree afterwards."""
 
 import os
 import random
