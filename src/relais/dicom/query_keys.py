@@ -1,0 +1,179 @@
+"""The keys of a request, QIDO-RS or C-FIND, as matches. Knows values and VRs, not query strings or associations.
+
+1. None stands for universal matching: an empty key, or nothing but "*" (PS3.4 C.2.2.2.3, C.2.2.2.4).
+2. Two quotation marks stand for empty value matching (PS3.4 C.2.2.2.7).
+3. A backslash divides values wherever the VR allows several; in a query string a comma does so as well where it
+   cannot be part of a value (UIDs, codes, dates, times and numbers).
+4. A value that its VR does not allow raises InvalidRequest: no filter is ever ignored in silence.
+"""
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydicom import DataElement, Dataset
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import RawDataElement
+
+from relais.dicom import charset, json_model, person_name, uids
+from relais.dicom.matching import as_text, simple
+from relais.dicom.query import Match, MatchKind
+from relais.dicom.values import (
+    BINARY_VRS,
+    NUMBER_VRS,
+    RANGE_VRS,
+    WHOLE_TEXT_VRS,
+    WILD_CARD_VRS,
+    interval,
+    number_key,
+    vr_of,
+)
+from relais.errors import InvalidRequest
+
+EMPTY_VALUE_KEY = '""'
+MAX_VALUES = 1000  # of one key; more are refused
+_COMMA_VRS = NUMBER_VRS | RANGE_VRS | {"UI", "CS", "AS", "AT"}
+
+# Keys that say how to answer and are never matched (PS3.4 C.2.2.2, C.4.1.1.3.1): Specific Character Set, Query/Retrieve
+# Level and View, Retrieve AE Title, Instance Availability, Timezone Offset From UTC.
+NEVER_MATCHED = frozenset({0x00080005, 0x00080052, 0x00080053, 0x00080054, 0x00080056, 0x00080201})
+
+
+def match_from_text(tag: int, raw: str, *, vr: str | None = None, separators: str = "\\,") -> Match | None:
+    """The condition that *raw*, already percent-decoded, asks of *tag*; None for universal matching.
+
+    Raises InvalidRequest with a sentence for a value that *vr* (by default that of PS3.6) does not allow.
+    """
+    vr = vr or vr_of(tag)
+    raw = raw.strip(" \0")
+    if raw == EMPTY_VALUE_KEY:
+        return Match(tag, MatchKind.EMPTY_VALUE)
+    if not raw.strip("* "):
+        return None
+    if vr == "SQ" or vr in BINARY_VRS:
+        raise InvalidRequest(f"{_name(tag)} ({vr}) cannot be matched with a text.")
+    values = _split(vr, raw, separators)
+    conditions = [_checked(tag, vr, value) for value in values]
+    if not values or None in conditions:
+        return None
+    if len(values) == 1:
+        return conditions[0]
+    return Match(tag, MatchKind.LIST_OF_UID if vr == "UI" else MatchKind.MULTIPLE_VALUES, tuple(values))
+
+
+def _split(vr: str, raw: str, separators: str) -> list[str]:
+    """The values in *raw*, without padding and without empty ones."""
+    if vr in WHOLE_TEXT_VRS:
+        return [raw]
+    if "," in separators and vr in _COMMA_VRS:
+        raw = raw.replace(",", "\\")
+    values = [value.strip(" \0") for value in raw.split("\\")]
+    if len(values) > MAX_VALUES:
+        raise InvalidRequest(f"A key has {len(values)} values; at most {MAX_VALUES} are taken.")
+    return [value for value in values if value]
+
+
+def _checked(tag: int, vr: str, value: str) -> Match | None:
+    """One value as a condition, None if it is met by everything. Raises InvalidRequest if *vr* does not allow it."""
+    if not value.strip("*") or (vr == "PN" and not any(person_name.keys(value))):
+        return None
+    match = simple(tag, value, vr)
+    if vr in RANGE_VRS:
+        _check_moment(match, vr, value)
+    elif vr == "UI" and not uids.is_valid(value):
+        raise InvalidRequest(f"{_name(tag)}: {_quoted(value)} is not a UID; wild cards cannot match UIDs.")
+    elif vr in NUMBER_VRS and number_key(value) is None:
+        raise InvalidRequest(f"{_name(tag)} ({vr}): {_quoted(value)} is not a number.")
+    elif vr not in WILD_CARD_VRS and vr != "UN" and ("*" in value or "?" in value):
+        raise InvalidRequest(f"{_name(tag)} ({vr}) cannot be matched with wild cards.")
+    return match
+
+
+def _check_moment(match: Match, vr: str, value: str) -> None:
+    bounds = interval(vr, match.values[0], match.values[-1])
+    if bounds is None or bounds == (None, None):
+        form = {"DA": "yyyymmdd", "TM": "hhmmss", "DT": "yyyymmddhhmmss"}[vr]
+        raise InvalidRequest(f"{_name(match.tag)}: {_quoted(value)} is neither {form} nor a range of them.")
+    low, high = bounds
+    if low is not None and high is not None and str(low).rjust(8) > str(high).rjust(8):
+        raise InvalidRequest(f"{_name(match.tag)}: the range {_quoted(value)} ends before it begins.")
+
+
+def _name(tag: int) -> str:
+    return keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def _quoted(value: str) -> str:
+    """A value as an error message shows it: short, and without control characters."""
+    return ascii(value if len(value) <= 64 else value[:64] + "...")
+
+
+def match_from_path(path: Sequence[int], raw: str) -> Match | None:
+    """The condition of a sequence path such as RequestAttributesSequence.AccessionNumber (PS3.18 8.3.4.1)."""
+    *sequences, tag = path
+    match = match_from_text(tag, raw)
+    for sequence in reversed(sequences):
+        if vr_of(sequence) != "SQ":
+            raise InvalidRequest(f"{_name(sequence)} is not a sequence.")
+        match = match and Match(sequence, MatchKind.SEQUENCE, items=(match,))
+    return match
+
+
+def merge(matches: Iterable[Match]) -> tuple[Match, ...]:
+    """Conditions on one sequence put together, so that one Item must satisfy all of them (PS3.4 C.2.2.2.6)."""
+    merged: dict[int, Match] = {}
+    others: list[Match] = []
+    for match in matches:
+        if match.kind is not MatchKind.SEQUENCE:
+            others.append(match)
+        elif match.tag in merged:
+            merged[match.tag] = replace(match, items=merge(merged[match.tag].items + match.items))
+        else:
+            merged[match.tag] = match
+    return (*others, *merged.values())
+
+
+def every_value(match: Match) -> tuple[Match, ...]:
+    """A condition on several values as one condition each, all of which must match.
+
+    For requests that negotiated Multiple Value Matching (PS3.4 C.2.2.2.8).
+    """
+    if match.kind is not MatchKind.MULTIPLE_VALUES:
+        return (match,)
+    return tuple(simple(match.tag, value) for value in match.values)
+
+
+def matches_from_identifier(identifier: Dataset) -> tuple[Match, ...]:
+    """All conditions of a C-FIND Identifier, decoded by its own character set (PS3.4 C.2.2.2)."""
+    keys = json_model.from_dataset(identifier)
+    found = (_match_from_json(int(key, 16), element) for key, element in keys.items())
+    return tuple(match for match in found if match is not None and match.tag not in NEVER_MATCHED)
+
+
+def match_from_element(
+    elem: DataElement | RawDataElement, specific_character_set: str | Sequence[str] | None = None
+) -> Match | None:
+    """The condition that one element of a C-FIND Identifier asks for; None for universal matching."""
+    return _match_from_json(int(elem.tag), json_model.from_element(elem, specific_character_set))
+
+
+def _match_from_json(tag: int, element: dict[str, Any]) -> Match | None:
+    vr = vr_of(tag) if vr_of(tag) != "UN" else element["vr"]
+    if "InlineBinary" in element:
+        return match_from_text(tag, charset.decode(base64.b64decode(element["InlineBinary"]), ()), vr=vr)
+    values = element.get("Value") or []
+    if vr == "SQ":
+        return _match_from_items(tag, values)
+    return match_from_text(tag, "\\".join(map(as_text, values)), vr=vr, separators="\\")
+
+
+def _match_from_items(tag: int, items: Sequence[Any]) -> Match | None:
+    """PS3.4 C.2.2.2.6: one Item of keys. No Item, or no key with a value in it, is universal matching."""
+    if len(items) > 1:
+        raise InvalidRequest(f"{_name(tag)} has {len(items)} Items; a sequence key has one.")
+    if not all(isinstance(item, dict) for item in items):
+        raise InvalidRequest(f"{_name(tag)} is a sequence and cannot be matched with a text.")
+    found = (_match_from_json(int(key, 16), element) for item in items for key, element in item.items())
+    conditions = tuple(match for match in found if match is not None)
+    return Match(tag, MatchKind.SEQUENCE, items=conditions) if conditions else None
