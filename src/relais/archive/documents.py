@@ -16,8 +16,9 @@ from relais.archive import Archive
 from relais.archive.retrieve import CHUNK_BYTES, Body
 from relais.db.database import Transaction
 from relais.dicom import uids
+from relais.dicom.elements import UNDEFINED, Element
 from relais.dicom.json_model import from_dataset
-from relais.dicom.scan import UNDEFINED, Element, scan
+from relais.dicom.scan import scan
 from relais.errors import InvalidRequest, NodeError, NotAcceptable, NotFound, Unavailable
 from relais.index import documents as kept
 from relais.index.rows import InstanceRow
@@ -105,7 +106,7 @@ def _without_pixels(archive: Archive, row: InstanceRow) -> tuple[Dataset, Elemen
             stream.seek(offset)
             return stream.read(length)
 
-        if row.layout.pixel_offset is None:
+        if row.layout.pixel_offset is None or uids.is_deflated(row.transfer_syntax_uid):
             return _read(stream.read(), row), None
         found = scan(read_at, row.layout.dataset_offset, row.size_bytes, row.transfer_syntax_uid)
         pixel = found.pixel
