@@ -29,13 +29,17 @@ JUMP_BYTES = 4 * 1024  # read where a value has been jumped over
 
 
 class Element(NamedTuple):
-    """One Data Element: where it is, where its value is, how long that is (or UNDEFINED). *vr* None: Implicit VR."""
+    """One Data Element: where it is, where its value is, how long that is (or UNDEFINED), and what is behind it.
+
+    *vr* is as encoded, "UN" for one that we do not know, None in Implicit VR.
+    """
 
     tag: int
     vr: str | None
     offset: int
     value_offset: int
     length: int
+    end: int
 
 
 class Header(NamedTuple):

@@ -177,7 +177,7 @@ class _Walk:
             if tag <= last or behind > bound or length & 1:  # an undefined length is odd, too
                 break
             if tag in wanted:
-                found[tag] = Element(tag, vr.decode(), base + at, base + value_at, length)
+                found[tag] = Element(tag, vr.decode(), base + at, base + value_at, length, base + behind)
             last = tag
             at = behind
             self.left -= 1
@@ -199,7 +199,7 @@ class _Walk:
             if length > SHALLOW_BYTES and tag in SEQUENCE_TAGS:
                 break
             if tag in wanted:
-                found[tag] = Element(tag, None, base + at, base + at + 8, length)
+                found[tag] = Element(tag, None, base + at, base + at + 8, length, base + behind)
             last = tag
             at = behind
             self.left -= 1
@@ -228,7 +228,7 @@ class _Walk:
         inner = self._inner(header, top)
         behind = self._walk(inner, value_at) if inner else value_at + length
         if tag in self.wanted:
-            self.found[tag] = Element(tag, vr.decode() if vr else None, position, value_at, length)
+            self.found[tag] = Element(tag, vr.decode() if vr else None, position, value_at, length, behind)
         return behind
 
     def _check_tag(self, tag: int) -> None:
