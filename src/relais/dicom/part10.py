@@ -154,7 +154,7 @@ def origin_of(meta: FileMeta) -> Origin | None:
     )
 
 
-def received_at(meta: FileMeta) -> float | None:
+def received_at_of(meta: FileMeta) -> float | None:
     """When an instance was received, if *meta* was read from a head that we wrote."""
     value = _private(meta).get("received_at")
     return float(value) if isinstance(value, int | float) else None
