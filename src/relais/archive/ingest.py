@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import BinaryIO, Self
 
 from pydicom.uid import UID
@@ -225,13 +224,12 @@ class Part10Receiving:
             return receiving.finish()
 
     def _begin(self) -> Receiving:
-        stream = BytesIO(self._start)
-        meta, _ = part10.read_head(stream.read)
+        meta, end = part10.parse_whole_head(self._start)
         if not meta.transfer_syntax_uid:
             raise InvalidDataSet("The File Meta Information names no Transfer Syntax.")
         claim = Claim(meta.transfer_syntax_uid, meta.sop_class_uid or None, meta.sop_instance_uid or None, self._study)
         receiving = self._exit.enter_context(Receiving(self._archive, claim, self._origin))
-        receiving.write(stream.read())
+        receiving.write(bytes(self._start[end:]))
         self._start.clear()
         self._receiving = receiving
         return receiving

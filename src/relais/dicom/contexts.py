@@ -8,7 +8,7 @@ took, another will send. Left out is what has no patient and no study, which our
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydicom.uid import UID_dictionary
+from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]
 
 from relais.dicom import uids
 
