@@ -115,7 +115,7 @@ def simple(tag: int, text: str, vr: str | None = None) -> Match:
 
 def is_universal(match: Match) -> bool:
     """Whether a condition is met by everything, an empty attribute included (PS3.4 C.2.2.2.3, C.2.2.2.4)."""
-    return match.kind is MatchKind.WILD_CARD and not match.values[0].strip("* ")
+    return match.kind is MatchKind.WILD_CARD and not text_key(match.values[0]).strip("*")
 
 
 def _matches_text(match: Match, text: str, fuzzy: bool) -> bool:
@@ -149,12 +149,13 @@ def _is_between(found: Any, bounds: tuple[Any, Any]) -> bool:
 def _matches_name(match: Match, name: str, fuzzy: bool) -> bool:
     """PS3.4 C.2.2.2.1 and C.2.2.2.4 for PN.
 
-    Reading: a key without "=" may match any one group of the name; one with "=" must match in each group it names.
+    Reading: a key without "=" may match any one group of the name; one with "=" must match in each group that it
+    names, and a group that is not there matches nothing, not even "*".
     Fuzzy matching only ever adds to what plain matching finds.
     """
     wanted, found = person_name.keys(match.values[0]), person_name.keys(name)
     if "=" not in match.values[0]:
-        is_plain = any(_matches_group(match.kind, wanted[0], group) for group in found if group)
+        is_plain = any(_matches_group(match.kind, wanted[0], group) for group in found)
     else:
         pairs = [pair for pair in zip(wanted, found, strict=True) if pair[0]]
         is_plain = bool(pairs) and all(_matches_group(match.kind, *pair) for pair in pairs)
@@ -162,7 +163,7 @@ def _matches_name(match: Match, name: str, fuzzy: bool) -> bool:
 
 
 def _matches_group(kind: MatchKind, wanted: str, group: str) -> bool:
-    return wild_card(wanted, group) if kind is MatchKind.WILD_CARD else wanted == group
+    return bool(group) and (wild_card(wanted, group) if kind is MatchKind.WILD_CARD else wanted == group)
 
 
 def wild_card(pattern: str, value: str) -> bool:
@@ -203,18 +204,19 @@ class DateTimeRange:
 def combine(conditions: Iterable[Match]) -> tuple[tuple[DateTimeRange, ...], tuple[Match, ...]]:
     """Date ranges joined with the time ranges beside them (PS3.4 C.2.2.2.5.4), and the conditions that stay apart.
 
-    Joined are the attributes <name>Date and <name>Time when both hold one value or one range that can be parsed.
-    Reading: an open end of the date leaves that end open, whatever the time says.
+    Joined are the attributes <name>Date and <name>Time where both hold a range of the same form, closed or open at the
+    same end, that can be parsed.
     """
     conditions = tuple(conditions)
-    moments = {match.tag: match for match in conditions if match.kind in (MatchKind.RANGE, MatchKind.SINGLE_VALUE)}
+    ranges = {match.tag: match for match in conditions if match.kind is MatchKind.RANGE}
     joined = [
-        (found, {match.tag, time_tag})
-        for match in moments.values()
-        if (time_tag := _time_beside(match.tag)) in moments and (found := _join(match, moments[time_tag])) is not None
+        (found, {day.tag, time_tag})
+        for day in ranges.values()
+        if (time_tag := _time_beside(day.tag)) in ranges and (found := _join(day, ranges[time_tag])) is not None
     ]
-    gone = set().union(*(tags for _, tags in joined))
-    return tuple(found for found, _ in joined), tuple(match for match in conditions if match.tag not in gone)
+    gone = {tag for _, tags in joined for tag in tags}
+    rest = (match for match in conditions if match.tag not in gone or match.kind is not MatchKind.RANGE)
+    return tuple(found for found, _ in joined), tuple(rest)
 
 
 def _time_beside(date_tag: int) -> int | None:
@@ -223,12 +225,10 @@ def _time_beside(date_tag: int) -> int | None:
 
 
 def _join(day: Match, time: Match) -> DateTimeRange | None:
-    days = interval("DA", day.values[0], day.values[-1])
-    times = interval("TM", time.values[0], time.values[-1])
-    if days is None or times is None:
+    days, times = interval("DA", *day.values), interval("TM", *time.values)
+    if days is None or times is None or [end is None for end in days] != [end is None for end in times]:
         return None
-    low = None if days[0] is None else f"{days[0]:08d}{times[0] or _MIDNIGHT}"
-    high = None if days[1] is None else f"{days[1]:08d}{times[1] or '235959999999'}"
+    low, high = (None if date is None else f"{date:08d}{clock}" for date, clock in zip(days, times, strict=True))
     return DateTimeRange(day.tag, time.tag, low, high)
 
 

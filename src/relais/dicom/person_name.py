@@ -13,8 +13,12 @@ from functools import lru_cache
 JSON_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")  # PS3.18 F.2.2
 
 _LETTERS = str.maketrans(
-    {"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "’": "'", "‘": "'", "ʼ": "'"}
+    {"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
+    | dict.fromkeys("’‘ʼ", "'")
+    | dict.fromkeys("‐–—", "-")
 )
+MAX_LENGTH = 1024  # characters of a name that compare; the standard allows 3 x 64 (PS3.5 6.2)
+
 _SPACES = re.compile(r"\s+")
 _AROUND_CARET = re.compile(r" *\^ *")
 _ACCENT_CLASSES = frozenset((1, *range(10, 37), *range(200, 241)))  # canonical combining classes of accents and points
@@ -52,9 +56,13 @@ def _is_accent(letter: str) -> bool:
     return unicodedata.combining(letter) in _ACCENT_CLASSES
 
 
-@lru_cache(maxsize=4096)
 def keys(text: str) -> tuple[str, str, str]:
     """The three groups folded, spaces around "^" and trailing "^" dropped: trailing null components mean nothing."""
+    return _keys(text[:MAX_LENGTH])
+
+
+@lru_cache(maxsize=4096)
+def _keys(text: str) -> tuple[str, str, str]:
     alphabetic, ideographic, phonetic = groups(text.replace("\0", ""))
     return _key(alphabetic), _key(ideographic), _key(phonetic)
 
@@ -63,10 +71,9 @@ def _key(group: str) -> str:
     return _AROUND_CARET.sub("^", fold(group)).strip(" ").rstrip("^ ")
 
 
-@lru_cache(maxsize=4096)
 def words(text: str) -> tuple[str, ...]:
     """The distinct folded words of all groups, sorted. A word is a run of letters, marks and digits."""
-    folded = fold(text)
+    folded = " ".join(keys(text))
     spaced = "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in folded)
     return tuple(sorted(set(spaced.split())))
 

@@ -17,6 +17,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 
 from relais.dicom import charset, json_model, person_name, uids
+from relais.dicom.json_model import JsonDataset
 from relais.dicom.matching import as_text, simple
 from relais.dicom.query import Match, MatchKind
 from relais.dicom.values import (
@@ -49,7 +50,7 @@ def match_from_text(tag: int, raw: str, *, vr: str | None = None, separators: st
     raw = raw.strip(" \0")
     if raw == EMPTY_VALUE_KEY:
         return Match(tag, MatchKind.EMPTY_VALUE)
-    if not raw.strip("* "):
+    if not raw.strip("*"):
         return None
     if vr == "SQ" or vr in BINARY_VRS:
         raise InvalidRequest(f"{_name(tag)} ({vr}) cannot be matched with a text.")
@@ -146,8 +147,12 @@ def every_value(match: Match) -> tuple[Match, ...]:
 
 def matches_from_identifier(identifier: Dataset) -> tuple[Match, ...]:
     """All conditions of a C-FIND Identifier, decoded by its own character set (PS3.4 C.2.2.2)."""
-    keys = json_model.from_dataset(identifier)
-    found = (_match_from_json(int(key, 16), element) for key, element in keys.items())
+    return matches_from_json(json_model.from_dataset(identifier))
+
+
+def matches_from_json(identifier: JsonDataset) -> tuple[Match, ...]:
+    """All conditions of an Identifier in the DICOM JSON model; keys that are never matched are left out."""
+    found = (_match_from_json(int(key, 16), element) for key, element in identifier.items())
     return tuple(match for match in found if match is not None and match.tag not in NEVER_MATCHED)
 
 
