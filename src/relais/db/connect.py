@@ -1,0 +1,49 @@
+"""SQLite connections with the settings that durability and speed need. Knows pragmas, not tables."""
+
+import sqlite3
+from pathlib import Path
+
+from relais.db.settings import IndexSettings
+
+PAGE_SIZE = 8192
+CHECKPOINT_PAGES = 4000  # 32 MB of write-ahead log; then the committing thread moves it into the database
+JOURNAL_SIZE_LIMIT = 256 * 1024 * 1024  # the log is cut back to this after a checkpoint
+
+
+def writer(settings: IndexSettings) -> sqlite3.Connection:
+    """The connection that writes: what it commits survives a power cut."""
+    connection = _connect(settings, "rwc", settings.cache_mb)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit={JOURNAL_SIZE_LIMIT}")
+    return connection
+
+
+def reader(settings: IndexSettings) -> sqlite3.Connection:
+    """A connection that cannot write."""
+    connection = _connect(settings, "rw", settings.reader_cache_mb)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def prepare_file(connection: sqlite3.Connection) -> None:
+    """Set what is fixed at the birth of the file."""
+    connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _connect(settings: IndexSettings, mode: str, cache_mb: int) -> sqlite3.Connection:
+    uri = f"{Path(settings.path).absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(
+        uri,
+        uri=True,
+        timeout=settings.busy_timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=512,
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute(f"PRAGMA cache_size={-1024 * cache_mb}")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute("PRAGMA foreign_keys=OFF")  # rows are removed from the bottom up, in index.composite only
+    return connection

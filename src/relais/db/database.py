@@ -1,0 +1,120 @@
+"""The index's database: short reads from a snapshot, durable writes in groups. Knows SQL's carriage, not its tables.
+
+1. Connections belong to the process that opened them; after a fork the child opens its own.
+2. Reads are short: an open read keeps the write-ahead log from shrinking.
+3. `write` returns when the commit is durable; `write_soon` is for records whose maker need not wait.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from relais.db import connect, failures
+from relais.db.group import Group
+from relais.db.lock import WritersLock
+from relais.db.migrate import migrate
+from relais.db.readers import Readers
+from relais.db.settings import IndexSettings
+from relais.db.soon import Soon
+from relais.db.transaction import Connection, Cursor, Row, Transaction
+
+__all__ = ["Connection", "Cursor", "Database", "Row", "Transaction"]
+
+T = TypeVar("T")
+
+
+class Database:
+    """The index's database, created or migrated as needed.
+
+    Raises Unavailable if the file is damaged, locked, out of reach, or newer than the program.
+    """
+
+    def __init__(self, settings: IndexSettings) -> None:
+        self._settings = settings
+        self._mutex = threading.Lock()
+        self._own: _Process | None = None
+        self._process()
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run *work* in a transaction and return its result once that survives a power cut.
+
+        *work* may run twice, the first time without effect, so it must not write elsewhere. What it raises undoes its
+        own rows only. Raises OutOfResources if nothing can be made durable, Unavailable if the index does not answer.
+        """
+        result: T = self._process().group.write(work)
+        return result
+
+    def write_soon(self, work: Callable[[Transaction], object]) -> None:
+        """Have *work* committed within a second. A process that is killed before that loses it."""
+        self._process().soon.add(work)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one commit and cannot write. Leave it soon; do not yield from inside."""
+        process = self._process()
+        try:
+            with process.readers.snapshot() as connection:
+                yield connection
+        except sqlite3.Error as exc:
+            raise failures.as_node_error(exc, writing=False) from exc
+
+    def close(self) -> None:
+        """Commit the late writes and close. The next call opens the database again."""
+        with self._mutex:
+            own, self._own = self._own, None
+        if own is not None and own.pid == os.getpid():
+            own.close()
+
+    def _process(self) -> "_Process":
+        """What this process holds open."""
+        own = self._own
+        if own is not None and own.pid == os.getpid():
+            return own
+        with self._mutex:
+            if self._own is None or self._own.pid != os.getpid():
+                _inherited.append(self._own)
+                self._own = _open(self._settings)
+            return self._own
+
+
+class _Process:
+    """The connections of one process."""
+
+    def __init__(self, settings: IndexSettings, connection: Connection, lock: WritersLock) -> None:
+        self.pid = os.getpid()
+        self._connection = connection
+        self._lock = lock
+        self.group = Group(connection, lock, settings.group_limit)
+        self.readers = Readers(settings)
+        self.soon = Soon(self.group.write, settings.soon_limit)
+
+    def close(self) -> None:
+        self.soon.close()
+        self.readers.close()
+        self._connection.close()
+        self._lock.close()
+
+
+# SQLite must not be used across a fork, not even to close: the child would release the parent's locks.
+_inherited: list[_Process | None] = []
+
+
+def _open(settings: IndexSettings) -> _Process:
+    """Open and migrate, one process at a time."""
+    try:
+        settings.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = WritersLock(settings.path)
+        connection = connect.writer(settings)
+        try:
+            with lock.held():
+                migrate(connection, settings.path)
+        except BaseException:
+            connection.close()
+            lock.close()
+            raise
+    except (sqlite3.Error, OSError) as exc:
+        raise failures.as_node_error(exc, writing=False) from exc
+    return _Process(settings, connection, lock)

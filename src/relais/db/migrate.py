@@ -1,0 +1,68 @@
+"""Numbered migrations of the index, applied by sqlite-utils. Knows file names and order; the .sql files know tables."""
+
+import os
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from sqlite_utils import Database as Tables
+from sqlite_utils import Migrations
+
+from relais.db import connect
+from relais.errors import Unavailable
+
+SET = "relais"
+NEWER = "The index was written by a newer version of Relais (it has migration {}); upgrade this one."
+
+
+def scripts() -> dict[str, str]:
+    """Every migration by name, in order."""
+    files = sorted(resources.files("relais.db.schema").iterdir(), key=lambda file: file.name)
+    return {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in files if file.name.endswith(".sql")}
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the index at *path* to the newest schema. The caller holds the writers' lock.
+
+    Raises Unavailable for an index that a newer program has migrated further.
+    """
+    connect.prepare_file(connection)
+    tables = Tables(connection, execute_plugins=False, recursive_triggers=False)
+    migrations = _migrations(scripts())
+    if newer := {done.name for done in migrations.applied(tables)} - set(scripts()):
+        raise Unavailable(NEWER.format(", ".join(sorted(newer))))
+    if migrations.pending(tables):
+        migrations.apply(tables)
+        _sync_directory(path.parent)
+
+
+def _migrations(texts: dict[str, str]) -> Migrations:
+    migrations = Migrations(SET)
+    for name, text in texts.items():
+
+        def run(tables: Tables, text: str = text) -> None:
+            for statement in statements(text):
+                tables.conn.execute(statement)
+
+        migrations(name=name)(run)
+    return migrations
+
+
+def statements(script: str) -> list[str]:
+    """The single statements of *script*: executescript would commit the migration's transaction."""
+    found, current = [], ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            found.append(current)
+            current = ""
+    return found
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the new file's name durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,43 @@
+"""What an operator may say about the index. Knows no file format: config reads it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SQLITE_PREFIX = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """Settings of `[index]`.
+
+    *url* is `sqlite:///relative/path` or `sqlite:////absolute/path`; the file must be on a local disk, never on NFS.
+    *busy_timeout_s* bounds the wait for a lock that somebody outside the node holds; beyond it, Unavailable.
+    *group_limit* is the most writes that one commit carries. *soon_limit* is the most late writes (audit of reads)
+    that wait in memory; beyond it the reader waits for its own commit.
+    """
+
+    url: str = "sqlite:///data/index.sqlite"
+    busy_timeout_s: float = 10.0
+    cache_mb: int = 64
+    reader_cache_mb: int = 16
+    group_limit: int = 256
+    soon_limit: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(SQLITE_PREFIX) or self.url == SQLITE_PREFIX:
+            raise ValueError("[index] url must be sqlite:///PATH")
+        for name, least in (("busy_timeout_s", 0.0), ("cache_mb", 1), ("reader_cache_mb", 1), ("soon_limit", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"[index] {name} must be at least {least}")
+        if not 1 <= self.group_limit <= 10_000:
+            raise ValueError("[index] group_limit must lie between 1 and 10000")
+
+    @property
+    def path(self) -> Path:
+        """The file that *url* names."""
+        return Path(self.url.removeprefix(SQLITE_PREFIX))
+
+
+def for_path(path: Path) -> IndexSettings:
+    """The default settings for an index at *path*."""
+    return IndexSettings(url=f"{SQLITE_PREFIX}{path}")

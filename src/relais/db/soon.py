@@ -1,0 +1,87 @@
+"""Late writes: records that their maker need not wait for, committed together within a second. Knows no tables.
+
+They wait in bounded memory. Where the disk is full they are tried again each second; once the memory is full too they
+are dropped with an error in the log, for reads must go on.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from logging import getLogger
+
+from relais.db.transaction import Transaction
+from relais.errors import Unavailable
+
+log = getLogger(__name__)
+Work = Callable[[Transaction], object]
+WAIT_S = 0.5  # how long a late write waits for company
+
+
+class Soon:
+    """The late writes of one process."""
+
+    def __init__(self, write: Callable[[Work], object], limit: int) -> None:
+        self._write = write
+        self._limit = limit
+        self._waiting: deque[Work] = deque()
+        self._mutex = threading.Lock()
+        self._flushing = threading.Lock()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(self, work: Work) -> None:
+        """Have *work* committed within a second. Where too many wait, commit them now."""
+        with self._mutex:
+            self._waiting.append(work)
+            is_full = len(self._waiting) > self._limit
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="late-writes", daemon=True)
+                self._thread.start()
+        if is_full:
+            self._make_room()
+
+    def close(self) -> None:
+        """Commit what waits and stop."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._make_room()
+
+    def _run(self) -> None:
+        while not self._closing.wait(WAIT_S):
+            try:
+                self.flush()
+            except Unavailable as exc:
+                log.warning("late writes wait: %s", exc)
+
+    def _make_room(self) -> None:
+        try:
+            self.flush()
+        except Unavailable as exc:
+            with self._mutex:
+                lost = len(self._waiting)
+                self._waiting.clear()
+            log.error("%d late writes are lost: %s", lost, exc)
+
+    def flush(self) -> None:
+        """Commit what waits; what cannot be committed goes on waiting."""
+        with self._flushing:
+            with self._mutex:
+                batch = list(self._waiting)
+            if not batch:
+                return
+            self._write(lambda tx: _run_each(tx, batch))
+            with self._mutex:
+                for _ in batch:
+                    self._waiting.popleft()
+
+
+def _run_each(tx: Transaction, batch: list[Work]) -> None:
+    for work in batch:
+        tx.execute("SAVEPOINT late")
+        try:
+            work(tx)
+        except Exception:
+            log.exception("a late write failed")
+            tx.execute("ROLLBACK TO late")
+        tx.execute("RELEASE late")

@@ -1,0 +1,26 @@
+"""The change feed: every change to what the node holds, in order. Knows instances, not who reads the feed."""
+
+from relais.db import statements
+from relais.db.database import Database
+from relais.dicom.refs import InstanceRef
+from relais.index.mapping import unpack_key
+from relais.index.rows import Change
+
+SQL = statements.load("relais.index.sql", "changes.sql")
+
+
+def since(db: Database, revision: int, limit: int) -> list[Change]:
+    """The first *limit* changes behind *revision*, oldest first."""
+    with db.read() as connection:
+        rows = connection.execute(SQL["since"], (revision, limit)).fetchall()
+    found = []
+    for row in rows:
+        ref = InstanceRef(row["study_instance_uid"], row["series_instance_uid"], row["sop_instance_uid"])
+        found.append(Change(row["revision"], row["at"], row["kind"], ref, unpack_key(row["key"], ref)))
+    return found
+
+
+def latest(db: Database) -> int:
+    """The newest revision, 0 before the first change."""
+    with db.read() as connection:
+        return int(connection.execute(SQL["latest"]).fetchone()[0])

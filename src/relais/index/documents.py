@@ -1,0 +1,31 @@
+"""Ready-made metadata documents, one per instance, kept compressed. Knows bytes of JSON, not what they say."""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from relais.db import statements
+from relais.db.database import Database, Transaction
+from relais.index import packing
+from relais.index.mapping import instance_row
+from relais.index.rows import InstanceRow
+
+SQL = statements.load("relais.index.sql", "documents.sql")
+
+
+def get_many(db: Database, ids: Iterable[int]) -> dict[int, bytes]:
+    """The documents that are kept of these instances, as JSON."""
+    with db.read() as connection:
+        rows = connection.execute(SQL["get_many"], (json.dumps(list(ids)),)).fetchall()
+    return {row["instance_fk"]: packing.unpack_document(row["document"]) for row in rows}
+
+
+def put_many(tx: Transaction, documents: Mapping[int, bytes]) -> None:
+    """Keep the JSON documents of these instances; those of instances that are gone are not kept."""
+    rows = [{"id": number, "document": packing.pack_document(document)} for number, document in documents.items()]
+    tx.executemany(SQL["put"], rows)
+
+
+def without(db: Database, limit: int) -> list[InstanceRow]:
+    """Up to *limit* instances of which no document is kept, the oldest first."""
+    with db.read() as connection:
+        return [instance_row(row) for row in connection.execute(SQL["without"], (limit,))]

@@ -1,0 +1,117 @@
+"""Finding what is registered by its UIDs. Knows rows, no matching: see index.search."""
+
+from collections.abc import Iterator
+from dataclasses import astuple
+
+from relais.db import statements
+from relais.db.database import Connection, Database
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
+from relais.index import answers
+from relais.index.composite import under
+from relais.index.mapping import instance_row
+from relais.index.rows import InstanceRow
+
+SQL = statements.load("relais.index.sql", "lookup.sql")
+BATCH = 1000
+
+
+def instances(db: Database, ref: Ref) -> list[InstanceRow]:
+    """What is registered under *ref*, by series number, then instance number, then UID; [] if nothing is."""
+    where, values = under(ref)
+    order = "series_position, series_instance_uid, position, sop_instance_uid"
+    with db.read() as connection:
+        rows = connection.execute(f"SELECT * FROM instance_row WHERE {where} ORDER BY {order}", values)  # noqa: S608
+        return [instance_row(row) for row in rows]
+
+
+def instance(db: Database, ref: InstanceRef) -> InstanceRow | None:
+    """One instance."""
+    found = instances(db, ref)
+    return found[0] if found else None
+
+
+def by_sop_uid(db: Database, sop_instance_uid: str) -> list[InstanceRow]:
+    """The instances of that UID: one in a sane world, but senders put one into two series."""
+    with db.read() as connection:
+        return [instance_row(row) for row in connection.execute(SQL["by_sop_uid"], (sop_instance_uid,))]
+
+
+def attributes(db: Database, ref: Ref) -> JsonDataset | None:
+    """All kept attributes of that study, series or instance and of the levels above it; None if it is not there."""
+    with db.read() as connection:
+        return _attributes(connection, ref)
+
+
+def _attributes(connection: Connection, ref: Ref) -> JsonDataset | None:
+    study = connection.execute(SQL["study_attributes"], (ref.study_instance_uid,)).fetchone()
+    if study is None:
+        return None
+    found = answers.study(study)
+    if isinstance(ref, StudyRef):
+        return found
+    series = connection.execute(SQL["series_attributes"], (ref.series_instance_uid, study["id"])).fetchone()
+    if series is None:
+        return None
+    found |= answers.series(series)
+    if isinstance(ref, SeriesRef):
+        return found
+    row = connection.execute(SQL["instance_attributes"], (ref.sop_instance_uid, series["id"])).fetchone()
+    return None if row is None else found | answers.instance(row)
+
+
+def was_deleted(db: Database, ref: Ref) -> bool:
+    """Whether something under *ref* was here and was deleted. It may be back."""
+    where, values = under(ref)
+    with db.read() as connection:
+        return connection.execute(f"SELECT 1 FROM deleted WHERE {where} LIMIT 1", values).fetchone() is not None  # noqa: S608
+
+
+def study_revision(db: Database, ref: StudyRef) -> int:
+    """The newest change in the study, 0 if it is not there."""
+    return _number(db, SQL["study_revision"], astuple(ref))
+
+
+def series_revision(db: Database, ref: SeriesRef) -> int:
+    """The newest change in the series, 0 if it is not there."""
+    return _number(db, SQL["series_revision"], (ref.series_instance_uid, ref.study_instance_uid))
+
+
+def _number(db: Database, sql: str, values: tuple[object, ...]) -> int:
+    with db.read() as connection:
+        found = connection.execute(sql, values).fetchone()
+        return int(found[0]) if found is not None else 0
+
+
+def keys(db: Database) -> Iterator[tuple[str, InstanceRow]]:
+    """Every storage key and its instance, oldest first. No read stays open between batches."""
+    last = 0
+    while True:
+        with db.read() as connection:
+            rows = [instance_row(row) for row in connection.execute(SQL["batch"], (last, BATCH))]
+        yield from ((row.key, row) for row in rows)
+        if len(rows) < BATCH:
+            return
+        last = rows[-1].id
+
+
+def knows_key(db: Database, key: str) -> bool:
+    """Whether a row names the storage key *key*.
+
+    Keys are kept with marks for their UIDs, so the instance is found first: the last segment begins with its UID.
+    """
+    with db.read() as connection:
+        if connection.execute(SQL["foreign_key"], (key,)).fetchone() is not None:
+            return True
+        return any(_names(connection, key, uid) for uid in _beginnings(key.rpartition("/")[2]))
+
+
+def _names(connection: Connection, key: str, sop_instance_uid: str) -> bool:
+    return any(instance_row(row).key == key for row in connection.execute(SQL["by_sop_uid"], (sop_instance_uid,)))
+
+
+def _beginnings(name: str) -> Iterator[str]:
+    """*name* without its last dotted parts, longest first."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]

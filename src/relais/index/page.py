@@ -1,0 +1,101 @@
+"""The rows of a page as the attributes that were asked for. Knows return keys, not matching.
+
+Always returned are the unique, required and derived attributes of the query's level and the unique and required ones of
+the levels above it, empty ones without Value; never an attribute of a lower level (PS3.18 10.6.3.3). Modalities and SOP
+Classes in Study are left out where there is none: viewers stumble over an empty one.
+"""
+
+import json
+from collections import defaultdict
+
+from relais.db import statements
+from relais.db.database import Connection, Row
+from relais.dicom.attributes import LEVELS, TABLE, Level, Use, by_tag, levels_above
+from relais.dicom.json_model import JsonDataset, tag_key
+from relais.dicom.query import Query
+from relais.index import answers, columns
+from relais.index import compile as sql
+from relais.index.walk import Place
+
+SQL = statements.load("relais.index.sql", "search.sql")
+_LEFT_OUT = frozenset({answers.MODALITIES, answers.SOP_CLASSES})
+_PATIENT_COUNTS = frozenset({answers.PATIENT_STUDIES, answers.PATIENT_SERIES, answers.PATIENT_INSTANCES})
+
+
+def rows(connection: Connection, query: Query, places: list[Place]) -> list[JsonDataset]:
+    """The attributes of each place."""
+    wanted = _wanted(query)
+    if query.level is Level.PATIENT:
+        found = [_patient(connection, query, place) for place in places]
+    else:
+        found = _composites(connection, query.level, places)
+        _add_derived(connection, wanted, places, found)
+    return [_chosen(ds, query, wanted) for ds in found]
+
+
+def _wanted(query: Query) -> dict[str, str]:
+    """Tag and VR of what every row holds even when it is empty, sorted by tag."""
+    above = levels_above(query.level)
+    mine = [row for row in TABLE if row.level is query.level and row.use in (Use.UNIQUE, Use.REQUIRED, Use.DERIVED)]
+    mine += [row for row in TABLE if row.level in above and row.use in (Use.UNIQUE, Use.REQUIRED)]
+    asked = [by_tag()[tag] for tag in query.return_keys if tag in by_tag()]
+    mine += [row for row in asked if row.level is query.level or row.level in above]
+    return {tag_key(row.tag): row.vr for row in sorted(mine, key=lambda row: row.tag)}
+
+
+def _chosen(ds: JsonDataset, query: Query, wanted: dict[str, str]) -> JsonDataset:
+    found = {tag: ds.get(tag) or {"vr": vr} for tag, vr in wanted.items() if tag in ds or tag not in _LEFT_OUT}
+    if not query.all_keys:
+        return found
+    lowest = LEVELS.index(query.level)
+    rest = {tag: element for tag, element in ds.items() if LEVELS.index(by_tag()[int(tag, 16)].level) <= lowest}
+    return dict(sorted((rest | found).items()))
+
+
+def _composites(connection: Connection, level: Level, places: list[Place]) -> list[JsonDataset]:
+    """Studies, series or instances, each with what is known of it and of what it lies in."""
+    studies = _read(connection, "studies", {place[1] for place in places})
+    found = [answers.study(studies[place[1]]) for place in places]
+    if level in (Level.SERIES, Level.IMAGE):
+        series = _read(connection, "series", {place[3] for place in places})
+        found = [ds | answers.series(series[place[3]]) for ds, place in zip(found, places, strict=True)]
+    if level is Level.IMAGE:
+        instances = _read(connection, "instances", {place[5] for place in places})
+        found = [ds | answers.instance(instances[place[5]]) for ds, place in zip(found, places, strict=True)]
+    return found
+
+
+def _read(connection: Connection, statement: str, ids: set[str | int | float]) -> dict[object, Row]:
+    return {row["id"]: row for row in connection.execute(SQL[statement], (json.dumps(list(ids)),))}
+
+
+def _add_derived(connection: Connection, wanted: dict[str, str], places: list[Place], found: list[JsonDataset]) -> None:
+    """What takes a look at other rows, where it is wanted."""
+    if answers.SOP_CLASSES in wanted:
+        classes = defaultdict(list)
+        for study, uid in connection.execute(SQL["sop_classes"], (json.dumps([place[1] for place in places]),)):
+            classes[study].append(uid)
+        for place, ds in zip(places, found, strict=True):
+            ds.update(answers.sop_classes(classes[place[1]]))
+    if _PATIENT_COUNTS & wanted.keys():
+        for ds in found:
+            ds.update(_patient_counts(connection, _first(ds, "00100020"), _first(ds, "00100021")))
+
+
+def _first(ds: JsonDataset, tag: str) -> str:
+    """The text that the column of *tag* holds."""
+    return str(columns.column(ds, by_tag()[int(tag, 16)]))
+
+
+def _patient_counts(connection: Connection, patient_id: str, issuer: str) -> JsonDataset:
+    row = connection.execute(SQL["patient_counts"], (patient_id, issuer)).fetchone()
+    return answers.patient_counts(row["studies"], int(row["series_count"]), int(row["instances"]))
+
+
+def _patient(connection: Connection, query: Query, place: Place) -> JsonDataset:
+    """A patient as the newest matching study says."""
+    filters = sql.all_of([condition.fragment for condition in sql.conditions(query)])
+    text = f"SELECT * FROM study AS s WHERE s.patient_id = ? AND s.issuer_of_patient_id = ? AND {filters.sql}"  # noqa: S608
+    newest = f"{text} ORDER BY s.date_time DESC, s.id DESC LIMIT 1"
+    row = connection.execute(newest, (*place, *filters.params)).fetchone()
+    return answers.study(row) | _patient_counts(connection, str(place[0]), str(place[1]))

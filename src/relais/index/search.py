@@ -1,0 +1,83 @@
+"""Searching the index: a Query becomes a page, or a stream, of attributes. Knows order and paging, not access.
+
+1. Ids first: narrow index entries are filtered, sorted and cut; only then are the wide rows of the page read.
+2. The order is stable: studies from the newest to the oldest (Study Date and Time, then id; without a date last),
+   series within them by number, instances within those by number; patients by Patient ID and issuer.
+3. A stream reads batch after batch, each continuing where the last one ended. Between batches no read is open; what is
+   stored or deleted meanwhile may or may not be seen, nothing else is seen twice or missed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from relais.db.database import Connection, Database
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.query import Query
+from relais.index import compile as sql
+from relais.index.compile import Fragment, supported, unsupported
+from relais.index.page import rows
+from relais.index.plan import plan
+from relais.index.walk import Place, behind, select
+
+__all__ = ["Page", "search", "stream", "supported", "unsupported"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of an answer, and whether there are more behind them."""
+
+    rows: list[JsonDataset]
+    more: bool
+
+
+def search(db: Database, query: Query) -> Page:
+    """One page of what *query* asks for."""
+    limit = -1 if query.limit is None else query.limit + 1
+    with db.read() as connection:
+        select = _Select(connection, query)
+        found = select.first(limit, query.offset)
+        more = query.limit is not None and len(found) > query.limit
+        return Page(rows(connection, query, found[: query.limit]), more)
+
+
+def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset]:
+    """Everything that *query* asks for, a *batch* at a time, however much it is."""
+    left, offset, last = query.limit, query.offset, None  # type: int | None, int, Place | None
+    while left is None or left > 0:
+        size = batch if left is None else min(batch, left)
+        with db.read() as connection:
+            select = _Select(connection, query)
+            found = select.first(size, offset) if last is None else select.after(last, size)
+            page = rows(connection, query, found)
+        yield from page
+        if len(found) < size:
+            return
+        left, last = None if left is None else left - size, found[-1]
+
+
+class _Select:
+    """One planned search."""
+
+    def __init__(self, connection: Connection, query: Query) -> None:
+        conditions = sql.conditions(query)
+        self._connection = connection
+        self._level = query.level
+        self._plan = plan(connection, query.level, conditions, query.fuzzy)
+        self._filters = [condition.fragment for condition in conditions]
+
+    def first(self, limit: int, offset: int) -> list[Place]:
+        """The first rows in order; all of them with a negative *limit*."""
+        return self._run([], limit, offset)
+
+    def after(self, last: Place, limit: int) -> list[Place]:
+        """The rows behind *last* in order."""
+        found: list[Place] = []
+        for position in behind(self._level, self._plan, last):
+            if len(found) < limit:
+                found += self._run([position], limit - len(found), 0)
+        return found
+
+    def _run(self, position: list[Fragment], limit: int, offset: int) -> list[Place]:
+        statement = select(self._level, self._plan, [*self._filters, *position])
+        params = (*statement.params, limit, offset)
+        return [tuple(row) for row in self._connection.execute(f"{statement.sql} LIMIT ? OFFSET ?", params)]

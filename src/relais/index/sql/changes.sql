@@ -1,0 +1,16 @@
+-- The change feed.
+
+-- name: since
+-- An instance's UIDs and key are in its row while it lives, in "deleted" afterwards.
+SELECT change.revision, change.at, change.kind,
+       coalesce(live.study_instance_uid, deleted.study_instance_uid) AS study_instance_uid,
+       coalesce(live.series_instance_uid, deleted.series_instance_uid) AS series_instance_uid,
+       coalesce(live.sop_instance_uid, deleted.sop_instance_uid) AS sop_instance_uid,
+       coalesce(live.key, deleted.key) AS key
+FROM change
+LEFT JOIN instance_row AS live ON live.id = change.instance_fk
+LEFT JOIN deleted ON deleted.instance_fk = change.instance_fk
+WHERE change.revision > ? ORDER BY change.revision LIMIT ?;
+
+-- name: latest
+SELECT revision FROM totals;

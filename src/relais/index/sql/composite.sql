@@ -1,0 +1,114 @@
+-- Rows of studies, series and instances, their counters and the change feed; all in the caller's transaction.
+
+-- name: find_series
+-- By the two unique indexes; the series' columns are NULL where only the study is there.
+SELECT study.id AS study_fk, study.present AS study_present, study.date_time,
+       series.id AS series_fk, series.present AS series_present
+FROM study LEFT JOIN series ON series.study_fk = study.id AND series.series_instance_uid = :series_instance_uid
+WHERE study.study_instance_uid = :study_instance_uid;
+
+-- name: find_instance
+SELECT instance.id, instance.digest, instance.size_bytes, instance.key, uid.uid AS transfer_syntax_uid, instance.revision
+FROM instance JOIN uid ON uid.id = instance.transfer_syntax_uid
+WHERE sop_instance_uid = ? AND series_fk = ?;
+
+-- name: find_uid
+SELECT id FROM uid WHERE uid = ?;
+
+-- name: add_uid
+INSERT INTO uid(uid) VALUES (?);
+
+-- name: find_origin
+SELECT id FROM origin
+WHERE channel = ? AND address = ? AND calling_ae_title = ? AND called_ae_title = ? AND user = ?;
+
+-- name: add_origin
+INSERT INTO origin(channel, address, calling_ae_title, called_ae_title, user) VALUES (?, ?, ?, ?, ?);
+
+-- name: add_patient
+-- Returns 1 for the patient's first study.
+INSERT INTO patient(patient_id, issuer_of_patient_id, study_count) VALUES (?, ?, 1)
+ON CONFLICT DO UPDATE SET study_count = study_count + 1
+RETURNING study_count;
+
+-- name: remove_patient
+UPDATE patient SET study_count = study_count - 1 WHERE patient_id = ? AND issuer_of_patient_id = ?
+RETURNING study_count;
+
+-- name: forget_patient
+DELETE FROM patient WHERE patient_id = ? AND issuer_of_patient_id = ?;
+
+-- name: study
+SELECT * FROM study WHERE id = ?;
+
+-- name: add_modality
+INSERT OR IGNORE INTO study_modality(modality, date_time, study_fk) VALUES (?, ?, ?);
+
+-- name: remove_modalities
+DELETE FROM study_modality WHERE study_fk = ?;
+
+-- name: modalities
+SELECT DISTINCT modality FROM series WHERE study_fk = ? AND modality <> '' ORDER BY modality;
+
+-- name: set_modalities
+UPDATE study SET modalities = ? WHERE id = ?;
+
+-- name: move_modalities
+-- The study's date has changed.
+UPDATE study_modality SET date_time = ? WHERE study_fk = ?;
+
+-- name: add_sop_class
+INSERT OR IGNORE INTO study_sop_class(study_fk, sop_class_uid) VALUES (?, ?);
+
+-- name: remove_sop_classes
+-- Those that no instance of the study has any more.
+DELETE FROM study_sop_class WHERE study_fk = :study_fk AND sop_class_uid NOT IN (
+  SELECT instance.sop_class_uid FROM series JOIN instance ON instance.series_fk = series.id
+  WHERE series.study_fk = :study_fk);
+
+-- name: add_request
+INSERT INTO series_request(series_fk, item, scheduled_procedure_step_id, requested_procedure_id, study_instance_uid,
+                           accession_number)
+VALUES (:series_fk, :item, :scheduled_procedure_step_id, :requested_procedure_id, :study_instance_uid,
+        :accession_number);
+
+-- name: remove_requests
+DELETE FROM series_request WHERE series_fk = ?;
+
+-- name: count_study
+UPDATE study SET series_count = series_count + :series, instance_count = instance_count + :instances,
+  size_bytes = size_bytes + :size_bytes, updated_at = :now, revision = :revision
+WHERE id = :study_fk;
+
+-- name: count_series
+UPDATE series SET instance_count = instance_count + :instances, size_bytes = size_bytes + :size_bytes,
+  updated_at = :now, revision = :revision
+WHERE id = :series_fk;
+
+-- name: count_totals
+UPDATE totals SET patients = patients + :patients, studies = studies + :studies, series = series + :series,
+  instances = instances + :instances, size_bytes = size_bytes + :size_bytes, revision = revision + :revisions
+RETURNING revision;
+
+-- name: add_change
+INSERT INTO change(revision, at, kind, instance_fk) VALUES (?, ?, ?, ?);
+
+-- name: add_deleted
+INSERT INTO deleted(instance_fk, study_instance_uid, series_instance_uid, sop_instance_uid, key) VALUES (?, ?, ?, ?, ?);
+
+-- name: remove_instance
+DELETE FROM instance WHERE id = ?;
+
+-- name: remove_document
+DELETE FROM instance_json WHERE instance_fk = ?;
+
+-- name: remove_series
+DELETE FROM series WHERE id = ?;
+
+-- name: remove_study
+DELETE FROM study WHERE id = ?;
+
+-- name: counted
+SELECT study.id AS study_fk, study.instance_count AS study_instances, series.id AS series_fk,
+       series.instance_count AS series_instances
+FROM series JOIN study ON study.id = series.study_fk WHERE series.id = ?;

@@ -1,0 +1,12 @@
+-- Ready-made metadata documents.
+
+-- name: get_many
+SELECT instance_fk, document FROM instance_json WHERE instance_fk IN (SELECT value FROM json_each(?));
+
+-- name: put
+INSERT OR REPLACE INTO instance_json(instance_fk, document) SELECT id, :document FROM instance WHERE id = :id;
+
+-- name: without
+SELECT instance_row.* FROM instance_row
+WHERE NOT EXISTS (SELECT 1 FROM instance_json WHERE instance_fk = instance_row.id)
+ORDER BY instance_row.id LIMIT ?;

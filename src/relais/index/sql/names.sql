@@ -1,0 +1,35 @@
+-- The dictionary of person names.
+
+-- name: find
+-- By the unique index.
+SELECT id FROM person_name WHERE alphabetic = ? AND ideographic = ? AND phonetic = ?;
+
+-- name: add
+INSERT INTO person_name(alphabetic, ideographic, phonetic) VALUES (?, ?, ?);
+
+-- name: add_trigrams
+INSERT INTO person_name_trigram(rowid, alphabetic, ideographic, phonetic) VALUES (?, ?, ?, ?);
+
+-- name: add_word
+INSERT INTO person_name_word(word, name_fk) VALUES (?, ?);
+
+-- name: is_borne
+-- Both columns have an index that begins with the name.
+SELECT 1 FROM study WHERE patient_name = :name
+UNION ALL
+SELECT 1 FROM study WHERE referring_physician_name = :name
+LIMIT 1;
+
+-- name: keys
+SELECT alphabetic, ideographic, phonetic FROM person_name WHERE id = ?;
+
+-- name: remove_trigrams
+-- FTS5 with external content must be told what it is to forget.
+INSERT INTO person_name_trigram(person_name_trigram, rowid, alphabetic, ideographic, phonetic)
+VALUES ('delete', ?, ?, ?, ?);
+
+-- name: remove_words
+DELETE FROM person_name_word WHERE name_fk = ?;
+
+-- name: remove
+DELETE FROM person_name WHERE id = ?;

@@ -1,0 +1,95 @@
+-- Counters, their proof, and a new beginning.
+
+-- name: totals
+SELECT * FROM totals;
+
+-- name: ends_of_feed
+SELECT coalesce(min(revision), 1) - 1, coalesce(max(revision), 0) FROM change;
+
+-- name: change_from
+SELECT revision, at FROM change WHERE revision >= ? ORDER BY revision LIMIT 1;
+
+-- name: received_behind
+SELECT count(*) FROM change WHERE revision > ? AND kind <> 'deleted';
+
+-- name: wrong_series
+SELECT 'Series ' || series_instance_uid || ' counts ' || series.instance_count || ' instances and holds ' || count(instance.id) || '.'
+FROM series LEFT JOIN instance ON instance.series_fk = series.id
+GROUP BY series.id
+HAVING series.instance_count <> count(instance.id) OR series.size_bytes <> total(instance.size_bytes);
+
+-- name: wrong_studies
+SELECT 'Study ' || study_instance_uid || ' counts ' || study.instance_count || ' instances in ' || study.series_count ||
+       ' series and holds ' || cast(total(series.instance_count) AS INTEGER) || ' in ' || count(series.id) || '.'
+FROM study LEFT JOIN series ON series.study_fk = study.id
+GROUP BY study.id
+HAVING study.series_count <> count(series.id) OR study.instance_count <> total(series.instance_count)
+  OR study.size_bytes <> total(series.size_bytes);
+
+-- name: wrong_patients
+SELECT 'A patient counts ' || coalesce(patient.study_count, 0) || ' studies and has ' || counted.studies || '.'
+FROM (SELECT patient_id, issuer_of_patient_id, count(*) AS studies FROM study GROUP BY 1, 2) AS counted
+LEFT JOIN patient USING (patient_id, issuer_of_patient_id)
+WHERE coalesce(patient.study_count, 0) <> counted.studies;
+
+-- name: wrong_totals
+SELECT 'The totals do not agree with the rows.' FROM totals
+WHERE patients <> (SELECT count(*) FROM patient) OR studies <> (SELECT count(*) FROM study)
+  OR series <> (SELECT count(*) FROM series) OR instances <> (SELECT count(*) FROM instance)
+  OR size_bytes <> (SELECT total(size_bytes) FROM study);
+
+-- name: wrong_modalities
+SELECT 'Study ' || study_instance_uid || ' is not listed under its modalities.' FROM study
+WHERE date_time <> coalesce((SELECT max(m.date_time) FROM study_modality AS m WHERE m.study_fk = study.id), date_time)
+  OR (modalities = '') <> NOT EXISTS (SELECT 1 FROM study_modality AS m WHERE m.study_fk = study.id);
+
+-- name: orphans
+SELECT 'A row of series_request belongs to no series.' FROM series_request
+WHERE series_fk NOT IN (SELECT id FROM series)
+UNION ALL
+SELECT 'A kept document belongs to no instance.' FROM instance_json
+WHERE instance_fk NOT IN (SELECT id FROM instance)
+UNION ALL
+SELECT 'A modality belongs to no study.' FROM study_modality WHERE study_fk NOT IN (SELECT id FROM study)
+UNION ALL
+SELECT 'A SOP Class belongs to no study.' FROM study_sop_class WHERE study_fk NOT IN (SELECT id FROM study);
+
+-- name: reset_names
+INSERT INTO person_name_trigram(person_name_trigram) VALUES ('delete-all');
+
+-- name: reset_words
+DELETE FROM person_name_word;
+
+-- name: reset_person_name
+DELETE FROM person_name;
+
+-- name: reset_patient
+DELETE FROM patient;
+
+-- name: reset_modality
+DELETE FROM study_modality;
+
+-- name: reset_sop_class
+DELETE FROM study_sop_class;
+
+-- name: reset_request
+DELETE FROM series_request;
+
+-- name: reset_document
+DELETE FROM instance_json;
+
+-- name: reset_instance
+DELETE FROM instance;
+
+-- name: reset_series
+DELETE FROM series;
+
+-- name: reset_study
+DELETE FROM study;
+
+-- name: reset_change
+-- Consumers of the feed see everything come in again, behind the revision they have.
+DELETE FROM change;
+
+-- name: reset_totals
+UPDATE totals SET patients = 0, studies = 0, series = 0, instances = 0, size_bytes = 0;

@@ -1,0 +1,61 @@
+"""The statement that finds the rows of a search in their order, and where it goes on after a batch. Runs nothing.
+
+A place in the order is a tuple: date_time and id of the study, then position and id of the series, then of the
+instance, as far as the level goes down; at PATIENT level Patient ID and issuer.
+"""
+
+from relais.dicom.attributes import Level
+from relais.index import compile as sql
+from relais.index.compile import Fragment
+from relais.index.plan import Plan
+
+Place = tuple[str | int | float, ...]
+
+_DOWN = (
+    "CROSS JOIN series AS e INDEXED BY series_study ON e.study_fk = s.id",
+    "CROSS JOIN instance AS i INDEXED BY instance_series ON i.series_fk = e.id",
+)
+_UP = "CROSS JOIN study AS s ON s.id = e.study_fk"
+_DEPTH = {Level.STUDY: 0, Level.SERIES: 1, Level.IMAGE: 2}
+
+
+def select(level: Level, chosen: Plan, filters: list[Fragment]) -> Fragment:
+    """The statement that finds places in order, without LIMIT and OFFSET."""
+    where = sql.all_of([chosen.start, *filters])
+    if level is Level.PATIENT:
+        patient = "s.patient_id, s.issuer_of_patient_id"
+        return _statement(patient, chosen.source, where, f"GROUP BY {patient} ORDER BY {patient}")
+    columns = [f"{chosen.date_time} DESC", f"{chosen.study} DESC", "e.position", "e.id", "i.position", "i.id"]
+    order = columns[: 2 * _DEPTH[level] + 2]
+    names = ", ".join(column.removesuffix(" DESC") for column in order)
+    return _statement(names, _tables(level, chosen), where, f"ORDER BY {', '.join(order)}")
+
+
+def _statement(columns: str, tables: str, where: Fragment, order: str) -> Fragment:
+    return sql.fill("SELECT {} FROM {} WHERE {} {}", Fragment(columns), Fragment(tables), where, Fragment(order))
+
+
+def _tables(level: Level, chosen: Plan) -> str:
+    """The tables, joined from the one that drives; CROSS JOIN keeps SQLite from choosing another order."""
+    if chosen.level is Level.STUDY:
+        joins = list(_DOWN[: _DEPTH[level]])
+    elif chosen.level is Level.SERIES:
+        joins = [_UP, *_DOWN[1 : _DEPTH[level]]]
+    else:
+        joins = ["CROSS JOIN series AS e ON e.id = i.series_fk", _UP]
+    return " ".join([chosen.source, *joins])
+
+
+def behind(level: Level, chosen: Plan, last: Place) -> list[Fragment]:
+    """Conditions for what lies behind *last*, in order: the rest of its series, then of its study, then others."""
+    if level is Level.PATIENT:
+        return [Fragment("(s.patient_id, s.issuer_of_patient_id) > (?, ?)", last)]
+    older = Fragment(f"({chosen.date_time}, {chosen.study}) < (?, ?)", last[:2])
+    same_study = f"{chosen.study} = ? AND (e.position, e.id) > (?, ?)"
+    same_series = "e.id = ? AND (i.position, i.id) > (?, ?)"
+    found = [older]
+    if level is not Level.STUDY:
+        found.insert(0, Fragment(same_study, (last[1], *last[2:4])))
+    if level is Level.IMAGE:
+        found.insert(0, Fragment(same_series, (last[3], *last[4:6])))
+    return found
