@@ -1,0 +1,88 @@
+"""`relais check` and `relais reindex`: files and index compared, or the index made anew from the files."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.progress import Progress
+
+from relais.archive import Archive, maintenance
+from relais.cli.common import config_of, config_option, json_option, print_json, progress_bar
+from relais.config import Config
+from relais.index import statistics
+from relais.node import compose
+from relais.node.serve import data_directory
+
+SHOWN = 20  # names of each kind; --json shows all
+
+
+@click.command()
+@config_option
+@json_option
+def check(config_file: Path | None, as_json: bool) -> None:
+    """Read every stored object in full and compare it with its digest, and the index with the files.
+
+    The node may be running meanwhile. Exit code 1 if anything is damaged, missing, unknown to the index or miscounted.
+    """
+    with compose.archive_of(config_of(config_file)) as archive, progress_bar(as_json) as bar:
+        total = statistics.statistics(archive.db).instances
+        report = maintenance.check(archive, _progress(bar, "Checking", total))
+    if as_json:
+        print_json({"sound": report.is_sound, **asdict(report)})
+    else:
+        click.echo(f"{report.checked} objects checked.")
+        _list("damaged: the bytes are not those that were stored", report.damaged)
+        _list("missing: the index names them, the storage has no such file", report.missing)
+        _list("unknown to the index (the sweep of a running node sees to them)", report.orphans)
+        _list("miscounted", report.miscounted)
+        click.echo("Everything is sound." if report.is_sound else "There is damage.")
+    if not report.is_sound:
+        raise SystemExit(1)
+
+
+@click.command()
+@config_option
+@json_option
+def reindex(config_file: Path | None, as_json: bool) -> None:
+    """Make the index anew from the stored files alone. The node must not be running.
+
+    An index file that cannot be opened is kept beside the new one, under a name ending in ".damaged".
+    """
+    with _archive_to_ourselves(config_of(config_file)) as archive, progress_bar(as_json) as bar:
+        rebuilt = maintenance.reindex(archive, _progress(bar, "Indexing", None))
+    if as_json:
+        print_json(asdict(rebuilt))
+    else:
+        click.echo(
+            f"{rebuilt.indexed} instances indexed, {rebuilt.superseded} files hold former or duplicate contents."
+        )
+        _list("unreadable: no DICOM instance could be found in them", rebuilt.unreadable)
+    if rebuilt.unreadable:
+        raise SystemExit(1)
+
+
+@contextmanager
+def _archive_to_ourselves(config: Config) -> Iterator[Archive]:
+    with data_directory(config), compose.archive_of(config) as archive:
+        yield archive
+
+
+def _progress(bar: Progress, what: str, total: int | None) -> maintenance.Progress:
+    task = bar.add_task(what, total=total, rate="")
+
+    def tell(done: int) -> None:
+        speed = bar.tasks[task].speed
+        bar.update(task, completed=done, rate=f"{speed:.0f}/s" if speed else "")
+
+    return tell
+
+
+def _list(title: str, names: list[str]) -> None:
+    if names:
+        click.echo(f"{len(names)} {title}:")
+        for name in names[:SHOWN]:
+            click.echo(f"  {name}")
+        if len(names) > SHOWN:
+            click.echo(f"  and {len(names) - SHOWN} more (--json lists all)")

@@ -1,0 +1,86 @@
+"""`relais peers` and `relais echo`: who we know, and whether they answer."""
+
+import time
+from pathlib import Path
+
+import click
+
+from relais.cli.common import config_of, config_option, json_option, print_json, print_table
+from relais.config import Config
+from relais.errors import NodeError
+from relais.peers.base import Peer
+from relais.peers.dimse import DimsePeer
+from relais.peers.registry import Registry
+from relais.peers.settings import PeerSettings
+
+
+@click.command()
+@click.argument("peer")
+@config_option
+@json_option
+def echo(peer: str, config_file: Path | None, as_json: bool) -> None:
+    """Ask PEER whether it answers (C-ECHO). PEER is a name from the configuration or AE_TITLE@HOST:PORT."""
+    milliseconds = _echo(peer_of(config_of(config_file), peer))
+    if as_json:
+        print_json({"peer": peer, "answers": True, "ms": milliseconds})
+    else:
+        click.echo(f"{peer} answered in {milliseconds} ms.")
+
+
+@click.command()
+@click.option("--echo", "with_echo", is_flag=True, help="Ask whether they answer; exit code 1 if one does not.")
+@config_option
+@json_option
+def peers(with_echo: bool, config_file: Path | None, as_json: bool) -> None:
+    """List the configured peers: how to reach them and what they may do here."""
+    config = config_of(config_file)
+    found = [
+        {
+            "name": settings.name,
+            "kind": settings.kind,
+            "ae_title": settings.ae_title,
+            "address": f"{settings.host}:{settings.port}",
+            "may": list(settings.may),
+            **({"answers": _answer(peer_of(config, settings.name))} if with_echo else {}),
+        }
+        for settings in config.peers
+    ]
+    if as_json:
+        print_json(found)
+    elif found:
+        print_table(list(found[0]), [[_cell(value) for value in peer.values()] for peer in found])
+    else:
+        click.echo("No peers are configured. Add [[peers]] to the configuration file.")
+    if any(peer.get("answers", "yes") != "yes" for peer in found):
+        raise SystemExit(1)
+
+
+def peer_of(config: Config, name: str) -> Peer:
+    """The peer called *name*, or the one at an address written as AE_TITLE@HOST:PORT. Raises NotFound."""
+    ae_title, at, where = name.partition("@")
+    host, colon, port = where.rpartition(":")
+    if at and colon and port.isdecimal():
+        try:
+            settings = PeerSettings(name=name, ae_title=ae_title, host=host.strip("[]"), port=int(port))
+        except ValueError as exc:
+            raise click.BadParameter(f"{name}: {exc}") from exc
+        return DimsePeer(settings, config.dimse.ae_title)
+    return Registry(config.peers, config.dimse.ae_title).get(name)
+
+
+def _echo(peer: Peer) -> float:
+    started = time.perf_counter()
+    peer.echo()
+    return round((time.perf_counter() - started) * 1000, 1)
+
+
+def _answer(peer: Peer) -> str:
+    try:
+        _echo(peer)
+    except NodeError as exc:
+        return exc.message
+    return "yes"
+
+
+def _cell(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,109 @@
+"""`relais find`: search the own index, or a peer by C-FIND."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import click
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
+
+from relais.access.principals import OPERATOR
+from relais.archive import search as archive_search
+from relais.cli.common import config_of, config_option, json_option, print_json, print_table
+from relais.cli.peers import peer_of
+from relais.config import Config
+from relais.dicom import json_model
+from relais.dicom.attributes import Level
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.query import Match, Query
+from relais.dicom.query_keys import match_from_text
+from relais.node import compose
+
+LEVELS = {"patient": Level.PATIENT, "study": Level.STUDY, "series": Level.SERIES, "instance": Level.IMAGE}
+COLUMNS = {
+    Level.PATIENT: ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    Level.STUDY: (
+        "StudyDate", "PatientID", "PatientName", "ModalitiesInStudy", "StudyDescription", "StudyInstanceUID",
+    ),
+    Level.SERIES: ("SeriesNumber", "Modality", "SeriesDescription", "SeriesInstanceUID"),
+    Level.IMAGE: ("InstanceNumber", "SOPClassUID", "SOPInstanceUID"),
+}  # fmt: skip
+
+
+@click.command()
+@click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--level", type=click.Choice(list(LEVELS)), default="study", show_default=True, help="What to look for.")
+@click.option("--peer", help="Ask this peer instead of the own index: a name, or AE_TITLE@HOST:PORT.")
+@click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="Most answers; 0 for all.")
+@click.option("--fuzzy", is_flag=True, help="Match names without regard to accents and order (own index only).")
+@config_option
+@json_option
+def find(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    keys: Sequence[str], level: str, peer: str | None, limit: int, fuzzy: bool, config_file: Path | None, as_json: bool
+) -> None:
+    """Find patients, studies, series or instances.
+
+    KEY is a keyword or a tag: PatientName=DUPONT*, StudyDate=20240101-, 00080060=CT. A KEY without a value is returned,
+    not matched. The answers are sorted newest first; --json prints them in the DICOM JSON model.
+    """
+    config = config_of(config_file)
+    query, columns = _query(LEVELS[level], keys, limit, fuzzy)
+    rows, more = _from_peer(config, peer, query) if peer else _from_index(config, query)
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(columns, [[_cell(row, keyword) for keyword in columns] for row in rows])
+        click.echo(f"{len(rows)} found{', and there are more (--limit 0 shows all)' if more else ''}.", err=True)
+
+
+def _query(level: Level, keys: Sequence[str], limit: int, fuzzy: bool) -> tuple[Query, list[str]]:
+    """The query, and the columns to show."""
+    matches: list[Match] = []
+    tags = [_tag(keyword) for keyword in COLUMNS[level]]
+    for text in keys:
+        key, _, value = text.partition("=")
+        tags.append(_tag(key))
+        match = match_from_text(tags[-1], value)
+        if match is not None:
+            matches.append(match)
+    tags = list(dict.fromkeys(tags))
+    query = Query(level, tuple(matches), frozenset(tags), limit=limit or None, fuzzy=fuzzy)
+    return query, [keyword_for_tag(tag) or json_model.tag_key(tag) for tag in tags]
+
+
+def _tag(key: str) -> int:
+    """The tag of a keyword or of eight hex digits."""
+    tag = tag_for_keyword(key)
+    if tag is None and len(key) == 8 and all(c in "0123456789abcdefABCDEF" for c in key):
+        tag = int(key, 16)
+    if tag is None:
+        raise click.BadParameter(f"{key} is neither a keyword of the DICOM dictionary nor a tag of eight hex digits.")
+    return tag
+
+
+def _from_index(config: Config, query: Query) -> tuple[list[JsonDataset], bool]:
+    with compose.archive_of(config) as archive:
+        verb = archive_search.stream if query.limit is None else archive_search.search
+        found = verb(archive, OPERATOR, query)
+        if found.unsupported:
+            names = ", ".join(keyword_for_tag(tag) or json_model.tag_key(tag) for tag in found.unsupported)
+            raise click.ClickException(f"The index does not match {names} at this level.")
+        return list(found.rows), found.more
+
+
+def _from_peer(config: Config, peer: str, query: Query) -> tuple[list[JsonDataset], bool]:
+    answers: Iterable[JsonDataset] = peer_of(config, peer).search(
+        Query(query.level, query.matches, query.return_keys, fuzzy=query.fuzzy)
+    )
+    if query.limit is None:
+        return list(answers), False
+    rows = list(islice(answers, query.limit + 1))
+    return rows[: query.limit], len(rows) > query.limit
+
+
+def _cell(row: JsonDataset, keyword: str) -> str:
+    tag = _tag(keyword)
+    vr = row.get(json_model.tag_key(tag), {}).get("vr")
+    if vr == "PN":
+        return json_model.text(row, tag) or ""
+    return "\\".join(str(value) for value in json_model.values(row, tag) if value is not None)

@@ -1,0 +1,155 @@
+"""The files that an operator points at: single ones, folders, what a DICOMDIR names, members of a zip file.
+
+Knows how DICOM lies on media (PS3.10, PS3.11), not what becomes of it.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+from zipfile import BadZipFile, ZipFile
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from relais.dicom import uids
+
+PREAMBLE = bytes(128) + b"DICM"
+START_BYTES = 132
+VRS = frozenset(
+    b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
+)
+MAX_FIRST_LENGTH = 1024  # a longer first element is none of those that Data Sets begin with
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file, not opened yet. *path* is None for a member of a zip file."""
+
+    name: str
+    open: Callable[[], IO[bytes]]
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A file that was named and cannot be had, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a file is, by its first bytes. *prefix* is what it lacks at its start to be a Part 10 file.
+
+    *transfer_syntax_uid* is that of a file that is a Data Set and nothing else.
+    """
+
+    prefix: bytes = b""
+    transfer_syntax_uid: str | None = None
+
+
+def walk(paths: Iterable[Path], keep: ExitStack) -> Iterator[Source | Unusable]:
+    """Every file below *paths*, each folder in order of names. Links to folders are not followed.
+
+    A DICOMDIR that is named itself stands for the files that it names. Zip files stay open until *keep* is closed.
+    """
+    for path in paths:
+        if path.is_dir():
+            for folder, folders, names in os.walk(path):
+                folders.sort()
+                yield from (
+                    item for name in sorted(names) for item in _file(Path(folder) / name, keep) if name != "DICOMDIR"
+                )
+        elif path.name.upper() == "DICOMDIR":
+            yield from _named_by(path)
+        else:
+            yield from _file(path, keep)
+
+
+def kind_of(stream: IO[bytes]) -> Kind | None:
+    """What *stream* holds, judged by its first bytes; None if it is no DICOM. The stream is at its start afterwards.
+
+    Seen: files of old systems and of archives without the preamble of PS3.10 7.1, or without File Meta Information.
+    """
+    start = stream.read(START_BYTES)
+    stream.seek(0)
+    if start[128:132] == b"DICM":
+        return Kind()
+    if start[:4] == b"\x02\x00\x00\x00" and start[4:6] in VRS:
+        return Kind(prefix=PREAMBLE)
+    transfer_syntax_uid = _guessed(start)
+    return Kind(transfer_syntax_uid=transfer_syntax_uid) if transfer_syntax_uid else None
+
+
+def _guessed(start: bytes) -> str | None:
+    """The Transfer Syntax of a bare Data Set, which begins with an element of group 0008."""
+    if len(start) < 8:
+        return None
+    if start[:2] == b"\x00\x08" and start[2] == 0 and start[4:6] in VRS:
+        return uids.EXPLICIT_VR_BIG_ENDIAN
+    if start[:2] != b"\x08\x00" or start[3] != 0:
+        return None
+    if start[4:6] in VRS:
+        return uids.EXPLICIT_VR_LITTLE_ENDIAN
+    return uids.IMPLICIT_VR_LITTLE_ENDIAN if int.from_bytes(start[4:8], "little") <= MAX_FIRST_LENGTH else None
+
+
+def _file(path: Path, keep: ExitStack) -> Iterator[Source | Unusable]:
+    if not path.exists():
+        yield Unusable(str(path), "The file does not exist.")
+    elif path.suffix.lower() == ".zip":
+        yield from _members(path, keep)
+    elif path.is_file():
+        yield _on_disk(path)
+
+
+def _on_disk(path: Path) -> Source:
+    def open_() -> IO[bytes]:
+        return path.open("rb")
+
+    return Source(str(path), open_, path)
+
+
+def _members(path: Path, keep: ExitStack) -> Iterator[Source | Unusable]:
+    try:
+        archive = keep.enter_context(ZipFile(path))
+    except (BadZipFile, OSError) as exc:
+        yield Unusable(str(path), f"The zip file cannot be read: {exc}.")
+        return
+    for member in archive.infolist():
+        if not member.is_dir() and Path(member.filename).name != "DICOMDIR":
+            yield Source(f"{path}!{member.filename}", partial(archive.open, member))
+
+
+def _named_by(path: Path) -> Iterator[Source | Unusable]:
+    """The files that the directory records of a DICOMDIR name, none outside its own folder (PS3.3 F.3.2.2)."""
+    try:
+        ds = dcmread(path)
+        records = list(ds.DirectoryRecordSequence)
+    except (OSError, InvalidDicomError, AttributeError, ValueError, EOFError) as exc:
+        yield Unusable(str(path), f"The DICOMDIR cannot be read: {exc}.")
+        return
+    root = path.parent.resolve()
+    for record in records:
+        parts = _file_id(record)
+        if not parts:
+            continue
+        file = root.joinpath(*parts)
+        if not file.exists():  # Seen: media whose file names were made lower case when they were copied
+            file = root.joinpath(*(part.lower() for part in parts))
+        if not file.is_file() or not file.resolve().is_relative_to(root):
+            yield Unusable("/".join(parts), "The DICOMDIR names a file that is not there.")
+        else:
+            yield _on_disk(file)
+
+
+def _file_id(record: Dataset) -> list[str]:
+    value = record.get("ReferencedFileID")
+    if not value:
+        return []
+    return [value] if isinstance(value, str) else [str(part) for part in value]

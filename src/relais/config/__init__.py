@@ -1,0 +1,169 @@
+"""The one place that reads conf/relais.toml and the environment, once, into one frozen Config.
+
+Each section's settings class stands beside the part that it configures; the parts never import this room.
+Precedence: the environment (`RELAIS_<SECTION>__<KEY>`, or `..._FILE` naming a file that holds the value), then the
+file, then the default. Whatever is unknown or out of range stops the start, with a sentence for each problem: where
+it was written, its key, and what was expected.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from cattrs import ClassValidationError
+
+from relais.access.policy import Mode
+from relais.config.convert import converter, explained
+from relais.config.settings import AccessSettings, Config, LogLevel, NodeSettings, address, is_loopback
+from relais.config.written import Written
+from relais.peers.settings import PeerSettings
+
+__all__ = [
+    "AccessSettings",
+    "Config",
+    "ConfigError",
+    "Loaded",
+    "LogLevel",
+    "NodeSettings",
+    "address",
+    "described",
+    "from_json",
+    "load",
+    "to_json",
+]
+
+DEFAULT_FILE = Path("conf/relais.toml")
+MASK = "********"
+SECTIONS: dict[str, Any] = {f.name: f.type for f in fields(Config)}
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. *problems* holds one sentence each, the text all of them, one per line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A Config and, for each section and key that was written down, where. *file* is None where none was read."""
+
+    config: Config
+    sources: Mapping[tuple[str, str], str]
+    file: Path | None
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """Read *path* (default conf/relais.toml where it exists) and *environ*. Raises ConfigError with every problem."""
+    written = Written(SECTIONS)
+    file = path or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    if file is not None:
+        written.read_file(file)
+    written.read_environment(environ)
+    config = _structured(written)
+    return Loaded(config, written.sources, file)
+
+
+def to_json(config: Config) -> str:
+    """*config*, secrets included, for a process that this one starts."""
+    return json.dumps(converter.unstructure(config))
+
+
+def from_json(text: str) -> Config:
+    """What `to_json` was given."""
+    return converter.structure(json.loads(text), Config)
+
+
+def described(loaded: Loaded) -> Iterator[tuple[str, str, object, str]]:
+    """Section, key, effective value with secrets masked, and where it was written, of every setting."""
+    plain = converter.unstructure(loaded.config)
+    for section, kind in SECTIONS.items():
+        if section != "peers":
+            for key, value in plain[section].items():
+                yield section, key, _shown(kind, key, value), loaded.sources.get((section, key), "default")
+    for peer in plain["peers"]:
+        for key, value in peer.items():
+            yield f"peers {peer['name']}", key, _shown(PeerSettings, key, value), str(loaded.file)
+
+
+def _structured(written: Written) -> Config:
+    """The Config that *written* means. Raises ConfigError with every problem of *written* and with its own."""
+    problems = written.problems
+    parts: dict[str, Any] = {"peers": _peers(written)}
+    parts["node"] = node = _section(written, "node", {}) or NodeSettings()
+    data_dir = node.data_dir.expanduser().absolute()
+    parts["node"] = replace(node, data_dir=data_dir)
+    derived = {
+        "index": {"url": f"sqlite:///{data_dir}/index.sqlite"},
+        "storage": {"url": f"file://{quote(str(data_dir))}/objects"},
+        "archive": {"cache_dir": f"{data_dir}/cache"},
+    }
+    for section in SECTIONS:
+        if section not in parts:
+            parts[section] = _section(written, section, derived.get(section, {}))
+    if not problems:
+        config = Config(**parts)
+        problems += _contradictions(config)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _section(written: Written, section: str, derived: Mapping[str, str]) -> Any:
+    """The settings of *section*; None, and its problems noted, where they cannot be used."""
+    kind = SECTIONS[section]
+    try:
+        return converter.structure({**derived, **written.values.get(section, {})}, kind)
+    except ClassValidationError as exc:
+        for key, explanation in explained(exc, kind):
+            what = explanation.removeprefix(f"[{section}] ")
+            named = key or what.split(" ", 1)[0]  # most sentences of settings classes begin with the key
+            source = written.sources.get((section, named)) or written.sources.get((section, ""))
+            place = f"{source}: [{section}]" if source else f"[{section}]"
+            written.problems.append(f"{place} {key}: {what}" if key else f"{place} {what}")
+        return None
+
+
+def _peers(written: Written) -> tuple[PeerSettings, ...]:
+    peers: list[PeerSettings] = []
+    for number, raw in enumerate(written.values.get("peers", []), 1):
+        try:
+            peers.append(converter.structure(raw, PeerSettings))
+        except ClassValidationError as exc:
+            place = f"{written.sources['peers', '']}: [[peers]] {raw.get('name', f'number {number}')}"
+            written.problems += [
+                f"{place}: {key}: {what}" if key else f"{place}: {what}" for key, what in explained(exc, PeerSettings)
+            ]
+    return tuple(peers)
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """What is wrong between sections that are right in themselves."""
+    for section, host in (("dimse", config.dimse.host), ("web", config.web.host)):
+        if config.access.mode is Mode.OPEN_LOOPBACK and not is_loopback(host):
+            yield (
+                f'[{section}] host "{host}" can be reached from other machines, and [access] mode "open-loopback" lets '
+                f'everybody in: set [access] mode = "enforced", or [{section}] host = "127.0.0.1"'
+            )
+    if config.dimse.port == config.web.port != 0:
+        yield f"[dimse] port and [web] port are both {config.web.port}: two doors need two ports"
+    if config.dimse.workers != 1:
+        yield f"[dimse] workers: this version runs 1 DIMSE worker, not {config.dimse.workers}"
+    names = [peer.name for peer in config.peers]
+    for name in sorted(set(names)):
+        if names.count(name) > 1:
+            yield f"[[peers]] {name}: this name is given to {names.count(name)} peers"
+
+
+def _shown(kind: Any, key: str, value: object) -> object:
+    """*value*, masked if it is secret; of a URL only the password is."""
+    if value and any(f.name == key and f.metadata.get("secret") for f in fields(kind)):
+        return MASK
+    if isinstance(value, str) and "://" in value and (password := urlsplit(value).password):
+        return value.replace(f":{password}@", f":{MASK}@", 1)
+    return value

@@ -1,0 +1,85 @@
+"""What the node does when nobody asks: the sweep after a start, ready-made metadata, the nightly count.
+
+One process does all of it, in small steps, so that it can be told to end at any time. Knows when, not how.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from relais.archive import Archive, documents, maintenance
+from relais.errors import NodeError
+from relais.index import statistics
+from relais.telemetry.line import fields
+
+IDLE_S = 2.0  # between two looks for something to do
+SWEEP_EVERY_S = 6 * 3600.0
+COUNT_AT_HOUR = 3  # local time: when a hospital is quiet
+AFTER_ERROR_S = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Background:
+    """The work of one node. *is_ending* is asked between steps, *sleep* waits no longer than until it is true."""
+
+    def __init__(
+        self, archive: Archive, is_ending: Callable[[], bool], sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        self.archive = archive
+        self.is_ending = is_ending
+        self.sleep = sleep
+        self.documented_id = 0
+        self.sweep_at = 0.0
+        self.counted_on = datetime.now().astimezone().date()
+
+    def run(self) -> None:
+        """Work until it is time to end. What fails is logged and tried again later."""
+        while not self.is_ending():
+            try:
+                did_something = self.step()
+            except NodeError as exc:
+                log.error(fields(event="background work failed", error=exc.message))
+                self.sleep(AFTER_ERROR_S)
+            else:
+                if not did_something:
+                    self.sleep(IDLE_S)
+
+    def step(self) -> bool:
+        """Do the next small thing; False if there was none."""
+        now = datetime.now().astimezone()
+        if time.monotonic() >= self.sweep_at:
+            self._sweep()
+            return True
+        if now.date() != self.counted_on and now.hour >= COUNT_AT_HOUR:
+            self.counted_on = now.date()
+            self._count()
+            return True
+        last = documents.make_missing(self.archive, self.documented_id)
+        if last is None:
+            return False
+        self.documented_id = last
+        return True
+
+    def _sweep(self) -> None:
+        started = time.monotonic()
+        swept = maintenance.sweep(self.archive, keep_going=lambda: not self.is_ending())
+        self.sweep_at = time.monotonic() + SWEEP_EVERY_S
+        self.documented_id = 0  # look again at what could not be read
+        log.info(
+            fields(
+                event="sweep",
+                uploads_removed=swept.uploads_removed,
+                indexed=swept.indexed,
+                removed=swept.removed,
+                unreadable=swept.unreadable,
+                ms=(time.monotonic() - started) * 1000,
+            )
+        )
+
+    def _count(self) -> None:
+        differences = list(statistics.recount(self.archive.db))
+        for difference in differences:
+            log.error(fields(event="miscounted", what=difference))
+        log.info(fields(event="recount", differences=len(differences)))

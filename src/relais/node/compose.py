@@ -1,0 +1,59 @@
+"""Puts the parts together as the configuration says. Knows every part's constructor, and no process or signal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from relais.archive import Archive
+from relais.config import Config
+from relais.db.database import Database
+from relais.dimse.server import DimseServer
+from relais.node import ready
+from relais.node.http_server import Application
+from relais.peers.registry import Registry
+from relais.pixels.workers import PixelWorkers
+from relais.storage import open_store
+from relais.web.app import create_app
+
+
+def open_archive(config: Config) -> Archive:
+    """The archive that *config* describes; folders and index are made where there are none."""
+    config.node.data_dir.mkdir(parents=True, exist_ok=True)
+    config.index.path.parent.mkdir(parents=True, exist_ok=True)
+    return Archive(
+        db=Database(config.index),
+        store=open_store(config.storage),
+        pixels=PixelWorkers(config.pixels),
+        policy=config.policy,
+        settings=config.archive,
+    )
+
+
+@contextmanager
+def archive_of(config: Config) -> Iterator[Archive]:
+    """`open_archive`, closed afterwards."""
+    archive = open_archive(config)
+    try:
+        yield archive
+    finally:
+        close(archive)
+
+
+def close(archive: Archive) -> None:
+    """Commit what is still to be written and let go of processes and files."""
+    archive.pixels.close()
+    archive.db.close()
+
+
+def registry(config: Config) -> Registry:
+    """The configured peers."""
+    return Registry(config.peers, config.dimse.ae_title)
+
+
+def dimse_server(config: Config, archive: Archive) -> DimseServer:
+    """The DIMSE door, not yet open."""
+    return DimseServer(config.dimse, archive, registry(config))
+
+
+def web_application(config: Config, archive: Archive) -> Application:
+    """The web door and the pages."""
+    return create_app(archive, config.web, ready.checks(config, archive))

@@ -1,0 +1,59 @@
+"""A whole node inside the current process, on free ports if asked: for tests, notebooks and other programs.
+
+It does what `relais serve` does but for the background work, without processes, signals or logging.
+"""
+
+import threading
+from dataclasses import replace
+from types import TracebackType
+
+from werkzeug.serving import make_server
+
+from relais.config import Config
+from relais.node import compose, listen
+
+DRAIN_S = 2.0
+
+
+class Node:
+    """Both doors over one archive. A context manager; *config* holds the ports really taken, once it is made."""
+
+    def __init__(self, config: Config) -> None:
+        self._listener = listen.listener(config.dimse.host, config.dimse.port, "dimse")
+        self.config = replace(
+            config,
+            dimse=replace(config.dimse, port=self._listener.getsockname()[1]),
+            web=replace(config.web, port=listen.free_port(config.web.host, config.web.port, "web")),
+        )
+        self.archive = compose.open_archive(self.config)
+        self._dimse = compose.dimse_server(self.config, self.archive)
+        application = compose.web_application(self.config, self.archive)
+        self._web = make_server(self.config.web.host, self.config.web.port, application, threaded=True)
+        self._thread = threading.Thread(target=self._web.serve_forever, name="web", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The base of the node's URLs."""
+        return self.config.public_url
+
+    def start(self) -> None:
+        """Open both doors."""
+        self._dimse.start(self._listener)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close both doors and the archive."""
+        self._dimse.stop(DRAIN_S)
+        self._web.shutdown()
+        self._thread.join()
+        self._web.server_close()
+        compose.close(self.archive)
+
+    def __enter__(self) -> "Node":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

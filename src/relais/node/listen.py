@@ -1,0 +1,72 @@
+"""Ports: taken, or refused with a sentence. Knows sockets, not protocols."""
+
+import errno
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from relais.errors import Unavailable
+
+BACKLOG = 128
+PATIENCE_S = 3.0  # how long a port may still be held by a node that was killed a moment ago
+
+
+def listener(host: str, port: int, door: str, patience_s: float = PATIENCE_S) -> socket.socket:
+    """A socket that listens on *host* and *port* (0: any free one). Raises Unavailable, naming *door*, if it cannot."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return _bound(host, port)
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise Unavailable(_sentence(exc, host, port, door)) from exc
+        time.sleep(0.1)
+
+
+def free_port(host: str, port: int, door: str) -> int:
+    """*port* if it can be taken, or a free one for 0, left free for a server that binds by itself."""
+    with listener(host, port, door) as taken:
+        return int(taken.getsockname()[1])
+
+
+def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
+    """Whether somebody accepts connections there."""
+    with suppress(OSError), socket.create_connection((host, port), timeout_s):
+        return True
+    return False
+
+
+def eventually(condition: Callable[[], bool], timeout_s: float, every_s: float = 0.05) -> bool:
+    """Whether *condition* comes true within *timeout_s*."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(every_s)
+    return True
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, where = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(where)
+        made.listen(BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _sentence(exc: OSError, host: str, port: int, door: str) -> str:
+    reasons = {
+        errno.EADDRINUSE: "another program is using it",
+        errno.EACCES: "ports below 1024 need privileges that this user lacks",
+        errno.EADDRNOTAVAIL: "this machine has no such address",
+    }
+    why = reasons.get(exc.errno or 0, exc.strerror or str(exc))
+    return f"The {door} door cannot listen on {host}:{port}: {why}. Set [{door}] host and port, or stop the other one."

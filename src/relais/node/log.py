@@ -1,0 +1,35 @@
+"""Where log lines go and how they look: one line each, `key=value`, on stderr. The only handler of the program."""
+
+import logging
+import sys
+import time
+import traceback
+
+from relais.telemetry import context
+from relais.telemetry.line import fields, one_line
+
+FOREIGN = ("pynetdicom", "werkzeug", "_granian", "urllib3", "PIL", "pydicom")  # heard from WARNING on, unless debugging
+
+
+class LineFormatter(logging.Formatter):
+    """`at=... level=... from=... pid=...`, the ids of the work at hand, the message; tracebacks stay on the line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
+        head = {"at": at, "level": record.levelname.lower(), "from": record.name, "pid": record.process}
+        line = f"{fields(**head, **context.current())} {one_line(record.getMessage())}"
+        if record.exc_info:
+            line += " traceback=" + one_line("".join(traceback.format_exception(*record.exc_info)).strip())
+        return line
+
+
+def configure(level: str) -> None:
+    """Send everything from *level* ("info", ...) on to stderr. Replaces what was configured before."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    logging.captureWarnings(True)
+    for name in FOREIGN:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)

@@ -1,0 +1,46 @@
+"""Instances on their way to a peer, from files and from the archive. Knows Part 10 and rows, no protocol."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from relais.archive import Archive, retrieve
+from relais.dicom.part10 import read_head
+from relais.index.rows import InstanceRow
+from relais.peers.base import Outgoing
+from relais.pixels.workers import PixelWorkers
+
+CHUNK_BYTES = 256 * 1024
+
+
+def of_file(path: Path, pixels: PixelWorkers) -> Outgoing:
+    """The instance in the Part 10 file *path*. Raises InvalidDataSet if it is none."""
+    with path.open("rb") as stream:
+        meta, _ = read_head(stream.read)
+
+    def read(transfer_syntax_uid: str) -> Iterator[bytes]:
+        if transfer_syntax_uid == meta.transfer_syntax_uid:
+            yield from _dataset_bytes(path)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            transcoded = Path(folder) / "transcoded.dcm"
+            pixels.transcode(path, transfer_syntax_uid, transcoded)
+            yield from _dataset_bytes(transcoded)
+
+    return Outgoing(meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid, read)
+
+
+def of_row(archive: Archive, row: InstanceRow) -> Outgoing:
+    """A registered instance."""
+
+    def read(transfer_syntax_uid: str) -> Iterator[bytes]:
+        return iter(retrieve.dataset_chunks(archive, row, transfer_syntax_uid).chunks)
+
+    return Outgoing(row.sop_class_uid, row.ref.sop_instance_uid, row.transfer_syntax_uid, read)
+
+
+def _dataset_bytes(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        read_head(stream.read)
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,72 @@
+"""Whether the node can do its work: both doors accept, index and storage answer. Asked by /health/ready.
+
+The web door answers for itself by answering. A full disk is no reason to be taken out of service: what is kept can
+still be read, and a store that cannot be made durable is refused one by one.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from relais.archive import Archive
+from relais.config import Config
+from relais.errors import OutOfResources
+from relais.index import statistics
+from relais.peers.dimse import DimsePeer
+from relais.peers.settings import PeerSettings
+
+Check = Callable[[], None]
+GOOD_FOR_S = 1.0  # an answer is given again for this long: asking costs strangers nothing, so it must cost us little
+ECHO_TIMEOUT_S = 3.0
+
+
+def checks(config: Config, archive: Archive) -> Mapping[str, Check]:
+    """One check by part. Each returns if the part answers, else raises a NodeError with a sentence."""
+    found: dict[str, Check] = {
+        "dimse": _echo(config),
+        "index": lambda: _index_answers(archive),
+        "storage": lambda: _storage_answers(archive),
+    }
+    return {name: _remembered(check) for name, check in found.items()}
+
+
+def _echo(config: Config) -> Check:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(config.dimse.host, config.dimse.host)  # noqa: S104
+    title = config.dimse.ae_title
+    own = PeerSettings(name="own", ae_title=title, host=host, port=config.dimse.port, timeout_s=ECHO_TIMEOUT_S)
+    return DimsePeer(own, title).echo
+
+
+def _index_answers(archive: Archive) -> None:
+    statistics.statistics(archive.db)
+
+
+def _storage_answers(archive: Archive) -> None:
+    """Start an upload and leave it: it leaves no trace."""
+    try:
+        with archive.store.begin(b"ready?") as upload:
+            upload.write(b"yes")
+    except OutOfResources:
+        archive.store.free_bytes()
+
+
+def _remembered(check: Check) -> Check:
+    """*check*, asked at most once every GOOD_FOR_S; who comes meanwhile gets the last answer."""
+    lock = threading.Lock()
+    asked_at = float("-inf")
+    failure: Exception | None = None
+
+    def ask() -> None:
+        nonlocal asked_at, failure
+        with lock:
+            if time.monotonic() - asked_at > GOOD_FOR_S:
+                try:
+                    check()
+                    failure = None
+                except Exception as exc:  # whatever it is, it is the answer, and raised below
+                    failure = exc
+                asked_at = time.monotonic()
+            if failure is not None:
+                raise failure
+
+    return ask

@@ -1,0 +1,109 @@
+"""`relais serve`: takes the ports and the data directory, then supervises the processes behind them.
+
+The DIMSE door's socket belongs to the supervisor: who connects while the process behind it is being restarted waits,
+and is not refused. The HTTP server binds its own port, which is only checked here.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from relais.config import Config, address
+from relais.errors import Unavailable
+from relais.node import listen, log
+from relais.node.roles import Orders
+from relais.node.supervisor import Child, Supervisor
+from relais.telemetry import metrics
+
+LOOK_EVERY_S = 0.1
+SUPERVISED = ("dimse", "web", "background")
+
+
+def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path | None = None) -> int:
+    """Run the node that *config* describes until it is told to end, and return its exit code.
+
+    When it has been ready once, *samples* are stored if the archive is empty, and *on_ready* is told the configuration
+    with the ports that were really taken, and a sentence about the samples ("" without any). Raises Unavailable if a
+    port or the data directory cannot be had.
+    """
+    log.configure(config.node.log_level)
+    with data_directory(config), listen.listener(config.dimse.host, config.dimse.port, "dimse") as door:
+        config = replace(
+            config,
+            dimse=replace(config.dimse, port=door.getsockname()[1]),
+            web=replace(config.web, port=listen.free_port(config.web.host, config.web.port, "web")),
+        )
+        counters = config.run_dir / "metrics"
+        environment = {**os.environ, **metrics.prepare(counters)}
+        orders = Orders(os.getpid(), config, door.fileno(), str(samples or ""))
+        ready = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(config, ready, orders, on_ready), daemon=True, name="ready?")
+        watcher.start()
+        return Supervisor(
+            [_child(role, orders, environment) for role in SUPERVISED],
+            is_ready=ready.is_set,
+            on_end=lambda pid: metrics.forget_process(counters, pid),
+        ).run()
+
+
+@contextmanager
+def data_directory(config: Config) -> Iterator[None]:
+    """Have the data directory for ourselves. Raises Unavailable if another node serves it or it cannot be written."""
+    lock = config.run_dir / "lock"
+    try:
+        config.run_dir.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a+")
+    except OSError as exc:
+        reason = exc.strerror or exc
+        raise Unavailable(f"[node] data_dir {config.node.data_dir} cannot be used: {reason}.") from exc
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise Unavailable(f"Another node is serving [node] data_dir {config.node.data_dir}.") from exc
+        yield
+
+
+def is_ready(config: Config) -> bool:
+    """Whether the node at the web door's address says that it is ready."""
+    url = f"http://{address(config.web.host, config.web.port)}/health/ready"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError, urllib.error.URLError):
+        return False
+
+
+def _child(role: str, orders: Orders, environment: dict[str, str]) -> Child:
+    assert orders.listener_fd is not None
+    keep_open = (orders.listener_fd,) if role == "dimse" else ()
+    return Child(role, _command(role), orders.to_json(), environment, keep_open)
+
+
+def _command(role: str) -> list[str]:
+    return [sys.executable, "-m", "relais", "serve", "--role", role]
+
+
+def _watch(config: Config, ready: threading.Event, orders: Orders, on_ready: Callable[[Config, str], None]) -> None:
+    """Wait until the node is ready, then tell."""
+    while not is_ready(config):
+        time.sleep(LOOK_EVERY_S)
+    ready.set()
+    on_ready(config, _store_samples(orders) if orders.samples else "")
+
+
+def _store_samples(orders: Orders) -> str:
+    """Have a process of its own store the samples, and return its sentence."""
+    done = subprocess.run(  # noqa: S603 - our own program
+        _command("samples"), input=orders.to_json(), stdout=subprocess.PIPE, text=True, check=False
+    )
+    return done.stdout.strip()
