@@ -1,0 +1,44 @@
+"""The web door as one Flask application. Knows which routes there are, not what they do; any WSGI server can run it."""
+
+from flask import Flask, Response, request
+
+from relais.archive import Archive
+from relais.web import cors, errors, frames, health, metadata, qido, rendered, stow, wado_rs, wado_uri
+from relais.web.door import ROOT, Checks, Door, install
+from relais.web.record import ROUTE, Recorder
+from relais.web.settings import WebSettings
+
+DICOMWEB = (qido, wado_rs, metadata, frames, rendered, stow)
+
+
+def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, public_url: str = "") -> Flask:
+    """The application. *public_url* is the base of every absolute URL that it emits, its own address if "".
+
+    *checks* tell /health/ready about each part by its name: a check returns if its part answers, else it raises.
+    """
+    app = Flask("relais.web", static_folder=None)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    install(app, Door(archive, settings, (public_url or _own_address(settings)).rstrip("/"), checks))
+    for module in DICOMWEB:
+        app.register_blueprint(module.routes, url_prefix=ROOT)
+    app.register_blueprint(wado_uri.routes)
+    app.register_blueprint(health.routes)
+    errors.register(app)
+    cors.register(app, settings.cors_origins)
+    app.after_request(_finish)
+    app.wsgi_app = Recorder(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def _finish(response: Response) -> Response:
+    """What every answer carries, and the route for the log line."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if request.url_rule is not None:
+        request.environ[ROUTE] = request.url_rule.rule
+    return response
+
+
+def _own_address(settings: WebSettings) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"

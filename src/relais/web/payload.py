@@ -1,0 +1,169 @@
+"""Answers as bytes: JSON, one part or many, ranges, compression, validators. Knows HTTP, not what the bytes mean."""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import orjson
+import zstandard
+from flask import Response, request
+from werkzeug.http import parse_range_header
+
+from relais.dicomweb.media_types import DICOM_JSON
+from relais.dicomweb.multipart import Part, Writer
+
+NO_CACHE = "private, no-cache"  # kept by the user agent, but asked about each time: instances can go
+PIECE_BYTES = 64 * 1024  # small documents leave together
+GZIP_LEVEL = 5
+ZSTD_LEVEL = 3
+GZIP_WINDOW = 31  # zlib's way of saying gzip with the largest window
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """An answer of one part: *size_bytes* of *content_type*, in *chunks*.
+
+    *etag* is an unquoted strong validator. *location* becomes Content-Location.
+    """
+
+    content_type: str
+    size_bytes: int
+    chunks: Iterable[bytes]
+    etag: str = ""
+    location: str = ""
+    filename: str = ""
+
+
+def json_document(content: object, media_type: str = DICOM_JSON, status: int = 200) -> Response:
+    """*content* as JSON, Data Sets with sorted tags (PS3.18 F.2.2)."""
+    body = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    return Response(body, status, {"Cache-Control": NO_CACHE}, content_type=media_type)
+
+
+def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False, status: int = 200) -> Response:
+    """*parts* under a fresh boundary, with Content-Length if that is known. *is_lazy* parts are made as they go out."""
+    writer = Writer(media_type)
+    parts = parts if is_lazy else list(parts)
+    response = Response(writer.chunks(parts), status, content_type=writer.content_type, direct_passthrough=True)
+    response.headers["Cache-Control"] = NO_CACHE
+    response.content_length = writer.content_length(parts) if isinstance(parts, list) else None
+    return response
+
+
+def single(body: Single) -> Response:
+    """*body*, or the range of it that was asked for (RFC 9110 14). Several ranges are answered with the whole."""
+    if body.etag and is_unchanged(body.etag):
+        return not_modified(body.etag)
+    headers = {"Cache-Control": NO_CACHE, "Accept-Ranges": "bytes"}
+    if body.etag:
+        headers["ETag"] = f'"{body.etag}"'
+    if body.location:
+        headers["Content-Location"] = body.location
+    if body.filename:
+        headers["Content-Disposition"] = f'attachment; filename="{body.filename}"'
+    wanted = _range(body)
+    if wanted == ():
+        return Response(b"", 416, {**headers, "Content-Range": f"bytes */{body.size_bytes}"})
+    status, chunks, size_bytes = 200, body.chunks, body.size_bytes
+    if wanted:
+        start, stop = wanted
+        status, chunks, size_bytes = 206, _slice(body.chunks, start, stop), stop - start
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{body.size_bytes}"
+    response = Response(chunks, status, headers, content_type=body.content_type, direct_passthrough=True)
+    response.content_length = size_bytes
+    return response
+
+
+def compressed(chunks: Iterable[bytes], content_type: str, etag: str) -> Response:
+    """A large text, compressed as it goes out if that is acceptable. *etag* is unquoted and weak."""
+    if is_unchanged(etag):
+        return not_modified(etag, is_weak=True)
+    encoding = _content_encoding()
+    response = Response(_ENCODERS[encoding](chunks), content_type=content_type, direct_passthrough=True)
+    response.headers["Cache-Control"] = NO_CACHE
+    response.headers["ETag"] = f'W/"{etag}"'
+    response.vary.add("Accept-Encoding")
+    if encoding:
+        response.headers["Content-Encoding"] = encoding
+    return response
+
+
+def json_array(documents: Iterable[bytes]) -> Iterator[bytes]:
+    """Ready JSON documents as one array, in pieces. An array that never closes tells of a failure on the way."""
+    pieces, waiting_bytes, before = [b"["], 0, b""
+    for document in documents:
+        pieces += (before, document)
+        waiting_bytes += len(document)
+        before = b","
+        if waiting_bytes >= PIECE_BYTES:
+            yield b"".join(pieces)
+            pieces, waiting_bytes = [], 0
+    yield b"".join((*pieces, b"]"))
+
+
+def is_unchanged(etag: str) -> bool:
+    """Whether the user agent already has the representation *etag* (RFC 9110 13.1.2)."""
+    return bool(request.if_none_match) and request.if_none_match.contains_weak(etag)
+
+
+def not_modified(etag: str, *, is_weak: bool = False) -> Response:
+    """304: what the user agent has is what it would get."""
+    return Response(status=304, headers={"ETag": f'W/"{etag}"' if is_weak else f'"{etag}"', "Cache-Control": NO_CACHE})
+
+
+def add_warning(response: Response, *sentences: str) -> Response:
+    """Say *sentences* in a Warning header field (PS3.18 8.4.3)."""
+    warnings = ", ".join(f'299 relais "{_plain(sentence)}"' for sentence in sentences)
+    if warnings:
+        response.headers["Warning"] = warnings
+    return response
+
+
+def _plain(sentence: str) -> str:
+    return "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "?" for c in sentence)
+
+
+def _range(body: Single) -> tuple[int, int] | tuple[()] | None:
+    """Start and end of the one range asked for, () if it cannot be had, None if there is none to be heeded."""
+    asked = parse_range_header(request.headers.get("Range"))
+    condition = request.headers.get("If-Range")
+    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1 or request.method not in ("GET", "HEAD"):
+        return None
+    if condition and condition != f'"{body.etag}"':
+        return None
+    return asked.range_for_length(body.size_bytes) or ()
+
+
+def _slice(chunks: Iterable[bytes], start: int, stop: int) -> Iterator[bytes]:
+    position = 0
+    for chunk in chunks:
+        piece = chunk[max(start - position, 0) : max(stop - position, 0)]
+        position += len(chunk)
+        if piece:
+            yield piece
+        if position >= stop:
+            return
+
+
+def _content_encoding() -> str:
+    accepted = {name.lower() for name, quality in request.accept_encodings if quality > 0}
+    return next((name for name in ("zstd", "gzip") if name in accepted), "")
+
+
+def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    encoder = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
+    for chunk in chunks:
+        if piece := encoder.compress(chunk):
+            yield piece
+    yield encoder.flush()
+
+
+def _zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    encoder = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+    for chunk in chunks:
+        if piece := encoder.compress(chunk):
+            yield piece
+    yield encoder.flush()
+
+
+_ENCODERS: dict[str, Callable[[Iterable[bytes]], Iterable[bytes]]] = {"zstd": _zstd, "gzip": _gzip, "": iter}

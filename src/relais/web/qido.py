@@ -1,0 +1,116 @@
+"""QIDO-RS, the Search transaction, in its six forms (PS3.18 10.6). Knows HTTP and JSON, not how anything is found."""
+
+from collections.abc import Iterable
+
+from flask import Blueprint, Response
+from pydicom.datadict import keyword_for_tag
+
+from relais.archive import search as archive_search
+from relais.archive.search import Found
+from relais.dicom import attributes, json_model
+from relais.dicom.attributes import Level
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.query import Match, MatchKind
+from relais.dicom.refs import Ref
+from relais.dicomweb import media_types, native_xml, params, paths
+from relais.dicomweb.media_types import Offer
+from relais.dicomweb.multipart import Part
+from relais.web import payload
+from relais.web.door import acceptable, door, principal, query_string
+
+OFFERS = (
+    Offer(media_types.DICOM_JSON),
+    Offer(media_types.JSON),
+    Offer(media_types.DICOM_XML, is_multipart=True),
+)
+
+STUDY_INSTANCE_UID = 0x0020000D
+SERIES_INSTANCE_UID = 0x0020000E
+SOP_INSTANCE_UID = 0x00080018
+
+ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
+
+MORE = "There are additional results that can be requested."
+UNMATCHED = "The following keys were not matched: {}."
+
+routes = Blueprint("qido", __name__)
+
+
+@routes.get("/studies")
+def studies() -> Response:
+    """All studies."""
+    return _search(Level.STUDY)
+
+
+@routes.get("/studies/<study>/series")
+def series_of_study(study: str) -> Response:
+    """The series of a study."""
+    return _search(Level.SERIES, paths.ref(study))
+
+
+@routes.get("/studies/<study>/series/<series>/instances")
+def instances_of_series(study: str, series: str) -> Response:
+    """The instances of a series."""
+    return _search(Level.IMAGE, paths.ref(study, series))
+
+
+@routes.get("/studies/<study>/instances")
+def instances_of_study(study: str) -> Response:
+    """The instances of a study."""
+    return _search(Level.IMAGE, paths.ref(study))
+
+
+@routes.get("/series")
+def series() -> Response:
+    """All series."""
+    return _search(Level.SERIES)
+
+
+@routes.get("/instances")
+def instances() -> Response:
+    """All instances."""
+    return _search(Level.IMAGE)
+
+
+def _search(level: Level, within: Ref | None = None) -> Response:
+    offer = media_types.select(acceptable(), OFFERS)
+    search = params.parse_search(query_string(), level, _scope(within), door().settings.max_results)
+    found = archive_search.search(door().archive, principal(), search.query)
+    rows = [_with_retrieval(row, level) for row in found.rows]
+    if offer.is_multipart:
+        response = payload.multipart(media_types.DICOM_XML, map(_xml_part, rows))
+    else:
+        response = payload.json_document(rows, offer.media_type)
+    return payload.add_warning(response, *_warnings(found, search.unmatched))
+
+
+def _scope(within: Ref | None) -> list[Match]:
+    """The UIDs of the path as matches."""
+    uids = {
+        STUDY_INSTANCE_UID: getattr(within, "study_instance_uid", None),
+        SERIES_INSTANCE_UID: getattr(within, "series_instance_uid", None),
+    }
+    return [Match(tag, MatchKind.SINGLE_VALUE, (uid,)) for tag, uid in uids.items() if uid]
+
+
+def _with_retrieval(row: JsonDataset, level: Level) -> JsonDataset:
+    """*row* with Instance Availability and Retrieve URL (PS3.18 tables 10.6.3-3 to 10.6.3-5)."""
+    tags = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID)[: attributes.LEVELS.index(level)]
+    uids = [str(json_model.values(row, tag)[0]) for tag in tags]
+    url = door().url(paths.ref(*uids))
+    return {**row, "00080056": ONLINE, "00081190": {"vr": "UR", "Value": [url]}}
+
+
+def _xml_part(row: JsonDataset) -> Part:
+    document = native_xml.document(row)
+    return Part((("Content-Type", media_types.DICOM_XML),), (document,), len(document))
+
+
+def _warnings(found: Found, unmatched: Iterable[str]) -> list[str]:
+    names = [*map(_name, found.unsupported), *unmatched]
+    said = [UNMATCHED.format(", ".join(dict.fromkeys(names)))] if names else []
+    return [MORE, *said] if found.more else said
+
+
+def _name(tag: int) -> str:
+    return keyword_for_tag(tag) or json_model.tag_key(tag)

@@ -1,0 +1,105 @@
+"""One log line and one count per request, written when the answer has left. Knows WSGI; logs no value of a stranger's.
+
+The line names the route's rule, never the path or the query string: these may hold what a patient is called.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from relais.telemetry import context, metrics
+from relais.telemetry.line import fields
+
+ROUTE = "relais.route"  # the key in the WSGI environment under which the application leaves the rule that matched
+ERROR = "relais.error"  # likewise, for the kind of error that was answered
+QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})  # asked for every few seconds; told at DEBUG
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+
+Environment = dict[str, Any]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environment, StartResponse], Iterable[bytes]]
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """A WSGI application around another, which writes down what became of each request."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def __call__(self, environ: Environment, start_response: StartResponse) -> Iterable[bytes]:
+        exchange = _Exchange(environ)
+
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            exchange.begins(status)
+            return start_response(status, headers, *exc_info)
+
+        with context.bound(request=exchange.id):
+            body = self._application(environ, start)
+        return _Body(exchange, body)
+
+
+class _Exchange:
+    """What is known of one request and its answer."""
+
+    def __init__(self, environ: Environment) -> None:
+        self.id = context.new_id()
+        self._environ = environ
+        self._started_at = time.perf_counter()
+        self._seconds = 0.0
+        self._status = 0
+        self.size_bytes = 0
+
+    def begins(self, status: str) -> None:
+        self._status = int(status[:3])
+        self._seconds = time.perf_counter() - self._started_at
+
+    def ends(self, *, is_whole: bool) -> None:
+        method = self._environ["REQUEST_METHOD"]
+        method = method if method in _METHODS else "other"
+        route = self._environ.get(ROUTE, "none")
+        metrics.http_request(method, route, self._status, self._seconds)
+        text = fields(
+            event="http",
+            method=method,
+            route=route,
+            status=self._status,
+            bytes=self.size_bytes,
+            ms=(time.perf_counter() - self._started_at) * 1000,
+            error=self._environ.get(ERROR),
+            cut=None if is_whole else "yes",
+        )
+        log.log(logging.DEBUG if route in QUIET else logging.INFO, text)
+
+
+class _Body:
+    """The answer's body, counted. The server closes it, however far it read."""
+
+    def __init__(self, exchange: _Exchange, body: Iterable[bytes]) -> None:
+        self._exchange, self._body, self._chunks = exchange, body, iter(body)
+        self._is_whole = False
+        self._is_closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        with context.bound(request=self._exchange.id):
+            chunk = next(self._chunks, None)
+        if chunk is None:
+            self._is_whole = True
+            raise StopIteration
+        self._exchange.size_bytes += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        with context.bound(request=self._exchange.id):
+            if close := getattr(self._body, "close", None):
+                close()
+            self._exchange.ends(is_whole=self._is_whole)

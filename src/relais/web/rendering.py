@@ -1,0 +1,147 @@
+"""Query parameters of rendered resources (PS3.18 8.3.5) and of WADO-URI (PS3.18 9.1.2), as what should be rendered.
+
+Knows text and values, not requests or pixels. An impossible value is an InvalidRequest; a possible one that is not
+made here is told in `ignored`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from relais.errors import InvalidRequest
+from relais.pixels.request import RenderRequest, Viewport, Window
+
+_FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
+_ANNOTATIONS = frozenset({"patient", "technique"})
+_ICC_PROFILES = frozenset({"no", "yes", "srgb", "adobergb", "rommrgb", "displayp3"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What was asked for. *ignored* names what is not done here, for a Warning (PS3.18 8.3.5.1)."""
+
+    quality: int | None = None
+    window: Window | None = None
+    viewport: Viewport | None = None
+    ignored: tuple[str, ...] = ()
+
+    def request(self, media_type: str) -> RenderRequest:
+        """What pixels is asked for. Raises NotAcceptable for a media type that is not made."""
+        if self.quality is None:
+            return RenderRequest(media_type, window=self.window, viewport=self.viewport)
+        return RenderRequest(media_type, quality=self.quality, window=self.window, viewport=self.viewport)
+
+
+def parse(parameters: Mapping[str, str]) -> Rendering:
+    """The parameters of a rendered resource."""
+    return Rendering(
+        quality=_quality(parameters, "quality"),
+        window=_window(parameters.get("window", "")),
+        viewport=_viewport(parameters.get("viewport", "")),
+        ignored=_ignored(parameters),
+    )
+
+
+def parse_uri(parameters: Mapping[str, str], rows: int, columns: int) -> Rendering:
+    """The parameters of WADO-URI; *rows* and *columns* are those of the image, which `region` is a fraction of."""
+    return Rendering(
+        quality=_quality(parameters, "imageQuality"),
+        window=_uri_window(parameters),
+        viewport=_uri_viewport(parameters, rows, columns),
+        ignored=_ignored(parameters),
+    )
+
+
+def _quality(parameters: Mapping[str, str], name: str) -> int | None:
+    if not parameters.get(name):
+        return None
+    value = _whole(parameters[name], name)
+    if not 1 <= value <= 100:
+        raise InvalidRequest(f"{name} must be a whole number from 1 to 100.")
+    return value
+
+
+def _window(text: str) -> Window | None:
+    if not text:
+        return None
+    pieces = text.split(",")
+    function = pieces[2].strip().lower() if len(pieces) == 3 else "linear"
+    if len(pieces) not in (2, 3) or function not in _FUNCTIONS:
+        raise InvalidRequest(f"window must be center,width,function; functions are {', '.join(_FUNCTIONS)}.")
+    return Window(_number(pieces[0], "window"), _number(pieces[1], "window"), _FUNCTIONS[function])
+
+
+def _viewport(text: str) -> Viewport | None:
+    if not text:
+        return None
+    pieces = [piece.strip() for piece in text.split(",")]
+    if len(pieces) not in (2, 6):
+        raise InvalidRequest("viewport must be width,height or width,height,sx,sy,sw,sh.")
+    width, height = (_whole(piece, "viewport") for piece in pieces[:2])
+    region = [_number(piece, "viewport") if piece else None for piece in pieces[2:]]
+    sx, sy, sw, sh = region or (None,) * 4
+    return Viewport(width, height, sx or 0.0, sy or 0.0, sw, sh)
+
+
+def _uri_window(parameters: Mapping[str, str]) -> Window | None:
+    center, width = parameters.get("windowCenter", ""), parameters.get("windowWidth", "")
+    if bool(center) != bool(width):
+        raise InvalidRequest("windowCenter and windowWidth go together.")
+    return Window(_number(center, "windowCenter"), _number(width, "windowWidth")) if center else None
+
+
+def _uri_viewport(parameters: Mapping[str, str], rows: int, columns: int) -> Viewport | None:
+    """`rows` and `columns` bound the image, whose aspect ratio is kept (PS3.18 9.1.2.2.4)."""
+    left, top, right, bottom = _region(parameters.get("region", ""))
+    height, width = parameters.get("rows", ""), parameters.get("columns", "")
+    if not (height or width or (left, top, right, bottom) != (0, 0, 1, 1)):
+        return None
+    source_width, source_height = (right - left) * columns, (bottom - top) * rows
+    shape = source_width / max(source_height, 1e-9)
+    high = _whole(height, "rows") if height else None
+    wide = _whole(width, "columns") if width else round((high or source_height) * shape)
+    return Viewport(
+        max(wide, 1),
+        max(round(wide / max(shape, 1e-9)), 1) if high is None else high,
+        left * columns,
+        top * rows,
+        source_width,
+        source_height,
+    )
+
+
+def _region(text: str) -> tuple[float, float, float, float]:
+    if not text:
+        return 0.0, 0.0, 1.0, 1.0
+    pieces = text.split(",")
+    values = [_number(piece, "region") for piece in pieces] if len(pieces) == 4 else []
+    if not values or not (0 <= values[0] < values[2] <= 1 and 0 <= values[1] < values[3] <= 1):
+        raise InvalidRequest("region must be left,top,right,bottom, each from 0 to 1.")
+    return values[0], values[1], values[2], values[3]
+
+
+def _ignored(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    annotations = {name.strip().lower() for name in parameters.get("annotation", "").split(",") if name.strip()}
+    if not annotations <= _ANNOTATIONS:
+        raise InvalidRequest("annotation must be patient, technique or both.")
+    profile = parameters.get("iccprofile", "no").lower()
+    if profile not in _ICC_PROFILES:
+        raise InvalidRequest(f"iccprofile must be one of {', '.join(sorted(_ICC_PROFILES))}.")
+    names = {"annotation": bool(annotations), "iccprofile": profile != "no"}
+    return tuple(name for name, is_asked in names.items() if is_asked)
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < 1e12:  # NaN and infinity too
+        raise InvalidRequest(f"{name} must consist of plain numbers.")
+    return value
+
+
+def _whole(text: str, name: str) -> int:
+    text = text.strip()
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+        raise InvalidRequest(f"{name} must be a whole number.")
+    return int(text)

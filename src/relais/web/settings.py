@@ -1,0 +1,41 @@
+"""What an operator may decide about the web door. Knows values, not where they were written down."""
+
+import re
+from dataclasses import dataclass
+
+_ORIGIN = re.compile(r"https?://[^/?#\s]+")
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """*workers* processes with *threads* threads each: a stalled client holds one thread.
+
+    *cors_origins* are the web pages of other origins that may read from here, like "https://viewer.example.org";
+    "*" means any, but never with credentials. *max_results* is the most that one search answers: a larger limit, or
+    none, means this many, and the answer says that there are more. *max_body_bytes* bounds the body of one request;
+    beyond it, 413. *drain_bytes* of a body that is refused are still read, so that its sender sees the answer.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 2
+    threads: int = 32
+    cors_origins: tuple[str, ...] = ()
+    max_results: int = 10_000
+    max_body_bytes: int = 64 * 1024**3
+    drain_bytes: int = 16 * 1024**2
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("port", 0, 65535),
+            ("workers", 1, 64),
+            ("threads", 1, 1024),
+            ("max_results", 1, 1_000_000),
+            ("max_body_bytes", 1024, 2**53),
+            ("drain_bytes", 0, 2**53),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be between {low} and {high}, not {getattr(self, name)}")
+        for origin in self.cors_origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f'cors_origins must be "*" or like "https://viewer.example.org", not "{origin}"')
