@@ -1,0 +1,281 @@
+"""Stock pynetdicom classes with the few changes that a node needs. The only module that knows their private names.
+
+1. A connection never waits for ever, acknowledges at once, and never takes a PDU of any length a stranger declares.
+2. The Data Set of a C-STORE request is passed on piece by piece as it arrives: nothing is collected, nothing decoded.
+3. Presentation contexts are not copied per association; those that count are set when the request is known.
+4. A C-CANCEL counts from the moment its request has arrived.
+
+What is served is the business of a Services, to which the association hands every request.
+"""
+
+import logging
+import socket
+import time
+from collections import Counter
+from socketserver import TCPServer
+from typing import Any, Protocol
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
+from pynetdicom.dimse_primitives import C_CANCEL, DimseServiceType
+from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+from relais.telemetry.context import bound, new_id
+
+MAX_PDU_BYTES = 1024 * 1024  # a longer one is answered with A-ABORT; senders that ignore our maximum stay far below
+MAX_COMMAND_BYTES = 64 * 1024  # of a command set; a longer one aborts the association
+MAX_IDENTIFIER_BYTES = 1024 * 1024  # of a Data Set that is not stored; a longer one aborts the association
+MAX_WAITING = (
+    4  # requests of one association that wait for an earlier one; more abort it (PS3.7 D.3.3.3: one is agreed)
+)
+RECEIVE_BYTES = 256 * 1024  # asked of the network at a time
+LISTEN_BACKLOG = 128
+
+A_ABORT = bytes.fromhex("0700 00000004 0000 02 06")  # by the provider, invalid PDU parameter value (PS3.8 9.3.8)
+INVALID_PDU = "Evt19"  # PS3.8 table 9-10
+
+log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """What takes a Data Set as it arrives, and what is left of it when the association ends before."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def discard(self) -> None: ...
+
+
+class Services(Protocol):
+    """What an association is for. Called in its own thread, `receive` in that of its network provider."""
+
+    def requested(self, assoc: "NodeAssociation") -> None:
+        """An association is asked for: set its contexts, or reject it."""
+
+    def extended(self, proposed: dict[str, bytes]) -> dict[str, bytes]:
+        """The answers to SOP Class Extended Negotiation."""
+
+    def receive(self, assoc: "NodeAssociation", command: Dataset, context: PresentationContext) -> Sink:
+        """The command set of a C-STORE request has arrived; its Data Set follows."""
+
+    def serve(
+        self, assoc: "NodeAssociation", request: DimseServiceType, context: PresentationContext, sink: Sink | None
+    ) -> None:
+        """A request has arrived completely."""
+
+    def ended(self, assoc: "NodeAssociation") -> None:
+        """The association is over, however it ended, or never was."""
+
+
+class BoundedSocket(AssociationSocket):
+    """Reads no more than a PDU may have, in large pieces."""
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        if nr_bytes > MAX_PDU_BYTES:
+            self.send(A_ABORT)
+            raise OSError("PDU longer than the limit")
+        received = bytearray()
+        while len(received) < nr_bytes:
+            piece = self._receive(min(nr_bytes - len(received), RECEIVE_BYTES))
+            if not piece:
+                break
+            received += piece
+        return received
+
+    def _receive(self, size: int) -> bytes:
+        connection = self.socket
+        if connection is None:
+            return b""
+        if hasattr(socket, "TCP_QUICKACK"):  # else each instance of a sender with Nagle waits 40 ms (client lesson 11)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return connection.recv(size)
+
+
+class StreamingProvider(DIMSEServiceProvider):
+    """Puts messages together, except for the Data Sets of C-STORE requests, which it passes on."""
+
+    def __init__(self, assoc: "NodeAssociation") -> None:
+        super().__init__(assoc)
+        self._node_assoc = assoc
+        self._sink: Sink | None = None
+        self._complete: dict[int, Sink] = {}  # by Message ID, until their request is served
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self.message is not None
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Take the fragments of one P-DATA. Whatever is wrong with them aborts the association."""
+        try:
+            for context_id, fragment in primitive.presentation_data_value_list:
+                self._receive_fragment(context_id, fragment)
+        except Exception as exc:  # a stranger's bytes in a stranger's parser
+            log.warning("invalid message: %s", type(exc).__name__)
+            self.discard()
+            self.dul.event_queue.put(INVALID_PDU)
+
+    def take_sink(self, message_id: int) -> Sink | None:
+        """What took the Data Set of the request with that ID, None if it had none. Given once."""
+        return self._complete.pop(message_id, None)
+
+    def discard(self) -> None:
+        """Let go of every Data Set that nobody will ask for any more."""
+        sinks = [*self._complete.values(), self._sink]
+        self._complete, self._sink, self.message = {}, None, None
+        for sink in sinks:
+            if sink is not None:
+                sink.discard()
+
+    def _receive_fragment(self, context_id: int, fragment: bytes) -> None:
+        message = self.message = self.message or DIMSEMessage()
+        if context_id not in self.assoc._accepted_cx or message.context_id not in {None, context_id}:
+            raise ValueError("not in an accepted presentation context")
+        if self._sink is not None and not fragment[0] & 1:
+            self._sink.write(fragment[1:])
+            is_complete = bool(fragment[0] & 2)
+        else:
+            is_complete = self._decode(message, context_id, fragment)
+        if is_complete:
+            self.message = None
+            self._deliver(message, context_id)
+
+    def _decode(self, message: DIMSEMessage, context_id: int, fragment: bytes) -> bool:
+        pdata = P_DATA()
+        pdata.presentation_data_value_list.append((context_id, fragment))
+        is_complete = message.decode_msg(pdata, self.assoc)
+        if message.encoded_command_set.tell() > MAX_COMMAND_BYTES:
+            raise ValueError("command set longer than the limit")
+        if message.data_set is not None and message.data_set.tell() > MAX_IDENTIFIER_BYTES:
+            raise ValueError("Data Set longer than the limit")
+        if not is_complete and isinstance(message, C_STORE_RQ):
+            context = self.assoc._accepted_cx[context_id]
+            self._sink = self._node_assoc.services.receive(self._node_assoc, message.command_set, context)
+        return is_complete
+
+    def _deliver(self, message: DIMSEMessage, context_id: int) -> None:
+        primitive = message.message_to_primitive()
+        if isinstance(primitive, C_CANCEL):
+            if len(self.cancel_req) < MAX_WAITING:
+                self.cancel_req[primitive.MessageIDBeingRespondedTo or 0] = primitive
+            return
+        if self.msg_queue.qsize() >= MAX_WAITING:
+            raise ValueError("more requests at once than were negotiated")
+        if primitive.MessageIDBeingRespondedTo is None:
+            self._expect_service(primitive.MessageID)
+        self.msg_queue.put((context_id, primitive))
+
+    def _expect_service(self, message_id: int | None) -> None:
+        if message_id is None or message_id in self._complete:
+            raise ValueError("no Message ID of its own")
+        self.cancel_req.pop(message_id, None)
+        if self._sink is not None:
+            self._complete[message_id], self._sink = self._sink, None
+
+
+class NodeAssociation(Association):
+    """An association that a peer requested."""
+
+    def __init__(self, ae: AE, services: Services) -> None:
+        super().__init__(ae, "acceptor")
+        self.services = services
+        self.provider = StreamingProvider(self)
+        self.dimse = self.provider
+        self.id = new_id()
+        self.began_at = time.monotonic()
+        self.tally: Counter[str] = Counter()
+        self._is_serving = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is arriving, waiting or being served."""
+        return self._is_serving or self.provider.is_receiving or not self.dimse.msg_queue.empty()
+
+    def run_reactor(self) -> None:
+        with bound(assoc=self.id):
+            try:
+                super().run_reactor()
+            finally:
+                self.provider.discard()
+                self.services.ended(self)
+
+    def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
+        if msg.MessageIDBeingRespondedTo is not None or msg.MessageID is None:
+            self.abort()  # a response to nothing
+            return
+        self._is_serving = True
+        try:
+            self.services.serve(self, msg, self._accepted_cx[context_id], self.provider.take_sink(msg.MessageID))
+        except Exception:
+            log.exception("a request could not be served")
+            self.abort()
+        finally:
+            self._is_serving = False
+
+
+class Handler(RequestHandler):
+    """Makes an association of a connection."""
+
+    server: "Server"
+
+    def _create_association(self) -> Association:
+        server, ae = self.server, self.server.ae
+        assoc = NodeAssociation(ae, server.services)
+        assoc._server = server
+        assoc.name = f"AcceptorThread-{assoc.id}"  # pynetdicom finds its associations by this name
+        assoc.set_socket(BoundedSocket(assoc, client_socket=self.request))
+        assoc.acceptor.maximum_length = ae.maximum_pdu_size
+        assoc.acceptor.ae_title = server.ae_title
+        assoc.acceptor.address_info = self.local
+        assoc.acceptor.implementation_class_uid = ae.implementation_class_uid
+        assoc.acceptor.implementation_version_name = ae.implementation_version_name
+        assoc.requestor.address_info = self.remote
+        assoc.bind(evt.EVT_REQUESTED, lambda event: server.services.requested(assoc))
+        assoc.bind(evt.EVT_SOP_EXTENDED, lambda event: server.services.extended(event.app_info))
+        return assoc
+
+
+class Server(ThreadedAssociationServer):
+    """Listens. With *given* it takes connections from that listening socket, which others may share."""
+
+    daemon_threads = True
+    request_queue_size = LISTEN_BACKLOG
+
+    def __init__(
+        self, *args: Any, services: Services, max_connections: int, given: socket.socket | None = None, **kwargs: Any
+    ) -> None:
+        self.services, self._max_connections, self._given = services, max_connections, given
+        super().__init__(*args, **kwargs)
+
+    def server_bind(self) -> None:
+        if self._given is None:
+            super().server_bind()
+            return
+        assert self.socket is not None
+        self.socket.close()
+        self.socket = self._given
+        self.server_address = self.socket.getsockname()
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        connection, address = super().get_request()
+        connection.settimeout(self.ae.network_timeout)  # also for a peer that stalls within a PDU
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Close what comes beyond the limit at once: it costs no thread."""
+        return len(self.active_associations) < self._max_connections
+
+    def shutdown(self) -> None:
+        """Stop listening. Associations go on."""
+        TCPServer.shutdown(self)
+        self.server_close()
+
+    def server_close(self) -> None:
+        """Close our own handle only: shutting the socket down would stop all who share it."""
+        if self.socket is not None:
+            self.socket.close()

@@ -1,0 +1,35 @@
+"""Query as SCP: C-FIND (PS3.4 C.4.1)."""
+
+from relais.archive import Archive
+from relais.archive import search as archive_search
+from relais.dimse.identifier import Negotiated, answer, find_request
+from relais.dimse.models import model_of
+from relais.dimse.operation import Operation
+from relais.dimse.status import CANCEL, PENDING, PENDING_UNSUPPORTED_KEYS, SUCCESS
+from relais.peers import identifier
+
+
+def serve(operation: Operation, archive: Archive, ae_title: str) -> None:
+    """One pending response per match, in the order of the archive, until there is no more or the peer cancels.
+
+    FF01 instead of FF00 says that some optional keys did not narrow the matches or are not returned (PS3.4 C.4.1.1.4).
+    """
+    model, _ = model_of(operation.sop_class_uid)
+    dataset = identifier.decode(operation.identifier, operation.transfer_syntax_uid)
+    request = find_request(dataset, model, negotiated(operation.extended))
+    found = archive_search.stream(archive, operation.principal, request.query)
+    pending = PENDING_UNSUPPORTED_KEYS if found.unsupported or request.unknown else PENDING
+    operation.tally["matches"] = 0
+    for row in found.rows:
+        if operation.is_cancelled:
+            operation.respond(CANCEL)
+            return
+        operation.respond(pending, answer(request, row, ae_title))
+        operation.tally["matches"] += 1
+    operation.respond(SUCCESS)
+
+
+def negotiated(extended: bytes) -> Negotiated:
+    """The bytes of SOP Class Extended Negotiation, by name (PS3.4 C.5.1.1)."""
+    relational, combined, fuzzy = (byte == 1 for byte in extended[:3].ljust(3, b"\0"))
+    return Negotiated(relational, combined, fuzzy)

@@ -1,0 +1,124 @@
+"""One request of a peer, and the ways to answer it. Knows pynetdicom's primitives and associations, not what is served.
+
+An Operation is made when its request has arrived and is over with its final response; exactly one is sent, whatever
+happens (client lesson: peers otherwise wait for their own time-out).
+"""
+
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+
+from relais.access.principals import Principal, of_origin
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.origin import Channel, Origin
+from relais.dimse.status import Status, error_comment
+from relais.peers import identifier, messages
+from relais.peers.association import is_open
+from relais.peers.messages import AssociationLost
+
+RESPONDED = ("AffectedSOPClassUID", "AffectedSOPInstanceUID")  # repeated in a response (PS3.7 9.1.1.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """The numbers of sub-operations (PS3.7 9.1.3.1). *remaining* is None where the status has none."""
+
+    completed: int
+    failed: int
+    warning: int
+    remaining: int | None = None
+
+
+@dataclass(slots=True)
+class Operation:
+    """One request on one association. *tally* is what the log says about it."""
+
+    assoc: Association
+    request: Any  # a DIMSE primitive of pynetdicom; which one, the service knows
+    context: PresentationContext
+    final: Status | None = None
+    tally: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def service(self) -> str:
+        """ "C-ECHO", "C-STORE", ..."""
+        return str(self.request.msg_type)
+
+    @property
+    def sop_class_uid(self) -> str:
+        return str(self.context.abstract_syntax)
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        return str(self.context.transfer_syntax[0])
+
+    @property
+    def origin(self) -> Origin:
+        return origin_of(self.assoc)
+
+    @property
+    def principal(self) -> Principal:
+        return of_origin(self.origin)
+
+    @property
+    def extended(self) -> bytes:
+        """What SOP Class Extended Negotiation agreed on for this SOP Class; empty without one."""
+        agreed = self.assoc.acceptor.sop_class_extended
+        return next((info for uid, info in agreed.items() if uid == self.sop_class_uid), b"")
+
+    @property
+    def identifier(self) -> bytes:
+        """The encoded Identifier of the request."""
+        return self.request.Identifier.getvalue() if self.request.Identifier else b""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the peer has asked to stop (PS3.7 9.3.2.3)."""
+        return self.request.MessageID in self.assoc.dimse.cancel_req
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return not is_open(self.assoc)
+
+    def respond(self, status: Status, identifier_: JsonDataset | None = None, counters: Counters | None = None) -> None:
+        """Send one response, and wait while the network is behind. Raises AssociationLost if nobody waits for it."""
+        if self.is_abandoned:
+            raise AssociationLost("The peer broke off the association.")
+        response: Any = type(self.request)()
+        response.MessageIDBeingRespondedTo = self.request.MessageID
+        for name in RESPONDED:
+            if getattr(self.request, name, None) is not None:
+                setattr(response, name, getattr(self.request, name))
+        response.Status = status.code
+        if status.comment:
+            response.ErrorComment = error_comment(status.comment)
+        if identifier_ is not None:
+            response.Identifier = BytesIO(identifier.encode(identifier_, self.transfer_syntax_uid))
+        if counters is not None:
+            _count(response, counters)
+        if status.is_final:
+            self.final = status
+        messages.send(self.assoc, self.context.context_id or 0, response)
+        messages.wait_for_network(self.assoc)
+
+
+def origin_of(assoc: Association) -> Origin:
+    """Who is at the other end, as far as it tells: AE titles are claims, the address is not."""
+    asked = assoc.requestor.primitive
+    return Origin(
+        Channel.DIMSE,
+        address=assoc.requestor.address,
+        calling_ae_title=str(asked.calling_ae_title if asked else "").strip(),
+        called_ae_title=str(asked.called_ae_title if asked else "").strip(),
+    )
+
+
+def _count(response: Any, counters: Counters) -> None:
+    response.NumberOfRemainingSuboperations = counters.remaining
+    response.NumberOfCompletedSuboperations = counters.completed
+    response.NumberOfFailedSuboperations = counters.failed
+    response.NumberOfWarningSuboperations = counters.warning

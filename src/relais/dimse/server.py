@@ -1,0 +1,78 @@
+"""The DIMSE door: an application entity that listens. Knows when to open and close, not what is served."""
+
+import socket
+import time
+from threading import Thread
+
+from pydicom.uid import UID
+from pynetdicom import AE
+from pynetdicom.presentation import build_context
+
+from relais.archive import Archive
+from relais.dicom.contexts import VERIFICATION
+from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from relais.dimse.engine import Handler, NodeAssociation, Server
+from relais.dimse.services import NodeServices
+from relais.dimse.settings import DimseSettings
+from relais.peers.association import settle_pynetdicom
+from relais.peers.registry import Registry
+
+SILENT_CONNECTIONS = 256  # may be open besides the associations, until they ask for one or acse_timeout_s is over
+LOOK_S = 0.05
+
+
+class DimseServer:
+    """The door; start opens it. Its threads live in this process."""
+
+    def __init__(self, settings: DimseSettings, archive: Archive, peers: Registry) -> None:
+        self._settings = settings
+        self._services = NodeServices(settings, archive, peers)
+        self._server: Server | None = None
+
+    def start(self, sock: socket.socket | None = None) -> None:
+        """Accept associations from now on: on *sock*, which is bound and may be shared, or on host and port.
+
+        Raises OSError if the port is not to be had.
+        """
+        settle_pynetdicom()
+        settings = self._settings
+        ae = AE(settings.ae_title)
+        ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.maximum_pdu_size = settings.max_pdu
+        ae.maximum_associations = settings.max_associations + SILENT_CONNECTIONS  # ours is counted by NodeServices
+        ae.acse_timeout = settings.acse_timeout_s
+        ae.dimse_timeout = settings.dimse_timeout_s
+        ae.network_timeout = settings.network_timeout_s
+        server: Server = ae.make_server(  # type: ignore[assignment]
+            (settings.host, settings.port),
+            contexts=[build_context(VERIFICATION)],  # what is supported is set per association
+            server_class=Server,
+            request_handler=Handler,
+            services=self._services,
+            max_connections=settings.max_associations + SILENT_CONNECTIONS,
+            given=sock,
+        )
+        self._server = server
+        Thread(target=server.serve_forever, args=(LOOK_S,), name="dimse-accept", daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._server.server_address[1]) if self._server else self._settings.port
+
+    def stop(self, grace_s: float = 10.0) -> None:
+        """Take no more associations, let requests end, and abort what is idle then or busy after *grace_s*."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.shutdown()
+        deadline = time.monotonic() + grace_s
+        while associations := server.active_associations:
+            is_over = time.monotonic() > deadline
+            for assoc in associations:
+                if is_over or not (isinstance(assoc, NodeAssociation) and assoc.is_busy):
+                    assoc.abort(block=False)
+            if is_over:
+                break
+            time.sleep(LOOK_S)

@@ -1,0 +1,168 @@
+"""What the node does with an association: accept it, serve its requests, and write down what became of it.
+
+Knows every service by name and nothing of how it is done.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from threading import Lock
+
+from pydicom.dataset import Dataset
+from pynetdicom.dimse_primitives import DimseServiceType
+from pynetdicom.presentation import PresentationContext
+
+from relais.archive import Archive
+from relais.archive.ingest import Claim
+from relais.dimse import echo, find, get, move, negotiation, store
+from relais.dimse.engine import NodeAssociation, Sink
+from relais.dimse.operation import Operation, origin_of
+from relais.dimse.settings import DimseSettings
+from relais.dimse.status import MISTYPED_ARGUMENT, PROCESSING_FAILURE, UNRECOGNIZED_OPERATION, Status, of_error
+from relais.errors import NodeError
+from relais.peers.messages import AssociationLost
+from relais.peers.registry import Registry
+from relais.telemetry import metrics
+from relais.telemetry.line import fields
+
+APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
+CONTEXT_NAME_NOT_SUPPORTED = (1, 1, 2)  # result, source, reason (PS3.8 9.3.4)
+CALLED_AE_TITLE_NOT_RECOGNIZED = (1, 1, 7)
+LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+
+log = logging.getLogger(__name__)
+
+
+class NodeServices:
+    """As relais.dimse.engine.Services, over an archive. Shared by all associations."""
+
+    def __init__(self, settings: DimseSettings, archive: Archive, peers: Registry) -> None:
+        self._settings, self._archive, self._peers = settings, archive, peers
+        self._contexts = negotiation.supported(settings.private_sop_classes)
+        self._open: set[str] = set()
+        self._lock = Lock()
+
+    def requested(self, assoc: NodeAssociation) -> None:
+        rejection = self._rejection(assoc)
+        if rejection is not None:
+            assoc.acse.send_reject(*rejection)
+            assoc.kill()
+            return
+        metrics.association_opened()
+        proposed = {str(context.abstract_syntax) for context in assoc.requestor.requested_contexts}
+        assoc.acceptor.supported_contexts = [self._contexts[uid] for uid in sorted(proposed) if uid in self._contexts]
+
+    def _rejection(self, assoc: NodeAssociation) -> tuple[int, int, int] | None:
+        asked = assoc.requestor.primitive
+        if asked is None or asked.application_context_name != APPLICATION_CONTEXT:
+            return CONTEXT_NAME_NOT_SUPPORTED
+        if self._settings.check_called_ae_title and origin_of(assoc).called_ae_title != self._settings.ae_title:
+            return CALLED_AE_TITLE_NOT_RECOGNIZED
+        with self._lock:
+            if len(self._open) >= self._settings.max_associations:
+                return LOCAL_LIMIT_EXCEEDED
+            self._open.add(assoc.id)
+        return None
+
+    def extended(self, proposed: Mapping[str, bytes]) -> dict[str, bytes]:
+        return negotiation.extended(proposed)
+
+    def receive(self, assoc: NodeAssociation, command: Dataset, context: PresentationContext) -> Sink:
+        claim = Claim(
+            str(context.transfer_syntax[0]),
+            sop_class_uid=str(command.get("AffectedSOPClassUID", "")),
+            sop_instance_uid=str(command.get("AffectedSOPInstanceUID", "")),
+        )
+        return store.Incoming(self._archive, claim, str(context.abstract_syntax), origin_of(assoc))
+
+    def serve(
+        self, assoc: NodeAssociation, request: DimseServiceType, context: PresentationContext, sink: Sink | None
+    ) -> None:
+        operation = Operation(assoc, request, context)
+        began_at = time.monotonic()
+        try:
+            self._dispatch(operation, sink)
+        except AssociationLost:
+            assoc.abort()
+        except NodeError as exc:
+            self._refuse(operation, of_error(operation.service, exc))
+        except Exception:
+            log.exception("%s failed", operation.service)
+            self._refuse(operation, PROCESSING_FAILURE)
+        self._record(assoc, operation, time.monotonic() - began_at)
+
+    def _dispatch(self, operation: Operation, sink: Sink | None) -> None:
+        service = operation.service
+        if service != negotiation.service_of(operation.sop_class_uid):
+            operation.respond(UNRECOGNIZED_OPERATION)
+        elif service == "C-ECHO":
+            echo.serve(operation)
+        elif service == "C-STORE":
+            store.serve(operation, sink if isinstance(sink, store.Incoming) else None)
+        elif not operation.request.is_valid_request:
+            operation.respond(MISTYPED_ARGUMENT)
+        elif service == "C-FIND":
+            find.serve(operation, self._archive, self._settings.ae_title)
+        elif service == "C-MOVE":
+            move.serve(operation, self._archive, self._peers)
+        else:
+            get.serve(operation, self._archive)
+
+    def _refuse(self, operation: Operation, status: Status) -> None:
+        """The final response, unless it was sent before things went wrong."""
+        try:
+            if operation.final is None:
+                operation.respond(status)
+        except AssociationLost:
+            operation.assoc.abort()
+
+    def _record(self, assoc: NodeAssociation, operation: Operation, seconds: float) -> None:
+        """Count; log what was not a success, once."""
+        service, final = operation.service, operation.final
+        assoc.tally[service] += 1
+        for name, number in operation.tally.items():
+            assoc.tally[f"{service}-{name}"] += number
+        if final is None:
+            log.info("%s", fields(service=service, outcome="abandoned", ms=seconds * 1000))
+            return
+        metrics.dimse_request(service, final.code, seconds)
+        if final.code:
+            assoc.tally[f"{service}-{final.code:04X}"] += 1
+        if final.is_failure:
+            sop_instance_uid = getattr(operation.request, "AffectedSOPInstanceUID", None)
+            log.warning(
+                "%s",
+                fields(
+                    service=service,
+                    status=f"{final.code:04X}",
+                    comment=final.comment,
+                    calling=operation.origin.calling_ae_title,
+                    sop_instance_uid=sop_instance_uid,
+                    ms=seconds * 1000,
+                ),
+            )
+
+    def ended(self, assoc: NodeAssociation) -> None:
+        if assoc.requestor.primitive is None:
+            log.debug("%s", fields(address=assoc.requestor.address, outcome="no association requested"))
+            return
+        outcome = "rejected" if assoc.is_rejected else "released" if assoc.is_released else "aborted"
+        with self._lock:
+            was_open = assoc.id in self._open
+            self._open.discard(assoc.id)
+        if was_open:
+            metrics.association_closed(outcome)
+        else:
+            metrics.association_rejected()
+        origin = origin_of(assoc)
+        log.info(
+            "%s",
+            fields(
+                calling=origin.calling_ae_title,
+                called=origin.called_ae_title,
+                address=origin.address,
+                outcome=outcome,
+                **assoc.tally,
+                ms=(time.monotonic() - assoc.began_at) * 1000,
+            ),
+        )

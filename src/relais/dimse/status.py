@@ -1,0 +1,85 @@
+"""What went wrong, as the status of a response. The only place where a DIMSE status is chosen for an error.
+
+One table per service: C-STORE (PS3.4 B.2.3), C-FIND (PS3.4 C.4.1.1.4), C-MOVE and C-GET (PS3.4 C.4.2.1.5, C.4.3.1.4),
+and the codes of PS3.7 C that all services share.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from relais import errors
+from relais.errors import NodeError
+
+COMMENT_MAX = 64  # Error Comment (0000,0902) is an LO; a longer sentence ends in three dots
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A status code and, for failures, a sentence for the Error Comment."""
+
+    code: int
+    comment: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        return self.code not in {0xFF00, 0xFF01}
+
+    @property
+    def is_failure(self) -> bool:
+        return self.is_final and self.code not in {0x0000, 0xB000, 0xFE00}
+
+
+SUCCESS: Final = Status(0x0000)
+CANCEL: Final = Status(0xFE00)
+PENDING: Final = Status(0xFF00)
+PENDING_UNSUPPORTED_KEYS: Final = Status(0xFF01)
+SOME_FAILED: Final = Status(0xB000)
+NONE_SENT: Final = Status(0xA702, "No sub-operation could be performed.")
+MOVE_DESTINATION_UNKNOWN: Final = Status(0xA801, "This move destination is not configured.")
+INVALID_SOP_INSTANCE: Final = Status(0x0117, "Affected SOP Instance UID is not a UID.")
+SOP_CLASS_NOT_SUPPORTED: Final = Status(0x0122, "The context was negotiated for another SOP Class.")
+UNRECOGNIZED_OPERATION: Final = Status(0x0211, "This operation does not belong to the SOP Class.")
+MISTYPED_ARGUMENT: Final = Status(0x0212, "The request lacks a mandatory field.")
+PROCESSING_FAILURE: Final = Status(0x0110, "Something went wrong inside the node.")
+TOO_MANY_MATCHES: Final = Status(0xA701, "More sub-operations than their counters can count.")
+
+_Codes = dict[type[NodeError], int]
+
+# A kind that is missing has the code of the kind it is one of (relais.errors). Internal's own text stays here.
+_EVERYWHERE: _Codes = {errors.Forbidden: 0x0124, errors.UnsupportedSOPClass: 0x0122, NodeError: 0x0110}
+_STORE: _Codes = _EVERYWHERE | {
+    errors.OutOfResources: 0xA700,
+    errors.Unavailable: 0xA700,
+    errors.TooLarge: 0xA700,
+    errors.Mismatch: 0xA900,
+    errors.InvalidRequest: 0xC000,
+    errors.Conflict: 0x0111,
+}
+_FIND: _Codes = _EVERYWHERE | {
+    errors.Unavailable: 0xA700,
+    errors.Mismatch: 0xA900,
+    errors.InvalidRequest: 0xC000,
+}
+_RETRIEVE: _Codes = _EVERYWHERE | {
+    errors.Unavailable: 0xA701,
+    errors.TooLarge: 0xA701,
+    errors.Mismatch: 0xA900,
+    errors.InvalidRequest: 0xC000,
+}
+_SERVICES: Mapping[str, _Codes] = {"C-STORE": _STORE, "C-FIND": _FIND, "C-MOVE": _RETRIEVE, "C-GET": _RETRIEVE}
+
+
+def of_error(service: str, error: NodeError) -> Status:
+    """The status that tells *error* to the one who asked for *service* ("C-STORE", "C-FIND", "C-MOVE", "C-GET")."""
+    codes = _SERVICES.get(service, _EVERYWHERE)
+    code = next(codes[kind] for kind in type(error).__mro__ if kind in codes)
+    if code == PROCESSING_FAILURE.code:
+        return PROCESSING_FAILURE
+    return Status(code, error.message)
+
+
+def error_comment(text: str) -> str:
+    """*text* as an LO in the default character repertoire."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c != "\\" else "?" for c in text)
+    return plain if len(plain) <= COMMENT_MAX else plain[: COMMENT_MAX - 3].rstrip() + "..."

@@ -1,0 +1,93 @@
+"""Storage as SCP: C-STORE (PS3.4 B.2). The Data Set goes to archive.ingest as it comes, never decoded on the way."""
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from relais.archive import Archive
+from relais.archive.ingest import Claim, Receiving, Stored, receive
+from relais.dicom.origin import Origin
+from relais.dicom.uids import is_valid
+from relais.dimse.operation import Operation
+from relais.dimse.status import (
+    INVALID_SOP_INSTANCE,
+    MISTYPED_ARGUMENT,
+    PROCESSING_FAILURE,
+    SOP_CLASS_NOT_SUPPORTED,
+    SUCCESS,
+    Status,
+    of_error,
+)
+from relais.errors import NodeError
+
+log = logging.getLogger(__name__)
+
+
+class Incoming:
+    """The Data Set of one request, from its first byte to its status.
+
+    What goes wrong is kept as the status while the rest of the Data Set is taken and dropped, because an answer is due
+    only when the request is complete. Written by one thread and then finished by another, never by both at a time.
+    """
+
+    def __init__(self, archive: Archive, claim: Claim, context_sop_class_uid: str, origin: Origin) -> None:
+        self._exit = ExitStack()
+        self._receiving: Receiving | None = None
+        self.stored: Stored | None = None
+        self.failure = _check(claim, context_sop_class_uid)
+        if self.failure is None:
+            self._try(lambda: self._begin(archive, claim, origin))
+
+    def write(self, data: bytes) -> None:
+        """Take the next piece. Raises nothing: see finish."""
+        receiving = self._receiving
+        if receiving is not None:
+            self._try(lambda: receiving.write(data))
+
+    def finish(self) -> Status:
+        """Make the instance durable; Success only if it is."""
+        receiving = self._receiving
+        if receiving is not None:
+            self._try(lambda: self._finish(receiving))
+            self.discard()
+        return self.failure or SUCCESS
+
+    def discard(self) -> None:
+        """Let go of everything; what was not finished leaves no trace. May be called again."""
+        self._receiving = None
+        self._exit.close()
+
+    def _begin(self, archive: Archive, claim: Claim, origin: Origin) -> None:
+        self._receiving = self._exit.enter_context(receive(archive, claim, origin))
+
+    def _finish(self, receiving: Receiving) -> None:
+        self.stored = receiving.finish()
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except NodeError as exc:
+            self.failure = of_error("C-STORE", exc)
+        except Exception:
+            log.exception("an instance could not be stored")
+            self.failure = PROCESSING_FAILURE
+        if self.failure is not None:
+            self.discard()
+
+
+def serve(operation: Operation, incoming: Incoming | None) -> None:
+    """Finish what has come in and say what became of it (PS3.4 B.2.3)."""
+    status = MISTYPED_ARGUMENT if incoming is None else incoming.finish()
+    if status is INVALID_SOP_INSTANCE:
+        operation.request.AffectedSOPInstanceUID = None  # is not repeated: it could not be encoded
+    if incoming is not None and incoming.stored is not None:
+        operation.tally["size_bytes"] = incoming.stored.size_bytes
+    operation.respond(status)
+
+
+def _check(claim: Claim, context_sop_class_uid: str) -> Status | None:
+    if claim.sop_class_uid != context_sop_class_uid:
+        return SOP_CLASS_NOT_SUPPORTED
+    if not is_valid(claim.sop_instance_uid or ""):
+        return INVALID_SOP_INSTANCE
+    return None

@@ -1,0 +1,108 @@
+"""The C-STORE sub-operations of C-MOVE and C-GET: which, how many, and what became of them (PS3.4 C.4.2.2, C.4.3.2).
+
+Knows the archive and how to count, not over which association the instances go.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from relais.access.policy import Action
+from relais.archive import Archive, retrieve, search
+from relais.dicom.attributes import Level
+from relais.dicom.json_model import JsonDataset, from_dataset
+from relais.dicom.refs import Ref
+from relais.dimse import identifier as identifiers
+from relais.dimse.models import model_of
+from relais.dimse.operation import Counters, Operation
+from relais.dimse.status import CANCEL, NONE_SENT, PENDING, SOME_FAILED, SUCCESS, TOO_MANY_MATCHES, Status
+from relais.errors import NotFound
+from relais.index.rows import InstanceRow
+from relais.peers.base import Outgoing, Sent, Verdict
+from relais.peers.identifier import decode
+
+MAX_SUBOPERATIONS = 0xFFFF  # the counters have 16 bits (PS3.7 E); more are refused, to be asked for in parts
+FAILED_SOP_INSTANCE_UID_LIST = "00080058"
+MAX_FAILED_LISTED = 1000  # as many UIDs of 64 characters as fit a value of VR UI; further ones are counted only
+
+
+@dataclass(slots=True)
+class Progress:
+    """What became of the sub-operations so far."""
+
+    remaining: int
+    verdicts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
+    failed_uids: list[str] = field(default_factory=list)
+
+    def record(self, sent: Sent) -> None:
+        self.remaining -= 1
+        self.verdicts[sent.verdict] += 1
+        if sent.verdict is Verdict.FAILED:
+            self.failed_uids.append(sent.sop_instance_uid)
+
+    @property
+    def counters(self) -> Counters:
+        """Without the remaining ones, as final responses have them (PS3.7 9.1.4.1.7)."""
+        return Counters(*(self.verdicts[one] for one in (Verdict.COMPLETED, Verdict.FAILED, Verdict.WARNING)))
+
+    @property
+    def outcome(self) -> Status:
+        """PS3.4 C.4.2.3.1: Success, or B000 if any failed or warned, or A702 if all failed."""
+        if self.verdicts[Verdict.FAILED] and not (self.verdicts[Verdict.COMPLETED] or self.verdicts[Verdict.WARNING]):
+            return NONE_SENT
+        return SOME_FAILED if self.verdicts[Verdict.FAILED] or self.verdicts[Verdict.WARNING] else SUCCESS
+
+    @property
+    def failed_list(self) -> JsonDataset | None:
+        """The Identifier of a final response that tells of failures."""
+        uids = self.failed_uids[:MAX_FAILED_LISTED]
+        return {FAILED_SOP_INSTANCE_UID_LIST: {"vr": "UI", "Value": uids}} if uids else None
+
+
+def rows(operation: Operation, archive: Archive, action: Action) -> list[InstanceRow]:
+    """The instances that the request names and the peer may have; none is no error (PS3.4 C.4.2.3.1)."""
+    model, _ = model_of(operation.sop_class_uid)
+    asked = from_dataset(decode(operation.identifier, operation.transfer_syntax_uid))
+    query = identifiers.retrieve_query(asked, model, relational=operation.extended[:1] == b"\1")
+    refs = identifiers.refs(query)
+    if refs is None:
+        level = Level.STUDY if query.level is Level.PATIENT else query.level
+        found = search.stream(archive, operation.principal, replace(query, level=level))
+        refs = [identifiers.ref_of(row, level) for row in found.rows]
+    return _rows_of(operation, archive, refs, action)
+
+
+def _rows_of(operation: Operation, archive: Archive, refs: Sequence[Ref], action: Action) -> list[InstanceRow]:
+    try:
+        return retrieve.instances_of(archive, operation.principal, refs, action) if refs else []
+    except NotFound:
+        return []
+
+
+def outgoing(archive: Archive, row: InstanceRow) -> Outgoing:
+    """*row* as the bytes that are kept, or transcoded where the peer does not take them."""
+    return Outgoing(row.sop_class_uid, row.ref.sop_instance_uid, row.transfer_syntax_uid, partial(_read, archive, row))
+
+
+def _read(archive: Archive, row: InstanceRow, transfer_syntax_uid: str) -> Iterator[bytes]:
+    return retrieve.dataset_chunks(archive, row, transfer_syntax_uid).chunks
+
+
+def perform(operation: Operation, count: int, sending: Iterator[Sent]) -> None:
+    """Take *count* results from *sending*, tell of each but the last in a pending response, and of all in the final.
+
+    Stops between two sub-operations when the peer cancels or is gone.
+    """
+    if count > MAX_SUBOPERATIONS:
+        operation.respond(TOO_MANY_MATCHES)
+        return
+    progress = Progress(count)
+    while progress.remaining and not operation.is_cancelled:
+        progress.record(next(sending))
+        if progress.remaining and not operation.is_cancelled:
+            operation.respond(PENDING, counters=replace(progress.counters, remaining=progress.remaining))
+    operation.tally.update({f"{verdict}": number for verdict, number in progress.verdicts.items() if number})
+    if progress.remaining:
+        operation.respond(CANCEL, progress.failed_list, replace(progress.counters, remaining=progress.remaining))
+    else:
+        operation.respond(progress.outcome, progress.failed_list, progress.counters)

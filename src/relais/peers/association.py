@@ -1,0 +1,133 @@
+"""An association that we request, driven by the thread that asks and by nobody else. Knows pynetdicom, not services.
+
+pynetdicom gives every association a second thread, its reactor, which takes messages off the same queue as the thread
+that waits for a response: `Association.send_c_store` pauses it, but between the reactor's wake-up and its next look at
+the queue the pause is not seen, and the response is lost (once in some 1,500 sends). The associations made here never
+start their reactor: `Association.start` is not called. What the reactor would have done, to notice that the peer broke
+off, is `is_open`; messages are exchanged by relais.peers.messages.
+"""
+
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pydicom.uid import UID
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.transport import AddressInformation, AssociationSocket
+
+from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from relais.errors import Unavailable
+from relais.peers.settings import PeerSettings
+
+MAX_CONTEXTS = (
+    128  # presentation context IDs are the odd numbers up to 255 (PS3.8 9.3.2.2); more need another association
+)
+MAX_PDU = 131072
+
+Proposal = tuple[str, tuple[str, ...]]  # abstract syntax, transfer syntaxes
+
+
+class NotAssociated(Unavailable):
+    """The peer cannot be reached, or did not accept the association."""
+
+
+@contextmanager
+def association(peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Proposal]) -> Iterator[Association]:
+    """An open association with *peer*, released at the end, aborted after an exception.
+
+    Raises NotAssociated with a sentence that says why there is none.
+    """
+    assoc = _request(peer, calling_ae_title, proposals)
+    try:
+        yield assoc
+    except GeneratorExit:
+        release(assoc)
+        raise
+    except BaseException:
+        assoc.abort()
+        raise
+    release(assoc)
+
+
+def is_open(assoc: Association) -> bool:
+    """Whether messages can still be exchanged: nobody has aborted, released or closed."""
+    return bool(assoc.is_established and assoc.dul.is_alive() and assoc.dul.peek_next_pdu() is None)
+
+
+def release(assoc: Association) -> None:
+    """End *assoc* in good order, if it is still open, and its thread and its socket in any case."""
+    if is_open(assoc):
+        assoc.acse.negotiate_release()
+    assoc.kill()
+
+
+def settle_pynetdicom() -> None:
+    """What is set once for all associations of this process, ours and those of peers.
+
+    pynetdicom logs several lines per message, Identifiers with names among them, and a traceback for a connection that
+    closes: left out unless an operator has set a level for its loggers. A UID that is none is passed on to be answered
+    with a status; pynetdicom would abort.
+    """
+    _config.LOG_HANDLER_LEVEL = "none"
+    _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
+    _config.VALIDATORS["UI"] = lambda value: (True, "")
+    theirs = logging.getLogger("pynetdicom")
+    if theirs.level == logging.NOTSET:
+        theirs.setLevel(logging.CRITICAL)
+
+
+def _request(peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Proposal]) -> Association:
+    settle_pynetdicom()
+    ae = AE(calling_ae_title)
+    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = peer.timeout_s
+    try:
+        address = AddressInformation(peer.host, peer.port)
+    except OSError as exc:
+        raise NotAssociated(f"{peer.name} cannot be reached: its host is not known.") from exc
+    assoc = Association(ae, "requestor")
+    local = AddressInformation("0.0.0.0" if address.is_ipv4 else "::", 0)  # noqa: S104 - nobody listens there
+    assoc.set_socket(AssociationSocket(assoc, address=local))
+    assoc.acceptor.ae_title, assoc.acceptor.address_info = peer.ae_title, address
+    assoc.requestor.ae_title, assoc.requestor.address_info = calling_ae_title, local
+    assoc.requestor.maximum_length = MAX_PDU
+    assoc.requestor.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    assoc.requestor.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    assoc.requestor.requested_contexts = _contexts(proposals)
+    assoc.bind(evt.EVT_CONN_OPEN, _prepare_socket, [peer.timeout_s])
+    assoc.request()
+    if not assoc.is_established:
+        reason = _refusal(peer, assoc)
+        assoc.kill()
+        raise NotAssociated(reason)
+    return assoc
+
+
+def _contexts(proposals: Sequence[Proposal]) -> list[PresentationContext]:
+    assert 0 < len(proposals) <= MAX_CONTEXTS
+    contexts = []
+    for number, (abstract_syntax, transfer_syntaxes) in enumerate(proposals):
+        context = build_context(abstract_syntax, list(transfer_syntaxes))
+        context.context_id = 2 * number + 1
+        contexts.append(context)
+    return contexts
+
+
+def _prepare_socket(event: evt.Event, timeout_s: float) -> None:
+    """Never wait for ever inside a PDU, and send the last small one at once (Nagle would hold it for 40 ms)."""
+    transport = event.assoc.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.settimeout(timeout_s)
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _refusal(peer: PeerSettings, assoc: Association) -> str:
+    """One sentence on why the association was not accepted."""
+    answer = assoc.acceptor.primitive
+    if assoc.is_rejected and answer is not None:
+        return f"{peer.name} rejected the association: {answer.reason_str} ({answer.result_str})."
+    if answer is not None:
+        return f"{peer.name} accepted the association but none of the presentation contexts."
+    return f"{peer.name} at {peer.host}:{peer.port} does not answer, or broke off while it was called."

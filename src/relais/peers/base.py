@@ -1,0 +1,80 @@
+"""The port to another node: what every peer promises. Knows queries, UIDs and encoded Data Sets, no protocol.
+
+Adapters share tests/contract/test_peer.py. A peer that does not answer, refuses the association or breaks off is
+Unavailable; what it says about a single instance is a Sent.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.query import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An instance on its way to a peer.
+
+    *read* gives its encoded Data Set in the Transfer Syntax asked for, in pieces, and raises a NodeError, before the
+    first piece, where it cannot be had so. It is asked for *transfer_syntax_uid* first: the one it is stored in.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    read: Callable[[str], Iterator[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class MoveOriginator:
+    """Who asked for a C-MOVE, as its sub-operations tell (PS3.7 9.1.1.1)."""
+
+    ae_title: str
+    message_id: int
+
+
+class Verdict(StrEnum):
+    """What a status means, in the words of the counters of C-MOVE and C-GET (PS3.7 C)."""
+
+    COMPLETED = "completed"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one instance. *status* is the peer's (PS3.4 B.2.3), None where it gave none."""
+
+    sop_instance_uid: str
+    status: int | None = None
+    comment: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.status == 0:
+            return Verdict.COMPLETED
+        if self.status is not None and (self.status in {0x0001, 0x0107, 0x0116} or self.status >> 12 == 0xB):
+            return Verdict.WARNING
+        return Verdict.FAILED
+
+
+class Peer(Protocol):
+    """One other node."""
+
+    @property
+    def name(self) -> str: ...
+
+    def echo(self) -> None:
+        """Return if the peer answers. Raises Unavailable with a sentence that says why it does not."""
+
+    def search(self, query: Query) -> Iterator[JsonDataset]:
+        """What the peer answers to *query*, as it arrives. Raises Unavailable, and InvalidRequest if it refuses."""
+
+    def store(self, instances: Iterable[Outgoing], originator: MoveOriginator | None = None) -> Iterator[Sent]:
+        """Send *instances* and tell what became of each, in any order, as it is known.
+
+        Closing the iterator early stops after the instance that is on its way. Raises Unavailable only if not a single
+        instance could be offered; a peer that goes away later leaves Sents without a status.
+        """

@@ -1,0 +1,123 @@
+"""A peer that speaks DIMSE, with us as SCU: C-ECHO, C-FIND and C-STORE. Knows nothing of what we hold.
+
+Every operation has an association of its own, which is released before the operation is over.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from io import BytesIO
+from itertools import islice
+
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_ECHO, C_FIND
+
+from relais.dicom import json_model, uids
+from relais.dicom.attributes import Level
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.query import Query
+from relais.errors import InvalidRequest, Unavailable
+from relais.peers import contexts, identifier, messages
+from relais.peers.association import MAX_CONTEXTS, NotAssociated, Proposal, association
+from relais.peers.base import MoveOriginator, Outgoing, Sent
+from relais.peers.contexts import Batch
+from relais.peers.sending import accepted_contexts, send_instance
+from relais.peers.settings import PeerSettings
+
+VERIFICATION = "1.2.840.10008.1.1"
+PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+PENDING = frozenset({0xFF00, 0xFF01})
+MAX_MESSAGE_ID = 0xFFFF  # then they begin again (PS3.7 9.1.1.1.1)
+
+log = logging.getLogger(__name__)
+
+
+class DimsePeer:
+    """As relais.peers.base.Peer. *calling_ae_title* is how we call ourselves."""
+
+    def __init__(self, settings: PeerSettings, calling_ae_title: str = "RELAIS") -> None:
+        self.settings = settings
+        self._calling_ae_title = calling_ae_title
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    def echo(self) -> None:
+        with self._association([(VERIFICATION, uids.TRANSCODE_TARGETS)]) as assoc:
+            request = C_ECHO()
+            request.MessageID, request.AffectedSOPClassUID = 1, VERIFICATION
+            messages.send(assoc, 1, request)
+            status = messages.expect(messages.receive(assoc), request).Status
+            if status != 0:
+                raise Unavailable(f"{self.name} answered C-ECHO with status {status:04X}.")
+
+    def search(self, query: Query) -> Iterator[JsonDataset]:
+        stop = None if query.limit is None else query.offset + query.limit
+        return islice(self._search(query), query.offset, stop)
+
+    def _search(self, query: Query) -> Iterator[JsonDataset]:
+        model = PATIENT_ROOT_FIND if query.level is Level.PATIENT else STUDY_ROOT_FIND
+        with self._association([(model, uids.TRANSCODE_TARGETS)]) as assoc:
+            syntax = str(assoc.accepted_contexts[0].transfer_syntax[0])
+            request = C_FIND()
+            request.MessageID, request.Priority, request.AffectedSOPClassUID = 1, 0, model
+            request.Identifier = BytesIO(identifier.encode(identifier.of_query(query), syntax))
+            messages.send(assoc, 1, request)
+            try:
+                yield from self._matches(assoc, request, syntax)
+            except GeneratorExit:
+                with suppress(Unavailable):
+                    messages.cancel(assoc, 1, request)
+                raise
+
+    def _matches(self, assoc: Association, request: C_FIND, syntax: str) -> Iterator[JsonDataset]:
+        while True:
+            response = messages.expect(messages.receive(assoc), request)
+            if response.Status not in PENDING:
+                break
+            encoded = b"" if response.Identifier is None else response.Identifier.getvalue()
+            answer = json_model.from_dataset(identifier.decode(encoded, syntax))
+            yield {key: element for key, element in answer.items() if key not in {"00080005", "00080052"}}
+        if response.Status != 0:
+            comment = f": {response.ErrorComment}" if response.ErrorComment else ""
+            raise InvalidRequest(f"{self.name} refused the query with status {response.Status:04X}{comment}.")
+
+    def store(self, instances: Iterable[Outgoing], originator: MoveOriginator | None = None) -> Iterator[Sent]:
+        some_told = False
+        for batch in contexts.batches(instances, MAX_CONTEXTS):
+            try:
+                for sent in self._store_batch(batch, originator):
+                    yield sent
+                    some_told = True
+            except NotAssociated as exc:
+                if not some_told:
+                    raise
+                yield from _lost(batch.instances, exc)
+
+    def _store_batch(self, batch: Batch, originator: MoveOriginator | None) -> Iterator[Sent]:
+        """Over one association; over another one for the rest if that was lost after it had been of use."""
+        left: Sequence[Outgoing] = batch.instances
+        while left:
+            done, lost = 0, []
+            try:
+                with self._association(batch.proposals) as assoc:
+                    accepted = accepted_contexts(assoc)
+                    for number, instance in enumerate(left):
+                        yield send_instance(assoc, accepted, instance, number % MAX_MESSAGE_ID + 1, originator)
+                        done += 1
+            except Unavailable as exc:
+                if isinstance(exc, NotAssociated) and left is batch.instances:
+                    raise
+                log.warning("lost the association with %s: %s", self.name, exc.message)
+                lost = list(_lost(left[done : done + 1] if done else left, exc))
+            yield from lost
+            left = left[done + len(lost) :]
+
+    def _association(self, proposals: Sequence[Proposal]) -> AbstractContextManager[Association]:
+        return association(self.settings, self._calling_ae_title, proposals)
+
+
+def _lost(instances: Iterable[Outgoing], reason: Unavailable) -> Iterator[Sent]:
+    return (Sent(instance.sop_instance_uid, comment=reason.message) for instance in instances)

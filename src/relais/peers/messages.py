@@ -1,0 +1,106 @@
+"""DIMSE messages over an association, sent and awaited by one thread. Knows pynetdicom's primitives, not services.
+
+A Data Set is passed on as the bytes it came in, piece by piece, at the pace of the network: never decoded, never whole
+in memory. Used where we are SCU: on associations of relais.peers.association, and for the sub-operations of C-GET on
+the association of the peer that asked (there its reactor is the very thread that calls this).
+"""
+
+import queue
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_CANCEL, DIMSEPrimitive, DimsePrimitiveType, DimseServiceType
+from pynetdicom.pdu_primitives import P_DATA
+
+from relais.errors import Unavailable
+from relais.peers.association import is_open
+
+QUEUED_PDUS = 8  # handed to the network thread ahead of the network; more wait, so memory stays at some 8 PDUs
+MAX_FRAGMENT = 131072  # of a Data Set, also where the peer takes PDUs of any length
+PAUSE_S = 0.001
+LOOK_S = 0.5  # how often a wait for a response looks whether the association is still there
+
+Message = TypeVar("Message", bound=DIMSEPrimitive)
+
+
+class AssociationLost(Unavailable):
+    """The association cannot be used any further; if it is still there it must be aborted."""
+
+
+def send(assoc: Association, context_id: int, message: DimsePrimitiveType, data: Iterable[bytes] | None = None) -> None:
+    """Send *message*, and after it *data* as its Data Set. Raises AssociationLost if the association is gone.
+
+    With *data*, the message's own Data Set must be an empty buffer: it then announces one and sends none.
+    """
+    assoc.dimse.send_msg(message, context_id)
+    if data is None:
+        return
+    size = _fragment_size(assoc)
+    for fragment, is_last in _fragments(data, size):
+        wait_for_network(assoc)
+        pdata = P_DATA()
+        pdata.presentation_data_value_list.append((context_id, (b"\x02" if is_last else b"\x00") + fragment))
+        assoc.dul.send_pdu(pdata)
+
+
+def receive(assoc: Association, timeout_s: float | None = None) -> DimseServiceType:
+    """The next message. Raises AssociationLost if the peer breaks off or sends nothing for the DIMSE time-out."""
+    deadline = time.monotonic() + (timeout_s or assoc.dimse_timeout or 60)
+    while time.monotonic() < deadline:
+        try:
+            _, message = assoc.dimse.msg_queue.get(timeout=LOOK_S)
+        except queue.Empty:
+            if not is_open(assoc):
+                break
+            continue
+        if message is None:  # the network thread tells so that the association ended
+            break
+        return message
+    else:
+        raise AssociationLost("The peer did not answer in time.")
+    raise AssociationLost("The peer broke off the association.")
+
+
+def expect(received: DIMSEPrimitive, request: Message) -> Message:
+    """*received*, if it is a response to *request*, with a status. Raises AssociationLost otherwise."""
+    answers = received.MessageIDBeingRespondedTo == request.MessageID
+    if not isinstance(received, type(request)) or not answers or received.Status is None:
+        raise AssociationLost("The peer answered something else than what it was asked.")
+    return received
+
+
+def cancel(assoc: Association, context_id: int, request: DIMSEPrimitive) -> None:
+    """Ask the peer to stop what *request* began, and wait until it has (PS3.7 9.3.2.3)."""
+    message = C_CANCEL()
+    message.MessageIDBeingRespondedTo = request.MessageID
+    send(assoc, context_id, message)
+    while expect(receive(assoc), request).Status in {0xFF00, 0xFF01}:
+        pass
+
+
+def wait_for_network(assoc: Association) -> None:
+    """Return when the network thread has little left to send. Raises AssociationLost if the association is gone."""
+    while assoc.dul.to_provider_queue.qsize() >= QUEUED_PDUS:
+        if not is_open(assoc):
+            raise AssociationLost("The peer broke off the association.")
+        time.sleep(PAUSE_S)
+
+
+def _fragment_size(assoc: Association) -> int:
+    """Even, so that every fragment but the last is (PS3.8 E.1), and with its PDV header within the peer's maximum."""
+    return min((assoc.dimse.maximum_pdu_size or MAX_FRAGMENT) - 6, MAX_FRAGMENT) & ~1
+
+
+def _fragments(data: Iterable[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
+    """*data* cut into pieces of *size*, the last of them marked."""
+    held = b""
+    for chunk in data:
+        held += chunk
+        at = 0
+        while len(held) - at > size:
+            yield held[at : at + size], False
+            at += size
+        held = held[at:]
+    yield held, True
