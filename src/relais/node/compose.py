@@ -56,4 +56,4 @@ def dimse_server(config: Config, archive: Archive) -> DimseServer:
 
 def web_application(config: Config, archive: Archive) -> Application:
     """The web door and the pages."""
-    return create_app(archive, config.web, ready.checks(config, archive))
+    return create_app(archive, config.web, ready.checks(config, archive), public_url=config.public_url)

@@ -51,6 +51,7 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
         return Supervisor(
             [_child(role, orders, environment) for role in SUPERVISED],
             is_ready=ready.is_set,
+            on_ending=door.close,
             on_end=lambda pid: metrics.forget_process(counters, pid),
         ).run()
 

@@ -79,7 +79,7 @@ class Child:
 class Supervisor:
     """Keeps *children* alive until told to end. *is_ready* tells whether the node has been ready once.
 
-    *on_end* is told the process id of every child that ended.
+    *on_ending* is called when the node begins to end, *on_end* is told the process id of every child that ended.
     """
 
     def __init__(
@@ -87,11 +87,13 @@ class Supervisor:
         children: Sequence[Child],
         *,
         is_ready: Callable[[], bool] = lambda: True,
+        on_ending: Callable[[], None] = lambda: None,
         on_end: Callable[[int], None] = lambda pid: None,
         grace_s: float = GRACE_S,
     ) -> None:
         self.children = children
         self.is_ready = is_ready
+        self.on_ending = on_ending
         self.on_end = on_end
         self.grace_s = grace_s
         self.failed = False
@@ -132,6 +134,7 @@ class Supervisor:
     def _end(self, signals: Signals) -> None:
         """End every child: politely, then not."""
         log.info(fields(event="ending", grace_s=self.grace_s))
+        self.on_ending()
         enough = max(signals.told_to_end, 1)
         deadline = time.monotonic() + self.grace_s
         for child in self.children:

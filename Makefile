@@ -1,0 +1,66 @@
+# "make run" and "make test" each work as the first command on a fresh machine; "make help" lists the others.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+CODE := src tests sample_dicom
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test test-deps check format lint types floors clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(RUNTIME) ## Install the node into .venv
+
+run: $(RUNTIME) ## Start the node on loopback, with the sample instances if its archive is empty
+	$(BIN)/relais serve --samples sample_dicom
+
+demo: $(RUNTIME) ## Start two nodes that know each other, NORTH and SOUTH, each with the samples of one hospital
+	@$(BIN)/relais serve --config conf/demo/south.toml --samples sample_dicom/val_dorme & south=$$!; \
+	trap 'kill $$south 2>/dev/null; wait $$south' EXIT; \
+	$(BIN)/relais serve --config conf/demo/north.toml --samples sample_dicom/rivemont
+
+test: $(DEV) test-deps ## Run all tests
+	$(BIN)/pytest
+
+test-deps: ## Install the programs that the tests compare with (Debian and Ubuntu)
+	@.ci/apt storescu=dcmtk gdcminfo=libgdcm-tools Orthanc=orthanc \
+		/usr/share/orthanc/plugins/libOrthancDicomWeb.so=orthanc-dicomweb chromium=chromium
+
+check: lint types floors test ## What has to pass before a change goes in
+
+format: $(DEV) ## Lay out the code
+	$(BIN)/ruff check --fix-only --quiet $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+lint: $(DEV) ## Look for mistakes and for code that is not laid out
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+types: $(DEV) ## Check the types
+	$(BIN)/mypy
+
+floors: $(DEV) ## Check that imports only go down
+	$(BIN)/lint-imports
+
+clean: ## Remove what was built and cached; the data and .venv stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find src tests sample_dicom -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || .ci/apt python3=python3 ensurepip=python3-venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Relais needs Python 3.11 or newer; name it with "make PYTHON=/path/to/python3 ...".' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/apt ensurepip=python3-venv
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV): pyproject.toml | $(RUNTIME)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
