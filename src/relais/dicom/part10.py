@@ -143,10 +143,11 @@ def private_information(origin: Origin, received_at: float | None = None) -> byt
 def origin_of(meta: FileMeta) -> Origin | None:
     """Where an instance came from, if *meta* was read from a head that we wrote."""
     fields = _private(meta)
-    if fields.get("channel") not in set(Channel):
+    channel = str(fields.get("channel"))
+    if channel not in list(Channel):
         return None
     return Origin(
-        channel=Channel(fields["channel"]),
+        channel=Channel(channel),
         address=str(fields.get("address", "")),
         calling_ae_title=meta.sending_ae_title,
         called_ae_title=meta.receiving_ae_title,
@@ -176,7 +177,10 @@ def _read_declared(read: Callable[[int], bytes]) -> bytes:
         raise InvalidDataSet("The File Meta Information does not begin with its Group Length (0002,0000).")
     length = _UINT.unpack_from(start, len(start) - _UINT.size)[0]
     _check_bounds(len(start) + length)
-    return start + _read_fully(read, length)
+    group = _read_fully(read, length)
+    if len(group) < length:
+        raise InvalidDataSet("The file ends within its File Meta Information.")
+    return start + group
 
 
 def _read_fully(read: Callable[[int], bytes], length: int) -> bytes:
