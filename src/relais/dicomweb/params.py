@@ -191,7 +191,7 @@ def _tag(step: str, name: str) -> int:
     if _HEX.fullmatch(step):
         return int(step, 16)
     tag = tag_for_keyword(step)
-    if tag is None or keyword_for_tag(tag) != step:
+    if not step or tag is None or keyword_for_tag(tag) != step:
         raise InvalidRequest(f"{_shown(name)} is neither a query parameter nor the keyword or tag of an attribute.")
     return tag
 

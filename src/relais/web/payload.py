@@ -46,7 +46,8 @@ def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False, 
     parts = parts if is_lazy else list(parts)
     response = Response(writer.chunks(parts), status, content_type=writer.content_type, direct_passthrough=True)
     response.headers["Cache-Control"] = NO_CACHE
-    response.content_length = writer.content_length(parts) if isinstance(parts, list) else None
+    if isinstance(parts, list) and (length := writer.content_length(parts)) is not None:
+        response.content_length = length
     return response
 
 

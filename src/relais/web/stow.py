@@ -90,14 +90,21 @@ def _receive(here: Door, body: Body, content_type: MediaType, study: str | None)
 
 def _results(here: Door, body: Body, content_type: MediaType, study: str | None) -> Iterator[Result]:
     if content_type.essence == DICOM:
-        with _Incoming(here, {}, study) as incoming:
-            for chunk in body.chunks():
-                incoming.write(chunk)
-            yield incoming.finish()
-        return
+        return _result_of_all(here, body, study)
+    return _results_of_parts(here, _events(body, multipart.boundary_of(content_type)), study)
+
+
+def _result_of_all(here: Door, body: Body, study: str | None) -> Iterator[Result]:
+    with _Incoming(here, {}, study) as incoming:
+        for chunk in body.chunks():
+            incoming.write(chunk)
+        yield incoming.finish()
+
+
+def _results_of_parts(here: Door, events: Iterator[multipart.Event], study: str | None) -> Iterator[Result]:
     incoming: _Incoming | None = None
     try:
-        for event in _events(body, multipart.boundary_of(content_type)):
+        for event in events:
             match event:
                 case PartBegins(headers):
                     incoming = _Incoming(here, headers, study)

@@ -1,0 +1,60 @@
+"""Paths and references."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relais.dicom.refs import InstanceRef, SeriesRef, StudyRef
+from relais.dicomweb import paths
+from relais.dicomweb.paths import Resource
+from relais.errors import InvalidRequest
+
+uid = st.lists(st.integers(0, 10**9).map(str), min_size=1, max_size=6).map(".".join)
+study, series = st.builds(StudyRef, uid), st.builds(SeriesRef, uid, uid)
+instance = st.builds(InstanceRef, uid, uid, uid)
+suffix = st.sampled_from(["", "metadata", "rendered", "thumbnail", "bulkdata/00400275/0/00420011", "a b%c"])
+frames = st.lists(st.integers(1, 999_999_999), max_size=5).map(tuple)
+
+
+@given(
+    st.one_of(st.builds(Resource, study | series, st.just(()), suffix), st.builds(Resource, instance, frames, suffix))
+)
+def test_a_path_names_what_it_was_made_from(resource: Resource) -> None:
+    path = paths.format_path(resource)
+    assert paths.parse(path) == resource
+    assert paths.parse(f"/{path}") == resource
+
+
+def test_every_level_has_the_path_of_the_standard() -> None:
+    """PS3.18 table 10.1-1"""
+    assert paths.format_ref(paths.ref("1.2")) == "studies/1.2"
+    assert paths.format_ref(paths.ref("1.2", "3")) == "studies/1.2/series/3"
+    assert paths.format_ref(paths.instance_ref("1.2", "3", "4.5")) == "studies/1.2/series/3/instances/4.5"
+
+
+@pytest.mark.parametrize("text", ["", "..", "1..2", ".1", "1.", "1/2", "1.2\n", "%2e%2e", "a", "1" * 65, "1.2 ", "१.२"])
+def test_what_is_no_uid_names_nothing(text: str) -> None:
+    """hardening.md 6: UIDs with path tricks."""
+    with pytest.raises(InvalidRequest, match="StudyInstanceUID"):
+        paths.ref(text)
+    with pytest.raises(InvalidRequest, match="SeriesInstanceUID"):
+        paths.ref("1.2", text)
+    with pytest.raises(InvalidRequest, match="SOPInstanceUID"):
+        paths.instance_ref("1.2", "1.3", text)
+
+
+def test_frames_keep_the_order_asked_and_may_repeat() -> None:
+    """Trap 12."""
+    assert paths.frame_numbers("3,1,2,3") == (3, 1, 2, 3)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1,,2", "a", "1.5", "1, 2", "²", "1" * 10, ",".join(["1"] * 10_001)])
+def test_frame_lists_of_anything_else_are_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        paths.frame_numbers(text)
+
+
+@pytest.mark.parametrize("path", ["", "patients/1", "studies", "studies/", "studies/1/series/x", "series/1.2"])
+def test_what_is_no_path_of_a_study_is_refused(path: str) -> None:
+    with pytest.raises(InvalidRequest):
+        paths.parse(path)
