@@ -43,10 +43,8 @@ MAX_ELEMENTS = 4_000_000  # elements, Items and fragments in one Data Set; beyon
 MAX_FRAGMENTS = 1_000_000  # of Pixel Data; beyond it the Data Set is refused
 MAX_WARNINGS = 20  # sentences kept about one Data Set; what else is odd goes unmentioned
 
-NEST_BYTES = 16  # the least that one level of nesting takes: the header of a sequence and the header of an Item
-SHALLOW_BYTES = MAX_DEPTH * NEST_BYTES  # what is shorter cannot be nested too deep, and is not looked into
-
 _LOWEST = 0x0002FFFF  # groups 0000 and 0002 belong into command sets and File Meta Information (PS3.5 7.1)
+_DELIMITERS = 0xFFFE0000  # Items and their delimiters are in this group (PS3.5 7.5)
 _PIXELS = (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA)
 _ALWAYS = frozenset({*_PIXELS, EXTENDED_OFFSETS, EXTENDED_LENGTHS})
 
@@ -88,7 +86,10 @@ def scan(
     """
     walk = _Walk(read_at, start, size, transfer_syntax_uid)
     walk.wanted = _Everything() if wanted is None else wanted | _ALWAYS
-    end = walk.run(start)
+    try:
+        end = walk.run(start)
+    except Malformed as exc:
+        raise InvalidDataSet(exc.message) from None
     pixel = next((walk.found[tag] for tag in _PIXELS if tag in walk.found), None)
     return Scan(walk.found, pixel, end, tuple(walk.warnings), walk.fragments, walk.encoding.implicit)
 
@@ -97,6 +98,16 @@ class _Everything:
     def __contains__(self, tag: object) -> bool:
         return True
 
+
+def _shallow_bytes(depth: int) -> int:
+    """What is shorter, within *depth* sequences, cannot be nested too deep, and is not looked into.
+
+    One level of nesting takes at least 16 bytes: the header of a sequence and the header of an Item.
+    """
+    return (MAX_DEPTH - depth) * 16
+
+
+SHALLOW_BYTES = _shallow_bytes(0)
 
 _SEQUENCE, _ITEM, _FRAGMENTS = range(3)
 
@@ -129,11 +140,11 @@ class _Walk:
         run = self._run_implicit if self.encoding.implicit else self._run_explicit
         while position < self.end:
             reached = run(position)
+            self._spend()
             if reached == position:
                 if self._is_padding(position):
                     self.warn(f"{self.end - position} zero bytes follow the Data Set.")
                     break
-                self._spend()
                 reached = self._one(position)
             position = reached
         return position
@@ -171,10 +182,10 @@ class _Walk:
                     break
                 length = unpack_length(data, value_at)[0]
                 value_at += 4
-                if length > SHALLOW_BYTES and vr in NESTING_VRS:
+                if length >= SHALLOW_BYTES and vr in NESTING_VRS:
                     break
             behind = value_at + length
-            if tag <= last or behind > bound or length & 1:  # an undefined length is odd, too
+            if not last < tag < _DELIMITERS or behind > bound or length & 1:  # an undefined length is odd, too
                 break
             if tag in wanted:
                 found[tag] = Element(tag, vr.decode(), base + at, base + value_at, length, base + behind)
@@ -194,9 +205,9 @@ class _Walk:
             group, number, length = unpack(data, at)
             tag = group << 16 | number
             behind = at + 8 + length
-            if tag <= last or behind > bound or length & 1:
+            if not last < tag < _DELIMITERS or behind > bound or length & 1:
                 break
-            if length > SHALLOW_BYTES and tag in SEQUENCE_TAGS:
+            if length >= SHALLOW_BYTES and tag in SEQUENCE_TAGS:
                 break
             if tag in wanted:
                 found[tag] = Element(tag, None, base + at, base + at + 8, length, base + behind)
@@ -208,6 +219,9 @@ class _Walk:
 
     def _is_padding(self, position: int) -> bool:
         """Whether nothing but zeros is left."""
+        at = self.window.index(position, 8)
+        if any(self.window.data[at : at + 8]):
+            return False
         while position < self.end:
             at = self.window.index(position, 1)
             chunk = self.window.data[at:]
@@ -225,7 +239,7 @@ class _Walk:
             self.warn(f"{name(tag)} delimits nothing.")
             return value_at
         self._check_tag(tag)
-        inner = self._inner(header, top)
+        inner = self._inner(header, top, depth=0)
         behind = self._walk(inner, value_at) if inner else value_at + length
         if tag in self.wanted:
             self.found[tag] = Element(tag, vr.decode() if vr else None, position, value_at, length, behind)
@@ -238,8 +252,8 @@ class _Walk:
             self.warn(f"{name(tag)} is out of order or comes twice.")
         self.last = max(tag, self.last)
 
-    def _inner(self, header: Header, level: _Level) -> _Level | None:
-        """What must be walked through to pass an element of *level*; None where its length says enough.
+    def _inner(self, header: Header, level: _Level, depth: int) -> _Level | None:
+        """What must be walked through to pass an element, *depth* sequences deep; None where its length says enough.
 
         PS3.5 7.5 for sequences, A.4 for fragments, 6.2.2 for UN: what has VR UN is in Implicit VR inside.
         """
@@ -254,7 +268,7 @@ class _Walk:
             raise Malformed(f"The Data Set ends inside {name(tag)}.")
         if length & 1:
             self.warn(f"{name(tag)} has an odd length.")
-        if length > SHALLOW_BYTES and (vr == b"SQ" or (nests and tag in SEQUENCE_TAGS)):
+        if length >= _shallow_bytes(depth) and (vr == b"SQ" or (nests and tag in SEQUENCE_TAGS)):
             return _Level(_SEQUENCE, tag, implicit=implicit, end=end, limit=end)
         return None
 
@@ -280,7 +294,7 @@ class _Walk:
                 del stack[index:]
                 self.warn(f"{name(level.tag)} is malformed inside: {exc.message}")
                 return level.end
-        raise InvalidDataSet(exc.message) from None
+        raise exc
 
     def _pass_item(self, stack: list[_Level], position: int) -> int:
         """Enter or pass the next Item of a sequence, or leave the sequence."""
@@ -297,8 +311,7 @@ class _Walk:
         end = value_at + length
         if end > level.limit:
             raise Malformed(f"The Data Set ends inside an Item of {name(level.tag)}.")
-        depth = len(stack) // 2 + 1
-        if length <= (MAX_DEPTH - depth) * NEST_BYTES:
+        if length < _shallow_bytes(len(stack) // 2 + 1):
             return end
         stack.append(_Level(_ITEM, level.tag, implicit=level.implicit, end=end, limit=end))
         return value_at
@@ -312,7 +325,7 @@ class _Walk:
             return header.value_at
         if header.tag >> 16 == 0xFFFE:
             raise Malformed(f"An Item of {name(level.tag)} has {name(header.tag)} inside.")
-        inner = self._inner(header, level)
+        inner = self._inner(header, level, depth=len(stack) // 2)
         if inner is None:
             return header.value_at + header.length
         if len(stack) >= 2 * MAX_DEPTH:
