@@ -1,0 +1,89 @@
+"""Stored values to grey levels: modality LUT, VOI LUT, polarity (PS3.4 N.2). Knows numbers, not files or image formats.
+
+Nearly always through a table over the stored values that occur, so that a pixel costs one look-up.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from relais.pixels.attributes import LookupTable, Rescale, modality_of, padding_of, voi_of
+from relais.pixels.image import ImagePixel
+from relais.pixels.request import Window
+
+Grey = NDArray[np.uint8]
+_Values = NDArray[Any]
+_WHITE = 255.0
+
+
+def to_grey(
+    stored: _Values, pixel: ImagePixel, attributes: Dataset, window: Window | None = None, frame_number: int = 1
+) -> Grey:
+    """8-bit grey levels of one frame: *window*, else what is stored for it, else from its least to its greatest value.
+
+    Pixel padding does not count for the latter. MONOCHROME1 is shown with its least value white (PS3.3 C.7.6.3.1.2).
+    """
+    modality = modality_of(attributes, frame_number)
+    voi = window or voi_of(attributes, frame_number) or _whole_range(stored, pixel, attributes, modality)
+    is_inverted = pixel.photometric_interpretation == "MONOCHROME1"
+
+    def grey_of(values: _Values) -> Grey:
+        shown = _apply_voi(_apply_modality(values, modality), voi)
+        return ((1.0 - shown if is_inverted else shown) * _WHITE + 0.5).astype(np.uint8)
+
+    if stored.dtype.kind == "f":
+        return grey_of(np.nan_to_num(stored.astype(np.float64)))
+    low, high = int(stored.min()), int(stored.max())
+    if high - low >= stored.size:
+        return grey_of(stored)
+    table = grey_of(np.arange(low, high + 1))
+    return table[stored if low == 0 else stored.astype(np.int64) - low]
+
+
+def _apply_modality(values: _Values, modality: Rescale | LookupTable) -> NDArray[np.float64]:
+    if isinstance(modality, LookupTable):
+        return _look_up(values, modality).astype(np.float64)
+    return values * np.float64(modality.slope) + modality.intercept
+
+
+def _apply_voi(values: NDArray[np.float64], voi: Window | LookupTable) -> NDArray[np.float64]:
+    """Between 0, black, and 1, white."""
+    if isinstance(voi, LookupTable):
+        return np.minimum(_look_up(values, voi) / float((1 << voi.bits) - 1), 1.0)
+    if voi.function == "SIGMOID":  # PS3.3 C.11.2.1.3.1
+        return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - voi.center) / voi.width, -700, 700)))
+    if voi.function == "LINEAR_EXACT":  # PS3.3 C.11.2.1.3.2
+        return np.clip((values - voi.center) / voi.width + 0.5, 0.0, 1.0)
+    if voi.width == 1:
+        return (values > voi.center - 0.5).astype(np.float64)
+    return np.clip((values - (voi.center - 0.5)) / (voi.width - 1.0) + 0.5, 0.0, 1.0)  # PS3.3 C.11.2.1.2.1
+
+
+def _look_up(values: _Values, table: LookupTable) -> NDArray[np.uint16]:
+    index = np.clip(values - float(table.first), 0, len(table.values) - 1)
+    return table.values[index.astype(np.int64)]
+
+
+def _whole_range(
+    stored: _Values, pixel: ImagePixel, attributes: Dataset, modality: Rescale | LookupTable
+) -> Window | LookupTable:
+    """A window from the least to the greatest modality value that occurs."""
+    if isinstance(modality, LookupTable):
+        return Window((1 << modality.bits) / 2, 1 << modality.bits)
+    if pixel.bits_stored == 1:
+        low, high = 0.0, 1.0
+    else:
+        low, high = _extremes(stored, padding_of(attributes))
+    ends = sorted(end * modality.slope + modality.intercept for end in (low, high))
+    return Window((ends[0] + ends[1]) / 2, (ends[1] - ends[0]) or 1.0, "LINEAR_EXACT")
+
+
+def _extremes(stored: _Values, padding: tuple[int, int] | None) -> tuple[float, float]:
+    values = stored.reshape(-1)
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    if padding is not None:
+        values = values[(values < padding[0]) | (values > padding[1])]
+    return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)

@@ -1,0 +1,182 @@
+"""The Image Pixel Module of one instance, read from the Data Set before its Pixel Data. Knows no pixels."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+
+from pydicom import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag, Tag
+
+from relais.dicom import part10, uids
+from relais.errors import InvalidDataSet, InvalidRequest, TooLarge
+from relais.pixels.elements import Encoding, encoding_of
+from relais.pixels.recode import recode_header
+
+_MAX_SIDE = 65535  # Rows and Columns are US
+
+# What decoding and rendering look at; nothing else of the Data Set is parsed.
+_KEYWORDS = (
+    "LossyImageCompression",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "PixelAspectRatio",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "WindowCenter",
+    "WindowWidth",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "VOILUTFunction",
+    "RedPaletteColorLookupTableDescriptor",
+    "GreenPaletteColorLookupTableDescriptor",
+    "BluePaletteColorLookupTableDescriptor",
+    "RedPaletteColorLookupTableData",
+    "GreenPaletteColorLookupTableData",
+    "BluePaletteColorLookupTableData",
+    "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData",
+    "ModalityLUTSequence",
+    "VOILUTSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+_WANTED: list[BaseTag | int] = [Tag(keyword) for keyword in _KEYWORDS]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePixel:
+    """How the samples of a frame are laid out and encoded (PS3.3 C.7.6.3). *is_planar* is Planar Configuration 1."""
+
+    rows: int
+    columns: int
+    samples_per_pixel: int
+    photometric_interpretation: str
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    is_signed: bool
+    is_planar: bool
+    is_float: bool
+    number_of_frames: int
+
+    @property
+    def is_half_chroma(self) -> bool:
+        """Whether native Pixel Data has Cb and Cr for every second pixel only (PS3.3 C.7.6.3.1.2)."""
+        return self.photometric_interpretation in {"YBR_FULL_422", "YBR_PARTIAL_422"} and self.samples_per_pixel == 3
+
+    @property
+    def frame_bits(self) -> int:
+        """Bits of one native frame."""
+        samples = 2 if self.is_half_chroma else self.samples_per_pixel
+        return self.rows * self.columns * samples * self.bits_allocated
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one native frame that begins on a byte."""
+        return (self.frame_bits + 7) // 8
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """The layout of the pixels, and the attributes that say how to show them."""
+
+    pixel: ImagePixel
+    attributes: Dataset
+
+
+@lru_cache(maxsize=4)  # the frames of one instance come one after the other
+def read_part10_header(header: bytes, transfer_syntax_uid: str) -> ImageHeader:
+    """From a Part 10 file up to its Pixel Data."""
+    start = part10.parse_whole_head(header)[1]
+    return read_header(header[start:], encoding_of(transfer_syntax_uid))
+
+
+def read_header(data_set: bytes, encoding: Encoding) -> ImageHeader:
+    """From the encoded Data Set up to its Pixel Data. Raises InvalidDataSet, InvalidRequest if it is no image."""
+    if encoding.is_big_endian:
+        data_set, encoding = recode_header(data_set, encoding), encoding_of(uids.EXPLICIT_VR_LITTLE_ENDIAN)
+    try:
+        attributes = read_dataset(
+            BytesIO(data_set),
+            is_implicit_VR=encoding.is_implicit,
+            is_little_endian=True,
+            bytelength=len(data_set),
+            specific_tags=_WANTED,
+        )
+        return ImageHeader(_image_pixel(attributes), attributes)
+    except (InvalidRequest, MemoryError):
+        raise
+    except Exception as exc:  # pydicom raises whatever the bytes made it raise
+        raise InvalidDataSet("The attributes of the image cannot be read.") from exc
+
+
+def check_size(pixel: ImagePixel, max_pixels: int, max_bytes: int) -> None:
+    """Raises TooLarge for a frame beyond the limits, before anything is decoded."""
+    if pixel.rows * pixel.columns > max_pixels:
+        raise TooLarge(f"A frame of {pixel.columns} x {pixel.rows} pixels is larger than the limit of {max_pixels}.")
+    if pixel.frame_bytes > max_bytes:
+        raise TooLarge(f"A frame of {pixel.frame_bytes} bytes is larger than the limit of {max_bytes}.")
+
+
+def _image_pixel(ds: Dataset) -> ImagePixel:
+    if "Rows" not in ds or "Columns" not in ds:
+        raise InvalidRequest("This instance is not an image: it has no Rows and Columns.")
+    bits_allocated = _integer(ds, "BitsAllocated") or 0
+    samples = _integer(ds, "SamplesPerPixel") or 1
+    # A Floating Point Image Pixel Module has neither (PS3.3 C.7.6.24).
+    is_float = bits_allocated in (32, 64) and "BitsStored" not in ds and "PixelRepresentation" not in ds
+    bits_stored = _integer(ds, "BitsStored") or bits_allocated
+    high_bit = _integer(ds, "HighBit")
+    pixel = ImagePixel(
+        rows=_integer(ds, "Rows") or 0,
+        columns=_integer(ds, "Columns") or 0,
+        samples_per_pixel=samples,
+        photometric_interpretation=str(ds.get("PhotometricInterpretation") or _default_photometric(samples)).strip(),
+        bits_allocated=bits_allocated,
+        bits_stored=bits_stored,
+        high_bit=bits_stored - 1 if high_bit is None else high_bit,
+        is_signed=_integer(ds, "PixelRepresentation") == 1,
+        is_planar=samples > 1 and _integer(ds, "PlanarConfiguration") == 1,
+        is_float=is_float,
+        number_of_frames=max(1, _integer(ds, "NumberOfFrames") or 1),
+    )
+    _check(pixel)
+    return pixel
+
+
+def _integer(ds: Dataset, keyword: str) -> int | None:
+    """The value of *keyword*, None if it is missing or no number (Seen: "1A" frames in badVR.dcm of pydicom)."""
+    try:
+        return int(ds[keyword].value)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _default_photometric(samples: int) -> str:
+    return "MONOCHROME2" if samples == 1 else "RGB"
+
+
+def _check(pixel: ImagePixel) -> None:
+    if not (0 < pixel.rows <= _MAX_SIDE and 0 < pixel.columns <= _MAX_SIDE):
+        raise InvalidDataSet("Rows or Columns is not between 1 and 65535.")
+    if not 1 <= pixel.bits_allocated <= 64:
+        raise InvalidDataSet(f"Bits Allocated is {pixel.bits_allocated}.")
+    if not pixel.bits_stored - 1 <= pixel.high_bit < pixel.bits_allocated:
+        raise InvalidDataSet(
+            f"Bits Stored {pixel.bits_stored} and High Bit {pixel.high_bit} do not fit "
+            f"into {pixel.bits_allocated} Bits Allocated."
+        )
+    if pixel.samples_per_pixel not in (1, 3):
+        raise InvalidDataSet(f"Images of {pixel.samples_per_pixel} samples per pixel are not defined (PS3.3 C.7.6.3).")

@@ -1,0 +1,99 @@
+"""What a worker can do, by name: the other half of pixels.workers. Knows pixels and files, not pipes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from relais.errors import NotAcceptable, NotFound
+from relais.pixels import wire
+from relais.pixels.decode import (
+    Decoded,
+    decode_frame,
+    decode_frames,
+    decode_to_bytes,
+    holds_several_frames,
+    to_bytes,
+)
+from relais.pixels.image import ImageHeader, check_size, read_part10_header
+from relais.pixels.part10_file import Part10File, PixelElement
+from relais.pixels.render import render
+from relais.pixels.request import from_fields
+from relais.pixels.settings import PixelSettings
+from relais.pixels.syntaxes import can_transcode
+from relais.pixels.transcode import transcode
+
+Fields = dict[str, Any]
+
+
+class Tasks:
+    """Answers requests, one at a time."""
+
+    def __init__(self, settings: PixelSettings) -> None:
+        self._settings = settings
+        self._tasks: dict[str, Callable[[Fields, memoryview], bytes]] = {
+            "render": self._render,
+            "decode": self._decode,
+            "render_file": self._render_file,
+            "decode_file": self._decode_file,
+        }
+
+    def run(self, request: wire.Message, progress: Callable[[], None]) -> bytes:
+        """The body of the answer. Raises what the pool passes on."""
+        fields, body = request.fields, memoryview(request.body)
+        if fields["task"] == "transcode":
+            transcode(Path(fields["path"]), fields["target"], Path(fields["out"]), self._settings, progress)
+            return b""
+        return self._tasks[fields["task"]](fields, body)
+
+    def _render(self, fields: Fields, body: memoryview) -> bytes:
+        image, frame = self._split(fields, body)
+        decoded = decode_frame(frame, fields["transfer_syntax_uid"], image.pixel)
+        return render(decoded, image, from_fields(fields["request"]), fields["frame_number"])
+
+    def _decode(self, fields: Fields, body: memoryview) -> bytes:
+        image, frame = self._split(fields, body)
+        return decode_to_bytes(frame, fields["transfer_syntax_uid"], image.pixel)
+
+    def _render_file(self, fields: Fields, _: memoryview) -> bytes:
+        number = fields["frame_number"]
+        with Part10File(Path(fields["path"]), self._settings) as file:
+            pixels, image = self._open(file)
+            if (decoded := _component_frame(file, pixels, image, number)) is None:
+                decoded = decode_frame(*file.frame(number, pixels, image), image.pixel)
+        return render(decoded, image, from_fields(fields["request"]), number)
+
+    def _decode_file(self, fields: Fields, _: memoryview) -> bytes:
+        number = fields["frame_number"]
+        with Part10File(Path(fields["path"]), self._settings) as file:
+            pixels, image = self._open(file)
+            if (decoded := _component_frame(file, pixels, image, number)) is not None:
+                return to_bytes(decoded, image.pixel)
+            return decode_to_bytes(*file.frame(number, pixels, image), image.pixel)
+
+    def _open(self, file: Part10File) -> tuple[PixelElement, ImageHeader]:
+        if not can_transcode(file.transfer_syntax_uid):
+            raise NotAcceptable(f"Frames in Transfer Syntax {file.transfer_syntax_uid} are not decoded here.")
+        pixels = file.require_pixels()
+        image = file.read_image(pixels)
+        check_size(image.pixel, self._settings.max_frame_pixels, self._settings.max_frame_bytes)
+        return pixels, image
+
+    def _split(self, fields: Fields, body: memoryview) -> tuple[ImageHeader, bytes]:
+        """The header and the frame of a request."""
+        header_bytes = fields["header_bytes"]
+        image = read_part10_header(bytes(body[:header_bytes]), fields["transfer_syntax_uid"])
+        check_size(image.pixel, self._settings.max_frame_pixels, self._settings.max_frame_bytes)
+        return image, bytes(body[header_bytes:])
+
+
+def _component_frame(file: Part10File, pixels: PixelElement, image: ImageHeader, number: int) -> Decoded | None:
+    """Frame *number* where codestreams may hold several frames (PS3.5 8.2.5), else None. Raises NotFound."""
+    if not holds_several_frames(image.pixel, file.transfer_syntax_uid):
+        return None
+    before = 0
+    for bitstream in file.bitstreams(pixels, image):
+        frames = decode_frames(bitstream, file.transfer_syntax_uid, image.pixel)
+        if before < number <= before + len(frames):
+            return frames[number - before - 1]
+        before += len(frames)
+    raise NotFound(f"The instance has {before} frames.")
