@@ -246,9 +246,9 @@ def _name_like(match: Match) -> Fragment:
     is_wild = match.kind is MatchKind.WILD_CARD
     if "=" not in match.values[0]:
         return any_of([_group(f"n.{group}", wanted[0], is_wild) for group in GROUPS]) if wanted[0] else FALSE
-    named = [(f"n.{group}", key) for group, key in zip(GROUPS, wanted, strict=True) if key]
-    asked = [_group(column, key, is_wild) for column, key in named if not (is_wild and not key.strip("*"))]
-    return all_of(asked) if named else FALSE
+    named = zip(GROUPS, wanted, strict=True)
+    asked = [_group(f"n.{group}", key, is_wild) for group, key in named if key]
+    return all_of(asked) if asked else FALSE
 
 
 def _group(column: str, wanted: str, is_wild: bool) -> Fragment:

@@ -123,7 +123,7 @@ def _candidates(connection: Connection, conditions: list[Condition], fuzzy: bool
 
 def _candidate(connection: Connection, condition: Condition, match: Match, fuzzy: bool) -> Fragment | None:
     """A SELECT of ids through an index, None where there is none for this condition."""
-    if any(is_universal(one) for one in alternatives(match)):
+    if match.kind is MatchKind.EMPTY_VALUE or any(is_universal(one) for one in alternatives(match)):
         return None
     if match.tag in sql.NAMES:
         ids = name_ids(connection, match, fuzzy)
@@ -189,25 +189,22 @@ def name_ids(connection: Connection, match: Match, fuzzy: bool) -> list[int] | N
 
 def name_candidates(match: Match, fuzzy: bool) -> list[Fragment]:
     """SELECTs that together find every name that may satisfy *match*."""
-    if match.kind is MatchKind.EMPTY_VALUE:
-        return [Fragment("SELECT id FROM person_name")]
     found = []
     for one in alternatives(match):
-        wanted = person_name.keys(one.values[0])
-        is_wild = one.kind is MatchKind.WILD_CARD
-        named = "=" in one.values[0]
-        keys = zip(sql.GROUPS, wanted if named else (wanted[0],) * 3, strict=True)
-        chosen = [(group, storable(key)) for group, key in keys if key and not (named and not key.strip("*"))]
-        found += [_in_group(group, key, is_wild) for group, key in (chosen[:1] if named else chosen)]
-        if named and any(wanted) and not chosen:
-            found.append(Fragment("SELECT id FROM person_name"))
-        if fuzzy and (words := person_name.words(one.values[0])):
+        text = one.values[0]
+        wanted, is_wild = person_name.keys(text), one.kind is MatchKind.WILD_CARD
+        if "=" in text:
+            named = [(group, key) for group, key in zip(sql.GROUPS, wanted, strict=True) if key]
+            found += [_in_group(group, key, is_wild) for group, key in named[:1]]
+        elif wanted[0]:
+            found += [_in_group(group, wanted[0], is_wild) for group in sql.GROUPS]
+        if fuzzy and (words := person_name.words(text)):
             found.append(_with_words(words))
     return found
 
 
 def _in_group(group: str, key: str, is_wild: bool) -> Fragment:
-    column = f"n.{group}"
+    column, key = f"n.{group}", storable(key)
     if not is_wild:
         found = Fragment(f"{column} = ?", (key,))
         return sql.fill("SELECT n.id FROM person_name AS n WHERE {} <> '' AND {}", column, found)
