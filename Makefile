@@ -8,17 +8,20 @@ DEV := $(VENV)/.dev
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-deps check format lint types floors clean
+.PHONY: help install viewer run demo test test-deps check format lint types floors clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(RUNTIME) ## Install the node into .venv
 
-run: $(RUNTIME) ## Start the node on loopback, with the sample instances if its archive is empty
+viewer: $(RUNTIME) ## Fetch the OHIF viewer for /viewer/, if npm is there and it has not been fetched
+	@$(BIN)/python -m relais.ui.viewer
+
+run: viewer ## Start the node on loopback, with the sample instances if its archive is empty
 	$(BIN)/relais serve --samples sample_dicom
 
-demo: $(RUNTIME) ## Start two nodes that know each other, NORTH and SOUTH, each with the samples of one hospital
+demo: viewer ## Start two nodes that know each other, NORTH and SOUTH, each with the samples of one hospital
 	@$(BIN)/relais serve --config conf/demo/south.toml --samples sample_dicom/val_dorme & south=$$!; \
 	trap 'kill $$south 2>/dev/null; wait $$south' EXIT; \
 	$(BIN)/relais serve --config conf/demo/north.toml --samples sample_dicom/rivemont

@@ -42,6 +42,9 @@ class Background:
             except NodeError as exc:
                 log.error(fields(event="background work failed", error=exc.message))
                 self.sleep(AFTER_ERROR_S)
+            except Exception:  # a bug here must not close the doors
+                log.exception(fields(event="background work failed"))
+                self.sleep(AFTER_ERROR_S)
             else:
                 if not did_something:
                     self.sleep(IDLE_S)

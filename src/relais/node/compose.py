@@ -12,6 +12,8 @@ from relais.node.http_server import Application
 from relais.peers.registry import Registry
 from relais.pixels.workers import PixelWorkers
 from relais.storage import open_store
+from relais.ui import pages
+from relais.ui.facts import NodeFacts
 from relais.web.app import create_app
 
 
@@ -56,4 +58,7 @@ def dimse_server(config: Config, archive: Archive) -> DimseServer:
 
 def web_application(config: Config, archive: Archive) -> Application:
     """The web door and the pages."""
-    return create_app(archive, config.web, ready.checks(config, archive), public_url=config.public_url)
+    app = create_app(archive, config.web, ready.checks(config, archive), public_url=config.public_url)
+    dimse = config.dimse
+    pages.install(app, archive, NodeFacts(config.node.name, dimse.ae_title, dimse.host, dimse.port, config.public_url))
+    return app

@@ -4,6 +4,7 @@ Granian starts the workers and starts dead ones again; each loads the applicatio
 """
 
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,9 +22,10 @@ LOGGING = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"handlers"
 def serve(settings: WebSettings, load: Callable[[], Application]) -> None:
     """Serve until SIGTERM. *load* is called once in every worker process and must survive pickling.
 
-    Call it in the main thread of a process that holds nothing yet: no database, no other thread.
+    Call it in the main thread of a process that has imported what the application needs, but holds nothing yet: no
+    database, no other thread. Where forking is safe the workers share what was imported and are ready sooner.
     """
-    multiprocessing.set_start_method("spawn", force=True)
+    multiprocessing.set_start_method("fork" if sys.platform == "linux" else "spawn", force=True)
     Granian(
         "relais",
         address=settings.host,

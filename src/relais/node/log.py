@@ -8,7 +8,20 @@ import traceback
 from relais.telemetry import context
 from relais.telemetry.line import fields, one_line
 
-FOREIGN = ("pynetdicom", "werkzeug", "_granian", "urllib3", "PIL", "pydicom")  # heard from WARNING on, unless debugging
+# Other people's libraries, and from which level on they are heard, unless debugging. What peers do wrong on the wire is
+# told by the door itself, in one line.
+FOREIGN = {
+    "pynetdicom": "WARNING",
+    "pynetdicom.acse": "CRITICAL",
+    "pynetdicom.dul": "CRITICAL",
+    "pynetdicom.transport": "CRITICAL",
+    "pydicom": "ERROR",
+    "py.warnings": "ERROR",  # of pydicom above all, with values that may be a patient's
+    "werkzeug": "WARNING",
+    "_granian": "WARNING",
+    "urllib3": "WARNING",
+    "PIL": "WARNING",
+}
 
 
 class LineFormatter(logging.Formatter):
@@ -31,5 +44,5 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
-    for name in FOREIGN:
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    for name, heard_from in FOREIGN.items():
+        logging.getLogger(name).setLevel("DEBUG" if level == "debug" else heard_from)

@@ -1,47 +1,24 @@
 """What each process of the node does. The supervisor starts them with their Orders on standard input."""
 
 import functools
-import json
 import logging
 import os
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from relais.config import Config, from_json, to_json
+from relais.config import Config
 from relais.errors import NodeError
 from relais.node import compose, http_server, lifeline, log, samples
 from relais.node.background import Background
+from relais.node.orders import Orders, read_orders
 from relais.node.signals import Signals
 from relais.telemetry.line import fields
 
 DRAIN_S = 8.0  # associations that last longer than this after SIGTERM are aborted
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What a child must know.
-
-    *listener_fd* is the DIMSE door's socket, which outlives the process behind it. *samples* is a folder, or "".
-    """
-
-    parent_pid: int
-    config: Config
-    listener_fd: int | None = None
-    samples: str = ""
-
-    def to_json(self) -> str:
-        return json.dumps([self.parent_pid, to_json(self.config), self.listener_fd, self.samples])
-
-
-def read_orders(text: str) -> Orders:
-    """What `Orders.to_json` gave."""
-    parent_pid, config, listener_fd, samples = json.loads(text)
-    return Orders(parent_pid, from_json(config), listener_fd, samples)
 
 
 def run(role: str) -> int:
@@ -53,6 +30,9 @@ def run(role: str) -> int:
         ROLES[role](orders)
     except NodeError as exc:
         logger.error(fields(event="role failed", role=role, error=exc.message))
+        return 1
+    except Exception:  # told on one line, like everything else
+        logger.exception(fields(event="role failed", role=role))
         return 1
     return 0
 
@@ -74,7 +54,11 @@ def _web_worker(config: Config, parent_pid: int) -> http_server.Application:
     """What every HTTP worker loads, in its own process."""
     lifeline.end_with_parent(parent_pid)
     log.configure(config.node.log_level)
-    return compose.web_application(config, compose.open_archive(config))
+    try:
+        return compose.web_application(config, compose.open_archive(config))
+    except NodeError as exc:
+        logger.error(fields(event="role failed", role="web worker", error=exc.message))
+        sys.exit(1)
 
 
 def _background(orders: Orders) -> None:

@@ -20,11 +20,12 @@ from pathlib import Path
 from relais.config import Config, address
 from relais.errors import Unavailable
 from relais.node import listen, log
-from relais.node.roles import Orders
+from relais.node.orders import Orders
 from relais.node.supervisor import Child, Supervisor
 from relais.telemetry import metrics
 
 LOOK_EVERY_S = 0.1
+BACKGROUND_AFTER_S = 2.0  # the doors open first
 SUPERVISED = ("dimse", "web", "background")
 
 
@@ -43,7 +44,7 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
             web=replace(config.web, port=listen.free_port(config.web.host, config.web.port, "web")),
         )
         counters = config.run_dir / "metrics"
-        environment = {**os.environ, **metrics.prepare(counters)}
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **metrics.prepare(counters)}
         orders = Orders(os.getpid(), config, door.fileno(), str(samples or ""))
         ready = threading.Event()
         watcher = threading.Thread(target=_watch, args=(config, ready, orders, on_ready), daemon=True, name="ready?")
@@ -87,7 +88,10 @@ def is_ready(config: Config) -> bool:
 def _child(role: str, orders: Orders, environment: dict[str, str]) -> Child:
     assert orders.listener_fd is not None
     keep_open = (orders.listener_fd,) if role == "dimse" else ()
-    return Child(role, _command(role), orders.to_json(), environment, keep_open)
+    child = Child(role, _command(role), orders.to_json(), environment, keep_open)
+    if role == "background":
+        child.start_at = time.monotonic() + BACKGROUND_AFTER_S
+    return child
 
 
 def _command(role: str) -> list[str]:

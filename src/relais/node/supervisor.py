@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Child:
-    """One process to keep alive: *given* is written to its standard input when it starts."""
+    """One process to keep alive: *given* is written to its standard input when it starts, not before *start_at*."""
 
     name: str
     command: Sequence[str]
@@ -102,8 +102,7 @@ class Supervisor:
         """Return the exit code of the node: 0 when it was told to end, 1 when it could not start."""
         with Signals() as signals:
             try:
-                for child in self.children:
-                    child.start()
+                self._look_after_children()
                 while not signals.is_ending() and not self.failed:
                     signals.wait(self._due_in_s())
                     self._look_after_children()

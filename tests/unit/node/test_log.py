@@ -52,8 +52,9 @@ def test_a_traceback_stays_on_the_line(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_other_peoples_libraries_are_heard_from_warning_on(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("info")
-    logging.getLogger("pynetdicom.acse").info("chatter")
-    logging.getLogger("pynetdicom.acse").warning("trouble")
+    logging.getLogger("pynetdicom.events").info("chatter")
+    logging.getLogger("pynetdicom.dul").error("what a peer did wrong, which the door tells itself")
+    logging.getLogger("pynetdicom.events").warning("trouble")
     assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == ["trouble"]
 
 

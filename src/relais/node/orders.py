@@ -1,0 +1,29 @@
+"""What the supervisor tells each process that it starts, on standard input: secrets stay out of arguments and files."""
+
+import json
+from dataclasses import dataclass
+
+from relais.config import Config, from_json, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a child must know.
+
+    *listener_fd* is the DIMSE door's socket, which outlives the process behind it. *samples* is a folder, or "".
+    """
+
+    parent_pid: int
+    config: Config
+    listener_fd: int | None = None
+    samples: str = ""
+
+    def to_json(self) -> str:
+        """Text for `read_orders`."""
+        return json.dumps([self.parent_pid, to_json(self.config), self.listener_fd, self.samples])
+
+
+def read_orders(text: str) -> Orders:
+    """What `Orders.to_json` gave."""
+    parent_pid, config, listener_fd, samples = json.loads(text)
+    return Orders(parent_pid, from_json(config), listener_fd, samples)

@@ -1,0 +1,242 @@
+"""`relais serve` as it runs: processes killed, ports taken, configurations that are wrong."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pynetdicom import AE
+
+from fixtures.builders import a_ct, part10
+from relais.node.listen import answers, eventually
+from relais.node.outgoing import of_file
+from relais.peers.base import Verdict
+from relais.peers.dimse import DimsePeer
+from relais.peers.settings import PeerSettings
+from relais.pixels.settings import PixelSettings
+from relais.pixels.workers import PixelWorkers
+
+MARK = "RELAIS_TEST_MARK"  # in the environment of every process of one node
+
+
+class Served:
+    """A node started by `relais serve` on free ports, in processes that can be told from all others."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.mark = f"{folder}-{time.monotonic_ns()}"
+        self.environ = {
+            **os.environ,
+            "RELAIS_NODE__DATA_DIR": str(folder / "data"),
+            "RELAIS_DIMSE__PORT": "0",
+            "RELAIS_WEB__PORT": "0",
+            MARK: self.mark,
+            **environ,
+        }
+        self.output, self.errors = folder / "output.txt", folder / "errors.txt"
+        with self.output.open("w") as output, self.errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "relais", "serve"], env=self.environ, cwd=folder, stdout=output, stderr=errors
+            )
+
+    def wait_until_ready(self) -> None:
+        assert eventually(lambda: "is ready" in self.output.read_text() or self.process.poll() is not None, 60)
+        assert self.process.poll() is None, self.errors.read_text()
+        text = self.output.read_text()
+        self.url = text.split("Pages")[1].split()[0].rstrip("/")
+        self.dimse_port = int(text.split("DIMSE")[1].split("\n")[0].rpartition(":")[2])
+
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health/ready", timeout=5) as answer:
+                return bool(json.load(answer)["status"] == "ready")
+        except (OSError, urllib.error.URLError):
+            return False
+
+    @property
+    def peer(self) -> DimsePeer:
+        return DimsePeer(PeerSettings("node", "RELAIS", "127.0.0.1", self.dimse_port, timeout_s=20), "TEST")
+
+    def child(self, role: str) -> int:
+        """The process id of the child that now has *role*."""
+        lines = [line for line in self.errors.read_text().splitlines() if f"event=started child={role} " in line]
+        return int(lines[-1].rpartition("=")[2])
+
+    def pids(self) -> list[int]:
+        """Every living process of this node."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                state = (path.parent / "stat").read_text().rpartition(")")[2].split()[0]
+                if state != "Z" and f"{MARK}={self.mark}".encode() in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+            except OSError:
+                continue
+        return found
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(15)
+
+
+@pytest.fixture
+def nodes() -> Iterator[list[Served]]:
+    made: list[Served] = []
+    yield made
+    for node in made:
+        if node.process.poll() is None:
+            node.process.kill()
+            node.process.wait()
+        for pid in node.pids():
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def node(tmp_path: Path, nodes: list[Served]) -> Served:
+    nodes.append(made := Served(tmp_path))
+    made.wait_until_ready()
+    return made
+
+
+def stored(node: Served, folder: Path) -> str:
+    """The SOP Instance UID of an instance that *node* has just acknowledged."""
+    ds = a_ct()
+    path = folder / "one.dcm"
+    path.write_bytes(part10(ds))
+    pixels = PixelWorkers(PixelSettings())
+    (sent,) = node.peer.store([of_file(path, pixels)])
+    pixels.close()
+    assert sent.verdict is Verdict.COMPLETED
+    return str(ds.SOPInstanceUID)
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def found(node: Served, sop_instance_uid: str) -> bool:
+    with urllib.request.urlopen(
+        f"{node.url}/dicom-web/instances?SOPInstanceUID={sop_instance_uid}", timeout=20
+    ) as answer:
+        return answer.status == 200 and len(json.load(answer)) == 1
+
+
+def test_children_that_are_killed_are_started_again_and_the_node_is_ready_again(node: Served, tmp_path: Path) -> None:
+    uid = stored(node, tmp_path)
+    assert node.is_ready()
+    for role in ("dimse", "web"):
+        former = node.child(role)
+        os.kill(former, signal.SIGKILL)
+        assert eventually(lambda former=former, role=role: node.child(role) != former, 10)
+        assert eventually(node.is_ready, 20)
+    node.peer.echo()
+    assert found(node, uid)
+    worker = next(
+        pid for pid in node.pids() if Path(f"/proc/{pid}/stat").read_text().split()[3] == str(node.child("web"))
+    )
+    os.kill(worker, signal.SIGKILL)
+    assert eventually(lambda: worker not in node.pids(), 5)
+    assert eventually(node.is_ready, 20)
+    assert all(found(node, uid) for _ in range(5))
+    with urllib.request.urlopen(f"{node.url}/metrics", timeout=20) as answer:
+        assert 'relais_stores_total{channel="dimse",outcome="stored"} 1.0' in answer.read().decode()
+    assert node.stop() == 0
+
+
+def test_who_connects_while_the_dimse_process_is_down_waits_and_is_served(node: Served) -> None:
+    os.kill(node.child("dimse"), signal.SIGKILL)
+    node.peer.echo()
+
+
+def test_sigterm_ends_the_node_within_ten_seconds_with_an_association_open(node: Served) -> None:
+    ae = AE("IDLE")
+    ae.add_requested_context("1.2.840.10008.1.1")
+    assoc = ae.associate("127.0.0.1", node.dimse_port, ae_title="RELAIS")
+    assert assoc.is_established
+    with socket.create_connection(("127.0.0.1", int(node.url.rpartition(":")[2]))) as half_open:
+        half_open.sendall(b"GET /")
+        started = time.monotonic()
+        assert node.stop() == 0
+        assert time.monotonic() - started < 10
+    assert node.pids() == []
+    assert not answers("127.0.0.1", node.dimse_port)
+    assert eventually(lambda: not assoc.is_established, 5)
+    assert "level=error" not in node.errors.read_text()
+
+
+def test_a_killed_supervisor_leaves_no_process_and_loses_nothing(
+    node: Served, nodes: list[Served], tmp_path: Path
+) -> None:
+    uid = stored(node, tmp_path)
+    node.process.kill()
+    node.process.wait()
+    assert eventually(lambda: node.pids() == [], 3)
+    ports = {"RELAIS_DIMSE__PORT": str(node.dimse_port), "RELAIS_WEB__PORT": node.url.rpartition(":")[2]}
+    nodes.append(again := Served(tmp_path, **ports))
+    again.wait_until_ready()
+    assert found(again, uid)
+    assert again.stop() == 0
+
+
+def refusal(folder: Path, **environ: str) -> str:
+    """What `relais serve` says when it refuses to start; it must do so soon, and leave nothing."""
+    node = Served(folder, **environ)
+    try:
+        code = node.process.wait(30)
+    finally:
+        if node.process.poll() is None:
+            node.process.kill()
+            node.process.wait()
+    assert code == 1
+    assert eventually(lambda: node.pids() == [], 5)
+    assert node.output.read_text() == ""
+    return node.errors.read_text()
+
+
+def test_a_bad_configuration_stops_the_start_with_sentences(tmp_path: Path) -> None:
+    said = refusal(tmp_path, RELAIS_DIMSE__PORT="many", RELAIS_WEB__HOST="0.0.0.0", RELAIS_WEB__PROT="1")
+    assert "RELAIS_DIMSE__PORT: [dimse] port: expected a whole number, not 'many'" in said
+    assert "RELAIS_WEB__PROT: [web] has no key prot; did you mean port?" in said
+    assert "Traceback" not in said
+    assert 'set [access] mode = "enforced"' in refusal(tmp_path, RELAIS_WEB__HOST="0.0.0.0")
+
+
+@pytest.mark.parametrize("section", ["dimse", "web"])
+def test_a_port_in_use_stops_the_start_with_a_sentence(tmp_path: Path, section: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        said = refusal(tmp_path, **{f"RELAIS_{section.upper()}__PORT": str(port)})
+    assert said == (
+        f"Error: The {section} door cannot listen on 127.0.0.1:{port}: another program is using it. "
+        f"Set [{section}] host and port, or stop the other one.\n"
+    )
+
+
+def test_a_second_node_on_the_same_data_is_refused(node: Served, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    said = refusal(second, RELAIS_NODE__DATA_DIR=node.environ["RELAIS_NODE__DATA_DIR"])
+    assert said.startswith("Error: Another node is serving [node] data_dir ")
+    assert node.is_ready()
+
+
+def test_an_index_that_cannot_be_read_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "index.sqlite").write_bytes(b"this is no database" * 1000)
+    said = refusal(tmp_path)
+    assert 'event="role failed" role=dimse error=' in said
+    assert "Traceback" not in said
+
+
+def test_a_data_directory_that_cannot_be_made_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = refusal(tmp_path, RELAIS_NODE__DATA_DIR=str(tmp_path / "file" / "data"))
+    assert said.startswith("Error: [node] data_dir ")
+    assert "Traceback" not in said
