@@ -35,9 +35,8 @@ class Single:
 
 
 def json_document(content: object, media_type: str = DICOM_JSON, status: int = 200) -> Response:
-    """*content* as JSON, Data Sets with sorted tags (PS3.18 F.2.2)."""
-    body = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
-    return Response(body, status, {"Cache-Control": NO_CACHE}, content_type=media_type)
+    """*content* as JSON."""
+    return Response(orjson.dumps(content), status, {"Cache-Control": NO_CACHE}, content_type=media_type)
 
 
 def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False, status: int = 200) -> Response:

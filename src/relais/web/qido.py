@@ -94,11 +94,11 @@ def _scope(within: Ref | None) -> list[Match]:
 
 
 def _with_retrieval(row: JsonDataset, level: Level) -> JsonDataset:
-    """*row* with Instance Availability and Retrieve URL (PS3.18 tables 10.6.3-3 to 10.6.3-5)."""
+    """*row* with Instance Availability and Retrieve URL (PS3.18 tables 10.6.3-3 to 10.6.3-5), in the order of tags."""
     tags = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID)[: attributes.LEVELS.index(level)]
     uids = [str(json_model.values(row, tag)[0]) for tag in tags]
     url = door().url(paths.ref(*uids))
-    return {**row, "00080056": ONLINE, "00081190": {"vr": "UR", "Value": [url]}}
+    return dict(sorted({**row, "00080056": ONLINE, "00081190": {"vr": "UR", "Value": [url]}}.items()))
 
 
 def _xml_part(row: JsonDataset) -> Part:
