@@ -12,6 +12,7 @@ import logging
 import socket
 import time
 from collections import Counter
+from contextlib import suppress
 from socketserver import TCPServer
 from typing import Any, Protocol
 
@@ -38,6 +39,7 @@ LISTEN_BACKLOG = 128
 
 A_ABORT = bytes.fromhex("0700 00000004 0000 02 06")  # by the provider, invalid PDU parameter value (PS3.8 9.3.8)
 INVALID_PDU = "Evt19"  # PS3.8 table 9-10
+CLOSING = "Sta13"  # awaiting the end of the connection (PS3.8 9.2.2): what still comes matters to nobody
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,9 @@ class BoundedSocket(AssociationSocket):
         if nr_bytes > MAX_PDU_BYTES:
             self.send(A_ABORT)
             raise OSError("PDU longer than the limit")
+        if self.assoc.dul.state_machine.current_state == CLOSING:
+            self._drop()
+            raise OSError("closing")
         received = bytearray()
         while len(received) < nr_bytes:
             piece = self._receive(min(nr_bytes - len(received), RECEIVE_BYTES))
@@ -85,6 +90,15 @@ class BoundedSocket(AssociationSocket):
                 break
             received += piece
         return received
+
+    def _drop(self) -> None:
+        """Take what has come, so that closing does not reset the connection before the peer has read our last PDU."""
+        connection = self.socket
+        with suppress(OSError):
+            if connection is not None:
+                connection.setblocking(False)
+            while connection is not None and connection.recv(RECEIVE_BYTES):
+                pass
 
     def _receive(self, size: int) -> bytes:
         connection = self.socket
@@ -195,6 +209,11 @@ class NodeAssociation(Association):
         """Whether a request is arriving, waiting or being served."""
         return self._is_serving or self.provider.is_receiving or not self.dimse.msg_queue.empty()
 
+    def connection_closed(self) -> None:
+        """Wake up, if still waiting to be requested: stock associations would wait for the whole ACSE time-out."""
+        if self.requestor.primitive is None:
+            self.dul.to_user_queue.put(None)
+
     def run_reactor(self) -> None:
         with bound(assoc=self.id):
             try:
@@ -234,6 +253,7 @@ class Handler(RequestHandler):
         assoc.acceptor.implementation_class_uid = ae.implementation_class_uid
         assoc.acceptor.implementation_version_name = ae.implementation_version_name
         assoc.requestor.address_info = self.remote
+        assoc.bind(evt.EVT_CONN_CLOSE, lambda event: assoc.connection_closed())
         assoc.bind(evt.EVT_REQUESTED, lambda event: server.services.requested(assoc))
         assoc.bind(evt.EVT_SOP_EXTENDED, lambda event: server.services.extended(event.app_info))
         return assoc

@@ -119,15 +119,16 @@ class NodeServices:
     def _record(self, assoc: NodeAssociation, operation: Operation, seconds: float) -> None:
         """Count; log what was not a success, once."""
         service, final = operation.service, operation.final
-        assoc.tally[service] += 1
+        service_key = service.lower().replace("-", "_")
+        assoc.tally[service_key] += 1
         for name, number in operation.tally.items():
-            assoc.tally[f"{service}-{name}"] += number
+            assoc.tally[f"{service_key}_{name}"] += number
         if final is None:
             log.info("%s", fields(service=service, outcome="abandoned", ms=seconds * 1000))
             return
         metrics.dimse_request(service, final.code, seconds)
         if final.code:
-            assoc.tally[f"{service}-{final.code:04X}"] += 1
+            assoc.tally[f"{service_key}_{final.code:04X}"] += 1
         if final.is_failure:
             sop_instance_uid = getattr(operation.request, "AffectedSOPInstanceUID", None)
             log.warning(

@@ -12,6 +12,8 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from pydicom.config import IGNORE
+from pydicom.config import settings as pydicom_settings
 from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
@@ -69,11 +71,12 @@ def settle_pynetdicom() -> None:
 
     pynetdicom logs several lines per message, Identifiers with names among them, and a traceback for a connection that
     closes: left out unless an operator has set a level for its loggers. A UID that is none is passed on to be answered
-    with a status; pynetdicom would abort.
+    with a status; pynetdicom would abort, and pydicom would write it to the log.
     """
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
     _config.VALIDATORS["UI"] = lambda value: (True, "")
+    pydicom_settings.reading_validation_mode = IGNORE
     theirs = logging.getLogger("pynetdicom")
     if theirs.level == logging.NOTSET:
         theirs.setLevel(logging.CRITICAL)

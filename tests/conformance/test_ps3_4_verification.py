@@ -1,0 +1,154 @@
+"""Verification (PS3.4 A), and what an association has to be for any service (PS3.8 9.3), over real sockets."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fixtures import dcmtk
+from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.pynetdicom_scu import scu
+
+VERIFICATION = "1.2.840.10008.1.1"
+CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
+EXPLICIT, IMPLICIT, UNKNOWN = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.3.4.5"
+ECHO = [(VERIFICATION, [IMPLICIT])]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[DimseNode]:
+    with dimse_node(tmp_path / "node") as node:
+        yield node
+
+
+def test_echo_is_answered_with_success(node: DimseNode) -> None:
+    """PS3.4 A.4"""
+    ran = dcmtk.echoscu(node.port)
+    assert ran.code == 0
+    assert "Received Echo Response (Success)" in ran.output
+
+
+def test_many_echoes_on_one_association_are_all_answered(node: DimseNode) -> None:
+    ran = dcmtk.echoscu(node.port, "--repeat", 20)
+    assert ran.code == 0
+    assert ran.output.count("Received Echo Response (Success)") == 20
+
+
+def test_any_called_ae_title_is_taken_by_default(node: DimseNode) -> None:
+    assert dcmtk.echoscu(node.port, called="SOMEBODY").code == 0
+
+
+def test_a_wrong_called_ae_title_is_rejected_where_it_is_checked(tmp_path: Path) -> None:
+    """PS3.8 9.3.4"""
+    with dimse_node(tmp_path, check_called_ae_title=True) as node:
+        ran = dcmtk.echoscu(node.port, called="SOMEBODY")
+        assert ran.code != 0
+        assert "Called AE Title Not Recognized" in ran.output
+        assert dcmtk.echoscu(node.port, called="RELAIS").code == 0
+
+
+def test_unknown_syntaxes_are_rejected_each_with_its_reason(node: DimseNode) -> None:
+    """PS3.8 9.3.3.2: 3 abstract syntax, 4 transfer syntaxes not supported"""
+    proposals = [(UNKNOWN, [IMPLICIT]), (CT, [UNKNOWN]), (CT, [UNKNOWN, IMPLICIT]), *ECHO]
+    with scu(node.port, proposals) as assoc:
+        assert {cx.context_id: cx.result for cx in assoc.rejected_contexts} == {1: 3, 3: 4}
+        assert [cx.context_id for cx in assoc.accepted_contexts] == [5, 7]
+
+
+def test_uncompressed_is_chosen_where_the_peer_leaves_the_choice(node: DimseNode) -> None:
+    """A sender that offers both for one context may not be able to compress (client lesson 9)."""
+    with scu(node.port, [(CT, ["1.2.840.10008.1.2.4.70", IMPLICIT, EXPLICIT])]) as assoc:
+        assert assoc.accepted_contexts[0].transfer_syntax == [EXPLICIT]
+
+
+def test_roles_are_answered_only_where_they_were_proposed(node: DimseNode) -> None:
+    """PS3.7 D.3.3.4"""
+    with scu(node.port, [(CT, [EXPLICIT]), (MR, [EXPLICIT])], as_scp=[CT]) as assoc:
+        assert set(assoc.acceptor.role_selection) == {CT}
+        roles = {cx.abstract_syntax: (cx.as_scu, cx.as_scp) for cx in assoc.accepted_contexts}
+    assert roles == {CT: (False, True), MR: (True, False)}
+
+
+def test_more_associations_than_the_limit_are_rejected_until_one_ends(tmp_path: Path) -> None:
+    """PS3.8 9.3.4"""
+    with dimse_node(tmp_path, max_associations=2) as node:
+        with scu(node.port, ECHO), scu(node.port, ECHO):
+            ran = dcmtk.echoscu(node.port)
+            assert ran.code != 0
+            assert "Local Limit Exceeded" in ran.output
+        assert _soon(lambda: dcmtk.echoscu(node.port).code == 0)
+
+
+def test_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
+    """Client lesson 11"""
+    with dimse_node(tmp_path, max_associations=2, acse_timeout_s=1) as node:
+        silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(20)]
+        try:
+            assert dcmtk.echoscu(node.port).code == 0
+            assert _is_closed(silent[0])
+        finally:
+            for connection in silent:
+                connection.close()
+
+
+def test_an_association_that_falls_silent_is_aborted(tmp_path: Path) -> None:
+    with dimse_node(tmp_path, network_timeout_s=1) as node, scu(node.port, ECHO) as assoc:
+        assert assoc.send_c_echo().Status == 0
+        assert _soon(assoc.acse.is_aborted)
+
+
+def test_a_connection_that_stalls_within_a_pdu_is_closed(tmp_path: Path) -> None:
+    with dimse_node(tmp_path, network_timeout_s=1, acse_timeout_s=1) as node:
+        with socket.create_connection(("127.0.0.1", node.port)) as connection:
+            connection.sendall(b"\1\0\0")
+            assert _is_closed(connection)
+        assert dcmtk.echoscu(node.port).code == 0
+
+
+def test_a_pdu_of_four_gigabytes_is_aborted_unread(node: DimseNode) -> None:
+    """PS3.8 9.3.8; its declared length is not believed."""
+    with socket.create_connection(("127.0.0.1", node.port)) as connection:
+        connection.sendall(b"\1\0\xff\xff\xff\xf0" + b"\1" * 1000)
+        connection.settimeout(10)
+        assert connection.recv(10)[:1] == b"\7"
+    assert dcmtk.echoscu(node.port).code == 0
+
+
+def test_garbage_ends_its_own_connection_only(node: DimseNode) -> None:
+    with scu(node.port, ECHO) as assoc:
+        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 64, b"\1\0\0\0\0\4abcd", b"\4\0\0\0\0\0"):
+            with socket.create_connection(("127.0.0.1", node.port)) as connection:
+                connection.sendall(garbage)
+                assert _is_closed(connection)
+        assert assoc.send_c_echo().Status == 0
+
+
+def test_stopping_lets_a_request_end_and_then_closes(tmp_path: Path) -> None:
+    with dimse_node(tmp_path) as node, scu(node.port, ECHO) as assoc:
+        assert assoc.send_c_echo().Status == 0
+        began = time.monotonic()
+        node.server.stop(10)
+        assert time.monotonic() - began < 5  # idle associations are not waited for
+        assert _soon(assoc.acse.is_aborted)
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Whether the other end closes before long; what it sends first is read."""
+    connection.settimeout(15)
+    try:
+        while connection.recv(4096):
+            pass
+    except ConnectionResetError:
+        return True
+    return True
+
+
+def _soon(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
