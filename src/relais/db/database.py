@@ -59,7 +59,7 @@ class Database:
             with process.readers.snapshot() as connection:
                 yield connection
         except sqlite3.Error as exc:
-            raise failures.as_node_error(exc, writing=False) from exc
+            raise failures.of_reading(exc) from exc
 
     def close(self) -> None:
         """Commit the late writes and close. The next call opens the database again."""
@@ -67,6 +67,8 @@ class Database:
             own, self._own = self._own, None
         if own is not None and own.pid == os.getpid():
             own.close()
+        elif own is not None:
+            _inherited.append(own)
 
     def _process(self) -> "_Process":
         """What this process holds open."""
@@ -75,7 +77,8 @@ class Database:
             return own
         with self._mutex:
             if self._own is None or self._own.pid != os.getpid():
-                _inherited.append(self._own)
+                if self._own is not None:
+                    _inherited.append(self._own)
                 self._own = _open(self._settings)
             return self._own
 
@@ -99,7 +102,7 @@ class _Process:
 
 
 # SQLite must not be used across a fork, not even to close: the child would release the parent's locks.
-_inherited: list[_Process | None] = []
+_inherited: list[_Process] = []
 
 
 def _open(settings: IndexSettings) -> _Process:
@@ -116,5 +119,5 @@ def _open(settings: IndexSettings) -> _Process:
             lock.close()
             raise
     except (sqlite3.Error, OSError) as exc:
-        raise failures.as_node_error(exc, writing=False) from exc
+        raise failures.of_reading(exc) from exc
     return _Process(settings, connection, lock)

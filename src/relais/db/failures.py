@@ -6,7 +6,9 @@ import sqlite3
 from relais.errors import Internal, NodeError, OutOfResources, Unavailable
 
 FULL = "The index cannot be written: the disk is full or refuses to write. Free some space; nothing else is needed."
+LOCK_FILE = "The index's lock file cannot be used; check the owner and the mode of its folder."
 SENTENCES = {
+    sqlite3.SQLITE_FULL: FULL,
     sqlite3.SQLITE_BUSY: "The index is locked by another program; stop it (a backup or an open SQLite shell?).",
     sqlite3.SQLITE_LOCKED: "The index is locked by another program; stop it (a backup or an open SQLite shell?).",
     sqlite3.SQLITE_CORRUPT: "The index is damaged; move it away and run `relais reindex`, the files hold everything.",
@@ -18,22 +20,31 @@ SENTENCES = {
     sqlite3.SQLITE_NOMEM: "There is not enough memory for the index.",
     sqlite3.SQLITE_INTERRUPT: "The search was interrupted.",
 }
-NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
-def primary_code(exc: sqlite3.Error) -> int:
-    """The primary result code, 0 where the driver itself complained."""
+def primary_code(exc: BaseException) -> int:
+    """The primary result code, 0 where SQLite did not speak."""
     return getattr(exc, "sqlite_errorcode", 0) & 0xFF
 
 
-def as_node_error(exc: BaseException, *, writing: bool) -> NodeError:
-    """*exc* in the node's words: OutOfResources for a write that found no room, Unavailable, or Internal."""
-    if isinstance(exc, OSError):
-        full = exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-        return OutOfResources(FULL) if writing and full else Unavailable("The index's lock file cannot be used.")
-    code = primary_code(exc) if isinstance(exc, sqlite3.Error) else 0
-    if code == sqlite3.SQLITE_FULL or (writing and code in NO_ROOM):
-        return OutOfResources(FULL)
+def of_reading(exc: BaseException) -> NodeError:
+    """*exc* in the node's words."""
+    code = primary_code(exc)
     if code in SENTENCES:
         return Unavailable(SENTENCES[code])
+    if isinstance(exc, OSError):
+        return Unavailable(LOCK_FILE)
     return Internal(f"The index refused a statement: {exc}")
+
+
+def of_writing(exc: BaseException) -> NodeError:
+    """The same before anything was committed: OutOfResources where there was no room."""
+    no_room = isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+    if no_room or primary_code(exc) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return OutOfResources(FULL)
+    return of_reading(exc)
+
+
+def of_committing(exc: BaseException) -> NodeError:
+    """The same for a commit. After a failed sync nobody knows what is on the disk: that is never OutOfResources."""
+    return OutOfResources(FULL) if primary_code(exc) == sqlite3.SQLITE_FULL else of_reading(exc)

@@ -56,20 +56,38 @@ class Group:
             item.leads = not self._is_led
             self._is_led = True
         if not item.leads:
-            item.woken.wait()
+            self._wait(item)
         if item.leads:
             self._lead()
         if item.error is not None:
             raise item.error
         return item.result
 
+    def _wait(self, item: Item) -> None:
+        """Wait until *item* is done or its turn to lead has come. Who is interrupted while waiting leaves no gap."""
+        try:
+            item.woken.wait()
+        except BaseException:
+            with self._mutex:
+                if item in self._waiting:
+                    self._waiting.remove(item)
+            if item.leads:
+                self._hand_on()
+            raise
+
     def _lead(self) -> None:
         """Commit what waits, the leader's own work first among it; then hand on the lead."""
-        with self._mutex:
-            batch = [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]
+        batch: list[Item] = []
         self._leader = threading.get_ident()
         try:
+            with self._mutex:
+                batch.extend(self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting))))
             self._commit(batch)
+        except BaseException as exc:
+            self._roll_back()
+            _fail(batch, _wrapped(exc, failures.of_writing))
+            if not isinstance(exc, sqlite3.Error | OSError | NodeError):
+                raise
         finally:
             self._leader = None
             self._hand_on()
@@ -77,25 +95,19 @@ class Group:
                 item.woken.set()
 
     def _hand_on(self) -> None:
+        """Make the one who has waited longest the next leader."""
         with self._mutex:
             self._is_led = bool(self._waiting)
-            heir = self._waiting[0] if self._waiting else None
-        if heir is not None:
-            heir.leads = True
-            heir.woken.set()
+            if self._waiting:
+                self._waiting[0].leads = True
+                self._waiting[0].woken.set()
 
     def _commit(self, batch: list[Item]) -> None:
         """Run *batch* in one transaction; afterwards each item has its result or its error."""
         pending = batch
-        try:
-            with self._lock.held():
-                while pending:
-                    pending = self._attempt(pending)
-        except BaseException as exc:
-            _fail(batch, exc)
-            self._roll_back()
-            if not isinstance(exc, sqlite3.Error | OSError):
-                raise
+        with self._lock.held():
+            while pending:
+                pending = self._attempt(pending)
 
     def _attempt(self, batch: list[Item]) -> list[Item]:
         """One transaction. Returns what must run again, because SQLite gave up the whole of it for one work."""
@@ -107,17 +119,19 @@ class Group:
             self._run(item, tx)
             if not connection.in_transaction:
                 return _survivors(batch, item)
-        connection.execute("COMMIT")
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as exc:
+            raise _wrapped(exc, failures.of_committing) from exc
         return []
 
     def _run(self, item: Item, tx: Transaction) -> None:
+        """Run one work in its savepoint."""
         self._connection.execute("SAVEPOINT work")
         try:
             item.result = item.work(tx)
-        except BaseException as exc:
-            item.error = failures.as_node_error(exc, writing=True) if isinstance(exc, sqlite3.Error) else exc
-            if isinstance(exc, sqlite3.Error):
-                item.error.__cause__ = exc
+        except Exception as exc:
+            item.error = _wrapped(exc, failures.of_writing) if isinstance(exc, sqlite3.Error) else exc
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO work")
         if self._connection.in_transaction:
@@ -128,23 +142,27 @@ class Group:
             self._connection.execute("ROLLBACK")
 
 
+def _wrapped(exc: BaseException, words: Callable[[BaseException], NodeError]) -> NodeError:
+    """*exc* as an error of the node, caused by it."""
+    if isinstance(exc, NodeError):
+        return exc
+    found = (
+        words(exc) if isinstance(exc, sqlite3.Error | OSError) else Unavailable("The index's writer was interrupted.")
+    )
+    found.__cause__ = exc
+    return found
+
+
 def _survivors(batch: list[Item], culprit: Item) -> list[Item]:
     """Who may run again without *culprit*: nobody when the disk is full, for it is full for all."""
-    others = [item for item in batch if item is not culprit and not isinstance(item.error, NodeError)]
+    others = [item for item in batch if item is not culprit]
     if isinstance(culprit.error, Unavailable):
-        for item in others:
-            item.error = culprit.error
+        _fail(others, culprit.error)
         return []
     return others
 
 
-def _fail(batch: list[Item], exc: BaseException) -> None:
+def _fail(batch: list[Item], error: NodeError) -> None:
     """No item of *batch* became durable."""
-    if isinstance(exc, sqlite3.Error | OSError):
-        wrapped = failures.as_node_error(exc, writing=True)
-        wrapped.__cause__ = exc
-    else:
-        wrapped = Unavailable("The index's writer was interrupted.")
     for item in batch:
-        if item.error is None:
-            item.error = wrapped
+        item.error = item.error or error

@@ -1,5 +1,6 @@
 """A few open connections for short reads. Knows nothing of what is read."""
 
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -27,10 +28,12 @@ class Readers:
         try:
             connection.execute("BEGIN")
             yield connection
-        except BaseException:
+        except sqlite3.Error:
             connection.close()
             raise
-        connection.execute("COMMIT")
+        except BaseException:
+            self._give_back(connection)
+            raise
         self._give_back(connection)
 
     def _take(self) -> Connection:
@@ -40,6 +43,7 @@ class Readers:
         return connect.reader(self._settings)
 
     def _give_back(self, connection: Connection) -> None:
+        connection.execute("ROLLBACK")
         with self._mutex:
             if len(self._idle) < IDLE:
                 self._idle.append(connection)

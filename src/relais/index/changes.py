@@ -24,3 +24,9 @@ def latest(db: Database) -> int:
     """The newest revision, 0 before the first change."""
     with db.read() as connection:
         return int(connection.execute(SQL["latest"]).fetchone()[0])
+
+
+def was_dropped(db: Database, key: str) -> bool:
+    """Whether the bytes under the storage key *key* belong to an instance that was deleted."""
+    with db.read() as connection:
+        return connection.execute(SQL["was_dropped"], (key,)).fetchone() is not None

@@ -15,7 +15,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from relais.db import statements
-from relais.db.database import Row, Transaction
+from relais.db.database import Database, Row, Transaction
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.origin import Origin
@@ -25,6 +25,7 @@ from relais.index.mapping import instance_row, pack_key, unpack_key
 from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered
 
 SQL = statements.load("relais.index.sql", "composite.sql")
+RESET = statements.load("relais.index.sql", "reset.sql")
 STORED, REPLACED, DELETED = "stored", "replaced", "deleted"
 
 
@@ -50,14 +51,16 @@ def register(tx: Transaction, facts: InstanceFacts, *, replace: bool = False) ->
     if held is None:
         return Registered(Outcome.STORED, None, _insert(tx, facts, row, STORED))
     held_key = unpack_key(held["key"], facts.ref)
+    if held_key == facts.key:  # registered again from its file: what a row names is never superseded
+        return Registered(Outcome.DUPLICATE, None, held["revision"])
     if held["digest"] == facts.digest and held["transfer_syntax_uid"] == facts.transfer_syntax_uid:
-        return Registered(Outcome.DUPLICATE, _other(facts.key, held_key), held["revision"])
+        return Registered(Outcome.DUPLICATE, facts.key, held["revision"])
     if not replace:
-        return Registered(Outcome.KEPT_FIRST, _other(facts.key, held_key), held["revision"])
+        return Registered(Outcome.KEPT_FIRST, facts.key, held["revision"])
     _take_out(tx, row["series_fk"], [(held["id"], held["size_bytes"])])
     row = tx.execute(SQL["find_series"], _uids(facts.ref)).fetchone()
     revision = _insert(tx, facts, row, REPLACED, held["id"])
-    return Registered(Outcome.REPLACED, _other(held_key, facts.key), revision)
+    return Registered(Outcome.REPLACED, held_key, revision)
 
 
 def _uids(ref: InstanceRef) -> dict[str, object]:
@@ -68,11 +71,6 @@ def _held(tx: Transaction, parents: Row | None, ref: InstanceRef) -> Any:
     if parents is None or parents["series_fk"] is None:
         return None
     return tx.execute(SQL["find_instance"], (ref.sop_instance_uid, parents["series_fk"])).fetchone()
-
-
-def _other(superseded: str, kept: str) -> str | None:
-    """*superseded*, unless it names the very bytes that are kept: reindexing registers what is there."""
-    return None if superseded == kept else superseded
 
 
 def _insert(tx: Transaction, facts: InstanceFacts, row: Row | None, kind: str, instance_id: int | None = None) -> int:
@@ -308,3 +306,13 @@ def _drop_empty(tx: Transaction, study_fk: int, series_fk: int | None, is_last: 
     for row in columns.name_columns(Level.STUDY):
         names.release(tx, study[row.column])
     return int(_uncount_patient(tx, study))
+
+
+def reset(db: Database) -> None:
+    """Drop every row but the audit trail and the record of deletions. Revisions go on from where they are."""
+
+    def work(tx: Transaction) -> None:
+        for statement in RESET.values():
+            tx.execute(statement)
+
+    db.write(work)

@@ -25,7 +25,7 @@ def put_many(tx: Transaction, documents: Mapping[int, bytes]) -> None:
     tx.executemany(SQL["put"], rows)
 
 
-def without(db: Database, limit: int) -> list[InstanceRow]:
-    """Up to *limit* instances of which no document is kept, the oldest first."""
+def without(db: Database, limit: int, after_id: int = 0) -> list[InstanceRow]:
+    """Up to *limit* instances behind *after_id* of which no document is kept, the oldest first."""
     with db.read() as connection:
-        return [instance_row(row) for row in connection.execute(SQL["without"], (limit,))]
+        return [instance_row(row) for row in connection.execute(SQL["without"], (after_id, limit))]

@@ -1,10 +1,11 @@
 """Finding what is registered by its UIDs. Knows rows, no matching: see index.search."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
 
 from relais.db import statements
-from relais.db.database import Connection, Database
+from relais.db.database import Connection, Database, Transaction
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.index import answers
@@ -16,24 +17,31 @@ SQL = statements.load("relais.index.sql", "lookup.sql")
 BATCH = 1000
 
 
-def instances(db: Database, ref: Ref) -> list[InstanceRow]:
+Source = Database | Transaction  # a reader of its own, or what a write sees
+
+
+def _reading(source: Source) -> AbstractContextManager[Connection]:
+    return nullcontext(source.connection) if isinstance(source, Transaction) else source.read()
+
+
+def instances(db: Source, ref: Ref) -> list[InstanceRow]:
     """What is registered under *ref*, by series number, then instance number, then UID; [] if nothing is."""
     where, values = under(ref)
     order = "series_position, series_instance_uid, position, sop_instance_uid"
-    with db.read() as connection:
+    with _reading(db) as connection:
         rows = connection.execute(f"SELECT * FROM instance_row WHERE {where} ORDER BY {order}", values)  # noqa: S608
         return [instance_row(row) for row in rows]
 
 
-def instance(db: Database, ref: InstanceRef) -> InstanceRow | None:
+def instance(db: Source, ref: InstanceRef) -> InstanceRow | None:
     """One instance."""
     found = instances(db, ref)
     return found[0] if found else None
 
 
-def by_sop_uid(db: Database, sop_instance_uid: str) -> list[InstanceRow]:
+def by_sop_uid(db: Source, sop_instance_uid: str) -> list[InstanceRow]:
     """The instances of that UID: one in a sane world, but senders put one into two series."""
-    with db.read() as connection:
+    with _reading(db) as connection:
         return [instance_row(row) for row in connection.execute(SQL["by_sop_uid"], (sop_instance_uid,))]
 
 

@@ -1,7 +1,7 @@
 """How much the index holds, and whether its counters tell the truth. Knows counters and rows."""
 
 from relais.db import statements
-from relais.db.database import Connection, Database, Transaction
+from relais.db.database import Connection, Database
 from relais.index.rows import Statistics
 
 SQL = statements.load("relais.index.sql", "statistics.sql")
@@ -45,14 +45,3 @@ def recount(db: Database) -> list[str]:
             for row in connection.execute(SQL[name])
         ]
         return found + [str(row[0]) for row in connection.execute(SQL["orphans"])]
-
-
-def reset(db: Database) -> None:
-    """Drop every row but the audit trail and the record of deletions. Revisions go on from where they are."""
-    db.write(_reset)
-
-
-def _reset(tx: Transaction) -> None:
-    for name, statement in SQL.items():
-        if name.startswith("reset_"):
-            tx.execute(statement)

@@ -28,7 +28,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 
 def _load(db: Database, datasets: list[JsonDataset]) -> Model:
-    statistics.reset(db)
+    composite.reset(db)
     model = Model()
     for ds in datasets:
         model.register(ds)

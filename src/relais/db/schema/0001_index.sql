@@ -189,6 +189,7 @@ CREATE TABLE deleted(
   sop_instance_uid TEXT NOT NULL,
   key TEXT NOT NULL
 ) STRICT;
+CREATE INDEX deleted_key ON deleted(key);
 CREATE INDEX deleted_uids ON deleted(study_instance_uid, series_instance_uid, sop_instance_uid);
 
 -- One row: what the index holds, and the newest revision.

@@ -14,3 +14,7 @@ WHERE change.revision > ? ORDER BY change.revision LIMIT ?;
 
 -- name: latest
 SELECT revision FROM totals;
+
+-- name: was_dropped
+-- By its own index: deleted keys are kept whole.
+SELECT 1 FROM deleted WHERE key = ?;

@@ -8,5 +8,5 @@ INSERT OR REPLACE INTO instance_json(instance_fk, document) SELECT id, :document
 
 -- name: without
 SELECT instance_row.* FROM instance_row
-WHERE NOT EXISTS (SELECT 1 FROM instance_json WHERE instance_fk = instance_row.id)
+WHERE instance_row.id > ? AND NOT EXISTS (SELECT 1 FROM instance_json WHERE instance_fk = instance_row.id)
 ORDER BY instance_row.id LIMIT ?;

@@ -1,4 +1,4 @@
--- Counters, their proof, and a new beginning.
+-- Counters and their proof.
 
 -- name: totals
 SELECT * FROM totals;
@@ -53,43 +53,3 @@ UNION ALL
 SELECT 'A modality belongs to no study.' FROM study_modality WHERE study_fk NOT IN (SELECT id FROM study)
 UNION ALL
 SELECT 'A SOP Class belongs to no study.' FROM study_sop_class WHERE study_fk NOT IN (SELECT id FROM study);
-
--- name: reset_names
-INSERT INTO person_name_trigram(person_name_trigram) VALUES ('delete-all');
-
--- name: reset_words
-DELETE FROM person_name_word;
-
--- name: reset_person_name
-DELETE FROM person_name;
-
--- name: reset_patient
-DELETE FROM patient;
-
--- name: reset_modality
-DELETE FROM study_modality;
-
--- name: reset_sop_class
-DELETE FROM study_sop_class;
-
--- name: reset_request
-DELETE FROM series_request;
-
--- name: reset_document
-DELETE FROM instance_json;
-
--- name: reset_instance
-DELETE FROM instance;
-
--- name: reset_series
-DELETE FROM series;
-
--- name: reset_study
-DELETE FROM study;
-
--- name: reset_change
--- Consumers of the feed see everything come in again, behind the revision they have.
-DELETE FROM change;
-
--- name: reset_totals
-UPDATE totals SET patients = 0, studies = 0, series = 0, instances = 0, size_bytes = 0;

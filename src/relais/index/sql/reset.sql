@@ -1,0 +1,41 @@
+-- A new beginning, run in this order.
+
+-- name: names
+INSERT INTO person_name_trigram(person_name_trigram) VALUES ('delete-all');
+
+-- name: words
+DELETE FROM person_name_word;
+
+-- name: person_name
+DELETE FROM person_name;
+
+-- name: patient
+DELETE FROM patient;
+
+-- name: modality
+DELETE FROM study_modality;
+
+-- name: sop_class
+DELETE FROM study_sop_class;
+
+-- name: request
+DELETE FROM series_request;
+
+-- name: document
+DELETE FROM instance_json;
+
+-- name: instance
+DELETE FROM instance;
+
+-- name: series
+DELETE FROM series;
+
+-- name: study
+DELETE FROM study;
+
+-- name: change
+-- Consumers of the feed see everything come in again, behind the revision they have.
+DELETE FROM change;
+
+-- name: totals
+UPDATE totals SET patients = 0, studies = 0, series = 0, instances = 0, size_bytes = 0;
