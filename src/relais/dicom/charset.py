@@ -32,8 +32,13 @@ _G1_OF_NUMBER = _SINGLE_BYTE | {"13": "shift_jis", "149": "cp949", "58": "gb1803
 _WHOLE = {"ISO_IR 192": "utf_8", "UTF-8": "utf_8", "UTF8": "utf_8", "GB18030": "gb18030", "GBK": "gbk"}
 _TERM = re.compile(r"ISO[ _-]?(?:2022)?[ _-]?(?:IR)?[ _-]*([0-9]+|GBK)")
 
-_ENCODERS = {"": "ascii", "ISO_IR 6": "ascii", "ISO_IR 192": "utf_8", "GB18030": "gb18030", "GBK": "gbk"} | {
-    f"ISO_IR {number}": codec for number, codec in _SINGLE_BYTE.items()
+# What we write. Latin alphabet No. 9 (ISO_IR 203) is new and few readers know it: such text goes out as UTF-8.
+_ENCODERS = {f"ISO_IR {number}": codec for number, codec in _SINGLE_BYTE.items() if number != "203"} | {
+    "": "ascii",
+    "ISO_IR 6": "ascii",
+    "ISO_IR 192": "utf_8",
+    "GB18030": "gb18030",
+    "GBK": "gbk",
 }
 
 # PS3.3 tables C.12-3 and C.12-4: what escape sequences designate, to G1 and to G0.
@@ -59,6 +64,7 @@ _ESCAPE = re.compile(rb"\x1b(\$[()]?[@-~]|[()-][@-~])")
 
 _DELIMITERS = re.compile(rb"[\t\n\f\r\\]")  # after these the initial sets hold again (PS3.5 6.1.2.5.3)
 _NAME_DELIMITERS = re.compile(rb"[\t\n\f\r\\^=]")
+_G1_BYTES = re.compile(rb"([\x80-\xff]+)")
 _CONTROLS = re.compile(rb"[\0-\x20]")  # a set of two bytes a character has none of these
 
 
@@ -119,16 +125,19 @@ def _decode_extended(value: bytes, initial: str | None, delimiters: re.Pattern[b
         g0, g1 = _G0_OF_ESCAPE.get(escape, g0), _G1_OF_ESCAPE.get(escape, g1)
         end = (_CONTROLS if g0 else delimiters).search(run)
         cut = end.start() if end else len(run)
-        decoded.append(_decode_pairs(run[:cut], g0) if g0 else _decode_run(run[:cut], g1))
+        decoded.append(_decode_pairs(run[:cut], g0, g1) if g0 else _decode_run(run[:cut], g1))
         if end:
             g0, g1 = _ONE_BYTE, initial or g1
             decoded.append(_decode_run(run[cut:], g1))
     return "".join(decoded)
 
 
-def _decode_pairs(run: bytes, escape: bytes) -> str:
-    """Two bytes a character, all of seven bits; an eighth bit is dropped."""
-    return (escape + bytes(byte & 0x7F for byte in run)).decode("iso2022_jp_2", "replace")
+def _decode_pairs(run: bytes, escape: bytes, g1: str | None) -> str:
+    """Bytes under a G0 of two bytes a character; those with the eighth bit set are in G1."""
+    return "".join(
+        _decode_run(piece, g1) if number % 2 else (escape + piece).decode("iso2022_jp_2", "replace")
+        for number, piece in enumerate(_G1_BYTES.split(run))
+    )
 
 
 def encode(text: str, specific_character_set: str | Sequence[str] | None) -> bytes:

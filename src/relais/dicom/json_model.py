@@ -238,7 +238,7 @@ def _strings(json: JsonDataset) -> Iterator[str]:
 def _to_element(tag: BaseTag, element: Any, bulk: Callable[[str], bytes] | None, depth: int) -> DataElement:
     name = f"{tag.group:04X}{tag.element:04X}"
     vr = element.get("vr") if isinstance(element, dict) else None
-    if vr not in VRS:
+    if not isinstance(vr, str) or vr not in VRS:
         raise InvalidDataSet(f"{name} has no VR of PS3.5.")
     forms = [form for form in _FORMS if form in element]
     if len(forms) > 1:

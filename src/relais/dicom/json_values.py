@@ -12,8 +12,8 @@ and "-Infinity".
 """
 
 import base64
-import binascii
 import math
+import re
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -38,6 +38,7 @@ _INTEGER_RANGES = {
     for vr, code in _NUMBERS.items()
     if vr not in ("FL", "FD")
 }
+_TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _MAX_EXACT = 2**53  # beyond it readers that keep numbers as binary64 lose digits (RFC 8259, 6)
 _MAX_DS_LENGTH = 16  # PS3.5 6.2; a longer decimal is rounded when it is written
@@ -125,8 +126,10 @@ def to_value(vr: str, value: Any) -> Any:
 
 
 def _to_value(vr: str, value: Any) -> Any:
-    if vr in _NUMBERS or vr == "AT":
-        return int(value, 16) if vr == "AT" else _to_number(vr, value)
+    if vr in _NUMBERS:
+        return _to_number(vr, value)
+    if vr == "AT":
+        return _to_tag(value)
     if value is None:
         return ""
     if vr == "PN":
@@ -144,12 +147,18 @@ def _to_name(value: dict[str, str]) -> str:
     return person_name.from_json(value)
 
 
+def _to_tag(value: str) -> int:
+    if _TAG.fullmatch(value) is None:
+        raise ValueError(value)
+    return int(value, 16)
+
+
 def _to_number(vr: str, value: Any) -> int | float:
     if isinstance(value, bool):
         raise TypeError(value)
     if vr in ("FL", "FD"):
         number = float(_NOT_FINITE.get(value, value) if isinstance(value, str) else value)
-        struct.pack(_NUMBERS[vr], number)  # an FL beyond binary32 raises OverflowError
+        struct.pack("<" + _NUMBERS[vr], number)  # an FL beyond binary32 raises OverflowError
         return number
     whole = int(value)
     low, high = _INTEGER_RANGES[vr]
@@ -167,8 +176,9 @@ def _to_decimal(value: Any) -> str:
 
 
 def to_bytes(element: Element) -> bytes:
-    """The bytes of "InlineBinary"; b"" without one. Raises InvalidDataSet if it is not base64."""
+    """The bytes of "InlineBinary", b"" without one, of even length. Raises InvalidDataSet if it is not base64."""
     try:
-        return base64.b64decode(element.get("InlineBinary", ""), validate=True)
-    except (TypeError, ValueError, binascii.Error) as exc:
+        value = base64.b64decode(element.get("InlineBinary", ""), validate=True)
+    except (TypeError, ValueError) as exc:
         raise InvalidDataSet("InlineBinary is not base64.") from exc
+    return value + b"\0" * (len(value) % 2)

@@ -31,8 +31,11 @@ def groups(text: str) -> tuple[str, str, str]:
 
 
 def from_json(value: dict[str, str]) -> str:
-    """One PN of the DICOM JSON model as `Alphabetic=Ideographic=Phonetic`, without trailing "="."""
-    return "=".join(value.get(group) or "" for group in JSON_GROUPS).rstrip("=")
+    """One PN of the DICOM JSON model as `Alphabetic=Ideographic=Phonetic`, without the "=" before missing groups."""
+    found = [value.get(group) or "" for group in JSON_GROUPS]
+    while found and not found[-1]:
+        found.pop()
+    return "=".join(found)
 
 
 def to_json(text: str) -> dict[str, str] | None:
