@@ -1,0 +1,25 @@
+"""How large studies and series are and when they came, for people. Knows rows, no files."""
+
+from collections.abc import Sequence
+
+from relais.access.policy import Action
+from relais.access.principals import Principal
+from relais.archive import Archive
+from relais.dicom.refs import SeriesRef, StudyRef
+from relais.index import holdings as index_holdings
+from relais.index.holdings import Holding
+
+__all__ = ["Holding", "series", "studies"]
+
+
+def studies(archive: Archive, principal: Principal, refs: Sequence[StudyRef]) -> dict[StudyRef, Holding]:
+    """What is held of studies that a search has just found (and recorded). Raises Forbidden."""
+    for ref in refs:
+        archive.policy.decide(principal, Action.SEARCH, ref)
+    return index_holdings.studies(archive.db, refs)
+
+
+def series(archive: Archive, principal: Principal, ref: StudyRef) -> dict[SeriesRef, Holding]:
+    """What is held of each series of a study. Raises Forbidden."""
+    archive.policy.decide(principal, Action.SEARCH, ref)
+    return index_holdings.series(archive.db, ref)

@@ -1,0 +1,88 @@
+// Reports, key objects and letters as something to read. Makes nodes, never HTML out of values.
+
+const value = (json, tag) => json?.[tag]?.Value?.[0];
+const meaning = (json, tag) => value(value(json, tag), "00080104") ?? "";
+const CONTENT = "0040A730", CONCEPT = "0040A043", TYPE = "0040A040", RELATION = "0040A010";
+const MAX_DEPTH = 24;
+
+export function documentOf(json, url) {
+  if (json["00420011"]) return letter(json, url);
+  return json[CONTENT] ? report(json) : null;
+}
+
+function node(name, text, kind) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (kind) made.className = kind;
+  return made;
+}
+
+function letter(json, url) {
+  const type = value(json, "00420012") ?? "";
+  const source = `${url}/rendered?accept=application/pdf`;
+  if (type && type !== "application/pdf") return { nodes: [node("h2", value(json, "00420010") ?? "Document"), node("p", `A document of type ${type}; the DICOM file holds it.`)] };
+  const frame = node("object");
+  frame.type = "application/pdf";
+  frame.data = source;
+  frame.append(node("h2", value(json, "00420010") ?? "PDF document"), link(source, "Open the PDF"));
+  return { nodes: [frame], isWhole: true };
+}
+
+function link(target, text) {
+  const made = node("a", text);
+  made.href = target;
+  made.target = "_blank";
+  made.rel = "noopener";
+  return made;
+}
+
+function report(json) {
+  const title = node("h2", meaning(json, CONCEPT) || "Report");
+  if (value(json, "0040A493") === "VERIFIED") title.append(node("span", "verified", "mark-verified"));
+  const items = json[CONTENT].Value ?? [];
+  const context = items.filter((item) => value(item, RELATION) === "HAS OBS CONTEXT" && value(item, TYPE) === "PNAME");
+  const day = value(json, "00080023") ?? "";
+  const sub = [context.map((item) => person(value(item, "0040A123"))).join(", "), day.replace(/(\d{4})(\d{2})(\d{2})/, "$3/$2/$1")];
+  return { nodes: [title, node("p", sub.filter(Boolean).join(" · "), "sub"), ...tree(items, 0)] };
+}
+
+const person = (name) => (name?.Alphabetic ?? name?.Ideographic ?? "").split("^").filter(Boolean).join(" ");
+
+function tree(items, depth) {
+  if (depth > MAX_DEPTH) return [];
+  return items.filter((item) => !["HAS OBS CONTEXT", "HAS CONCEPT MOD"].includes(value(item, RELATION)) || depth > 0).flatMap((item) => content(item, depth));
+}
+
+function content(item, depth) {
+  const name = meaning(item, CONCEPT);
+  const made = name ? [node("h4", name)] : [];
+  const text = words(item);
+  if (text) made.push(node("p", text));
+  const children = item[CONTENT]?.Value ?? [];
+  if (!children.length) return made;
+  const box = node("section");
+  box.append(...tree(children, depth + 1));
+  return [...made, box];
+}
+
+function words(item) {
+  switch (value(item, TYPE)) {
+    case "TEXT": return value(item, "0040A160") ?? "";
+    case "CODE": return meaning(item, "0040A168");
+    case "PNAME": return person(value(item, "0040A123"));
+    case "NUM": return amount(value(item, "0040A300"));
+    case "DATE": return value(item, "0040A121") ?? "";
+    case "TIME": return value(item, "0040A122") ?? "";
+    case "DATETIME": return value(item, "0040A120") ?? "";
+    case "UIDREF": return value(item, "0040A124") ?? "";
+    case "SCOORD": return `${(value(item, "00700023") ?? "shape").toLowerCase()} on the image`;
+    case "IMAGE": case "COMPOSITE": case "WAVEFORM": return `refers to ${value(value(item, "00081199"), "00081155") ?? "an instance"}`;
+    default: return "";
+  }
+}
+
+function amount(measured) {
+  const unit = value(value(measured, "004008EA"), "00080100") ?? "";
+  const found = value(measured, "0040A30A");
+  return found === undefined ? "" : `${found} ${unit === "1" ? "" : unit}`.trim();
+}

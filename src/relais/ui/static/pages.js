@@ -1,0 +1,62 @@
+// What every page may use: copying, pictures that are missing, forms that send themselves, parts that stay current.
+
+const LIVE_MS = 5000;
+const WAIT_MS = 3000;
+
+for (const image of document.querySelectorAll(".thumb img")) {
+  const missing = () => { image.closest(".thumb").classList.add("empty"); image.remove(); };
+  if (image.complete && image.naturalWidth === 0 && image.currentSrc) missing();
+  else image.addEventListener("error", missing);
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const code = button.previousElementSibling;
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(code);
+    button.textContent = "Selected";
+  }
+  setTimeout(() => { button.textContent = "Copy"; }, 1600);
+});
+
+const filters = document.querySelector("[data-filters]");
+if (filters) {
+  const send = () => {
+    for (const input of filters.querySelectorAll("input")) if (!input.value) input.disabled = true;
+    filters.submit();
+  };
+  filters.addEventListener("submit", (event) => { event.preventDefault(); send(); });
+  filters.addEventListener("change", (event) => { if (event.target.matches("[type=checkbox], [type=date]")) send(); });
+  addEventListener("pageshow", () => { for (const input of filters.querySelectorAll("input")) input.disabled = false; });
+}
+
+const live = document.querySelector("[data-live]");
+if (live) setInterval(async () => {
+  if (document.hidden) return;
+  const fresh = await page();
+  const part = fresh?.querySelector("[data-live]");
+  if (part) live.replaceChildren(...part.childNodes);
+}, LIVE_MS);
+
+if (document.querySelector("[data-wait-for-studies]")) setInterval(async () => {
+  if (!document.hidden && (await page())?.querySelector("[data-filters]")) location.reload();
+}, WAIT_MS);
+
+async function page() {
+  try {
+    const answer = await fetch(location.href);
+    return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+  } catch {
+    return null;
+  }
+}
+
+const dot = document.querySelector("[data-ready]");
+if (dot) fetch("/health/ready").then((answer) => answer.ok, () => false).then((ready) => {
+  dot.classList.add(ready ? "ok" : "bad");
+  dot.parentElement.title = ready ? "Both doors, index and storage answer" : "The node is not ready; /health/ready says why";
+});
