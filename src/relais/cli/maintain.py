@@ -48,7 +48,7 @@ def check(config_file: Path | None, as_json: bool) -> None:
 def reindex(config_file: Path | None, as_json: bool) -> None:
     """Make the index anew from the stored files alone. The node must not be running.
 
-    An index file that cannot be opened is kept beside the new one, under a name ending in ".damaged".
+    An index file that cannot be opened is left alone: move it away first.
     """
     with _archive_to_ourselves(config_of(config_file)) as archive, progress_bar(as_json) as bar:
         rebuilt = maintenance.reindex(archive, _progress(bar, "Indexing", None))

@@ -4,6 +4,7 @@ It does what `relais serve` does but for the background work, without processes,
 """
 
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 
@@ -19,17 +20,19 @@ class Node:
     """Both doors over one archive. A context manager; *config* holds the ports really taken, once it is made."""
 
     def __init__(self, config: Config) -> None:
-        self._listener = listen.listener(config.dimse.host, config.dimse.port, "dimse")
-        self.config = replace(
-            config,
-            dimse=replace(config.dimse, port=self._listener.getsockname()[1]),
-            web=replace(config.web, port=listen.free_port(config.web.host, config.web.port, "web")),
-        )
-        self.archive = compose.open_archive(self.config)
-        self._dimse = compose.dimse_server(self.config, self.archive)
-        application = compose.web_application(self.config, self.archive)
-        self._web = make_server(self.config.web.host, self.config.web.port, application, threaded=True)
-        self._thread = threading.Thread(target=self._web.serve_forever, name="web", daemon=True)
+        with ExitStack() as undo:  # what was taken is given back if the rest fails
+            self._listener = undo.enter_context(listen.listener(config.dimse.host, config.dimse.port, "dimse"))
+            self.config = replace(
+                config,
+                dimse=replace(config.dimse, port=self._listener.getsockname()[1]),
+                web=replace(config.web, port=listen.free_port(config.web.host, config.web.port, "web")),
+            )
+            self.archive = undo.enter_context(compose.archive_of(self.config))
+            self._dimse = compose.dimse_server(self.config, self.archive)
+            application = compose.web_application(self.config, self.archive)
+            self._web = make_server(self.config.web.host, self.config.web.port, application, threaded=True)
+            self._thread = threading.Thread(target=self._web.serve_forever, name="web", daemon=True)
+            undo.pop_all()
 
     @property
     def url(self) -> str:

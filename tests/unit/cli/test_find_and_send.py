@@ -1,0 +1,149 @@
+"""`relais find`, `send`, `echo` and `peers`, with a whole node as the other one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.builders import a_ct, a_series, part10
+from relais.config import load
+from relais.index import statistics
+from relais.node.inline import Node
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def south(tmp_path: Path) -> Iterator[Node]:
+    environ = {
+        "RELAIS_NODE__DATA_DIR": str(tmp_path / "south"),
+        "RELAIS_DIMSE__PORT": "0",
+        "RELAIS_DIMSE__AE_TITLE": "SOUTH",
+        "RELAIS_WEB__PORT": "0",
+    }
+    (tmp_path / "empty.toml").touch()
+    with Node(load(tmp_path / "empty.toml", environ).config) as node:
+        yield node
+
+
+@pytest.fixture
+def peer(south: Node, config_file: Path) -> str:
+    """The name under which the configuration knows SOUTH."""
+    port = south.config.dimse.port
+    with config_file.open("a") as file:
+        file.write(f'[[peers]]\nname = "south"\nae_title = "SOUTH"\nhost = "127.0.0.1"\nport = {port}\n')
+        file.write('[[peers]]\nname = "gone"\nae_title = "GONE"\nhost = "127.0.0.1"\nport = 1\nmay = []\n')
+    return "south"
+
+
+def filled(tmp_path: Path, relais: Run, **attributes: Any) -> list[Any]:
+    """Instances of one series in the own archive."""
+    series = a_series(3, **attributes)
+    for number, ds in enumerate(series):
+        (tmp_path / f"{number}.dcm").write_bytes(part10(ds))
+    relais("import", *(tmp_path / f"{number}.dcm" for number in range(3)))
+    return series
+
+
+def test_find_shows_a_table_and_how_many(tmp_path: Path, relais: Run) -> None:
+    (first, *_) = filled(tmp_path, relais, PatientName="LEFÈVRE^Hélène")
+    told = relais("find", "PatientName=lefevre*")
+    assert "LEFÈVRE^Hélène" in told.stdout
+    assert first.StudyInstanceUID in told.stdout
+    assert "1 found." in told.stderr
+    assert "0 found." in relais("find", "PatientName=NOBODY").stderr
+
+
+@pytest.mark.parametrize(("level", "count"), [("patient", 1), ("study", 1), ("series", 1), ("instance", 3)])
+def test_find_looks_at_every_level(tmp_path: Path, relais: Run, relais_json: Run, level: str, count: int) -> None:
+    filled(tmp_path, relais)
+    assert len(relais_json("find", "--level", level)) == count
+
+
+def test_find_says_that_there_is_more(tmp_path: Path, relais: Run, relais_json: Run) -> None:
+    filled(tmp_path, relais)
+    assert "there are more" in relais("find", "--level", "instance", "--limit", 2).stderr
+    assert len(relais_json("find", "--level", "instance", "--limit", 0)) == 3
+
+
+def test_find_takes_tags_and_returns_keys_without_a_value(tmp_path: Path, relais: Run) -> None:
+    filled(tmp_path, relais, AccessionNumber="RIV-7")
+    told = relais("find", "00080050=RIV-7", "PatientBirthDate")
+    assert told.stdout.splitlines()[0].split()[-2:] == ["AccessionNumber", "PatientBirthDate"]
+
+
+@pytest.mark.parametrize("key", ["NoSuchKeyword=1", "0008=1", "zzzzzzzz=1"])
+def test_find_refuses_a_key_that_is_none(relais: Run, key: str) -> None:
+    assert "neither a keyword" in relais("find", key, code=2).stderr
+
+
+def test_find_refuses_a_key_that_the_index_does_not_match(relais: Run) -> None:
+    assert "does not match PixelSpacing" in relais("find", "PixelSpacing=1", code=1).stderr
+
+
+def test_find_refuses_a_value_that_makes_no_sense(relais: Run) -> None:
+    told = relais("find", "StudyDate=yesterday", code=1)
+    assert told.stderr.startswith("Error: ")
+    assert "Traceback" not in told.output
+
+
+def test_send_passes_on_by_uid_at_every_level_and_find_asks_the_peer(
+    tmp_path: Path, relais: Run, relais_json: Run, south: Node, peer: str
+) -> None:
+    (first, *_) = filled(tmp_path, relais)
+    assert relais_json("send", peer, first.SOPInstanceUID)["sent"] == 1
+    assert statistics.statistics(south.archive.db).instances == 1
+    assert relais_json("send", peer, first.SeriesInstanceUID)["sent"] == 3
+    assert relais_json("send", peer, first.StudyInstanceUID)["sent"] == 3
+    assert statistics.statistics(south.archive.db).instances == 3
+    (found,) = relais_json("find", "--peer", peer, f"StudyInstanceUID={first.StudyInstanceUID}")
+    assert found["0020000D"]["Value"] == [first.StudyInstanceUID]
+    assert len(relais_json("find", "--peer", peer, f"StudyInstanceUID={first.StudyInstanceUID}",
+                           f"SeriesInstanceUID={first.SeriesInstanceUID}", "SOPInstanceUID",
+                           "--level", "instance", "--limit", 2)) == 2  # fmt: skip
+
+
+def test_send_passes_on_files_and_folders(tmp_path: Path, relais: Run, south: Node) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.dcm").write_bytes(part10(a_ct()))
+    (folder / "note.txt").write_text("not DICOM")
+    port = south.config.dimse.port
+    assert "3 sent to" in relais("send", f"SOUTH@127.0.0.1:{port}", folder).stdout
+    assert statistics.statistics(south.archive.db).instances == 3
+
+
+def test_send_tells_what_the_peer_refused(tmp_path: Path, relais: Run, peer: str) -> None:
+    (tmp_path / "bad.dcm").write_bytes(part10(a_ct(StudyInstanceUID=None)))
+    told = relais("send", peer, tmp_path / "bad.dcm", code=1)
+    assert "0 sent to south, 0 with a warning, 1 failed." in told.stdout
+    assert "status " in told.stdout
+
+
+def test_send_refuses_what_it_cannot_find(tmp_path: Path, relais: Run, peer: str) -> None:
+    assert "holds no study, series or instance 1.2.3." in relais("send", peer, "1.2.3", code=1).stderr
+    assert "does not exist" in relais("send", peer, tmp_path / "nowhere", code=1).stderr
+    (tmp_path / "x.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+    assert relais("send", peer, tmp_path / "x.zip").stdout.startswith("0 sent")
+
+
+def test_echo_tells_whether_a_peer_answers(relais: Run, relais_json: Run, peer: str) -> None:
+    assert "south answered in" in relais("echo", peer).stdout
+    assert relais_json("echo", peer)["answers"] is True
+    told = relais("echo", "gone", code=1)
+    assert told.stderr.startswith("Error: gone ")
+    assert "There is no peer called nobody." in relais("echo", "nobody", code=1).stderr
+    assert relais("echo", "BAD\\TITLE@127.0.0.1:104", code=2)
+
+
+def test_peers_are_listed_and_asked(relais: Run, relais_json: Run, peer: str) -> None:
+    assert [found["name"] for found in relais_json("peers")] == [peer, "gone"]
+    told = relais("peers", "--echo", code=1).stdout
+    assert "south" in told
+    assert "gone" in told
+
+
+def test_without_peers_it_is_said_how_to_add_one(relais: Run) -> None:
+    assert "Add [[peers]]" in relais("peers").stdout

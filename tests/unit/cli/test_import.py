@@ -1,0 +1,118 @@
+"""`relais import`."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydicom.uid import MediaStorageDirectoryStorage
+
+from fixtures.builders import a_ct, a_sr, dataset_bytes, part10
+from relais.cli.intake import Intake, Summary
+from relais.cli.sources import Source
+from relais.errors import OutOfResources
+
+Run = Callable[..., Any]
+
+
+def test_what_became_of_every_file_is_told(tmp_path: Path, relais_json: Run) -> None:
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "1.dcm").write_bytes(part10(a_ct()))
+    (folder / "deep" / "no-extension").write_bytes(part10(a_sr()))
+    same = part10(a_ct())
+    (folder / "2.dcm").write_bytes(same)
+    (folder / "2 again.dcm").write_bytes(same)
+    (folder / "readme.txt").write_text("hello")
+    (folder / "empty").touch()
+    (folder / "truncated.dcm").write_bytes(part10(a_ct())[:-100])
+    (folder / "without_uid.dcm").write_bytes(part10(a_ct(SeriesInstanceUID=None)))
+    told = relais_json("import", folder, code=1)
+    assert (told["stored"], told["duplicates"], told["not_dicom"], told["refused_count"]) == (3, 1, 2, 2)
+    named = [name for refused in told["refused"].values() for name in refused["examples"]]
+    assert sorted(Path(name).name for name in named) == ["truncated.dcm", "without_uid.dcm"]
+
+
+def test_people_get_a_summary_with_reasons(tmp_path: Path, relais: Run) -> None:
+    (tmp_path / "bad.dcm").write_bytes(part10(a_ct())[:-100])
+    told = relais("import", tmp_path / "bad.dcm", code=1)
+    assert "0 stored, 0 already there, 0 replaced, 1 refused, 0 not DICOM" in told.stdout
+    assert "bad.dcm" in told.stdout
+
+
+def test_importing_again_changes_nothing_and_succeeds(tmp_path: Path, relais_json: Run) -> None:
+    (tmp_path / "1.dcm").write_bytes(part10(a_ct()))
+    assert relais_json("import", tmp_path / "1.dcm")["stored"] == 1
+    again = relais_json("import", tmp_path / "1.dcm")
+    assert (again["stored"], again["duplicates"]) == (0, 1)
+
+
+def test_zip_files_are_looked_into(tmp_path: Path, relais_json: Run) -> None:
+    with zipfile.ZipFile(tmp_path / "study.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(20):
+            archive.writestr(f"IMAGES/{number}", part10(a_ct()))
+        archive.writestr("index.html", "<html>")
+    told = relais_json("import", tmp_path / "study.zip", "--threads", 4)
+    assert (told["stored"], told["not_dicom"]) == (20, 1)
+
+
+def test_a_damaged_member_of_a_zip_file_does_not_stop_the_others(tmp_path: Path, relais_json: Run) -> None:
+    path = tmp_path / "study.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(3):
+            archive.writestr(str(number), part10(a_ct()))
+    content = bytearray(path.read_bytes())
+    content[3000] ^= 0xFF
+    path.write_bytes(content)
+    told = relais_json("import", path, code=1)
+    assert (told["stored"], told["refused_count"]) == (2, 1)
+
+
+def test_files_without_preamble_or_without_any_head_are_taken(tmp_path: Path, relais_json: Run) -> None:
+    (tmp_path / "no_preamble").write_bytes(part10(a_ct())[132:])
+    (tmp_path / "bare").write_bytes(dataset_bytes(a_ct()))
+    told = relais_json("import", tmp_path / "no_preamble", tmp_path / "bare")
+    assert told["stored"] == 2
+    assert len(relais_json("find", "--level", "instance")) == 2
+
+
+def test_a_path_that_does_not_exist_is_refused(tmp_path: Path, relais_json: Run) -> None:
+    told = relais_json("import", tmp_path / "nowhere", code=1)
+    assert list(told["refused"]) == ["The file does not exist."]
+
+
+def test_a_directory_that_is_no_instance_is_refused_by_the_archive_itself(tmp_path: Path, relais_json: Run) -> None:
+    (tmp_path / "index.dcm").write_bytes(part10(a_ct(SOPClassUID=MediaStorageDirectoryStorage)))
+    assert relais_json("import", tmp_path / "index.dcm", code=1)["refused_count"] == 1
+
+
+def test_reasons_that_differ_in_their_uids_only_are_one_reason() -> None:
+    summary = Summary()
+    summary.refuse("a", "Instance 1.2.840.10008.1 is odd.")
+    summary.refuse("b", "Instance 1.2.840.10008.2 is odd.")
+    assert {reason: refused.count for reason, refused in summary.refused.items()} == {"Instance (UID) is odd.": 2}
+
+
+def test_nothing_more_is_tried_when_the_storage_is_full() -> None:
+    def full() -> Any:
+        tried.append(1)
+        raise OutOfResources
+
+    tried: list[int] = []
+    intake = Intake(archive=None, origin=None)  # type: ignore[arg-type] - neither is reached
+    summary = intake.run((Source(str(number), full) for number in range(1000)), threads=2)
+    assert summary.full
+    assert len(tried) < 20
+    assert "storage is full" in next(iter(summary.refused))
+
+
+def test_a_mistake_of_ours_is_not_swallowed() -> None:
+    def broken() -> Any:
+        raise ZeroDivisionError
+
+    intake = Intake(archive=None, origin=None)  # type: ignore[arg-type]
+    try:
+        intake.run([Source("x", broken)], threads=1)
+    except ZeroDivisionError:
+        return
+    raise AssertionError("the error was swallowed")

@@ -1,0 +1,121 @@
+"""`relais check`, `reindex` and `check-config`, and what all commands have in common."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.builders import a_ct, part10
+from relais.cli import COMMANDS
+from relais.config import load
+from relais.node.serve import data_directory
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def stored(tmp_path: Path, relais: Run) -> Path:
+    """The one stored file of the archive."""
+    (tmp_path / "1.dcm").write_bytes(part10(a_ct()))
+    relais("import", tmp_path / "1.dcm")
+    (path,) = (tmp_path / "data" / "objects").rglob("*.dcm")
+    return path
+
+
+def renamed(path: Path) -> Path:
+    """Another name that the store could have given."""
+    return path.with_name(path.name[: -len("01234567.dcm")] + "01234567.dcm")
+
+
+def test_check_finds_nothing_where_all_is_well(relais: Run, stored: Path) -> None:
+    assert relais("check").stdout == "1 objects checked.\nEverything is sound.\n"
+
+
+def test_check_finds_a_flipped_byte(relais: Run, relais_json: Run, stored: Path) -> None:
+    content = bytearray(stored.read_bytes())
+    content[-7] ^= 1
+    stored.write_bytes(content)
+    assert "There is damage." in relais("check", code=1).stdout
+    told = relais_json("check", code=1)
+    assert (told["sound"], len(told["damaged"])) == (False, 1)
+    assert stored.as_posix().endswith(told["damaged"][0])
+
+
+def test_check_finds_a_file_that_is_gone_and_one_too_many(relais_json: Run, stored: Path) -> None:
+    stored.rename(renamed(stored))
+    told = relais_json("check", code=1)
+    assert (len(told["missing"]), len(told["orphans"])) == (1, 1)
+
+
+def test_reindex_after_deleting_the_index_gives_the_same_answers(
+    tmp_path: Path, relais: Run, relais_json: Run, stored: Path
+) -> None:
+    before = relais_json("find", "--level", "instance")
+    for path in (tmp_path / "data").glob("index.sqlite*"):
+        path.unlink()
+    assert relais_json("find", "--level", "instance") == []
+    assert relais_json("reindex")["indexed"] == 1
+    assert relais_json("find", "--level", "instance") == before
+    assert "Everything is sound." in relais("check").stdout
+
+
+def test_reindex_tells_what_it_could_not_read(relais: Run, stored: Path) -> None:
+    renamed(stored).write_bytes(b"no DICOM at all")
+    told = relais("reindex", code=1).stdout
+    assert "1 instances indexed" in told
+    assert renamed(stored).name in told
+
+
+def test_an_index_that_cannot_be_opened_has_to_be_moved_away_first(tmp_path: Path, relais: Run, stored: Path) -> None:
+    index = tmp_path / "data" / "index.sqlite"
+    for path in (tmp_path / "data").glob("index.sqlite*"):
+        path.unlink()
+    index.write_bytes(b"this is no database" * 1000)
+    assert "move it away" in relais("reindex", code=1).stderr
+    index.rename(tmp_path / "damaged")
+    assert "1 instances indexed" in relais("reindex").stdout
+    assert "1 found." in relais("find").stderr
+
+
+def test_reindex_refuses_while_the_node_runs(relais: Run, config_file: Path) -> None:
+    with data_directory(load(config_file).config):
+        assert "Another node is serving" in relais("reindex", code=1).stderr
+
+
+def test_check_config_shows_every_setting_and_where_it_was_written(
+    relais: Run, relais_json: Run, config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAIS_DIMSE__MAX_PDU", "65536")
+    settings = {(one["section"], one["key"]): one for one in relais_json("check-config")}
+    assert settings["dimse", "max_pdu"]["value"] == 65536
+    assert settings["dimse", "max_pdu"]["source"] == "RELAIS_DIMSE__MAX_PDU"
+    assert settings["dimse", "port"]["source"] == f"{config_file}, line 4"
+    assert settings["access", "mode"]["value"] == "open-loopback"
+    assert "The configuration is good." in relais("check-config").stdout
+
+
+def test_check_config_tells_every_problem(relais: Run, config_file: Path) -> None:
+    config_file.write_text('[dimse]\nport = "x"\n[nod]\n')
+    told = relais("check-config", code=1).stderr
+    assert "line 2: [dimse] port: expected a whole number, not 'x'" in told
+    assert "there is no section [nod]; did you mean node?" in told
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_in_sentences(relais: Run, command: str) -> None:
+    told = relais(command, "--help").stdout
+    assert told.startswith(f"Usage: program {command} ")
+    assert "--config" in told
+    assert "." in told
+
+
+def test_help_lists_every_command(relais: Run) -> None:
+    told = relais("--help").stdout
+    assert all(f"\n  {command} " in told for command in COMMANDS)
+    assert "relais 0." in json.dumps(relais("--version").stdout).replace("program", "relais")
+
+
+def test_a_command_that_does_not_exist_is_refused(relais: Run) -> None:
+    assert "No such command" in relais("fly", code=2).stderr
