@@ -18,6 +18,7 @@ from relais.errors import NodeError
 from relais.index import changes, composite, lookup, statistics
 from relais.index.rows import InstanceFacts, Outcome, Registered
 from relais.storage.digest import new_digest
+from relais.storage.layout import study_folder
 
 CHUNK_BYTES = 1024 * 1024
 UPLOAD_AGE_S = 3600.0
@@ -93,10 +94,13 @@ def sweep(
 
 
 def reindex(archive: Archive, progress: Progress = lambda done: None) -> Rebuilt:
-    """Rebuild the index from the stored objects alone. No other process may use the index meanwhile."""
+    """Rebuild the index from the stored objects alone. No other process may use the index meanwhile.
+
+    Objects are registered in the order in which they were received, study by study, so that the answers are the same.
+    """
     composite.reset(archive.db)
     rebuilt = Rebuilt()
-    for done, key in enumerate(archive.store.iterate(), start=1):
+    for done, key in enumerate(_by_arrival(archive), start=1):
         try:
             registered = _register_again(archive, key)
         except NodeError as error:
@@ -153,8 +157,28 @@ def facts_of(archive: Archive, key: str) -> InstanceFacts:
         head_digest=head_digest.digest(),
         layout=header.layout,
         origin=origin_of(meta) or Origin(Channel.IMPORT),
-        received_at=received_at_of(meta),
+        received_at=received_at_of(meta) or 0.0,
     )
+
+
+def _by_arrival(archive: Archive) -> Iterator[str]:
+    """Every key: studies by their first arrival, the instances of each by theirs. Holds one line per study in memory."""
+    first: dict[str, float] = {}
+    for key in archive.store.iterate():
+        study, received_at = study_folder(key), _received_at(archive, key)
+        first[study] = min(received_at, first.get(study, received_at))
+    for study in sorted(first, key=first.__getitem__):
+        keys = archive.store.iterate(study)
+        yield from sorted(keys, key=lambda key: (_received_at(archive, key), key))
+
+
+def _received_at(archive: Archive, key: str) -> float:
+    """When an object was received, by its own account; 0 if it has none."""
+    try:
+        with archive.store.open(key) as stream:
+            return received_at_of(read_head(stream.read)[0]) or 0.0
+    except NodeError:
+        return 0.0
 
 
 def _orphans(archive: Archive) -> Iterator[str]:

@@ -67,8 +67,8 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove the object; no error if it is gone already."""
 
-    def iterate(self) -> Iterator[str]:
-        """Every key, in no promised order."""
+    def iterate(self, folder: str = "") -> Iterator[str]:
+        """Every key, or those below *folder* (one or two whole segments of a key), in no promised order."""
 
     def sweep(self, older_than_s: float) -> int:
         """Remove leavings of uploads that never committed and return their number."""

@@ -32,6 +32,11 @@ def instance_key(ref: InstanceRef, token: str) -> str:
     return require_key(f"{shard}/{study}/{series}/{instance}.{token}.dcm")
 
 
+def study_folder(key: str) -> str:
+    """The folder that holds the whole study of *key*: its first two segments."""
+    return "/".join(key.split("/")[:2])
+
+
 def is_key(text: str) -> bool:
     """Whether *text* looks like a key: nothing else is ever turned into a path."""
     return len(text) <= MAX_KEY_LENGTH and _KEY.fullmatch(text) is not None

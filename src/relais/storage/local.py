@@ -171,8 +171,11 @@ class LocalStore:
             path.unlink()
         self._prune(path.parent)
 
-    def iterate(self) -> Iterator[str]:
+    def iterate(self, folder: str = "") -> Iterator[str]:
         with _reading():
+            if folder:
+                yield from self._keys(folder, depth=2 - folder.count("/"))
+                return
             for shard in _names(self.root):
                 yield from self._keys(shard, depth=2)
 
