@@ -5,12 +5,12 @@ are dropped with an error in the log, for reads must go on.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from logging import getLogger
 
+from relais.db import failures
 from relais.db.transaction import Transaction
-from relais.errors import Unavailable
+from relais.errors import Internal, Unavailable
 
 log = getLogger(__name__)
 Work = Callable[[Transaction], object]
@@ -23,7 +23,7 @@ class Soon:
     def __init__(self, write: Callable[[Work], object], limit: int) -> None:
         self._write = write
         self._limit = limit
-        self._waiting: deque[Work] = deque()
+        self._waiting: list[Work] = []
         self._mutex = threading.Lock()
         self._flushing = threading.Lock()
         self._closing = threading.Event()
@@ -64,24 +64,28 @@ class Soon:
             log.error("%d late writes are lost: %s", lost, exc)
 
     def flush(self) -> None:
-        """Commit what waits; what cannot be committed goes on waiting."""
+        """Commit what waits. What finds no room goes on waiting; what can never be committed is dropped."""
         with self._flushing:
             with self._mutex:
                 batch = list(self._waiting)
-            if not batch:
-                return
-            self._write(lambda tx: _run_each(tx, batch))
+            try:
+                if batch:
+                    self._write(lambda tx: _run_each(tx, batch))
+            except Internal as exc:
+                log.error("%d late writes are lost: %s", len(batch), exc)
             with self._mutex:
-                for _ in batch:
-                    self._waiting.popleft()
+                del self._waiting[: len(batch)]
 
 
 def _run_each(tx: Transaction, batch: list[Work]) -> None:
+    """Run each in a savepoint of its own; where the whole transaction is lost, so are they all."""
     for work in batch:
         tx.execute("SAVEPOINT late")
         try:
             work(tx)
-        except Exception:
+        except Exception as exc:
+            if not tx.is_alive or isinstance(failures.of_writing(exc), Unavailable):
+                raise
             log.exception("a late write failed")
             tx.execute("ROLLBACK TO late")
         tx.execute("RELEASE late")

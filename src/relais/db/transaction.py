@@ -17,6 +17,11 @@ class Transaction:
     connection: Connection
     now: float
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether SQLite has not given the transaction up."""
+        return self.connection.in_transaction
+
     def execute(self, sql: str, params: Params = ()) -> Cursor:
         """Run one statement."""
         return self.connection.execute(sql, params)

@@ -1,0 +1,90 @@
+"""Group commit when somebody is interrupted: nobody waits for ever."""
+
+import ctypes
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from fixtures.indexed import an_index
+from relais.db.database import Database, Transaction
+from relais.errors import Unavailable
+
+
+class Interrupted(BaseException):
+    """What a thread is hit by."""
+
+
+def _hit(thread: threading.Thread) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Interrupted))
+
+
+def test_an_interrupted_work_ends_its_leader_and_tells_those_who_shared_the_commit(tmp_path: Path) -> None:
+    def interrupted(tx: Transaction) -> None:
+        tx.execute("INSERT INTO uid(uid) VALUES ('gone')")
+        raise Interrupted
+
+    with an_index(tmp_path) as db:
+        with pytest.raises(Interrupted):
+            db.write(interrupted)
+        assert db.write(lambda tx: tx.execute("SELECT count(*) FROM uid").fetchone()[0]) == 0
+
+
+def test_those_who_share_an_interrupted_commit_are_told(tmp_path: Path) -> None:
+    with an_index(tmp_path) as db:
+        started, goes_on = threading.Event(), threading.Event()
+        outcomes: list[str] = []
+
+        def slow(tx: Transaction) -> None:
+            started.set()
+            goes_on.wait(5)
+
+        def interrupted(tx: Transaction) -> None:
+            raise Interrupted
+
+        threads = [threading.Thread(target=_record, args=(db, slow, outcomes))]
+        threads[0].start()
+        started.wait(5)
+        for work in (lambda tx: None, interrupted, lambda tx: None):
+            threads.append(threading.Thread(target=_record, args=(db, work, outcomes)))
+            threads[-1].start()
+            time.sleep(0.05)  # so that they wait in this order
+        goes_on.set()
+        for thread in threads:
+            thread.join(5)
+        assert not any(thread.is_alive() for thread in threads)
+        assert sorted(outcomes) == ["Interrupted", "Unavailable", "Unavailable", "done"]
+        assert db.write(lambda tx: 1) == 1
+
+
+def _record(db: Database, work: object, outcomes: list[str]) -> None:
+    try:
+        db.write(work)  # type: ignore[arg-type]
+        outcomes.append("done")
+    except (Unavailable, Interrupted) as exc:
+        outcomes.append(type(exc).__name__)
+
+
+def test_one_who_is_interrupted_while_waiting_blocks_nobody(tmp_path: Path) -> None:
+    with an_index(tmp_path) as db:
+        started, goes_on = threading.Event(), threading.Event()
+        outcomes: list[str] = []
+
+        def slow(tx: Transaction) -> None:
+            started.set()
+            goes_on.wait(5)
+
+        threads = [threading.Thread(target=_record, args=(db, slow, outcomes))]
+        threads[0].start()
+        started.wait(5)
+        for _ in range(3):
+            threads.append(threading.Thread(target=_record, args=(db, lambda tx: None, outcomes)))
+            threads[-1].start()
+        time.sleep(0.05)
+        _hit(threads[1])  # seen when the wait ends, at the latest when it becomes the leader
+        goes_on.set()
+        for thread in threads:
+            thread.join(5)
+        assert not any(thread.is_alive() for thread in threads)
+        assert db.write(lambda tx: 1) == 1
