@@ -88,7 +88,7 @@ class _Reader:
         self._bulk = bulk
 
     def dataset(self, ds: Dataset, place: _Place, wanted: Container[int] | None = None) -> JsonDataset:
-        elements = {int(elem.tag): elem for elem in ds.values() if _is_metadata(elem.tag)}
+        elements = {tag: elem for elem in ds.values() if _is_metadata(tag := int(elem.tag))}
         place = _entered(elements, place)
         tags = sorted(elements) if wanted is None else sorted(tag for tag in elements if tag in wanted)
         return {f"{tag:08X}": self.element(ds, elements[tag], place) for tag in tags}
@@ -117,8 +117,8 @@ class _Reader:
         return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
 
 
-def _is_metadata(tag: BaseTag) -> bool:
-    return tag.group not in (0x0000, 0x0002) and tag.element != 0 and tag != _TRAILING_PADDING
+def _is_metadata(tag: int) -> bool:
+    return tag >> 16 not in (0x0000, 0x0002) and tag & 0xFFFF != 0 and tag != _TRAILING_PADDING
 
 
 def _entered(elements: dict[int, DataElement | RawDataElement], place: _Place) -> _Place:
@@ -216,9 +216,9 @@ def _to_dataset(json: JsonDataset, bulk: Callable[[str], bytes] | None, depth: i
     for key in sorted(json):
         if _KEY.fullmatch(key) is None:
             raise InvalidDataSet(f"{ascii(key)[:80]} is not a tag: eight hexadecimal digits.")
-        tag = BaseTag(int(key, 16))
+        tag = int(key, 16)
         if _is_metadata(tag):
-            ds.add(_to_element(tag, json[key], bulk, depth))
+            ds.add(_to_element(BaseTag(tag), json[key], bulk, depth))
     declared = values(json, _SPECIFIC_CHARACTER_SET)
     if (declared or not depth) and not charset.can_encode("".join(_strings(json)), [value or "" for value in declared]):
         ds.add(DataElement(_SPECIFIC_CHARACTER_SET, "CS", charset.UTF_8))

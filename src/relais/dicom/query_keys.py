@@ -28,6 +28,7 @@ from relais.dicom.values import (
     WILD_CARD_VRS,
     interval,
     number_key,
+    split_range,
     vr_of,
 )
 from relais.errors import InvalidRequest
@@ -150,10 +151,23 @@ def matches_from_identifier(identifier: Dataset) -> tuple[Match, ...]:
     return matches_from_json(json_model.from_dataset(identifier))
 
 
-def matches_from_json(identifier: JsonDataset) -> tuple[Match, ...]:
-    """All conditions of an Identifier in the DICOM JSON model; keys that are never matched are left out."""
-    found = (_match_from_json(int(key, 16), element) for key, element in identifier.items())
+def matches_from_json(identifier: JsonDataset, *, combined_date_time: bool = False) -> tuple[Match, ...]:
+    """All conditions of an Identifier in the DICOM JSON model; keys that are never matched are left out.
+
+    With *combined_date_time* a time range may end before it begins: that of the date beside it counts first.
+    """
+    keys = ((int(key, 16), element) for key, element in identifier.items())
+    found = ((combined_date_time and _clock_range(*key)) or _match_from_json(*key) for key in keys)
     return tuple(match for match in found if match is not None and match.tag not in NEVER_MATCHED)
+
+
+def _clock_range(tag: int, element: dict[str, Any]) -> Match | None:
+    """The range of a TM, whichever end is earlier (PS3.4 C.2.2.2.5.4); None if it is no range that can be parsed."""
+    values = element.get("Value") or []
+    ends = split_range("TM", as_text(values[0])) if vr_of(tag) == "TM" and len(values) == 1 else None
+    if ends is None or interval("TM", *ends) in (None, (None, None)):
+        return None
+    return Match(tag, MatchKind.RANGE, ends)
 
 
 def match_from_element(

@@ -14,6 +14,7 @@ import re
 from calendar import monthrange
 from datetime import date, datetime, timedelta
 from functools import cache
+from math import isfinite
 
 from pydicom.datadict import dictionary_VM, dictionary_VR
 
@@ -135,15 +136,13 @@ def number_key(text: str) -> int | float | None:
     text = text.strip(" \0")
     if len(text) > _MAX_NUMBER_LENGTH or _NUMBER.fullmatch(text) is None:
         return None
-    try:
+    if text.lstrip("+-").isdigit():
         whole = int(text)
-    except ValueError:
+    else:
         number = float(text)
-        if number in (float("inf"), float("-inf")):
-            return None
+        if not number.is_integer():
+            return number if isfinite(number) else None
         whole = int(number)
-        if whole != number:
-            return number
     return whole if -_MAX_INTEGER <= whole < _MAX_INTEGER else float(whole)
 
 
