@@ -15,16 +15,16 @@ def delete(archive: Archive, principal: Principal, ref: Ref) -> int:
     """Delete what *ref* names and return the number of instances. Raises Forbidden, NotFound if there is nothing."""
     archive.policy.decide(principal, Action.DELETE, ref)
 
-    def work(tx: Transaction) -> list[InstanceRow]:
+    def work(tx: Transaction) -> tuple[list[InstanceRow], list[str]]:
         rows = composite.remove(tx, ref)
         if rows:
             detail: dict[str, object] = {"instances": len(rows), "level": type(ref).__name__}
             audit.write(tx, audit.Record(principal, Action.DELETE, ref.study_instance_uid, detail))
-        return rows
+        return rows, composite.history(tx, rows)
 
-    removed = archive.db.write(work)
+    removed, history = archive.db.write(work)
     if not removed:
         raise NotFound
-    for row in removed:
-        archive.store.delete(row.key)
+    for key in [row.key for row in removed] + history:
+        archive.store.delete(key)
     return len(removed)

@@ -85,7 +85,9 @@ def sweep(
             log.error("unreadable key=%s: %s", key, error.message)
             swept.unreadable += 1
             continue
-        if outcome in {Outcome.DUPLICATE, Outcome.KEPT_FIRST} and not lookup.knows_key(archive.db, key):
+        if outcome is Outcome.KEPT_FIRST:
+            log.warning("left alone key=%s: another Data Set is kept under its UID", key)
+        elif outcome is Outcome.DUPLICATE and not lookup.knows_key(archive.db, key):
             archive.store.delete(key)
             swept.removed += 1
         else:
@@ -162,7 +164,7 @@ def facts_of(archive: Archive, key: str) -> InstanceFacts:
 
 
 def _by_arrival(archive: Archive) -> Iterator[str]:
-    """Every key: studies by their first arrival, the instances of each by theirs. Holds one line per study in memory."""
+    """Every key: studies by their first arrival, instances by theirs. Holds one line a study in memory."""
     first: dict[str, float] = {}
     for key in archive.store.iterate():
         study, received_at = study_folder(key), _received_at(archive, key)

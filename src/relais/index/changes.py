@@ -29,4 +29,4 @@ def latest(db: Database) -> int:
 def was_dropped(db: Database, key: str) -> bool:
     """Whether the bytes under the storage key *key* belong to an instance that was deleted."""
     with db.read() as connection:
-        return connection.execute(SQL["was_dropped"], (key,)).fetchone() is not None
+        return connection.execute(SQL["was_dropped"], {"key": key}).fetchone() is not None

@@ -11,6 +11,7 @@ Knows rows and the one table of attributes; never opens a DICOM file. Everything
 4. Every change has a revision, one more than the last.
 """
 
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -60,6 +61,7 @@ def register(tx: Transaction, facts: InstanceFacts, *, replace: bool = False) ->
     _take_out(tx, row["series_fk"], [(held["id"], held["size_bytes"])])
     row = tx.execute(SQL["find_series"], _uids(facts.ref)).fetchone()
     revision = _insert(tx, facts, row, REPLACED, held["id"])
+    tx.execute(SQL["add_superseded"], (held_key, held["id"]))
     return Registered(Outcome.REPLACED, held_key, revision)
 
 
@@ -157,6 +159,7 @@ def _add_study(tx: Transaction, facts: InstanceFacts) -> tuple[int, bool]:
     values = _searched(tx, facts.attributes, Level.STUDY)
     values |= {"study_instance_uid": facts.ref.study_instance_uid, "created_at": tx.now, "updated_at": tx.now}
     new = _insert_row(tx, "study", values)
+    tx.execute(SQL["add_trigrams"], (new,))
     return new, _count_patient(tx, values)
 
 
@@ -221,6 +224,8 @@ def _fill(tx: Transaction, table: str, level: Level, row_id: int, present: int, 
     row = tx.execute(f"SELECT * FROM {table} WHERE id = ?", (row_id,)).fetchone()  # noqa: S608 - our own two names
     merged = part | packing.unpack(row["attributes"])
     values = _searched(tx, merged, level)
+    if level is Level.STUDY:
+        tx.execute(SQL["remove_trigrams"], (row_id,))
     named = ", ".join(f'"{name}" = ?' for name in values)
     tx.execute(f"UPDATE {table} SET {named} WHERE id = ?", (*values.values(), row_id))  # noqa: S608
     if table == "study":
@@ -231,6 +236,7 @@ def _fill(tx: Transaction, table: str, level: Level, row_id: int, present: int, 
 
 def _after_study(tx: Transaction, old: Row, new: dict[str, Any]) -> None:
     """What other tables say about a study that was filled up."""
+    tx.execute(SQL["add_trigrams"], (old["id"],))
     if old["date_time"] != new["date_time"]:
         tx.execute(SQL["move_modalities"], (new["date_time"], old["id"]))
     if (old["patient_id"], old["issuer_of_patient_id"]) != (new["patient_id"], new["issuer_of_patient_id"]):
@@ -264,6 +270,12 @@ def remove(tx: Transaction, ref: Ref) -> list[InstanceRow]:
     for series_fk, instances in by_series.items():
         _take_out(tx, series_fk, instances, revision + len(rows))
     return removed
+
+
+def history(tx: Transaction, rows: Iterable[InstanceRow]) -> list[str]:
+    """The keys of what *rows* replaced, one after the other, under their UIDs."""
+    found = (tx.execute(SQL["superseded"], (row.id,)) for row in rows)
+    return [each["key"] for cursor in found for each in cursor]
 
 
 def under(ref: Ref) -> tuple[str, tuple[str, ...]]:
@@ -302,6 +314,7 @@ def _drop_empty(tx: Transaction, study_fk: int, series_fk: int | None, is_last: 
         return 0
     tx.execute(SQL["remove_modalities"], (study_fk,))
     study = tx.execute(SQL["study"], (study_fk,)).fetchone()
+    tx.execute(SQL["remove_trigrams"], (study_fk,))
     tx.execute(SQL["remove_study"], (study_fk,))
     for row in columns.name_columns(Level.STUDY):
         names.release(tx, study[row.column])

@@ -104,12 +104,12 @@ def keys(db: Database) -> Iterator[tuple[str, InstanceRow]]:
 
 
 def knows_key(db: Database, key: str) -> bool:
-    """Whether a row names the storage key *key*.
+    """Whether a row names the storage key *key*, or it is the history of an instance that is here.
 
     Keys are kept with marks for their UIDs, so the instance is found first: the last segment begins with its UID.
     """
     with db.read() as connection:
-        if connection.execute(SQL["foreign_key"], (key,)).fetchone() is not None:
+        if connection.execute(SQL["plain_key"], {"key": key}).fetchone() is not None:
             return True
         return any(_names(connection, key, uid) for uid in _beginnings(key.rpartition("/")[2]))
 

@@ -59,7 +59,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """*superseded_key* names bytes that no row names any more: the newcomer's own, or those it replaced."""
+    """*superseded_key* names bytes that are not served: the newcomer's own (drop them), or history it replaced."""
 
     outcome: Outcome
     superseded_key: str | None = None

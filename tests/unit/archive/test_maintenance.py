@@ -56,6 +56,9 @@ def test_reindex_after_replacements_serves_the_newest(tmp_path: Path) -> None:
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
     assert b"".join(retrieve.dataset_chunks(archive, row).chunks) == dataset_bytes(ds)
     assert maintenance.check(archive).is_sound
+    assert maintenance.sweep(archive) == maintenance.Swept()
+    delete.delete(archive, OPERATOR, stored.ref)
+    assert list(archive.store.iterate()) == []
     close_archive(archive)
 
 

@@ -80,6 +80,13 @@ CREATE INDEX study_patient_id ON study(patient_id, issuer_of_patient_id, date_ti
 CREATE INDEX study_patient_name ON study(patient_name, date_time);
 CREATE INDEX study_referring_physician_name ON study(referring_physician_name, date_time);
 CREATE INDEX study_accession_number ON study(accession_number, date_time);
+CREATE INDEX study_study_id ON study(study_id) WHERE study_id <> '';
+CREATE INDEX study_patient_birth_date ON study(patient_birth_date);
+-- For patterns that do not begin with a letter: viewers put stars around what people type.
+CREATE VIRTUAL TABLE study_trigram USING fts5(
+  patient_id, accession_number, study_description,
+  content='study', content_rowid='id', tokenize='trigram', columnsize=0
+);
 
 CREATE TABLE study_modality(
   modality TEXT NOT NULL,
@@ -191,6 +198,13 @@ CREATE TABLE deleted(
 ) STRICT;
 CREATE INDEX deleted_key ON deleted(key);
 CREATE INDEX deleted_uids ON deleted(study_instance_uid, series_instance_uid, sop_instance_uid);
+
+-- Bytes of instances that were replaced under their UID: history, served to nobody.
+CREATE TABLE superseded(
+  key TEXT PRIMARY KEY,
+  instance_fk INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX superseded_instance ON superseded(instance_fk);
 
 -- One row: what the index holds, and the newest revision.
 CREATE TABLE totals(

@@ -17,4 +17,5 @@ SELECT revision FROM totals;
 
 -- name: was_dropped
 -- By its own index: deleted keys are kept whole.
-SELECT 1 FROM deleted WHERE key = ?;
+SELECT 1 FROM deleted WHERE key = :key
+UNION ALL SELECT 1 FROM superseded JOIN deleted USING (instance_fk) WHERE superseded.key = :key;

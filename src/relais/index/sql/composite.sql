@@ -41,6 +41,15 @@ DELETE FROM patient WHERE patient_id = ? AND issuer_of_patient_id = ?;
 -- name: study
 SELECT * FROM study WHERE id = ?;
 
+-- name: add_trigrams
+INSERT INTO study_trigram(rowid, patient_id, accession_number, study_description)
+SELECT id, patient_id, accession_number, study_description FROM study WHERE id = ?;
+
+-- name: remove_trigrams
+-- FTS5 with external content must be told what it is to forget, before the row changes.
+INSERT INTO study_trigram(study_trigram, rowid, patient_id, accession_number, study_description)
+SELECT 'delete', id, patient_id, accession_number, study_description FROM study WHERE id = ?;
+
 -- name: add_modality
 INSERT OR IGNORE INTO study_modality(modality, date_time, study_fk) VALUES (?, ?, ?);
 
@@ -112,3 +121,9 @@ DELETE FROM study WHERE id = ?;
 SELECT study.id AS study_fk, study.instance_count AS study_instances, series.id AS series_fk,
        series.instance_count AS series_instances
 FROM series JOIN study ON study.id = series.study_fk WHERE series.id = ?;
+
+-- name: add_superseded
+INSERT OR IGNORE INTO superseded(key, instance_fk) VALUES (?, ?);
+
+-- name: superseded
+SELECT key FROM superseded WHERE instance_fk = ?;

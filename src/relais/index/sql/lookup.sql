@@ -24,6 +24,7 @@ WHERE series_instance_uid = ? AND study_instance_uid = ?;
 -- Every instance, a batch at a time, in the order of ids.
 SELECT * FROM instance_row WHERE id > ? ORDER BY id LIMIT ?;
 
--- name: foreign_key
--- A key that does not name its instance, by its partial index.
-SELECT 1 FROM instance WHERE instr(key, char(3)) = 0 AND key = ?;
+-- name: plain_key
+-- A key that does not name its instance, by its partial index; or one that was superseded.
+SELECT 1 FROM instance WHERE instr(key, char(3)) = 0 AND key = :key
+UNION ALL SELECT 1 FROM superseded JOIN instance ON instance.id = superseded.instance_fk WHERE superseded.key = :key;

@@ -3,6 +3,9 @@
 -- name: names
 INSERT INTO person_name_trigram(person_name_trigram) VALUES ('delete-all');
 
+-- name: trigrams
+INSERT INTO study_trigram(study_trigram) VALUES ('delete-all');
+
 -- name: words
 DELETE FROM person_name_word;
 
@@ -39,3 +42,7 @@ DELETE FROM change;
 
 -- name: totals
 UPDATE totals SET patients = 0, studies = 0, series = 0, instances = 0, size_bytes = 0;
+
+-- name: superseded
+-- But for what was deleted together with its instance.
+DELETE FROM superseded WHERE instance_fk NOT IN (SELECT instance_fk FROM deleted);
