@@ -41,7 +41,12 @@ class Body:
             raise InvalidRequest("The body of the request is shorter than its Content-Length.")
 
     def drain(self, limit_bytes: int) -> None:
-        """Read on for *limit_bytes* of a body that was refused, so that its sender comes to read the answer."""
+        """Read the rest of a body that was refused, so that its sender comes to read the answer.
+
+        Not if it is known to be more than *limit_bytes*: then the connection breaks, as it must.
+        """
+        if self._announced is not None and self._announced - self._read_bytes > limit_bytes:
+            return
         while limit_bytes > 0 and (chunk := self._next(min(CHUNK_BYTES, limit_bytes))):
             limit_bytes -= len(chunk)
 

@@ -13,7 +13,7 @@ class WebSettings:
     *cors_origins* are the web pages of other origins that may read from here, like "https://viewer.example.org";
     "*" means any, but never with credentials. *max_results* is the most that one search answers: a larger limit, or
     none, means this many, and the answer says that there are more. *max_body_bytes* bounds the body of one request;
-    beyond it, 413. *drain_bytes* of a body that is refused are still read, so that its sender sees the answer.
+    beyond it, 413. up to *drain_bytes* of a refused body are still read, so that its sender sees the answer.
     """
 
     host: str = "127.0.0.1"
