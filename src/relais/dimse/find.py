@@ -6,7 +6,7 @@ from relais.dimse.identifier import Negotiated, answer, find_request
 from relais.dimse.models import model_of
 from relais.dimse.operation import Operation
 from relais.dimse.status import CANCEL, PENDING, PENDING_UNSUPPORTED_KEYS, SUCCESS
-from relais.peers import identifier
+from relais.peers.identifier import decode
 
 
 def serve(operation: Operation, archive: Archive, ae_title: str) -> None:
@@ -15,8 +15,8 @@ def serve(operation: Operation, archive: Archive, ae_title: str) -> None:
     FF01 instead of FF00 says that some optional keys did not narrow the matches or are not returned (PS3.4 C.4.1.1.4).
     """
     model, _ = model_of(operation.sop_class_uid)
-    dataset = identifier.decode(operation.identifier, operation.transfer_syntax_uid)
-    request = find_request(dataset, model, negotiated(operation.extended))
+    asked = decode(operation.identifier, operation.transfer_syntax_uid)
+    request = find_request(asked, model, negotiated(operation.extended))
     found = archive_search.stream(archive, operation.principal, request.query)
     pending = PENDING_UNSUPPORTED_KEYS if found.unsupported or request.unknown else PENDING
     operation.tally["matches"] = 0

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom.datadict import keyword_for_tag
-from pydicom.dataset import Dataset
 
 from relais.dicom.attributes import Level, by_tag, levels_above
-from relais.dicom.json_model import JsonDataset, from_dataset, tag_key
+from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.matching import as_text
 from relais.dicom.query import Match, MatchKind, Query
-from relais.dicom.query_keys import NEVER_MATCHED, matches_from_identifier
+from relais.dicom.query_keys import NEVER_MATCHED, matches_from_json
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.dicom.uids import require
 from relais.dicom.values import vr_of
@@ -43,9 +42,8 @@ class FindRequest:
     unknown: tuple[int, ...]
 
 
-def find_request(dataset: Dataset, model: Model, negotiated: Negotiated) -> FindRequest:
-    """The query that an Identifier stands for."""
-    identifier = from_dataset(dataset)
+def find_request(identifier: JsonDataset, model: Model, negotiated: Negotiated) -> FindRequest:
+    """The query that *identifier* stands for."""
     level = _level(identifier, model)
     if not negotiated.relational:
         for above in model.levels_above(level):
@@ -54,7 +52,7 @@ def find_request(dataset: Dataset, model: Model, negotiated: Negotiated) -> Find
     tags = frozenset(int(key, 16) for key in asked)
     query = Query(
         level,
-        matches_from_identifier(dataset),
+        matches_from_json(asked, combined_date_time=negotiated.combined_date_time),
         return_keys=tags,
         fuzzy=negotiated.fuzzy,
         combined_date_time=negotiated.combined_date_time,

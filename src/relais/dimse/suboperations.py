@@ -10,7 +10,7 @@ from functools import partial
 from relais.access.policy import Action
 from relais.archive import Archive, retrieve, search
 from relais.dicom.attributes import Level
-from relais.dicom.json_model import JsonDataset, from_dataset
+from relais.dicom.json_model import JsonDataset
 from relais.dicom.refs import Ref
 from relais.dimse import identifier as identifiers
 from relais.dimse.models import model_of
@@ -62,7 +62,7 @@ class Progress:
 def rows(operation: Operation, archive: Archive, action: Action) -> list[InstanceRow]:
     """The instances that the request names and the peer may have; none is no error (PS3.4 C.4.2.3.1)."""
     model, _ = model_of(operation.sop_class_uid)
-    asked = from_dataset(decode(operation.identifier, operation.transfer_syntax_uid))
+    asked = decode(operation.identifier, operation.transfer_syntax_uid)
     query = identifiers.retrieve_query(asked, model, relational=operation.extended[:1] == b"\1")
     refs = identifiers.refs(query)
     if refs is None:

@@ -12,7 +12,7 @@ from itertools import islice
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_FIND
 
-from relais.dicom import json_model, uids
+from relais.dicom import uids
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
@@ -78,7 +78,7 @@ class DimsePeer:
             if response.Status not in PENDING:
                 break
             encoded = b"" if response.Identifier is None else response.Identifier.getvalue()
-            answer = json_model.from_dataset(identifier.decode(encoded, syntax))
+            answer = identifier.decode(encoded, syntax)
             yield {key: element for key, element in answer.items() if key not in {"00080005", "00080052"}}
         if response.Status != 0:
             comment = f": {response.ErrorComment}" if response.ErrorComment else ""

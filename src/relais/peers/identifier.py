@@ -12,14 +12,14 @@ from io import BytesIO
 from typing import Any
 
 import orjson
-from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
 from relais.dicom import uids
 from relais.dicom.attributes import TABLE, Use, levels_above
-from relais.dicom.json_model import JsonDataset, tag_key
+from relais.dicom.json_model import JsonDataset, from_dataset, tag_key
 from relais.dicom.matching import as_text
 from relais.dicom.query import Match, MatchKind, Query
+from relais.dicom.scan import scan
 from relais.dicom.values import vr_of
 from relais.errors import InvalidRequest
 
@@ -31,19 +31,21 @@ _LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN
 _NUMBERS = {"FL": "f", "FD": "d", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 
 
-def decode(data: bytes, transfer_syntax_uid: str) -> Dataset:
-    """An Identifier as a pydicom Data Set. Raises InvalidRequest if it is none, or longer than MAX_BYTES."""
+def decode(data: bytes, transfer_syntax_uid: str) -> JsonDataset:
+    """An Identifier, its text decoded by its own character set.
+
+    Raises InvalidRequest if *data* is no Data Set, is cut off (or it would ask for less than was meant), or is too long.
+    """
     if uids.is_deflated(transfer_syntax_uid):
-        data = _inflate(data)
+        data, transfer_syntax_uid = _inflate(data), uids.EXPLICIT_VR_LITTLE_ENDIAN
     if len(data) > MAX_BYTES:
         raise InvalidRequest("The Identifier is too long.")
     implicit, big = uids.is_implicit(transfer_syntax_uid), uids.is_big_endian(transfer_syntax_uid)
+    scan(lambda offset, length: data[offset : offset + length], 0, len(data), transfer_syntax_uid)
     try:
-        dataset = read_dataset(BytesIO(data), implicit, not big)
-        dataset.decode()
+        return from_dataset(read_dataset(BytesIO(data), implicit, not big))
     except Exception as exc:  # pydicom raises what its parts raise; whatever it is, these bytes are no Data Set
         raise InvalidRequest("The Identifier cannot be read.") from exc
-    return dataset
 
 
 def encode(identifier: JsonDataset, transfer_syntax_uid: str) -> bytes:

@@ -1,0 +1,346 @@
+"""Query/Retrieve (PS3.4 C) over real sockets: C-FIND as DCMTK and pynetdicom see it."""
+
+import struct
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
+
+from fixtures import dcmtk
+from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
+from fixtures.cast import LEFEBVRE, MALLORY, SURYA, YAMADA
+from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.pynetdicom_scu import STUDY_ROOT, UNCOMPRESSED, find_bytes, scu
+from relais.access.policy import Mode, Policy
+from relais.archive import Archive
+from relais.archive.ingest import store_part10
+from relais.dicom.origin import Channel, Origin
+
+FIND = f"{STUDY_ROOT}.1"
+KNEE, THORAX, LOOP, REPORT = uid("knee"), uid("thorax"), uid("loop"), uid("report")
+KNEE_SERIES = uid("knee series")
+
+
+def seed(archive: Archive) -> None:
+    """Four studies: a CT series of three and its report, a knee in three scripts, a loop, one without a birth date."""
+    thorax = a_series(3, StudyInstanceUID=THORAX, SeriesInstanceUID=uid("thorax series"), AccessionNumber="A1")
+    report = a_sr(StudyInstanceUID=THORAX, AccessionNumber="A1", SeriesNumber=9)
+    knee = a_ct(
+        StudyInstanceUID=KNEE,
+        SeriesInstanceUID=KNEE_SERIES,
+        AccessionNumber="B_2",
+        StudyDescription="Knie links",
+        **YAMADA,
+    )
+    knee.StudyDate, knee.StudyTime = "20230105", "235959"
+    loop = a_multiframe(StudyInstanceUID=LOOP, AccessionNumber="", StudyDate="20240101", StudyTime="000000", **SURYA)
+    last = a_ct(StudyInstanceUID=REPORT, AccessionNumber="a1", StudyDate="20251231", **LEFEBVRE)
+    request = Dataset()
+    request.ScheduledProcedureStepID, request.RequestedProcedureID = "SPS-7", "RP-7"
+    last.RequestAttributesSequence = [request]
+    for ds in (*thorax, report, knee, loop, last):
+        store_part10(archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DimseNode]:
+    with dimse_node(tmp_path_factory.mktemp("query") / "node") as node:
+        seed(node.archive)
+        yield node
+
+
+def studies(node: DimseNode, into: Path, *keys: str, status: int = 0xFF00) -> set[str]:
+    """The study UIDs that findscu gets for *keys*; all pending responses must have *status*."""
+    ran, answers = dcmtk.findscu(node.port, ["QueryRetrieveLevel=STUDY", "StudyInstanceUID", *keys], into=into)
+    assert ran.code == 0
+    assert ran.statuses == [*[status] * len(answers), 0]
+    return {answer.StudyInstanceUID for answer in answers}
+
+
+ALL = {KNEE, THORAX, LOOP, REPORT}
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        pytest.param("PatientID=JP-0007", {KNEE}, id="single value"),
+        pytest.param("PatientID=jp-0007", set(), id="case counts"),
+        pytest.param("PatientID=JP-000", set(), id="no prefix"),
+        pytest.param("AccessionNumber=A1", {THORAX}, id="case of a short string"),
+        pytest.param("AccessionNumber=A%", set(), id="percent is literal"),
+        pytest.param("AccessionNumber=B_2", {KNEE}, id="underscore is literal"),
+        pytest.param("AccessionNumber=A_", set(), id="underscore is no wild card"),
+        pytest.param("PatientID", ALL, id="universal, empty"),
+        pytest.param("PatientID=*", ALL, id="universal, asterisk"),
+        pytest.param("AccessionNumber=*", ALL, id="universal also where there is no value"),
+        pytest.param("PatientID=*0*0*", {KNEE, LOOP, REPORT, THORAX}, id="wild card"),
+        pytest.param("PatientID=JP-000?", {KNEE}, id="wild card of one"),
+        pytest.param("PatientName=morel^*", {THORAX}, id="names without case"),
+        pytest.param("PatientName=LEFEBVRE*", {REPORT}, id="names without accents"),
+        pytest.param("PatientName=SURYA", {LOOP}, id="name of one component"),
+        pytest.param("StudyDate=20230105", {KNEE}, id="date"),
+        pytest.param("StudyDate=20230101-20240101", {KNEE, LOOP}, id="range, ends included"),
+        pytest.param("StudyDate=20240311-", {REPORT}, id="range, open end"),
+        pytest.param("StudyDate=-20231231", {KNEE}, id="range, open start"),
+        pytest.param("StudyTime=0915-2359", {KNEE, REPORT, THORAX}, id="range of times"),
+        pytest.param(f"StudyInstanceUID={KNEE}\\{LOOP}\\1.2.3", {KNEE, LOOP}, id="list of UID"),
+        pytest.param("ModalitiesInStudy=SR", {THORAX}, id="modalities"),
+        pytest.param("ModalitiesInStudy=US\\SR", {THORAX, LOOP}, id="multiple values"),
+        pytest.param('AccessionNumber=""', {LOOP}, id="empty value"),
+        pytest.param("StudyDescription=Knie links", {KNEE}, id="optional key"),
+    ],
+)
+def test_matching(node: DimseNode, tmp_path: Path, key: str, expected: set[str]) -> None:
+    """PS3.4 C.2.2.2"""
+    assert studies(node, tmp_path, key) == expected
+
+
+def test_several_keys_must_all_match(node: DimseNode, tmp_path: Path) -> None:
+    assert studies(node, tmp_path, "ModalitiesInStudy=CT", "StudyDate=20240101-20241231") == {THORAX}
+
+
+def test_a_sequence_key_matches_within_one_item(node: DimseNode, tmp_path: Path) -> None:
+    """PS3.4 C.2.2.2.6"""
+    keys = ["QueryRetrieveLevel=SERIES", f"StudyInstanceUID={REPORT}", "SeriesInstanceUID"]
+    path = "RequestAttributesSequence[0]"
+    for values, count in (
+        ([f"{path}.ScheduledProcedureStepID=SPS-7", f"{path}.RequestedProcedureID=RP-7"], 1),
+        ([f"{path}.ScheduledProcedureStepID=SPS-7", f"{path}.RequestedProcedureID=RP-8"], 0),
+        ([f"{path}.ScheduledProcedureStepID=SPS-?", f"{path}.RequestedProcedureID"], 1),
+    ):
+        _, answers = dcmtk.findscu(node.port, [*keys, *values], into=tmp_path / values[1][-4:])
+        assert len(answers) == count
+    [item] = answers[0].RequestAttributesSequence
+    assert (item.ScheduledProcedureStepID, item.RequestedProcedureID) == ("SPS-7", "RP-7")
+
+
+def test_an_answer_holds_what_was_asked_for_and_where_to_get_it(node: DimseNode, tmp_path: Path) -> None:
+    """PS3.4 C.4.1.1.3.2"""
+    keys = [
+        "PatientName",
+        "NumberOfStudyRelatedSeries",
+        "NumberOfStudyRelatedInstances",
+        "ModalitiesInStudy",
+        "StudyID",
+    ]
+    ran, [answer] = dcmtk.findscu(
+        node.port, ["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={THORAX}", *keys], into=tmp_path
+    )
+    assert ran.statuses == [0xFF00, 0]
+    assert answer.QueryRetrieveLevel == "STUDY"
+    assert (answer.RetrieveAETitle, answer.InstanceAvailability) == ("RELAIS", "ONLINE")
+    assert answer.PatientName == "MOREL^Hélène"
+    assert (answer.NumberOfStudyRelatedSeries, answer.NumberOfStudyRelatedInstances) == (2, 4)
+    assert sorted(answer.ModalitiesInStudy) == ["CT", "SR"]
+    assert answer.StudyID == "1"
+    assert "PatientID" not in answer
+
+
+def test_an_empty_attribute_is_answered_empty(node: DimseNode, tmp_path: Path) -> None:
+    """PS3.4 C.2.2.1.2"""
+    keys = ["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={REPORT}", "PatientBirthDate"]
+    _, [answer] = dcmtk.findscu(node.port, keys, into=tmp_path)
+    assert answer.PatientBirthDate == ""
+
+
+def test_text_beyond_ascii_is_answered_in_utf_8(node: DimseNode, tmp_path: Path) -> None:
+    """Client lesson 6: never less than what is stored."""
+    keys = ["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={KNEE}", "PatientName"]
+    _, [answer] = dcmtk.findscu(node.port, keys, into=tmp_path / "knee")
+    assert answer.SpecificCharacterSet == "ISO_IR 192"
+    assert answer.PatientName == "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    keys = ["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={LOOP}", "PatientName"]
+    _, [answer] = dcmtk.findscu(node.port, keys, into=tmp_path / "loop")
+    assert "SpecificCharacterSet" not in answer
+
+
+@pytest.mark.parametrize(
+    ("character_set", "codec", "name", "expected"),
+    [
+        ("ISO_IR 100", "latin_1", "LEFÈBVRE^Zoé", REPORT),
+        ("ISO_IR 192", "utf_8", "LEFÈBVRE^Zoé", REPORT),
+        ("ISO_IR 192", "utf_8", "*=山田*", KNEE),
+        ("GB18030", "gb18030", "*=山田^太郎", KNEE),
+    ],
+)
+def test_keys_are_read_in_the_character_set_of_the_request(
+    node: DimseNode, character_set: str, codec: str, name: str, expected: str
+) -> None:
+    """PS3.4 C.4.1.1.3.1"""
+    assert [
+        answer.StudyInstanceUID for answer in find(node, PatientName=name.encode(codec), charset=character_set)
+    ] == [expected]
+
+
+def test_a_key_in_escaped_kanji_is_understood(node: DimseNode) -> None:
+    """PS3.3 C.12.1.1.2, ISO 2022 with code extensions"""
+    key = b"*=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B"
+    answers = find(node, PatientName=key, charset="\\ISO 2022 IR 87")
+    assert [answer.StudyInstanceUID for answer in answers] == [KNEE]
+
+
+def test_unsupported_keys_are_told_by_ff01_and_not_returned(node: DimseNode, tmp_path: Path) -> None:
+    """PS3.4 C.4.1.1.4, C.2.2.1.3"""
+    keys = ["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={KNEE}", "PregnancyStatus", "SeriesDescription"]
+    ran, [answer] = dcmtk.findscu(node.port, keys, into=tmp_path)
+    assert ran.statuses == [0xFF01, 0]
+    assert "PregnancyStatus" not in answer
+    assert "SeriesDescription" not in answer
+
+
+def test_an_unsupported_key_with_a_value_does_not_narrow_and_says_so(node: DimseNode, tmp_path: Path) -> None:
+    assert studies(node, tmp_path, "PatientComments=whatever", status=0xFF01) == ALL
+
+
+def test_series_and_images_are_found_below_their_study(node: DimseNode, tmp_path: Path) -> None:
+    keys = ["QueryRetrieveLevel=SERIES", f"StudyInstanceUID={THORAX}", "SeriesInstanceUID", "Modality", "SeriesNumber"]
+    ran, answers = dcmtk.findscu(node.port, [*keys, "NumberOfSeriesRelatedInstances"], into=tmp_path / "series")
+    assert ran.statuses == [0xFF00, 0xFF00, 0]
+    assert [(a.Modality, a.NumberOfSeriesRelatedInstances) for a in answers] == [("CT", 3), ("SR", 1)]
+    keys = ["QueryRetrieveLevel=IMAGE", f"StudyInstanceUID={THORAX}", f"SeriesInstanceUID={uid('thorax series')}"]
+    ran, answers = dcmtk.findscu(node.port, [*keys, "SOPInstanceUID", "InstanceNumber"], into=tmp_path / "images")
+    assert [a.InstanceNumber for a in answers] == [1, 2, 3]
+    assert all(a.StudyInstanceUID == THORAX for a in answers)
+
+
+def test_patients_are_found_in_patient_root(node: DimseNode, tmp_path: Path) -> None:
+    """PS3.4 C.6.1"""
+    keys = ["QueryRetrieveLevel=PATIENT", "PatientID", "PatientName", "NumberOfPatientRelatedStudies"]
+    ran, answers = dcmtk.findscu(node.port, keys, into=tmp_path / "all", model="-P")
+    assert ran.statuses == [*[0xFF00] * 4, 0]
+    assert {a.PatientID for a in answers} == {"JP-0007", "100042", "200117", "300258"}
+    keys = ["QueryRetrieveLevel=STUDY", "PatientID=JP-0007", "StudyInstanceUID"]
+    ran, [answer] = dcmtk.findscu(node.port, keys, into=tmp_path / "one", model="-P")
+    assert answer.StudyInstanceUID == KNEE
+
+
+@pytest.mark.parametrize(
+    ("model", "keys"),
+    [
+        ("-S", ["QueryRetrieveLevel=PATIENT", "PatientID"]),
+        ("-S", ["QueryRetrieveLevel=WARD"]),
+        ("-S", ["QueryRetrieveLevel"]),
+        ("-S", ["PatientName"]),
+        ("-S", ["QueryRetrieveLevel=SERIES", "SeriesInstanceUID"]),
+        ("-S", ["QueryRetrieveLevel=SERIES", "StudyInstanceUID=1.2\\1.3"]),
+        ("-S", ["QueryRetrieveLevel=IMAGE", "StudyInstanceUID=1.2"]),
+        ("-P", ["QueryRetrieveLevel=STUDY", "StudyInstanceUID"]),
+        ("-O", ["QueryRetrieveLevel=SERIES", "PatientID=1", "StudyInstanceUID=1.2"]),
+    ],
+)
+def test_an_identifier_that_does_not_fit_its_model_is_a900(
+    node: DimseNode, tmp_path: Path, model: str, keys: list[str]
+) -> None:
+    """PS3.4 C.4.1.1.4, C.4.1.2.1"""
+    ran, answers = dcmtk.findscu(node.port, keys, into=tmp_path, model=model)
+    assert (ran.statuses, answers) == ([0xA900], [])
+
+
+@pytest.mark.parametrize(
+    "key", ["StudyDate=yesterday", "StudyDate=20241301", "StudyTime=25", "StudyInstanceUID=1.2.*", "StudyInstanceUID=x"]
+)
+def test_a_key_that_makes_no_sense_is_refused(node: DimseNode, tmp_path: Path, key: str) -> None:
+    """PS3.4 C.4.1.1.4: Cxxx"""
+    ran, answers = dcmtk.findscu(node.port, ["QueryRetrieveLevel=STUDY", key], into=tmp_path)
+    assert (ran.statuses, answers) == ([0xC000], [])
+
+
+def test_bytes_that_are_no_identifier_are_refused(node: DimseNode) -> None:
+    with scu(node.port, [(FIND, UNCOMPRESSED)]) as assoc:
+        for garbage in (b"\x08", b"\x08\x00\x52\x00CS\xff\x00STUDY", b"\xff" * 1000, b"\0" * 7):
+            assert find_bytes(assoc, FIND, garbage)[0][0] in {0xA900, 0xC000}
+
+
+def test_the_retired_patient_study_only_model_is_served(node: DimseNode, tmp_path: Path) -> None:
+    """PS3.4 C.6.3"""
+    keys = ["QueryRetrieveLevel=STUDY", "PatientID=JP-0007", "StudyInstanceUID"]
+    _, [answer] = dcmtk.findscu(node.port, keys, into=tmp_path, model="-O")
+    assert answer.StudyInstanceUID == KNEE
+
+
+def test_keys_above_the_level_may_be_left_out_once_relational_queries_are_negotiated(node: DimseNode) -> None:
+    """PS3.4 C.4.1.2.2.1, C.5.1.1"""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.Modality, identifier.SeriesInstanceUID = "SERIES", "SR", ""
+    with scu(node.port, [(FIND, UNCOMPRESSED)]) as assoc:
+        assert [status.Status for status, _ in assoc.send_c_find(identifier, FIND)] == [0xA900]
+    with scu(node.port, [(FIND, UNCOMPRESSED)], extended={FIND: b"\1\0\0"}) as assoc:
+        assert assoc.acceptor.sop_class_extended == {FIND: b"\1\0\0"}
+        assert [status.Status for status, _ in assoc.send_c_find(identifier, FIND)] == [0xFF00, 0]
+
+
+def test_nothing_is_agreed_on_that_was_not_proposed_or_cannot_be_done(node: DimseNode) -> None:
+    """PS3.7 D.3.3.5"""
+    with scu(node.port, [(FIND, UNCOMPRESSED)], extended={FIND: b"\0\1\1\1\1\1\1"}) as assoc:
+        assert assoc.acceptor.sop_class_extended == {FIND: b"\0\1\1\0\0\0\0"}
+    with scu(node.port, [(FIND, UNCOMPRESSED)]) as assoc:
+        assert assoc.acceptor.sop_class_extended == {}
+
+
+def test_date_and_time_are_one_range_only_if_negotiated(node: DimseNode) -> None:
+    """PS3.4 C.2.2.2.5.4: from 22:00 on 5 January 2023 to 01:00 on 1 January 2024"""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", ""
+    identifier.StudyDate, identifier.StudyTime = "20230105-20240101", "2200-0100"
+    with scu(node.port, [(FIND, UNCOMPRESSED)], extended={FIND: b"\0\1"}) as assoc:
+        found = [answer.StudyInstanceUID for _, answer in assoc.send_c_find(identifier, FIND) if answer]
+    assert set(found) == {KNEE, LOOP}
+
+
+def test_names_match_by_their_words_only_if_negotiated(node: DimseNode) -> None:
+    """PS3.4 C.2.2.2.1.1"""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.StudyInstanceUID, identifier.PatientName = "STUDY", "", "zoe lefebvre"
+    for extended, expected in ((None, []), ({FIND: b"\0\0\1"}, [REPORT])):
+        with scu(node.port, [(FIND, UNCOMPRESSED)], extended=extended) as assoc:
+            found = [answer.StudyInstanceUID for _, answer in assoc.send_c_find(identifier, FIND) if answer]
+        assert found == expected
+
+
+def test_a_cancelled_query_ends_with_fe00(tmp_path: Path) -> None:
+    """PS3.4 C.4.1.3"""
+    with dimse_node(tmp_path / "node") as node:
+        for ds in a_series(300):
+            store_part10(node.archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+        keys = ["QueryRetrieveLevel=IMAGE", f"StudyInstanceUID={ds.StudyInstanceUID}", "SOPInstanceUID"]
+        keys.append(f"SeriesInstanceUID={ds.SeriesInstanceUID}")
+        ran, answers = dcmtk.findscu(node.port, keys, "--cancel", 5, into=tmp_path / "answers")
+        assert ran.statuses[-1] == 0xFE00
+        assert 5 <= len(answers) < 300
+        ran, answers = dcmtk.findscu(node.port, keys, into=tmp_path / "whole")
+        assert len(answers) == 300
+
+
+def test_a_cancel_for_another_request_changes_nothing(node: DimseNode) -> None:
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", ""
+    with scu(node.port, [(FIND, UNCOMPRESSED)]) as assoc:
+        assoc.send_c_cancel(1, 1)
+        answers = assoc.send_c_find(identifier, FIND, msg_id=1)
+        assoc.send_c_cancel(77, 1)
+        assert [status.Status for status, _ in answers] == [0xFF00] * 4 + [0]
+
+
+def test_mallory_finds_nothing(tmp_path: Path) -> None:
+    """PS3.7 C.5.10"""
+    with dimse_node(tmp_path / "node", policy=Policy(Mode.ENFORCED)) as node:
+        seed(node.archive)
+        ran, answers = dcmtk.findscu(
+            node.port, ["QueryRetrieveLevel=STUDY"], "-aet", MALLORY.upper(), into=tmp_path / "answers"
+        )
+        assert (ran.statuses, answers) == ([0x0124], [])
+
+
+def find(node: DimseNode, *, charset: str, **keys: bytes) -> list[Dataset]:
+    """Studies by keys given as bytes in *charset*, as a client with that character set sends them."""
+    elements = {0x00080005: ("CS", charset.encode()), 0x00080052: ("CS", b"STUDY"), 0x0020000D: ("UI", b"")}
+    elements |= {tag_for_keyword(keyword) or 0: ("PN", value) for keyword, value in keys.items()}
+    identifier = b""
+    for tag, (vr, value) in sorted(elements.items()):
+        padded = value + b" " * (len(value) % 2)
+        identifier += struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode(), len(padded)) + padded
+    with scu(node.port, [(FIND, ["1.2.840.10008.1.2.1"])]) as assoc:
+        return [answer for _, answer in find_bytes(assoc, FIND, identifier) if answer is not None]
