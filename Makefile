@@ -8,10 +8,10 @@ DEV := $(VENV)/.dev
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
-.PHONY: help install viewer run demo test test-deps check format lint types floors clean
+.PHONY: help install viewer run demo test test-deps check format lint types floors citations clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(RUNTIME) ## Install the node into .venv
 
@@ -48,6 +48,9 @@ types: $(DEV) ## Check the types
 
 floors: $(DEV) ## Check that imports only go down
 	$(BIN)/lint-imports
+
+citations: $(DEV) ## List every clause of the DICOM standard that is cited, with its places
+	$(BIN)/python tests/docs/citations.py
 
 clean: ## Remove what was built and cached; the data and .venv stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

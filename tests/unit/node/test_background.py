@@ -1,0 +1,75 @@
+"""Background work, over a real archive."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from fixtures.builders import a_ct, part10
+from fixtures.node import close_archive, make_archive
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, ingest, retrieve
+from relais.dicom.origin import Channel, Origin
+from relais.dicom.refs import InstanceRef
+from relais.errors import Unavailable
+from relais.index import composite, documents, statistics
+from relais.node.background import AFTER_ERROR_S, IDLE_S, Background
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    made = make_archive(tmp_path)
+    yield made
+    close_archive(made)
+
+
+def stored(archive: Archive) -> InstanceRef:
+    return ingest.store_part10(archive, BytesIO(part10(a_ct())), Origin(Channel.IMPORT)).ref
+
+
+def steps(background: Background) -> int:
+    """Work until there is nothing to do."""
+    count = 0
+    while background.step():
+        count += 1
+        assert count < 100
+    return count
+
+
+def test_the_first_step_sweeps_and_then_there_is_nothing_to_do(archive: Archive) -> None:
+    assert steps(Background(archive, lambda: False)) == 1
+
+
+def test_bytes_without_a_row_are_indexed_at_the_start(archive: Archive, tmp_path: Path) -> None:
+    ref = stored(archive)
+    (row,) = retrieve.instances(archive, OPERATOR, ref)
+    composite.reset(archive.db)
+    assert statistics.statistics(archive.db).instances == 0
+    steps(Background(archive, lambda: False))
+    assert [found.key for found in retrieve.instances(archive, OPERATOR, ref)] == [row.key]
+
+
+def test_metadata_of_new_instances_is_made_and_kept(archive: Archive) -> None:
+    background = Background(archive, lambda: False)
+    steps(background)
+    refs = [stored(archive) for _ in range(3)]
+    assert background.step()
+    ids = [row.id for ref in refs for row in retrieve.instances(archive, OPERATOR, ref)]
+    archive.db.write(lambda tx: None)  # what was to be written soon is written before this
+    assert set(documents.get_many(archive.db, ids)) == set(ids)
+    assert not background.step()
+
+
+def test_work_that_fails_is_tried_again_later_and_ends_nothing(archive: Archive) -> None:
+    slept: list[float] = []
+    failures = [Unavailable("not now"), ZeroDivisionError()]
+
+    class Failing(Background):
+        def step(self) -> bool:
+            if failures:
+                raise failures.pop()
+            return False
+
+    Failing(archive, lambda: len(slept) == 3, slept.append).run()
+    assert slept == [AFTER_ERROR_S, AFTER_ERROR_S, IDLE_S]
