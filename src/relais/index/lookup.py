@@ -39,6 +39,18 @@ def instance(db: Source, ref: InstanceRef) -> InstanceRow | None:
     return found[0] if found else None
 
 
+def representative(db: Database, ref: StudyRef | SeriesRef) -> InstanceRow | None:
+    """The instance that stands for *ref*: the middle one of its first series with Pixel Data, else its first."""
+    series_uid = ref.series_instance_uid if isinstance(ref, SeriesRef) else ""
+    wanted = {"study_instance_uid": ref.study_instance_uid, "series_instance_uid": series_uid}
+    with db.read() as connection:
+        series = connection.execute(SQL["first_image_series"], wanted).fetchone()
+        if series is None:
+            return None
+        row = connection.execute(SQL["nth_of_series"], (series["id"], series["images"] // 2)).fetchone()
+        return instance_row(row) if row is not None else None
+
+
 def by_sop_uid(db: Source, sop_instance_uid: str) -> list[InstanceRow]:
     """The instances of that UID: one in a sane world, but senders put one into two series."""
     with _reading(db) as connection:

@@ -28,3 +28,18 @@ SELECT * FROM instance_row WHERE id > ? ORDER BY id LIMIT ?;
 -- A key that does not name its instance, by its partial index; or one that was superseded.
 SELECT 1 FROM instance WHERE instr(key, char(3)) = 0 AND key = :key
 UNION ALL SELECT 1 FROM superseded JOIN instance ON instance.id = superseded.instance_fk WHERE superseded.key = :key;
+
+-- name: first_image_series
+-- The first series (or the one that is named) that holds Pixel Data, if any does, and how many of its instances do.
+SELECT series.id, (SELECT count(pixel_offset) FROM instance WHERE series_fk = series.id) AS images
+FROM series JOIN study ON study.id = series.study_fk
+WHERE study_instance_uid = :study_instance_uid AND :series_instance_uid IN ('', series_instance_uid)
+ORDER BY EXISTS (SELECT 1 FROM instance WHERE series_fk = series.id AND pixel_offset IS NOT NULL) DESC,
+         series.position, series.id LIMIT 1;
+
+-- name: nth_of_series
+-- Those with Pixel Data come first.
+SELECT * FROM instance_row WHERE id = (
+  SELECT id FROM instance WHERE series_fk = ?
+  ORDER BY pixel_offset IS NULL, position, sop_instance_uid LIMIT 1 OFFSET ?
+);
