@@ -14,7 +14,7 @@ from relais.db.database import Database, Transaction
 from relais.dicom.attributes import LEVELS
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
-from relais.index import composite, plan, search, statistics
+from relais.index import candidates, composite, search, statistics
 
 ISSUER = 0x00100021  # a patient is named by ID and issuer
 FEW = st.sampled_from((0, 1, 2000))  # how many rows are few: 0 walks always, 2000 never
@@ -51,7 +51,7 @@ def _found(db: Database, query: Query) -> set[tuple[str, ...]]:
 def test_search_finds_what_matching_finds(db: Database, case: tuple, few: int) -> None:
     studies, queries = case
     model = _load(db, [ds for study in studies for ds in held(study)])
-    with patch.object(plan, "FEW", few):
+    with patch.object(candidates, "FEW", few):
         for query in queries:
             assert _found(db, query) == model.matching(query), query
 
@@ -75,10 +75,17 @@ def test_search_agrees_after_deletes_and_stores_in_any_order(
             removed = db.write(lambda tx, chosen=chosen: composite.remove(tx, chosen))
             assert len(removed) == model.remove(chosen)
     assert statistics.recount(db) == []
+    db.write(_check_full_text)
     assert statistics.statistics(db).instances == len(model.refs())
-    with patch.object(plan, "FEW", few):
+    with patch.object(candidates, "FEW", few):
         for query in [*queries, *(Query(level) for level in LEVELS)]:
             assert _found(db, query) == model.matching(query), query
+
+
+def _check_full_text(tx: Transaction) -> None:
+    """Raises if a trigram index does not say what its table says."""
+    for table in ("study_trigram", "person_name_trigram"):
+        tx.execute(f"INSERT INTO {table}({table}, rank) VALUES ('integrity-check', 1)")
 
 
 def _with_holes(ds: JsonDataset, data: st.DataObject) -> JsonDataset:

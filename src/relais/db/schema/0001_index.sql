@@ -80,7 +80,7 @@ CREATE INDEX study_patient_id ON study(patient_id, issuer_of_patient_id, date_ti
 CREATE INDEX study_patient_name ON study(patient_name, date_time);
 CREATE INDEX study_referring_physician_name ON study(referring_physician_name, date_time);
 CREATE INDEX study_accession_number ON study(accession_number, date_time);
-CREATE INDEX study_study_id ON study(study_id) WHERE study_id <> '';
+CREATE INDEX study_study_id ON study(study_id);
 CREATE INDEX study_patient_birth_date ON study(patient_birth_date);
 -- For patterns that do not begin with a letter: viewers put stars around what people type.
 CREATE VIRTUAL TABLE study_trigram USING fts5(

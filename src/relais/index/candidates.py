@@ -1,0 +1,177 @@
+"""The rows that one condition names, found through an index. Knows indexes and how many rows are few, not order.
+
+Every SELECT here finds all rows that may satisfy its condition and perhaps a few more; the search checks each exactly.
+Conditions are tried from the most to the least selective, and every try stops after FEW rows.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+
+from relais.db.database import Connection
+from relais.dicom import person_name
+from relais.dicom.attributes import Level, by_tag
+from relais.dicom.matching import alternatives, is_universal
+from relais.dicom.query import Match, MatchKind
+from relais.dicom.values import text_key
+from relais.index import compile as sql
+from relais.index.columns import row_level, storable
+from relais.index.compile import Condition, Fragment
+
+FEW = 2000
+_LITERAL = re.compile(r"[^*?\[]{3,}")  # what a trigram index can find
+_BY_VALUE = {
+    Level.STUDY: "SELECT s.id FROM study AS s WHERE {}",
+    Level.SERIES: "SELECT e.id FROM series AS e WHERE {}",
+    Level.IMAGE: "SELECT i.id FROM instance AS i WHERE {}",
+}
+
+
+def few(connection: Connection, candidates: Fragment) -> list[int] | None:
+    """The ids that *candidates* selects, None if they are many."""
+    rows = connection.execute(f"{candidates.sql} LIMIT {FEW + 1}", candidates.params).fetchall()
+    return [row[0] for row in rows] if len(rows) <= FEW else None
+
+
+def listed(ids: list[int]) -> Fragment:
+    """*ids* as a SELECT."""
+    return Fragment("SELECT value FROM json_each(?)", (json.dumps(ids),))
+
+
+def candidates_of(connection: Connection, conditions: list[Condition], fuzzy: bool) -> Iterator[tuple[Level, Fragment]]:
+    """A SELECT of ids for each condition that an index serves, and the level of the rows that it names."""
+    asked = [condition.match for condition in conditions if condition.match is not None]
+    for tags in (sql.UIDS, sql.NUMBERS, sql.NAMES, sql.TEXTS, sql.REQUESTS, sql.KINDS):
+        for match in asked:
+            found = _candidate(connection, match, fuzzy) if match.tag in tags else None
+            if found is not None:
+                yield _level(match), found
+
+
+def _level(match: Match) -> Level:
+    """The level of the rows that a candidate of *match* names."""
+    return Level.STUDY if match.tag in sql.KINDS else row_level(by_tag()[match.tag].level)
+
+
+def _candidate(connection: Connection, match: Match, fuzzy: bool) -> Fragment | None:
+    """A SELECT of ids through an index, None where none serves this condition."""
+    if any(is_universal(one) for one in alternatives(match)):
+        return None
+    if match.tag in sql.NAMES:
+        return _by_name(connection, match, fuzzy)
+    if match.tag == sql.REQUEST_SEQUENCE:
+        return _by_request(match)
+    if match.tag in sql.KINDS:
+        return _by_kind(match)
+    return _by_value(match) or _by_trigrams(match)
+
+
+def is_exact(match: Match) -> bool:
+    """Whether *match* names its values letter by letter."""
+    return match.kind is not MatchKind.EMPTY_VALUE and all(
+        one.kind is MatchKind.SINGLE_VALUE for one in alternatives(match)
+    )
+
+
+def _has_beginning(match: Match) -> bool:
+    """Whether an index of the values can be entered: by values, a range, or a pattern that begins with a letter."""
+    if match.kind is MatchKind.WILD_CARD:
+        return bool(sql.beginning(text_key(match.values[0])))
+    return is_exact(match) or match.kind in (MatchKind.EMPTY_VALUE, MatchKind.RANGE)
+
+
+def _by_value(match: Match) -> Fragment | None:
+    """Through an index of the column itself."""
+    attribute = by_tag()[match.tag]
+    if match.tag in sql.TEXTS or not _has_beginning(match):
+        return None
+    column = f'{sql.ALIAS[attribute.level]}."{attribute.column}"'
+    return sql.fill(_BY_VALUE[_level(match)], sql.values(attribute.vr, column, match))
+
+
+def _by_trigrams(match: Match) -> Fragment | None:
+    """Through the trigrams of the study's texts: any pattern or value with three ordinary letters in a row."""
+    if match.tag not in sql.TRIGRAMS or match.kind not in (MatchKind.WILD_CARD, MatchKind.SINGLE_VALUE):
+        return None
+    pattern = storable(text_key(match.values[0]))
+    if (match.kind is MatchKind.SINGLE_VALUE and ("*" in pattern or "?" in pattern)) or not _LITERAL.search(pattern):
+        return None
+    column = by_tag()[match.tag].column or ""
+    return sql.fill("SELECT rowid FROM study_trigram WHERE {}", sql.glob(column, pattern))
+
+
+def _by_kind(match: Match) -> Fragment | None:
+    """Studies that hold a modality or SOP Class."""
+    if not is_exact(match) or any("\\" in value for value in match.values):
+        return None
+    if match.tag in (sql.MODALITIES_IN_STUDY, sql.MODALITY):
+        found = sql.values("CS", "m.modality", match)
+        return sql.fill("SELECT DISTINCT m.study_fk FROM study_modality AS m WHERE {}", found)
+    found = sql.in_uids("c.sop_class_uid", match)
+    return sql.fill(
+        "SELECT DISTINCT c.study_fk FROM study_sop_class AS c INDEXED BY study_sop_class_uid WHERE {}", found
+    )
+
+
+def _by_request(match: Match) -> Fragment | None:
+    """Series by one of the three keys of a request that have an index."""
+    for one in match.items:
+        found = sql.request_column(one)
+        is_served = _has_beginning(one) and one.kind is not MatchKind.EMPTY_VALUE and not is_universal(one)
+        if found in sql.REQUEST_INDEXES and is_served:
+            key = sql.values("LO", f"r.{found}", one)
+            rows = "SELECT DISTINCT r.series_fk FROM series_request AS r WHERE {} <> '' AND {}"
+            return sql.fill(rows, f"r.{found}", key)
+    return None
+
+
+def _by_name(connection: Connection, match: Match, fuzzy: bool) -> Fragment | None:
+    """Names first, in their dictionary; then the studies that bear them."""
+    name = f"s.{by_tag()[match.tag].column}"
+    if match.kind is MatchKind.EMPTY_VALUE:
+        return sql.fill("SELECT s.id FROM study AS s WHERE {} IS NULL", name)
+    ids = name_ids(connection, match, fuzzy)
+    return None if ids is None else sql.fill("SELECT s.id FROM study AS s WHERE {} IN ({})", name, listed(ids))
+
+
+def name_ids(connection: Connection, match: Match, fuzzy: bool) -> list[int] | None:
+    """Ids of all names that may satisfy *match*, perhaps of a few more; None if they are many."""
+    found: set[int] = set()
+    for candidates in name_candidates(match, fuzzy):
+        ids = few(connection, candidates)
+        if ids is None:
+            return None
+        found.update(ids)
+    return list(found) if len(found) <= FEW else None
+
+
+def name_candidates(match: Match, fuzzy: bool) -> list[Fragment]:
+    """SELECTs that together find every name that may satisfy *match*."""
+    found = []
+    for one in alternatives(match):
+        text = one.values[0]
+        wanted, is_wild = person_name.keys(text), one.kind is MatchKind.WILD_CARD
+        if "=" in text:
+            named = [(group, key) for group, key in zip(sql.GROUPS, wanted, strict=True) if key]
+            found += [_in_group(group, key, is_wild) for group, key in named[:1]]
+        elif wanted[0]:
+            found += [_in_group(group, wanted[0], is_wild) for group in sql.GROUPS]
+        if fuzzy and (words := person_name.words(text)):
+            found.append(_with_words(words))
+    return found
+
+
+def _in_group(group: str, key: str, is_wild: bool) -> Fragment:
+    column, key = f"n.{group}", storable(key)
+    if not is_wild:
+        found = Fragment(f"{column} = ?", (key,))
+        return sql.fill("SELECT n.id FROM person_name AS n WHERE {} <> '' AND {}", column, found)
+    if not sql.beginning(key) and _LITERAL.search(key):
+        return sql.fill("SELECT rowid FROM person_name_trigram WHERE {}", sql.glob(group, key))
+    return sql.fill("SELECT n.id FROM person_name AS n WHERE {}", sql.wild_card(column, key))
+
+
+def _with_words(words: tuple[str, ...]) -> Fragment:
+    ranges = [sql.starts("w.word", storable(word)) for word in words]
+    listed = [sql.fill("SELECT w.name_fk FROM person_name_word AS w WHERE {}", one) for one in ranges]
+    return sql.joined(" INTERSECT ", listed)
