@@ -5,6 +5,7 @@ and is not refused. The HTTP server binds its own port, which is only checked he
 """
 
 import fcntl
+import logging
 import os
 import subprocess
 import sys
@@ -23,8 +24,12 @@ from relais.node import listen, log
 from relais.node.orders import Orders
 from relais.node.supervisor import Child, Supervisor
 from relais.telemetry import metrics
+from relais.telemetry.line import fields
+
+logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1
+EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 BACKGROUND_AFTER_S = 2.0  # the doors open first
 SUPERVISED = ("dimse", "web", "background")
 
@@ -37,6 +42,8 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
     port or the data directory cannot be had.
     """
     log.configure(config.node.log_level)
+    if config.web.host in EVERY_ADDRESS and not config.node.public_url:
+        logger.warning(fields(event="no public_url", urls_begin_with=config.public_url))
     with data_directory(config), listen.listener(config.dimse.host, config.dimse.port, "dimse") as door:
         config = replace(
             config,
