@@ -82,9 +82,10 @@ class FrameTable:
 
 def frame_table(found: Scan, read_at: ReadAt, attributes: JsonDataset, transfer_syntax_uid: str) -> FrameTable | None:
     """The table of the Data Set that *found* describes; None if it has no frames or they cannot be told apart."""
-    count = _number(attributes, _NUMBER_OF_FRAMES, default=1) or 1
-    if found.pixel is None or count is None or count < 1:
+    count = _number(attributes, _NUMBER_OF_FRAMES, default=1)
+    if found.pixel is None or count is None or count < 0:
         return None
+    count = count or 1  # Seen: 0 in instances with one frame
     if not uids.is_encapsulated(transfer_syntax_uid):
         return None if uids.is_big_endian(transfer_syntax_uid) else _native(found, attributes, count)
     if found.fragments is None or len(found.fragments.offsets) < 2:

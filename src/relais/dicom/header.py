@@ -4,17 +4,14 @@ Knows dicom.attributes, not the index. Reads only what it needs: a large instanc
 """
 
 from dataclasses import dataclass
-from typing import Any
-
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag
 
 from relais.dicom import uids
 from relais.dicom.attributes import Use, by_tag
-from relais.dicom.elements import WINDOW_BYTES, Element, ReadAt, name
+from relais.dicom.elements import WINDOW_BYTES, ReadAt, name
 from relais.dicom.frames import frame_table
 from relais.dicom.inflate import Inflated
-from relais.dicom.json_model import JsonDataset, from_element, values
+from relais.dicom.items import SPECIFIC_CHARACTER_SET, sequence_json, value_json
+from relais.dicom.json_model import JsonDataset, values
 from relais.dicom.json_values import CharacterSet, from_bytes
 from relais.dicom.layout import Layout
 from relais.dicom.refs import InstanceRef
@@ -24,12 +21,12 @@ from relais.errors import InvalidDataSet, InvalidRequest
 MAX_VALUE_BYTES = 16 * 1024  # of an attribute to be kept; a longer one is not, with a warning
 MAX_SEQUENCE_BYTES = 64 * 1024  # likewise, of a sequence
 
-SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
 STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = 0x0020000D, 0x0020000E
 
 KEPT = {tag: row.vr for tag, row in by_tag().items() if row.use is not Use.DERIVED}
 _WANTED_VRS = {**KEPT, SPECIFIC_CHARACTER_SET: "CS"}
+_WANTED_KEYS = {tag: f"{tag:08X}" for tag in _WANTED_VRS}
 _WANTED = frozenset(_WANTED_VRS)
 
 
@@ -94,22 +91,15 @@ def _attributes(found: Scan, read_at: ReadAt, is_big_endian: bool, warnings: lis
         if tag == SPECIFIC_CHARACTER_SET:
             character_set = tuple(term or "" for term in from_bytes("CS", value).get("Value", ()))
         elif vr != "SQ":
-            attributes[f"{tag:08X}"] = from_bytes(vr, value, character_set, is_big_endian=is_big_endian)
-        elif sequence := _sequence(element, value, character_set, is_big_endian):
-            attributes[f"{tag:08X}"] = sequence
+            json = value_json(vr, value, character_set, is_big_endian=is_big_endian)
+            attributes[_WANTED_KEYS[tag]] = json
         else:
-            warnings.append(f"{name(tag)} cannot be read.")
+            try:
+                json = sequence_json(element, value, character_set, is_big_endian=is_big_endian)
+                attributes[_WANTED_KEYS[tag]] = json
+            except InvalidDataSet as exc:
+                warnings.append(exc.message)
     return attributes
-
-
-def _sequence(
-    element: Element, value: bytes, character_set: CharacterSet, is_big_endian: bool
-) -> dict[str, Any] | None:
-    raw = RawDataElement(BaseTag(element.tag), element.vr, len(value), value, 0, element.vr is None, not is_big_endian)
-    try:
-        return from_element(raw, character_set)
-    except InvalidDataSet:
-        return None
 
 
 def _layout(found: Scan, read_at: ReadAt, attributes: JsonDataset, start: int, transfer_syntax_uid: str) -> Layout:
@@ -122,7 +112,10 @@ def _layout(found: Scan, read_at: ReadAt, attributes: JsonDataset, start: int, t
 
 
 def _uid(attributes: JsonDataset, tag: int) -> str:
-    uid = "\\".join(str(value or "") for value in values(attributes, tag))
+    found = values(attributes, tag)
+    uid = found[0] if len(found) == 1 else "\\".join(str(value or "") for value in found)
+    if isinstance(uid, str) and uids.is_valid(uid):
+        return uid
     try:
         return uids.require(uid, name(tag))
     except InvalidRequest as exc:

@@ -9,6 +9,7 @@
 from array import array
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import lru_cache
 
 from relais.dicom import uids
 from relais.dicom.elements import (
@@ -85,13 +86,18 @@ def scan(
     an element, is nested deeper than MAX_DEPTH, or is no Data Set.
     """
     walk = _Walk(read_at, start, size, transfer_syntax_uid)
-    walk.wanted = _Everything() if wanted is None else wanted | _ALWAYS
+    walk.wanted = _Everything() if wanted is None else _with_pixels(wanted)
     try:
         end = walk.run(start)
     except Malformed as exc:
         raise InvalidDataSet(exc.message) from None
     pixel = next((walk.found[tag] for tag in _PIXELS if tag in walk.found), None)
     return Scan(walk.found, pixel, end, tuple(walk.warnings), walk.fragments, walk.encoding.implicit)
+
+
+@lru_cache(maxsize=8)
+def _with_pixels(wanted: frozenset[int]) -> frozenset[int]:
+    return wanted | _ALWAYS
 
 
 class _Everything:

@@ -173,11 +173,7 @@ class LocalStore:
 
     def iterate(self, folder: str = "") -> Iterator[str]:
         with _reading():
-            if folder:
-                yield from self._keys(folder, depth=2 - folder.count("/"))
-                return
-            for shard in _names(self.root):
-                yield from self._keys(shard, depth=2)
+            yield from self._keys(folder, depth=3 - len(Path(folder).parts))
 
     def sweep(self, older_than_s: float) -> int:
         removed, limit = 0, time.time() - older_than_s
@@ -197,7 +193,7 @@ class LocalStore:
 
     def _keys(self, folder: str, depth: int) -> Iterator[str]:
         for name in _names(self.root / folder):
-            path = f"{folder}/{name}"
+            path = f"{folder}/{name}" if folder else name
             if depth:
                 yield from self._keys(path, depth - 1)
             elif is_key(path):
@@ -226,18 +222,17 @@ class LocalStore:
         return self.root / require_key(key)
 
     def _rename(self, temporary: Path, path: Path) -> None:
-        for attempt in range(RENAME_ATTEMPTS):
-            self._make_folders(path.parent)
-            if path.exists():
-                raise Internal("This storage key is taken.")
+        for attempt in range(1, RENAME_ATTEMPTS + 1):
             try:
+                self._make_folders(path.parent)
+                if path.exists():
+                    raise Internal("This storage key is taken.")
                 temporary.rename(path)
+                break
             except FileNotFoundError:
                 self._forget(path.parent)
-                if attempt == RENAME_ATTEMPTS - 1:
+                if attempt == RENAME_ATTEMPTS:
                     raise
-            else:
-                return
 
     def _make_folders(self, series: Path) -> None:
         """See to it that the folders of a key are there, and durable."""
@@ -269,11 +264,10 @@ class LocalStore:
             try:
                 folder.rmdir()
             except FileNotFoundError:
-                continue
+                pass
             except OSError:
                 return
-            finally:
-                self._durable.discard(folder)
+            self._durable.discard(folder)
 
 
 def _names(folder: Path) -> list[str]:

@@ -376,7 +376,7 @@ def test_an_object_that_is_shorter_than_it_says_is_refused() -> None:
 
 
 def test_what_follows_an_unknown_vr_is_not_read_beyond_the_end() -> None:
-    data = pack("<HH2sH", 0x0009, 0x1010, b"??", 4) + b"abcd" + b"\x28\0"
+    data = element(0x00080060, "CS", b"CT") + pack("<HH2sH", 0x0009, 0x1010, b"??", 4) + b"abcd\x28\0"
     with pytest.raises(InvalidDataSet):
         scan(lambda offset, length: data[offset : offset + length], 0, len(data) + 100, EXPLICIT)
 

@@ -1,0 +1,359 @@
+from struct import pack
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
+from pydicom.uid import UID
+
+from fixtures.builders import a_ct, a_multiframe, dataset_bytes, part10
+from fixtures.encoded import EXPLICIT, IMPLICIT, JPEG, SEQUENCE_END, element, item, open_sequence
+from fixtures.real import real_files
+from relais.dicom import frames, uids
+from relais.dicom.frames import FrameTable, frame_table
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.part10 import parse_whole_head
+from relais.dicom.scan import scan
+from relais.errors import InvalidDataSet, NotFound
+
+MPEG2, RLE, J2K = "1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.90"
+NATIVE_16_BIT = {"Rows": 2, "Columns": 3, "BitsAllocated": 16, "SamplesPerPixel": 1}
+TAGS = {
+    "SamplesPerPixel": "00280002",
+    "PhotometricInterpretation": "00280004",
+    "NumberOfFrames": "00280008",
+    "Rows": "00280010",
+    "Columns": "00280011",
+    "BitsAllocated": "00280100",
+}
+
+
+def attributes(**values: Any) -> JsonDataset:
+    return {TAGS[keyword]: {"vr": "US", "Value": [value]} for keyword, value in values.items()}
+
+
+def table_of(data: bytes, syntax: str, start: int = 0, **values: Any) -> FrameTable | None:
+    def read_at(offset: int, length: int) -> bytes:
+        return data[offset : offset + length]
+
+    return frame_table(scan(read_at, start, len(data), syntax), read_at, attributes(**values), syntax)
+
+
+def frames_of(data: bytes, table: FrameTable | None) -> list[bytes]:
+    assert table is not None
+    assert FrameTable.unpack(table.pack()) == table
+    return [
+        b"".join(data[offset : offset + length] for offset, length in table.pieces(number))
+        for number in range(1, table.count + 1)
+    ]
+
+
+def pixels(*fragments: bytes, offsets: bytes = b"", before: bytes = b"") -> bytes:
+    return before + open_sequence(0x7FE00010, item(offsets), *map(item, fragments), vr="OB")
+
+
+# --- native ----------------------------------------------------------------------------------------------------------
+
+
+def test_native_frames_lie_one_after_the_other() -> None:
+    """PS3.3 C.7.6.3.1"""
+    data = element(0x7FE00010, "OW", bytes(range(36)))
+    table = table_of(data, EXPLICIT, **NATIVE_16_BIT, NumberOfFrames=3)
+    assert frames_of(data, table) == [bytes(range(12)), bytes(range(12, 24)), bytes(range(24, 36))]
+    assert table is not None
+    assert table.pieces(2) == ((12 + 12, 12),)
+
+
+def test_the_table_of_a_native_image_takes_a_few_bytes() -> None:
+    table = table_of(element(0x7FE00010, "OW", bytes(524288)), EXPLICIT, Rows=512, Columns=512, BitsAllocated=16)
+    assert table is not None
+    assert len(table.pack()) <= 8
+
+
+@pytest.mark.parametrize("values", [{}, {"NumberOfFrames": 0}])
+def test_an_image_without_number_of_frames_has_one(values: dict[str, Any]) -> None:
+    table = table_of(element(0x7FE00010, "OW", bytes(12)), EXPLICIT, **NATIVE_16_BIT, **values)
+    assert table is not None
+    assert table.count == 1
+
+
+@pytest.mark.parametrize(("tag", "vr", "bits"), [(0x7FE00008, "OF", 32), (0x7FE00009, "OD", 64)])
+def test_float_frames_are_found(tag: int, vr: str, bits: int) -> None:
+    """PS3.3 C.7.6.24"""
+    data = element(tag, vr, bytes(range(6 * bits // 8 * 2)))
+    table = table_of(data, EXPLICIT, Rows=2, Columns=3, BitsAllocated=bits, NumberOfFrames=2)
+    assert b"".join(frames_of(data, table)) == data[12:]
+
+
+def test_single_bit_frames_that_begin_on_a_byte_are_found() -> None:
+    """PS3.5 8.1.1"""
+    data = element(0x7FE00010, "OB", bytes(range(8)))
+    table = table_of(data, EXPLICIT, Rows=4, Columns=4, BitsAllocated=1, NumberOfFrames=4)
+    assert frames_of(data, table) == [b"\0\1", b"\2\3", b"\4\5", b"\6\7"]
+
+
+def test_single_bit_frames_that_begin_within_a_byte_have_no_table() -> None:
+    data = element(0x7FE00010, "OB", bytes(8))
+    assert table_of(data, EXPLICIT, Rows=3, Columns=3, BitsAllocated=1, NumberOfFrames=4) is None
+
+
+def test_one_single_bit_frame_may_end_within_a_byte() -> None:
+    data = element(0x7FE00010, "OB", b"\xff\1")
+    table = table_of(data, EXPLICIT, Rows=3, Columns=3, BitsAllocated=1)
+    assert frames_of(data, table) == [b"\xff\1"]
+
+
+def test_subsampled_chrominance_takes_two_thirds() -> None:
+    """PS3.3 C.7.6.3.1.2"""
+    values = {"Rows": 2, "Columns": 2, "BitsAllocated": 8, "SamplesPerPixel": 3, "NumberOfFrames": 2}
+    data = element(0x7FE00010, "OB", bytes(range(16)))
+    table = table_of(data, EXPLICIT, PhotometricInterpretation="YBR_FULL_422", **values)
+    assert frames_of(data, table) == [bytes(range(8)), bytes(range(8, 16))]
+    assert table_of(data, EXPLICIT, PhotometricInterpretation="YBR_FULL", **values) is None
+
+
+def test_pixel_data_of_full_size_is_not_subsampled_whatever_it_says() -> None:
+    values = {"Rows": 2, "Columns": 2, "BitsAllocated": 8, "SamplesPerPixel": 3, "NumberOfFrames": 2}
+    data = element(0x7FE00010, "OB", bytes(24))
+    table = table_of(data, EXPLICIT, PhotometricInterpretation="YBR_FULL_422", **values)
+    assert [len(frame) for frame in frames_of(data, table)] == [12, 12]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"Rows": 0},
+        {"Rows": "x"},
+        {"Columns": None},
+        {"Rows": 65535, "Columns": 65535},
+        {"NumberOfFrames": 2},
+        {"NumberOfFrames": -1},
+        {"NumberOfFrames": "many"},
+        {"NumberOfFrames": 2**31},
+    ],
+)
+def test_pixel_data_that_cannot_hold_what_it_should_has_no_table(values: dict[str, Any]) -> None:
+    data = element(0x7FE00010, "OW", bytes(12))
+    assert table_of(data, EXPLICIT, **(NATIVE_16_BIT | values if values else {})) is None
+
+
+def test_there_is_no_table_without_pixel_data() -> None:
+    assert table_of(element(0x00280010, "US", b"\1\0"), EXPLICIT, **NATIVE_16_BIT) is None
+
+
+def test_big_endian_pixels_have_no_table() -> None:
+    data = element(0x7FE00010, "OW", bytes(12), order=">")
+    assert table_of(data, uids.EXPLICIT_VR_BIG_ENDIAN, **NATIVE_16_BIT) is None
+
+
+def test_fragments_under_a_native_syntax_and_native_pixels_under_another_have_no_table() -> None:
+    assert table_of(pixels(b"ab"), EXPLICIT, **NATIVE_16_BIT) is None
+    assert table_of(element(0x7FE00010, "OW", bytes(12)), JPEG, **NATIVE_16_BIT) is None
+
+
+# --- encapsulated ----------------------------------------------------------------------------------------------------
+
+
+def test_as_many_fragments_as_frames_are_one_each() -> None:
+    """PS3.5 A.4"""
+    data = pixels(b"ab", b"cdef", b"gh")
+    table = table_of(data, RLE, NumberOfFrames=3)
+    assert frames_of(data, table) == [b"ab", b"cdef", b"gh"]
+
+
+def test_all_fragments_are_the_only_frame() -> None:
+    data = pixels(b"ab", b"cdef", b"gh")
+    assert frames_of(data, table_of(data, JPEG)) == [b"abcdefgh"]
+
+
+def test_the_basic_offset_table_tells_frames_of_several_fragments_apart() -> None:
+    """PS3.5 A.4"""
+    data = pixels(b"ab", b"cd", b"efgh", offsets=pack("<II", 0, 20))
+    assert frames_of(data, table_of(data, RLE, NumberOfFrames=2)) == [b"abcd", b"efgh"]
+
+
+def test_the_extended_offset_table_tells_frames_of_several_fragments_apart() -> None:
+    """PS3.3 C.7.6.3.1.8"""
+    extended = element(0x7FE00001, "OV", pack("<QQ", 0, 10)) + element(0x7FE00002, "OV", pack("<QQ", 2, 6))
+    data = pixels(b"ab", b"cd", b"efgh", before=extended)
+    assert frames_of(data, table_of(data, RLE, NumberOfFrames=2)) == [b"ab", b"cdefgh"]
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [
+        b"",
+        pack("<I", 0),
+        pack("<III", 0, 10, 20),
+        pack("<II", 0, 11),  # within a fragment
+        pack("<II", 10, 20),  # not from the beginning
+        pack("<II", 0, 0),
+        pack("<II", 20, 0),
+        pack("<II", 0, 4000),
+        b"\0\0\0\0\n\0",
+    ],
+)
+def test_an_offset_table_that_is_wrong_is_not_believed(offsets: bytes) -> None:
+    data = pixels(b"ab", b"cd", b"efgh", offsets=offsets)
+    assert table_of(data, RLE, NumberOfFrames=2) is None
+    data = pixels(b"ab", b"cd", b"efgh", before=element(0x7FE00001, "OV", offsets))
+    assert table_of(data, RLE, NumberOfFrames=2) is None
+
+
+def test_jpeg_frames_are_told_apart_by_their_markers() -> None:
+    """ISO/IEC 10918-1 B.1"""
+    data = pixels(b"\xff\xd8ab", b"cd", b"\xff\xd8ef")
+    assert frames_of(data, table_of(data, JPEG, NumberOfFrames=2)) == [b"\xff\xd8abcd", b"\xff\xd8ef"]
+
+
+def test_jpeg_2000_frames_are_told_apart_by_their_markers() -> None:
+    """ISO/IEC 15444-1 A.4"""
+    data = pixels(b"\xff\x4f\xff\x51", b"cd", b"\xff\x4f\xff\x51ef")
+    table = table_of(data, J2K, NumberOfFrames=2)
+    assert frames_of(data, table) == [b"\xff\x4f\xff\x51cd", b"\xff\x4f\xff\x51ef"]
+
+
+@pytest.mark.parametrize(
+    "fragments",
+    [
+        (b"\xff\xd8", b"\xff\xd8", b"\xff\xd8"),
+        (b"ab", b"\xff\xd8", b"\xff\xd8"),
+        (b"\xff\xd8", b"ab", b"cd"),
+        (b"\xff\xd8",),
+        (),
+    ],
+)
+def test_markers_that_do_not_fit_the_number_of_frames_are_not_believed(fragments: tuple[bytes, ...]) -> None:
+    assert table_of(pixels(*fragments), JPEG, NumberOfFrames=2) is None
+
+
+def test_too_many_fragments_are_not_searched_for_markers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "MARKED_FRAGMENTS", 2)
+    assert table_of(pixels(b"\xff\xd8", b"cd", b"\xff\xd8"), JPEG, NumberOfFrames=2) is None
+
+
+def test_a_video_is_one_bitstream_whatever_its_number_of_frames() -> None:
+    """PS3.5 8.2.5"""
+    data = pixels(b"abcd")
+    assert frames_of(data, table_of(data, MPEG2, NumberOfFrames=250)) == [b"abcd"]
+    data = pixels(b"abcd", b"ef")
+    assert frames_of(data, table_of(data, f"{MPEG2}.1", NumberOfFrames=250)) == [b"abcdef"]
+
+
+def test_pixel_data_without_even_an_offset_table_has_no_frames() -> None:
+    data = element(0x7FE00010, "OB", SEQUENCE_END, 0xFFFFFFFF)
+    assert table_of(data, JPEG) is None
+
+
+@pytest.mark.parametrize("number", [0, -1, 4])
+def test_frames_out_of_range_are_not_found(number: int) -> None:
+    with pytest.raises(NotFound, match="has 3 frames"):
+        FrameTable(3, 100, size=10).pieces(number)
+
+
+# --- against others --------------------------------------------------------------------------------------------------
+
+
+FRAGMENTS = st.lists(st.binary(min_size=2, max_size=8).map(lambda b: b + bytes(len(b) % 2)), min_size=1, max_size=3)
+
+
+@given(st.lists(FRAGMENTS, min_size=1))
+def test_frames_of_any_fragments_are_found(content: list[list[bytes]]) -> None:
+    starts = [0]
+    for frame in content:
+        starts.append(starts[-1] + sum(len(fragment) + 8 for fragment in frame))
+    fragments = [fragment for frame in content for fragment in frame]
+    data = pixels(*fragments, offsets=pack(f"<{len(content)}I", *starts[:-1]))
+    assert frames_of(data, table_of(data, RLE, NumberOfFrames=len(content))) == [b"".join(f) for f in content]
+
+
+@given(
+    st.integers(1, 2**32 - 1),
+    st.integers(0, 2**50),
+    st.one_of(
+        st.integers(1, 2**40),
+        st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=20),
+    ),
+    st.booleans(),
+)
+def test_any_table_survives_packing(count: int, first: int, content: int | list[int], is_shared: bool) -> None:
+    if isinstance(content, int):
+        table = FrameTable(count, first, size=content)
+    else:
+        shares = (1,) * len(content) if is_shared else None
+        table = FrameTable(len(content), first, lengths=tuple(content), shares=shares)
+    assert FrameTable.unpack(table.pack()) == table
+
+
+@pytest.mark.parametrize("fragments_per_frame", [1, 2, 3])
+@pytest.mark.parametrize("has_offsets", [True, False])
+def test_pydicom_and_we_find_the_same_frames(fragments_per_frame: int, has_offsets: bool) -> None:
+    ds = a_multiframe(frames=3, rows=16, columns=16, transfer_syntax=RLE)
+    encoded = [f"{'ab' * 40}{n}_".encode() for n in range(3)]
+    ds.PixelData = encapsulate(encoded, fragments_per_frame=fragments_per_frame, has_bot=has_offsets)
+    data = dataset_bytes(ds)
+    table = table_of(data, RLE, NumberOfFrames=3)
+    if has_offsets or fragments_per_frame == 1:
+        assert [frame.rstrip(b"\0") for frame in frames_of(data, table)] == encoded
+    else:
+        assert table is None
+
+
+def test_extended_offsets_of_pydicom_are_understood() -> None:
+    ds = a_multiframe(frames=3, transfer_syntax=RLE)
+    encoded = list(generate_frames(ds.PixelData, number_of_frames=3))
+    ds.PixelData, ds.ExtendedOffsetTable, ds.ExtendedOffsetTableLengths = encapsulate_extended(encoded)
+    data = dataset_bytes(ds)
+    assert frames_of(data, table_of(data, RLE, NumberOfFrames=3)) == encoded
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
+def test_native_frames_are_the_pixels(syntax: str) -> None:
+    ds = a_ct(rows=4, columns=5, transfer_syntax=syntax)
+    data = part10(ds)
+    start = parse_whole_head(data)[1]
+    (frame,) = frames_of(data, table_of(data, syntax, start, Rows=4, Columns=5, BitsAllocated=16))
+    assert np.frombuffer(frame, "<u2").tolist() == ds.pixel_array.ravel().tolist()
+
+
+# What has no table, though its frames lie in order: odd Number of Frames, or too little Pixel Data.
+WITHOUT_TABLE = {"badVR.dcm", "MR_truncated.dcm"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_real_images_have_the_frames_that_pydicom_finds() -> None:
+    tables = 0
+    for path in real_files():
+        data = path.read_bytes()
+        meta, start = parse_whole_head(data)
+        ds = dcmread(path)
+        syntax = UID(meta.transfer_syntax_uid)
+        if "PixelData" not in ds or "Rows" not in ds or path.name in WITHOUT_TABLE or syntax.is_deflated:
+            continue
+        values = {keyword: ds.get(keyword) for keyword in TAGS if ds.get(keyword) is not None}
+        table = table_of(data, syntax, start, **values)
+        if table is None:
+            assert not syntax.is_little_endian, path
+            continue
+        tables += 1
+        found = frames_of(data, table)
+        if syntax.is_encapsulated:
+            assert found == list(generate_frames(ds.PixelData, number_of_frames=table.count)), path
+        else:
+            assert ds.PixelData.startswith(b"".join(found)), path
+    assert tables > 80
+
+
+@given(st.binary(max_size=60), st.integers(-1, 5), st.sampled_from([JPEG, J2K, RLE, MPEG2, EXPLICIT]))
+def test_any_fragments_have_frames_or_none(content: bytes, count: int, syntax: str) -> None:
+    data = element(0x7FE00010, "OB", content, 0xFFFFFFFF) + SEQUENCE_END
+    try:
+        table = table_of(data, syntax, NumberOfFrames=count)
+    except InvalidDataSet:
+        return
+    if table is not None:
+        frames_of(data, table)
