@@ -1,0 +1,203 @@
+"""archive.retrieve, documents and render: stored bytes, other Transfer Syntaxes, frames, metadata, thumbnails."""
+
+import io
+
+import orjson
+import pytest
+from PIL import Image
+from pydicom import FileDataset, dcmread
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from fixtures.builders import a_ct, a_multiframe, a_pdf, a_series, a_sr, dataset_bytes, part10, uid
+from relais.access.policy import Mode, Policy
+from relais.access.principals import OPERATOR, Principal, Protocol
+from relais.archive import Archive, documents, ingest, render, retrieve
+from relais.dicom.origin import Channel, Origin
+from relais.dicom.refs import InstanceRef
+from relais.errors import InvalidRequest, NotAcceptable, NotFound
+from relais.index.rows import InstanceRow
+from relais.pixels.workers import RenderRequest
+
+EVERY_SYNTAX = [
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+    RLELossless,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+]
+
+
+def kept(archive: Archive, ds: FileDataset) -> InstanceRow:
+    stored = ingest.store_part10(archive, io.BytesIO(part10(ds)), Origin(Channel.IMPORT))
+    return retrieve.instances(archive, OPERATOR, stored.ref)[0]
+
+
+@pytest.mark.parametrize("syntax", EVERY_SYNTAX)
+def test_frames_of_every_syntax_decode_to_the_same_pixels(archive: Archive, syntax: str) -> None:
+    row = kept(archive, a_ct(transfer_syntax=syntax))
+    frame = retrieve.frame(archive, row, 1, ExplicitVRLittleEndian)
+    assert frame.transfer_syntax_uid == ExplicitVRLittleEndian
+    assert frame.data == a_ct().PixelData
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+def test_a_stored_frame_is_its_bitstream_and_says_so(archive: Archive, syntax: str) -> None:
+    row = kept(archive, a_multiframe(transfer_syntax=syntax, frames=3))
+    frames = [retrieve.frame(archive, row, number) for number in (1, 2, 3)]
+    assert {frame.transfer_syntax_uid for frame in frames} == {str(syntax)}
+    assert len({frame.data for frame in frames}) == 3
+
+
+@pytest.mark.parametrize("target", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("syntax", EVERY_SYNTAX)
+def test_an_instance_can_be_had_uncompressed(archive: Archive, syntax: str, target: str) -> None:
+    row = kept(archive, a_ct(transfer_syntax=syntax))
+    assert retrieve.can_send(row, target)
+    body = retrieve.part10(archive, row, target)
+    content = b"".join(body.chunks)
+    ds = dcmread(io.BytesIO(content))
+    assert len(content) == body.length
+    assert ds.file_meta.TransferSyntaxUID == target
+    assert ds.PixelData == a_ct().PixelData
+
+
+def test_a_data_set_alone_is_what_stands_behind_the_head(archive: Archive) -> None:
+    ds = a_ct(transfer_syntax=JPEGLSLossless)
+    row = kept(archive, ds)
+    body = retrieve.dataset_chunks(archive, row)
+    assert b"".join(body.chunks) == dataset_bytes(ds)
+    assert body.length == len(dataset_bytes(ds))
+
+
+def test_a_frame_that_is_not_there_is_not_found(archive: Archive) -> None:
+    row = kept(archive, a_multiframe(frames=3))
+    with pytest.raises(NotFound):
+        retrieve.frame(archive, row, 4)
+    with pytest.raises(InvalidRequest):
+        retrieve.frame(archive, row, 0)
+    with pytest.raises(InvalidRequest):
+        retrieve.frame(archive, kept(archive, a_sr()), 1)
+
+
+def test_a_syntax_that_cannot_be_made_is_not_acceptable(archive: Archive) -> None:
+    row = kept(archive, a_ct())
+    with pytest.raises(NotAcceptable):
+        retrieve.part10(archive, row, JPEGLSLossless)
+    with pytest.raises(NotAcceptable):
+        retrieve.frame(archive, row, 1, JPEGLSLossless)
+
+
+@pytest.mark.parametrize("syntax", EVERY_SYNTAX)
+def test_metadata_says_everything_but_the_pixels(archive: Archive, syntax: str) -> None:
+    ds = a_ct(transfer_syntax=syntax)
+    (document,) = documents.metadata(archive, [kept(archive, ds)])
+    metadata = orjson.loads(document)
+    assert metadata["7FE00010"]["BulkDataURI"] == "bulkdata/7FE00010"
+    assert metadata["00100010"]["Value"] == [{"Alphabetic": "MOREL^Hélène"}]
+    assert set(metadata) == {f"{element.tag:08X}" for element in ds}
+    assert list(metadata) == sorted(metadata)
+
+
+def test_metadata_is_kept_and_comes_in_the_order_asked_for(archive: Archive) -> None:
+    rows = [kept(archive, ds) for ds in a_series(5)]
+    first = list(documents.metadata(archive, rows))
+    archive.db.close()  # commits what need not be waited for
+    for row in rows:
+        archive.store.delete(row.key)
+    assert list(documents.metadata(archive, rows[::-1])) == first[::-1]
+
+
+def test_missing_metadata_is_made_until_none_is_missing(archive: Archive) -> None:
+    rows = [kept(archive, ds) for ds in a_series(3)]
+    assert documents.make_missing(archive) == rows[-1].id
+    assert documents.make_missing(archive, rows[-1].id) is None
+
+
+def test_an_instance_that_cannot_be_read_does_not_hold_up_the_others(archive: Archive) -> None:
+    rows = [kept(archive, ds) for ds in a_series(3)]
+    archive.store.delete(rows[1].key)
+    assert documents.make_missing(archive) == rows[-1].id
+
+
+@pytest.mark.parametrize("syntax", EVERY_SYNTAX[:4])
+def test_native_pixel_data_is_bulk_data(archive: Archive, syntax: str) -> None:
+    row = kept(archive, a_ct(transfer_syntax=syntax))
+    if syntax == ExplicitVRBigEndian:
+        with pytest.raises(NotAcceptable):
+            documents.bulkdata(archive, row, "7FE00010")
+        return
+    body = documents.bulkdata(archive, row, "7FE00010")
+    content = b"".join(body.chunks)
+    assert content == a_ct().PixelData
+    assert len(content) == body.length
+
+
+def test_a_document_is_bulk_data(archive: Archive) -> None:
+    ds = a_pdf(EncapsulatedDocument=b"%PDF-1.4" * 1000)
+    row = kept(archive, ds)
+    (document,) = documents.metadata(archive, [row])
+    uri = orjson.loads(document)["00420011"]["BulkDataURI"]
+    body = documents.bulkdata(archive, row, uri.removeprefix("bulkdata/"))
+    assert b"".join(body.chunks) == ds.EncapsulatedDocument
+
+
+@pytest.mark.parametrize("path", ["00420012", "00080005/0/00420011", "00400275/7/00420011"])
+def test_bulk_data_that_is_not_there_is_not_found(archive: Archive, path: str) -> None:
+    with pytest.raises(NotFound):
+        documents.bulkdata(archive, kept(archive, a_pdf()), path)
+
+
+@pytest.mark.parametrize("path", ["", "x", "0042001", "00420011/0", "../../etc/passwd", "00420011/-/00420011"])
+def test_a_path_that_is_none_is_an_invalid_request(archive: Archive, path: str) -> None:
+    with pytest.raises(InvalidRequest):
+        documents.bulkdata(archive, kept(archive, a_pdf()), path)
+
+
+@pytest.mark.parametrize("syntax", EVERY_SYNTAX)
+def test_a_frame_is_rendered(archive: Archive, syntax: str) -> None:
+    row = kept(archive, a_ct(transfer_syntax=syntax, rows=32, columns=48))
+    image = Image.open(io.BytesIO(render.rendered(archive, row, 1, RenderRequest("image/png"))))
+    assert image.size == (48, 32)
+    assert image.convert("L").getextrema() != (0, 0)
+
+
+def test_what_is_no_image_is_not_rendered(archive: Archive) -> None:
+    with pytest.raises(NotAcceptable):
+        render.rendered(archive, kept(archive, a_sr()), 1, RenderRequest("image/png"))
+
+
+def test_the_thumbnail_of_a_study_shows_its_first_images(archive: Archive) -> None:
+    shared = {"StudyInstanceUID": uid("mixed")}
+    kept(archive, a_sr(SeriesNumber=0, **shared))
+    row = kept(archive, a_ct(SeriesNumber=2, rows=300, columns=400, **shared))
+    content = render.thumbnail(archive, OPERATOR, row.ref.study)
+    assert Image.open(io.BytesIO(content)).size == (render.THUMBNAIL_PX, render.THUMBNAIL_PX * 3 // 4)
+    assert render.thumbnail(archive, OPERATOR, row.ref.study) == content
+    assert render.thumbnail(archive, OPERATOR, row.ref) == content
+
+
+def test_mallory_learns_nothing(archive: Archive) -> None:
+    row = kept(archive, a_ct())
+    closed = Archive(archive.db, archive.store, archive.pixels, Policy(Mode.ENFORCED), archive.settings)
+    mallory = Principal(Protocol.WEB, "mallory", "127.0.0.1")
+    absent = InstanceRef(uid("a"), uid("b"), uid("c"))
+    messages = []
+    for ref in (row.ref, absent):
+        with pytest.raises(NotFound) as caught:
+            retrieve.instances(closed, mallory, ref)
+        messages.append(caught.value.message)
+        with pytest.raises(NotFound):
+            render.thumbnail(closed, mallory, ref)
+        with pytest.raises(NotFound):
+            retrieve.attributes(closed, mallory, ref)
+    assert messages[0] == messages[1]
