@@ -38,6 +38,7 @@ class Coded:
 
 Decoder = Callable[[bytes, ImagePixel], Coded]
 
+_EOI = b"\xff\xd9"
 _RLE_HEADER = Struct("<16I")
 _RLE_SLACK = 256  # a last run may go beyond its segment
 
@@ -82,6 +83,8 @@ def _jpeg_lossless(data: bytes, pixel: ImagePixel) -> Coded:
 def _jpeg_ls(data: bytes, pixel: ImagePixel) -> Coded:
     stream = read_jpeg(data)
     _compare(stream, pixel)
+    if _EOI not in data[-4:]:
+        data += _EOI  # without one, CharLS looks for it for seconds in a frame that is cut off
     samples = _call(imagecodecs.jpegls_decode, data)
     if samples.ndim == 3 and samples.shape[0] == pixel.samples_per_pixel != samples.shape[2]:
         samples = np.moveaxis(samples, 0, 2)  # interleave mode none comes plane by plane

@@ -31,9 +31,8 @@ class Decoded:
 def decode_frame(data: bytes, transfer_syntax_uid: str, pixel: ImagePixel) -> Decoded:
     """One frame as it is stored. Raises InvalidDataSet, NotAcceptable if its Transfer Syntax is not decoded."""
     if syntaxes.holds_native_frames(transfer_syntax_uid):
-        return Decoded(
-            _native_samples(native_frame(data, transfer_syntax_uid, pixel), pixel), _native_photometric(pixel)
-        )
+        data = native_frame(data, transfer_syntax_uid, pixel)
+        return Decoded(_native_samples(data, pixel.fitting(len(data))), _photometric(pixel, is_rgb=False))
     if holds_several_frames(pixel, transfer_syntax_uid):
         frames = decode_frames(data, transfer_syntax_uid, pixel)
         if len(frames) != 1:
@@ -65,6 +64,7 @@ def native_frame(data: bytes, transfer_syntax_uid: str, pixel: ImagePixel) -> by
     """An uncompressed frame as little endian bytes, exactly as long as the Image Pixel Module says."""
     if transfer_syntax_uid == uids.DEFLATED_IMAGE_FRAME:
         data = inflate_frame(data, pixel)
+    pixel = pixel.fitting(len(data))
     if len(data) < pixel.frame_bytes:
         raise InvalidDataSet(f"A frame has {len(data)} bytes where {pixel.frame_bytes} are needed.")
     data = data[: pixel.frame_bytes]
@@ -168,9 +168,4 @@ def _extended(samples: Samples, precision: int, container: int, *, is_signed: bo
 def _photometric(pixel: ImagePixel, *, is_rgb: bool) -> str:
     if is_rgb:
         return "RGB"
-    return _COLOUR_AFTER_CODEC.get(pixel.photometric_interpretation, pixel.photometric_interpretation)
-
-
-def _native_photometric(pixel: ImagePixel) -> str:
-    """That of the samples once chroma has been repeated."""
     return _COLOUR_AFTER_CODEC.get(pixel.photometric_interpretation, pixel.photometric_interpretation)

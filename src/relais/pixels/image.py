@@ -1,6 +1,6 @@
 """The Image Pixel Module of one instance, read from the Data Set before its Pixel Data. Knows no pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
 
@@ -10,8 +10,7 @@ from pydicom.tag import BaseTag, Tag
 
 from relais.dicom import part10, uids
 from relais.errors import InvalidDataSet, InvalidRequest, TooLarge
-from relais.pixels.elements import Encoding, encoding_of
-from relais.pixels.recode import recode_header
+from relais.pixels.recode import in_explicit_little_endian
 
 _MAX_SIDE = 65535  # Rows and Columns are US
 
@@ -57,7 +56,11 @@ _WANTED: list[BaseTag | int] = [Tag(keyword) for keyword in _KEYWORDS]
 
 @dataclass(frozen=True, slots=True)
 class ImagePixel:
-    """How the samples of a frame are laid out and encoded (PS3.3 C.7.6.3). *is_planar* is Planar Configuration 1."""
+    """How the samples of a frame are laid out and encoded (PS3.3 C.7.6.3).
+
+    *is_planar* is Planar Configuration 1. *is_half_chroma* says that native Pixel Data has Cb and Cr for every second
+    pixel only (PS3.3 C.7.6.3.1.2).
+    """
 
     rows: int
     columns: int
@@ -70,11 +73,16 @@ class ImagePixel:
     is_planar: bool
     is_float: bool
     number_of_frames: int
+    is_half_chroma: bool = False
 
-    @property
-    def is_half_chroma(self) -> bool:
-        """Whether native Pixel Data has Cb and Cr for every second pixel only (PS3.3 C.7.6.3.1.2)."""
-        return self.photometric_interpretation in {"YBR_FULL_422", "YBR_PARTIAL_422"} and self.samples_per_pixel == 3
+    def fitting(self, frame_bytes: int) -> "ImagePixel":
+        """The same for a native frame of *frame_bytes*.
+
+        Seen: frames of full size though the Photometric Interpretation says 4:2:2; so dicom.frames has it, too.
+        """
+        if self.is_half_chroma and frame_bytes * 2 >= self.frame_bytes * 3:
+            return replace(self, is_half_chroma=False)
+        return self
 
     @property
     def frame_bits(self) -> int:
@@ -100,17 +108,17 @@ class ImageHeader:
 def read_part10_header(header: bytes, transfer_syntax_uid: str) -> ImageHeader:
     """From a Part 10 file up to its Pixel Data."""
     start = part10.parse_whole_head(header)[1]
-    return read_header(header[start:], encoding_of(transfer_syntax_uid))
+    return read_header(header[start:], transfer_syntax_uid)
 
 
-def read_header(data_set: bytes, encoding: Encoding) -> ImageHeader:
+def read_header(data_set: bytes, transfer_syntax_uid: str) -> ImageHeader:
     """From the encoded Data Set up to its Pixel Data. Raises InvalidDataSet, InvalidRequest if it is no image."""
-    if encoding.is_big_endian:
-        data_set, encoding = recode_header(data_set, encoding), encoding_of(uids.EXPLICIT_VR_LITTLE_ENDIAN)
+    if uids.is_big_endian(transfer_syntax_uid):
+        data_set = in_explicit_little_endian(data_set, transfer_syntax_uid)
     try:
         attributes = read_dataset(
             BytesIO(data_set),
-            is_implicit_VR=encoding.is_implicit,
+            is_implicit_VR=uids.is_implicit(transfer_syntax_uid),
             is_little_endian=True,
             bytelength=len(data_set),
             specific_tags=_WANTED,
@@ -139,11 +147,12 @@ def _image_pixel(ds: Dataset) -> ImagePixel:
     is_float = bits_allocated in (32, 64) and "BitsStored" not in ds and "PixelRepresentation" not in ds
     bits_stored = _integer(ds, "BitsStored") or bits_allocated
     high_bit = _integer(ds, "HighBit")
+    photometric = str(ds.get("PhotometricInterpretation") or _default_photometric(samples)).strip()
     pixel = ImagePixel(
         rows=_integer(ds, "Rows") or 0,
         columns=_integer(ds, "Columns") or 0,
         samples_per_pixel=samples,
-        photometric_interpretation=str(ds.get("PhotometricInterpretation") or _default_photometric(samples)).strip(),
+        photometric_interpretation=photometric,
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if high_bit is None else high_bit,
@@ -151,6 +160,7 @@ def _image_pixel(ds: Dataset) -> ImagePixel:
         is_planar=samples > 1 and _integer(ds, "PlanarConfiguration") == 1,
         is_float=is_float,
         number_of_frames=max(1, _integer(ds, "NumberOfFrames") or 1),
+        is_half_chroma=samples == 3 and photometric in {"YBR_FULL_422", "YBR_PARTIAL_422"},
     )
     _check(pixel)
     return pixel

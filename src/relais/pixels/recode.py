@@ -2,8 +2,8 @@
 
 1. Values are kept byte for byte; only numbers of a big endian Data Set are turned round, by their VR, and values of
    odd length are padded (PS3.5 7.1.1).
-2. Where the encoding stays the same, so do the lengths. Where it changes, sequences and items get undefined lengths
-   and Group Lengths are left out (PS3.5 7.2, 7.5).
+2. Where the encoding stays the same, elements are copied as they are. Where it changes, sequences and items get
+   undefined lengths and Group Lengths are left out (PS3.5 7.2, 7.5).
 3. Going from implicit to explicit, the VR is that of the dictionary; private and unknown elements become UN, whose
    content stays as it is (PS3.5 6.2.2). A value too long for its VR becomes UN, too.
 """
@@ -12,30 +12,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
 from struct import Struct
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from pydicom.datadict import dictionary_VR
 
-from relais.errors import InvalidDataSet
-from relais.pixels.elements import (
-    EXPLICIT,
-    IMPLICIT,
+from relais.dicom import uids
+from relais.dicom.elements import (
     ITEM,
-    ITEM_DELIMITER,
-    LONG_VRS,
-    SEQUENCE_DELIMITER,
+    ITEM_END,
+    PIXEL_DATA,
+    SEQUENCE_END,
     SHORT_VRS,
     UNDEFINED,
-    ElementHeader,
-    ElementReader,
+    Element,
     Encoding,
-    check_nesting,
-    format_tag,
+    Header,
+    ReadAt,
+    Window,
+    name,
+    read_element,
 )
+from relais.dicom.scan import MAX_DEPTH, Scan, scan
+from relais.errors import InvalidDataSet
 
 CHUNK_BYTES = 1024 * 1024
-PIXEL_DATA = 0x7FE00010
 
 _TAG_LENGTH = Struct("<HHI")
 _SHORT = Struct("<HH2sH")
@@ -51,6 +52,22 @@ _WORD_BYTES = (
 _PADDED_WITH_SPACE = frozenset(b"AE AS CS DA DS DT IS LO LT PN SH ST TM UC UR UT".split())  # PS3.5 6.2
 _BITS_ALLOCATED, _PIXEL_REPRESENTATION, _LUT_DESCRIPTOR = 0x00280100, 0x00280103, 0x00283002
 _WAVEFORM_BITS, _WAVEFORM_DATA = 0x54001004, 0x54001010
+_OBSERVED = frozenset({_BITS_ALLOCATED, _PIXEL_REPRESENTATION, _LUT_DESCRIPTOR, _WAVEFORM_BITS})
+
+
+class Form(NamedTuple):
+    """How the elements of a Data Set are written (PS3.5 A)."""
+
+    is_implicit: bool
+    is_big_endian: bool = False
+
+
+EXPLICIT, IMPLICIT = Form(is_implicit=False), Form(is_implicit=True)
+
+
+def form_of(found: Scan, transfer_syntax_uid: str) -> Form:
+    """That of a Data Set which was scanned."""
+    return Form(found.implicit, uids.is_big_endian(transfer_syntax_uid))
 
 
 class CompressedInside(InvalidDataSet):
@@ -79,31 +96,27 @@ class Scope:
             self.waveform_bits = number
 
 
-_OBSERVED = frozenset({_PIXEL_REPRESENTATION, _BITS_ALLOCATED, _LUT_DESCRIPTOR, _WAVEFORM_BITS})
-
-
 class Recoder:
-    """Copies elements from *reader* to *out*, a stream in *target* encoding."""
+    """Copies elements of a Data Set in *form*, which ends at *size*, to *out*, a stream in *target* form."""
 
-    def __init__(self, reader: ElementReader, out: BinaryIO, target: Encoding) -> None:
-        self._reader = reader
-        self._out = out
-        self._target = target
-        self._is_same = reader.encoding == target
+    def __init__(self, read_at: ReadAt, size: int, form: Form, out: BinaryIO, target: Form) -> None:
+        self._read_at, self._size, self._form = read_at, size, form
+        self._out, self._target = out, target
+        self._window = Window(read_at, size)
+        self._encoding = Encoding(implicit=form.is_implicit, big_endian=form.is_big_endian)
 
-    def copy(self, header: ElementHeader, scope: Scope, depth: int = 0) -> None:
-        """The element whose *header* was just read. Raises InvalidDataSet, CompressedInside."""
-        vr = header.vr or self._vr_of(header, scope)
-        if header.has_undefined_length:
-            self._copy_undefined(header.tag, vr, scope, depth)
-        elif vr == b"SQ" and not self._is_same:
-            self.write_header(header.tag, vr, UNDEFINED)
-            self._copy_items(self._reader.stream.tell() + header.length, scope, depth)
+    def copy(self, element: Element, scope: Scope) -> None:
+        """One element of the top level. Raises InvalidDataSet, CompressedInside."""
+        if element.tag in _OBSERVED:
+            scope.observe(element.tag, self._turned(element.value_offset, 2, 2))
+        if self._form == self._target and (element.length == UNDEFINED or element.length % 2 == 0):
+            self.copy_bytes(element.offset, element.end - element.offset)
         else:
-            self._copy_value(header, vr, scope)
+            header = Header(element.tag, (element.vr or "").encode(), element.value_offset, element.length)
+            self._recode(header, element.end, scope, depth=0)
 
     def write_header(self, tag: int, vr: bytes, length: int) -> None:
-        """In the target encoding; UN for a value that is too long for its VR (PS3.5 6.2.2)."""
+        """In the target form; UN for a value that is too long for its VR (PS3.5 6.2.2)."""
         group, element = tag >> 16, tag & 0xFFFF
         if self._target.is_implicit:
             self._out.write(_TAG_LENGTH.pack(group, element, length))
@@ -117,73 +130,86 @@ class Recoder:
         self.write_header(tag, vr, len(value))
         self._out.write(value)
 
-    def copy_bytes(self, length: int, word_bytes: int = 1) -> None:
-        """*length* bytes of value, turned round in words of *word_bytes*."""
-        while length:
-            chunk = self._read(min(length, CHUNK_BYTES))
-            length -= len(chunk)
-            self._out.write(swapped(chunk, word_bytes))
+    def copy_bytes(self, offset: int, length: int, word_bytes: int = 1) -> None:
+        """*length* bytes at *offset*, turned round in words of *word_bytes*."""
+        for start in range(offset, offset + length, CHUNK_BYTES):
+            self._out.write(self._turned(start, min(CHUNK_BYTES, offset + length - start), word_bytes))
 
-    def _copy_undefined(self, tag: int, vr: bytes, scope: Scope, depth: int) -> None:
-        check_nesting(depth)
-        if vr == b"UN":
-            # Implicit VR Little Endian inside, whatever is around it (PS3.5 6.2.2).
-            self.write_header(tag, b"UN", UNDEFINED)
-            Recoder(self._reader.nested(IMPLICIT), self._out, IMPLICIT)._copy_items(None, scope, depth)
-        elif vr == b"SQ":
+    def _recode(self, header: Header, limit: int, scope: Scope, depth: int) -> int:
+        """Write one element in the target form; returns where it ends."""
+        tag, vr, value_at, length = header
+        vr = vr or self._vr_of(header, scope)
+        if length == UNDEFINED:
+            return self._recode_undefined(Header(tag, vr, value_at, length), limit, scope, depth)
+        if value_at + length > limit:
+            raise InvalidDataSet(f"The Data Set ends inside {name(tag)}.")
+        if vr == b"SQ":
             self.write_header(tag, vr, UNDEFINED)
-            self._copy_items(None, scope, depth)
-        else:
-            raise CompressedInside(f"{format_tag(tag)} inside a sequence is compressed.")
-
-    def _copy_items(self, end: int | None, scope: Scope, depth: int) -> None:
-        """The items of a sequence up to *end*, or to their delimiter."""
-        while end is None or self._reader.stream.tell() < end:
-            item = self._reader.expect()
-            if item.tag == SEQUENCE_DELIMITER:
-                break
-            if item.tag != ITEM:
-                raise InvalidDataSet(f"{format_tag(item.tag)} stands where an Item should.")
-            self._write_mark(ITEM, UNDEFINED)
-            until = None if item.has_undefined_length else self._reader.stream.tell() + item.length
-            self._copy_elements(until, replace(scope), depth + 1)
-            self._write_mark(ITEM_DELIMITER, 0)
-        self._write_mark(SEQUENCE_DELIMITER, 0)
-
-    def _copy_elements(self, end: int | None, scope: Scope, depth: int) -> None:
-        while end is None or self._reader.stream.tell() < end:
-            header = self._reader.expect()
-            if header.tag == ITEM_DELIMITER:
-                break
-            if header.tag & 0xFFFF:
-                self.copy(header, scope, depth)
-            else:
-                self._reader.skip(header)  # a Group Length
-
-    def _copy_value(self, header: ElementHeader, vr: bytes, scope: Scope) -> None:
-        word_bytes = _WORD_BYTES.get(vr, 1) if self._reader.encoding.is_big_endian else 1
-        padding = (b" " if vr in _PADDED_WITH_SPACE else b"\0") * (header.length % 2)
-        self.write_header(header.tag, vr, header.length + len(padding))
-        if header.tag in _OBSERVED and header.length <= _MAX_SHORT:
-            value = swapped(self._read(header.length), word_bytes)
-            scope.observe(header.tag, value)
-            self._out.write(value)
-        else:
-            self.copy_bytes(header.length, word_bytes)
+            return self._recode_items(value_at, value_at + length, scope, depth)
+        word_bytes = _WORD_BYTES.get(vr, 1) if self._form.is_big_endian else 1
+        padding = (b" " if vr in _PADDED_WITH_SPACE else b"\0") * (length % 2)
+        self.write_header(tag, vr, length + len(padding))
+        self.copy_bytes(value_at, length, word_bytes)
         self._out.write(padding)
+        if tag in _OBSERVED and length >= 2:
+            scope.observe(tag, self._turned(value_at, 2, word_bytes))
+        return value_at + length
 
-    def _vr_of(self, header: ElementHeader, scope: Scope) -> bytes:
+    def _recode_undefined(self, header: Header, limit: int, scope: Scope, depth: int) -> int:
+        if header.vr == b"UN":
+            # Implicit VR Little Endian inside, whatever is around it (PS3.5 6.2.2).
+            self.write_header(header.tag, b"UN", UNDEFINED)
+            inside = Recoder(self._read_at, self._size, IMPLICIT, self._out, IMPLICIT)
+            return inside._recode_items(header.value_at, None, scope, depth, limit)
+        if header.vr != b"SQ":
+            raise CompressedInside(f"{name(header.tag)} inside a sequence is compressed.")
+        self.write_header(header.tag, b"SQ", UNDEFINED)
+        return self._recode_items(header.value_at, None, scope, depth, limit)
+
+    def _recode_items(self, position: int, end: int | None, scope: Scope, depth: int, limit: int | None = None) -> int:
+        """The items of a sequence up to *end*, or to their delimiter somewhere before *limit*."""
+        if depth > MAX_DEPTH:
+            raise InvalidDataSet(f"Sequences are nested more than {MAX_DEPTH} deep.")
+        limit = end if end is not None else limit or self._size
+        while end is None or position < end:
+            tag, _, position, length = read_element(self._window, self._encoding, position, limit, implicit=True)
+            if tag == SEQUENCE_END:
+                break
+            if tag != ITEM:
+                raise InvalidDataSet(f"{name(tag)} stands where an Item should.")
+            self._write_mark(ITEM, UNDEFINED)
+            item_end = None if length == UNDEFINED else position + length
+            position = self._recode_elements(position, item_end, replace(scope), depth + 1, limit)
+            self._write_mark(ITEM_END, 0)
+        self._write_mark(SEQUENCE_END, 0)
+        return position
+
+    def _recode_elements(self, position: int, end: int | None, scope: Scope, depth: int, limit: int) -> int:
+        """The elements of an item."""
+        limit = min(limit, end) if end is not None else limit
+        is_implicit = self._form.is_implicit
+        while end is None or position < end:
+            header = read_element(self._window, self._encoding, position, limit, implicit=is_implicit)
+            if header.tag == ITEM_END:
+                return header.value_at
+            if header.tag & 0xFFFF:
+                position = self._recode(header, limit, scope, depth)
+            else:
+                position = header.value_at + header.length  # a Group Length
+        return position
+
+    def _vr_of(self, header: Header, scope: Scope) -> bytes:
         """The VR of an element that came without. An undefined length is a sequence's (PS3.5 7.5)."""
-        return b"SQ" if header.has_undefined_length else vr_of(header.tag, scope)
+        return b"SQ" if header.length == UNDEFINED else vr_of(header.tag, scope)
 
     def _write_mark(self, tag: int, length: int) -> None:
         self._out.write(_TAG_LENGTH.pack(tag >> 16, tag & 0xFFFF, length))
 
-    def _read(self, length: int) -> bytes:
-        data = self._reader.stream.read(length)
+    def _turned(self, offset: int, length: int, word_bytes: int) -> bytes:
+        data = self._read_at(offset, length)
         if len(data) < length:
             raise InvalidDataSet("The Data Set ends within a value.")
-        return data
+        return swapped(data, word_bytes) if self._form.is_big_endian else data
 
 
 def vr_of(tag: int, scope: Scope) -> bytes:
@@ -222,25 +248,15 @@ def swapped(data: bytes, word_bytes: int) -> bytes:
     return np.frombuffer(data[:whole], dtype=f"u{word_bytes}").byteswap().tobytes() + data[whole:]
 
 
-def recode_header(data_set: bytes, encoding: Encoding) -> bytes:
-    """*data_set*, which has no compressed pixels, in Explicit VR Little Endian."""
-    out = BytesIO()
-    reader = ElementReader(BytesIO(data_set), encoding)
-    recoder, scope = Recoder(reader, out, EXPLICIT), Scope()
-    while header := reader.next():
-        if header.tag & 0xFFFF:
-            recoder.copy(header, scope)
-        else:
-            reader.skip(header)
+def in_explicit_little_endian(data_set: bytes, transfer_syntax_uid: str) -> bytes:
+    """*data_set*, which ends before its Pixel Data, in Explicit VR Little Endian. Raises InvalidDataSet."""
+
+    def read_at(offset: int, length: int) -> bytes:
+        return data_set[offset : offset + length]
+
+    found, out, scope = scan(read_at, 0, len(data_set), transfer_syntax_uid), BytesIO(), Scope()
+    recoder = Recoder(read_at, len(data_set), form_of(found, transfer_syntax_uid), out, EXPLICIT)
+    for element in found.elements.values():
+        if element.tag & 0xFFFF:
+            recoder.copy(element, scope)
     return out.getvalue()
-
-
-def actual_encoding(start: bytes, declared: Encoding) -> Encoding:
-    """How a Data Set that begins with *start* is encoded.
-
-    Seen: Implicit VR under a Transfer Syntax UID of explicit VR and the other way round; the first element tells.
-    """
-    vr = start[4:6]
-    if declared.is_big_endian or len(start) < 8:
-        return declared
-    return EXPLICIT if vr in SHORT_VRS | LONG_VRS else IMPLICIT

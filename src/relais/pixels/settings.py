@@ -27,8 +27,6 @@ class PixelSettings:
     max_frame_mb: int = 512
     # The Data Set before Pixel Data; a larger one is not rendered or transcoded.
     max_header_mb: int = 64
-    # What a deflated Data Set may inflate to.
-    max_inflated_mb: int = 2048
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 256:
@@ -38,7 +36,7 @@ class PixelSettings:
         for name in ("timeout_s", "file_timeout_s", "queue_timeout_s", "idle_s"):
             if not 0 < getattr(self, name) <= 86400:
                 raise ValueError(f"{name} must be more than 0 and at most 86400 seconds, not {getattr(self, name)}")
-        for name in ("max_frame_pixels", "max_frame_mb", "max_header_mb", "max_inflated_mb"):
+        for name in ("max_frame_pixels", "max_frame_mb", "max_header_mb"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
 
@@ -49,7 +47,3 @@ class PixelSettings:
     @property
     def max_header_bytes(self) -> int:
         return self.max_header_mb * MEGABYTE
-
-    @property
-    def max_inflated_bytes(self) -> int:
-        return self.max_inflated_mb * MEGABYTE

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from relais.dicom.elements import Element
 from relais.errors import NotAcceptable, NotFound
 from relais.pixels import wire
 from relais.pixels.decode import (
@@ -14,8 +15,8 @@ from relais.pixels.decode import (
     holds_several_frames,
     to_bytes,
 )
-from relais.pixels.image import ImageHeader, check_size, read_part10_header
-from relais.pixels.part10_file import Part10File, PixelElement
+from relais.pixels.image import ImageHeader, ImagePixel, check_size, read_part10_header
+from relais.pixels.part10_file import Part10File
 from relais.pixels.render import render
 from relais.pixels.request import from_fields
 from relais.pixels.settings import PixelSettings
@@ -58,19 +59,19 @@ class Tasks:
         number = fields["frame_number"]
         with Part10File(Path(fields["path"]), self._settings) as file:
             pixels, image = self._open(file)
-            if (decoded := _component_frame(file, pixels, image, number)) is None:
-                decoded = decode_frame(*file.frame(number, pixels, image), image.pixel)
+            if (decoded := _component_frame(file, image.pixel, number)) is None:
+                decoded = decode_frame(*file.frame(number, pixels, image.pixel), image.pixel)
         return render(decoded, image, from_fields(fields["request"]), number)
 
     def _decode_file(self, fields: Fields, _: memoryview) -> bytes:
         number = fields["frame_number"]
         with Part10File(Path(fields["path"]), self._settings) as file:
             pixels, image = self._open(file)
-            if (decoded := _component_frame(file, pixels, image, number)) is not None:
+            if (decoded := _component_frame(file, image.pixel, number)) is not None:
                 return to_bytes(decoded, image.pixel)
-            return decode_to_bytes(*file.frame(number, pixels, image), image.pixel)
+            return decode_to_bytes(*file.frame(number, pixels, image.pixel), image.pixel)
 
-    def _open(self, file: Part10File) -> tuple[PixelElement, ImageHeader]:
+    def _open(self, file: Part10File) -> tuple[Element, ImageHeader]:
         if not can_transcode(file.transfer_syntax_uid):
             raise NotAcceptable(f"Frames in Transfer Syntax {file.transfer_syntax_uid} are not decoded here.")
         pixels = file.require_pixels()
@@ -86,13 +87,13 @@ class Tasks:
         return image, bytes(body[header_bytes:])
 
 
-def _component_frame(file: Part10File, pixels: PixelElement, image: ImageHeader, number: int) -> Decoded | None:
+def _component_frame(file: Part10File, pixel: ImagePixel, number: int) -> Decoded | None:
     """Frame *number* where codestreams may hold several frames (PS3.5 8.2.5), else None. Raises NotFound."""
-    if not holds_several_frames(image.pixel, file.transfer_syntax_uid):
+    if not holds_several_frames(pixel, file.transfer_syntax_uid):
         return None
     before = 0
-    for bitstream in file.bitstreams(pixels, image):
-        frames = decode_frames(bitstream, file.transfer_syntax_uid, image.pixel)
+    for bitstream in file.bitstreams(pixel):
+        frames = decode_frames(bitstream, file.transfer_syntax_uid, pixel)
         if before < number <= before + len(frames):
             return frames[number - before - 1]
         before += len(frames)

@@ -9,6 +9,7 @@
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -18,12 +19,12 @@ from typing import BinaryIO
 import numpy as np
 
 from relais.dicom import part10, uids
+from relais.dicom.elements import PIXEL_DATA, Element
 from relais.errors import InvalidDataSet, NotAcceptable, TooLarge
 from relais.pixels.decode import container_bytes, decode_frames, photometric_after_decoding, to_bytes
-from relais.pixels.elements import ElementHeader, ElementReader, encoding_of
 from relais.pixels.image import ImageHeader, ImagePixel, check_size
-from relais.pixels.part10_file import PIXEL_TAGS, Part10File, PixelElement
-from relais.pixels.recode import PIXEL_DATA, CompressedInside, Recoder, Scope
+from relais.pixels.part10_file import Part10File
+from relais.pixels.recode import CompressedInside, Form, Recoder, Scope, vr_of
 from relais.pixels.settings import PixelSettings
 from relais.pixels.syntaxes import JPEG_LOSSY, JPEG_LS_NEAR_LOSSLESS, can_transcode
 
@@ -62,11 +63,11 @@ def transcode(path: Path, target_uid: str, out_path: Path, settings: PixelSettin
             raise NotAcceptable(f"Transfer Syntax {source.transfer_syntax_uid} cannot be transcoded.")
         edits = _edits(source, settings)
         out.write(part10.encode_head(replace(source.meta, transfer_syntax_uid=target_uid)))
-        _Transcoding(source, out, target_uid, edits, progress).run()
+        _Transcoding(source, out, Form(uids.is_implicit(target_uid)), edits, progress).run()
 
 
 def _edits(source: Part10File, settings: PixelSettings) -> _Edits:
-    pixels = source.find_pixels()
+    pixels = source.found.pixel
     if pixels is None or not source.is_encapsulated(pixels):
         return _Edits({}, None)
     image = source.read_image(pixels)
@@ -91,86 +92,78 @@ def _corrected(pixel: ImagePixel, transfer_syntax_uid: str) -> dict[int, tuple[b
 class _Transcoding:
     """One file on its way."""
 
-    def __init__(self, source: Part10File, out: BinaryIO, target_uid: str, edits: _Edits, progress: Progress) -> None:
-        self._source = source
-        self._out = out
-        self._target = encoding_of(target_uid)
+    def __init__(self, source: Part10File, out: BinaryIO, target: Form, edits: _Edits, progress: Progress) -> None:
+        self._source, self._out, self._target = source, out, target
         self._edits = edits
-        self._pending = sorted(edits.values)
         self._progress = progress
         self._scope = Scope()
+        self._recoder = self._recoder_to(out)
 
     def run(self) -> None:
-        reader = self._source.elements()
-        recoder = Recoder(reader, self._out, self._target)
-        start = reader.stream.tell()
-        while header := reader.next():
-            self._write_edits(recoder, header.tag)
-            if header.tag in PIXEL_TAGS:
-                self._write_pixels(reader, recoder, PixelElement(header, start, reader.stream.tell()))
-            elif header.tag & 0xFFFF == 0 or header.tag in self._left_out():
-                reader.skip(header)
-            elif header.tag == _ICON_IMAGE_SEQUENCE:
-                self._copy_icon(reader, header)
-            else:
-                recoder.copy(header, self._scope)
-            start = reader.stream.tell()
+        """Elements in their order; corrected ones take the place of theirs, or stand where they belong."""
+        pending = sorted(self._edits.values)
+        for element in self._source.found.elements.values():
+            while pending and pending[0] <= element.tag:
+                self._write_edit(pending.pop(0))
+            if element.tag & 0xFFFF and element.tag not in self._left_out():
+                self._copy(element)
 
     def _left_out(self) -> frozenset[int]:
         """Elements that are written anew, or not at all."""
         return _ENCAPSULATED_ONLY.union(self._edits.values) if self._edits.image else frozenset()
 
-    def _write_edits(self, recoder: Recoder, before: int) -> None:
-        """Corrected attributes, each in its place among the others."""
-        while self._pending and self._pending[0] <= before:
-            tag = self._pending.pop(0)
-            vr, value = self._edits.values[tag]
-            self._scope.observe(tag, value)
-            recoder.write(tag, vr, value)
+    def _write_edit(self, tag: int) -> None:
+        vr, value = self._edits.values[tag]
+        self._scope.observe(tag, value)
+        self._recoder.write(tag, vr, value)
 
-    def _copy_icon(self, reader: ElementReader, header: ElementHeader) -> None:
-        """Deviation: an icon with compressed pixels is left out; it is optional (PS3.3 C.7.6.1.1.6)."""
-        start, copy = reader.stream.tell(), BytesIO()
-        try:
-            Recoder(reader, copy, self._target).copy(header, self._scope)
-        except CompressedInside:
-            reader.stream.seek(start)
-            reader.skip(header)
-            return
-        if _COMPRESSED_PIXELS not in copy.getvalue():
-            self._out.write(copy.getbuffer())
-
-    def _write_pixels(self, reader: ElementReader, recoder: Recoder, pixels: PixelElement) -> None:
-        if self._edits.image is not None:
-            self._write_decoded(recoder, pixels, self._edits.image)
-            reader.stream.seek(pixels.offset)
-            reader.skip(pixels.header)
-        elif pixels.header.tag == PIXEL_DATA:
-            vr = pixels.header.vr or (b"OB" if self._scope.bits_allocated <= 8 else b"OW")
-            recoder.write_header(PIXEL_DATA, vr, pixels.header.length)
-            recoder.copy_bytes(pixels.header.length, self._source.pixel_word_bytes(pixels, self._scope.bits_allocated))
+    def _copy(self, element: Element) -> None:
+        if element.tag == PIXEL_DATA:
+            self._write_pixels(element)
+        elif element.tag == _ICON_IMAGE_SEQUENCE:
+            self._copy_icon(element)
         else:
-            recoder.copy(pixels.header, self._scope)
+            self._recoder.copy(element, self._scope)
 
-    def _write_decoded(self, recoder: Recoder, pixels: PixelElement, image: ImageHeader) -> None:
+    def _copy_icon(self, element: Element) -> None:
+        """Deviation: an icon with compressed pixels is left out; it is optional (PS3.3 C.7.6.1.1.6)."""
+        copy = BytesIO()
+        with suppress(CompressedInside):
+            self._recoder_to(copy).copy(element, self._scope)
+            if _COMPRESSED_PIXELS not in copy.getvalue():
+                self._out.write(copy.getbuffer())
+
+    def _write_pixels(self, pixels: Element) -> None:
+        bits_allocated = self._scope.bits_allocated
+        if self._edits.image is not None:
+            self._write_decoded(self._edits.image.pixel)
+            return
+        vr = pixels.vr.encode() if pixels.vr else vr_of(PIXEL_DATA, self._scope)
+        self._recoder.write_header(PIXEL_DATA, vr, pixels.length + pixels.length % 2)
+        word_bytes = self._source.pixel_word_bytes(pixels, bits_allocated)
+        self._recoder.copy_bytes(pixels.value_offset, pixels.length, word_bytes)
+        self._out.write(b"\0" * (pixels.length % 2))
+
+    def _write_decoded(self, pixel: ImagePixel) -> None:
         """Frames as they come, the length of them all when it is known."""
-        is_wide = container_bytes(image.pixel) > 1
-        recoder.write_header(PIXEL_DATA, b"OW" if is_wide else b"OB", 0)
+        self._recoder.write_header(PIXEL_DATA, b"OW" if container_bytes(pixel) > 1 else b"OB", 0)
         start = self._out.tell()
-        frames = _FrameWriter(self._out, image.pixel)
-        for bitstream in self._source.bitstreams(pixels, image):
-            for decoded in decode_frames(bitstream, self._source.transfer_syntax_uid, image.pixel):
-                frames.write(to_bytes(decoded, image.pixel))
+        frames = _FrameWriter(self._out, pixel)
+        for bitstream in self._source.bitstreams(pixel):
+            for decoded in decode_frames(bitstream, self._source.transfer_syntax_uid, pixel):
+                frames.write(to_bytes(decoded, pixel))
                 self._progress()
-            if frames.count >= image.pixel.number_of_frames:
-                break
-        if frames.count != image.pixel.number_of_frames:
-            raise InvalidDataSet(f"{frames.count} frames were found where {image.pixel.number_of_frames} should be.")
+        if frames.count != pixel.number_of_frames:
+            raise InvalidDataSet(f"{frames.count} frames were found where {pixel.number_of_frames} should be.")
         frames.finish()
         end = self._out.tell()
         self._out.seek(start - _UINT.size)
         self._out.write(_UINT.pack(end - start))
         self._out.seek(end)
+
+    def _recoder_to(self, out: BinaryIO) -> Recoder:
+        source = self._source
+        return Recoder(source.read_at, source.size, source.form, out, self._target)
 
 
 class _FrameWriter:

@@ -62,13 +62,18 @@ def _answer(tasks: "Tasks", request: wire.Message, progress: Callable[[], None])
     try:
         return wire.Message({"ok": True}, tasks.run(request, progress))
     except errors.NodeError as exc:
-        return wire.Message({"error": type(exc).__name__, "message": exc.message})
+        return wire.Message({"error": _kind_of(exc), "message": exc.message})
     except MemoryError:
         return wire.Message({"error": "TooLarge", "message": "The frame needs too much memory.", "retire": True})
     except OSError as exc:
         return wire.Message({"error": "Unavailable", "message": "A file cannot be used.", "detail": _where(exc)})
     except Exception as exc:  # decoders of hostile bytes raise anything; what it was goes to the log
         return wire.Message({"error": "InvalidDataSet", "message": "The image is damaged.", "detail": _where(exc)})
+
+
+def _kind_of(exc: errors.NodeError) -> str:
+    """Its name, or that of the nearest ancestor that the pool knows."""
+    return next(kind.__name__ for kind in type(exc).__mro__ if kind.__module__ == errors.__name__)
 
 
 def _where(exc: Exception) -> str:
