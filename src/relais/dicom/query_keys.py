@@ -18,7 +18,7 @@ from pydicom.dataelem import RawDataElement
 
 from relais.dicom import charset, json_model, person_name, uids
 from relais.dicom.json_model import JsonDataset
-from relais.dicom.matching import as_text, simple
+from relais.dicom.matching import alternatives, as_text, combine, simple
 from relais.dicom.query import Match, MatchKind
 from relais.dicom.values import (
     BINARY_VRS,
@@ -28,7 +28,6 @@ from relais.dicom.values import (
     WILD_CARD_VRS,
     interval,
     number_key,
-    split_range,
     vr_of,
 )
 from relais.errors import InvalidRequest
@@ -47,7 +46,13 @@ def match_from_text(tag: int, raw: str, *, vr: str | None = None, separators: st
 
     Raises InvalidRequest with a sentence for a value that *vr* (by default that of PS3.6) does not allow.
     """
-    vr = vr or vr_of(tag)
+    match = _parsed(tag, raw, vr or vr_of(tag), separators)
+    if match is not None:
+        _check_order(match)
+    return match
+
+
+def _parsed(tag: int, raw: str, vr: str, separators: str) -> Match | None:
     raw = raw.strip(" \0")
     if raw == EMPTY_VALUE_KEY:
         return Match(tag, MatchKind.EMPTY_VALUE)
@@ -97,9 +102,19 @@ def _check_moment(match: Match, vr: str, value: str) -> None:
     if bounds is None or bounds == (None, None):
         form = {"DA": "yyyymmdd", "TM": "hhmmss", "DT": "yyyymmddhhmmss"}[vr]
         raise InvalidRequest(f"{_name(match.tag)}: {_quoted(value)} is neither {form} nor a range of them.")
-    low, high = bounds
-    if low is not None and high is not None and str(low).rjust(8) > str(high).rjust(8):
-        raise InvalidRequest(f"{_name(match.tag)}: the range {_quoted(value)} ends before it begins.")
+
+
+def _check_order(match: Match) -> None:
+    """No range ends before it begins (PS3.4 C.2.2.2.5)."""
+    for one in alternatives(match):
+        low, high = _ends(one) if one.kind is MatchKind.RANGE else (None, None)
+        if low is not None and high is not None and low > high:
+            raise InvalidRequest(f"{_name(one.tag)}: the range {_quoted('-'.join(one.values))} ends before it begins.")
+
+
+def _ends(match: Match) -> tuple[str | None, str | None]:
+    low, high = interval(vr_of(match.tag), *match.values) or (None, None)
+    return None if low is None else f"{low:0>8}", None if high is None else f"{high:0>8}"
 
 
 def _name(tag: int) -> str:
@@ -154,37 +169,39 @@ def matches_from_identifier(identifier: Dataset) -> tuple[Match, ...]:
 def matches_from_json(identifier: JsonDataset, *, combined_date_time: bool = False) -> tuple[Match, ...]:
     """All conditions of an Identifier in the DICOM JSON model; keys that are never matched are left out.
 
-    With *combined_date_time* a time range may end before it begins: that of the date beside it counts first.
+    With *combined_date_time*, a time range may end before it begins if the date range beside it does not: from one
+    evening to a later morning (PS3.4 C.2.2.2.5.4).
     """
-    keys = ((int(key, 16), element) for key, element in identifier.items())
-    found = ((combined_date_time and _clock_range(*key)) or _match_from_json(*key) for key in keys)
-    return tuple(match for match in found if match is not None and match.tag not in NEVER_MATCHED)
-
-
-def _clock_range(tag: int, element: dict[str, Any]) -> Match | None:
-    """The range of a TM, whichever end is earlier (PS3.4 C.2.2.2.5.4); None if it is no range that can be parsed."""
-    values = element.get("Value") or []
-    ends = split_range("TM", as_text(values[0])) if vr_of(tag) == "TM" and len(values) == 1 else None
-    if ends is None or interval("TM", *ends) in (None, (None, None)):
-        return None
-    return Match(tag, MatchKind.RANGE, ends)
+    found = (_match_from_json(int(key, 16), element) for key, element in identifier.items())
+    matches = tuple(match for match in found if match is not None and match.tag not in NEVER_MATCHED)
+    ranges, apart = combine(matches) if combined_date_time else ((), matches)
+    for match in apart:
+        _check_order(match)
+    for joined in ranges:
+        if joined.low is not None and joined.high is not None and joined.low > joined.high:
+            raise InvalidRequest(f"{_name(joined.date_tag)}: its range and that of the time end before they begin.")
+    return matches
 
 
 def match_from_element(
     elem: DataElement | RawDataElement, specific_character_set: str | Sequence[str] | None = None
 ) -> Match | None:
     """The condition that one element of a C-FIND Identifier asks for; None for universal matching."""
-    return _match_from_json(int(elem.tag), json_model.from_element(elem, specific_character_set))
+    match = _match_from_json(int(elem.tag), json_model.from_element(elem, specific_character_set))
+    if match is not None:
+        _check_order(match)
+    return match
 
 
 def _match_from_json(tag: int, element: dict[str, Any]) -> Match | None:
+    """One key, its order not yet checked but inside sequences."""
     vr = vr_of(tag) if vr_of(tag) != "UN" else element["vr"]
     if "InlineBinary" in element:
-        return match_from_text(tag, charset.decode(base64.b64decode(element["InlineBinary"]), ()), vr=vr)
+        return _parsed(tag, charset.decode(base64.b64decode(element["InlineBinary"]), ()), vr, "\\")
     values = element.get("Value") or []
     if vr == "SQ":
         return _match_from_items(tag, values)
-    return match_from_text(tag, "\\".join(map(as_text, values)), vr=vr, separators="\\")
+    return _parsed(tag, "\\".join(map(as_text, values)), vr, "\\")
 
 
 def _match_from_items(tag: int, items: Sequence[Any]) -> Match | None:
@@ -195,4 +212,6 @@ def _match_from_items(tag: int, items: Sequence[Any]) -> Match | None:
         raise InvalidRequest(f"{_name(tag)} is a sequence and cannot be matched with a text.")
     found = (_match_from_json(int(key, 16), element) for item in items for key, element in item.items())
     conditions = tuple(match for match in found if match is not None)
+    for match in conditions:
+        _check_order(match)
     return Match(tag, MatchKind.SEQUENCE, items=conditions) if conditions else None

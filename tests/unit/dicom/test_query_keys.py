@@ -8,7 +8,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from relais.dicom.json_model import from_dataset
+from relais.dicom.json_model import JsonDataset, from_dataset
 from relais.dicom.query import Match, MatchKind
 from relais.dicom.query_keys import (
     MAX_VALUES,
@@ -104,7 +104,8 @@ def test_only_a_query_string_divides_values_by_commas() -> None:
         ("StudyDate", "-", "neither"),
         ("StudyDate", "20240201-20240101", "ends before it begins"),
         ("StudyTime", "2500", "neither hhmmss"),
-        ("StudyTime", "22-02", "ends before it begins"),
+        ("StudyTime", "22-02", "StudyTime: the range '22-02' ends before it begins."),
+        ("StudyDate", "20240101\\20240201-20240101", "ends before it begins"),
         ("AcquisitionDateTime", "x-y", "neither yyyymmddhhmmss"),
         ("StudyInstanceUID", "1.2.*", "not a UID"),
         ("StudyInstanceUID", "../../etc/passwd", "not a UID"),
@@ -223,6 +224,33 @@ def test_an_identifier_is_its_keys_without_those_that_are_never_matched() -> Non
     """PS3.4 C.2.2.2, C.4.1.1.3.1"""
     assert {match.tag: match for match in matches_from_identifier(identifier())} == FOUND
     assert {match.tag: match for match in matches_from_json(from_dataset(identifier()))} == FOUND
+
+
+def evening_to_morning(days: str) -> JsonDataset:
+    return {"00080020": {"vr": "DA", "Value": [days]}, "00080030": {"vr": "TM", "Value": ["22-02"]}}
+
+
+def test_a_time_range_may_go_from_evening_to_morning_if_it_is_joined_with_that_of_the_date() -> None:
+    """PS3.4 C.2.2.2.5.4"""
+    found = matches_from_json(evening_to_morning("20240101-20240102"), combined_date_time=True)
+    assert found[1] == Match(0x00080030, MatchKind.RANGE, ("22", "02"))
+    for days, is_combined in [("20240101-20240102", False), ("20240101-", True), ("20240101", True), ("", True)]:
+        with pytest.raises(InvalidRequest, match=r"StudyTime.*ends before it begins"):
+            matches_from_json(evening_to_morning(days), combined_date_time=is_combined)
+    for days in ("20240101-20240101", "20240102-20240101"):
+        with pytest.raises(InvalidRequest, match=r"StudyDate.*end before they begin"):
+            matches_from_json(evening_to_morning(days), combined_date_time=True)
+    open_ended = {"00080020": {"vr": "DA", "Value": ["20240101-"]}, "00080030": {"vr": "TM", "Value": ["22-"]}}
+    assert len(matches_from_json(open_ended, combined_date_time=True)) == 2
+
+
+def test_a_range_inside_a_sequence_must_not_end_before_it_begins() -> None:
+    item = Dataset()
+    item.ScheduledProcedureStepStartTime = "22-02"
+    with pytest.raises(InvalidRequest, match="ends before it begins"):
+        match_from_element(DataElement(REQUEST, "SQ", [item]))
+    with pytest.raises(InvalidRequest, match="ends before it begins"):
+        match_from_element(item[0x00400003])
 
 
 def test_one_element_is_one_condition() -> None:
