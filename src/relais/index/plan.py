@@ -41,10 +41,20 @@ def plan(connection: Connection, level: Level, conditions: list[Condition], fuzz
     return _walk(level, conditions)
 
 
+_ROWS = {
+    Level.STUDY: "study AS s NOT INDEXED",  # found by their ids, whatever else is asked
+    Level.SERIES: "series AS e NOT INDEXED",
+    Level.IMAGE: "instance AS i NOT INDEXED",
+}
+
+
 def _driven_by(level: Level, ids: list[int]) -> Plan:
-    table = {Level.STUDY: "study AS s", Level.SERIES: "series AS e", Level.IMAGE: "instance AS i"}[level]
-    chosen = sql.fill("{}.id IN ({})", sql.ALIAS[level], listed(ids))
-    return Plan(level, table, chosen)
+    return Plan(level, _ROWS[level], sql.fill("{}.id IN ({})", sql.ALIAS[level], listed(ids)))
+
+
+def inside(level: Level, row_id: object) -> Plan:
+    """The plan for what lies in one study or series."""
+    return Plan(level, _ROWS[level], Fragment(f"{sql.ALIAS[level]}.id = ?", (row_id,)))
 
 
 def _walk(level: Level, conditions: list[Condition]) -> Plan:

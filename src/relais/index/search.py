@@ -16,7 +16,7 @@ from relais.dicom.query import Query
 from relais.index import compile as sql
 from relais.index.compile import Fragment, supported, unsupported
 from relais.index.page import rows
-from relais.index.plan import plan
+from relais.index.plan import Plan, plan
 from relais.index.walk import Place, behind, select
 
 __all__ = ["Page", "search", "stream", "supported", "unsupported"]
@@ -67,17 +67,17 @@ class _Select:
 
     def first(self, limit: int, offset: int) -> list[Place]:
         """The first rows in order; all of them with a negative *limit*."""
-        return self._run([], limit, offset)
+        return self._run(self._plan, self._filters, limit, offset)
 
     def after(self, last: Place, limit: int) -> list[Place]:
         """The rows behind *last* in order."""
         found: list[Place] = []
-        for position in behind(self._level, self._plan, last):
+        for chosen, position in behind(self._level, self._plan, last):
             if len(found) < limit:
-                found += self._run([position], limit - len(found), 0)
+                found += self._run(chosen, [*self._filters, position], limit - len(found), 0)
         return found
 
-    def _run(self, position: list[Fragment], limit: int, offset: int) -> list[Place]:
-        statement = select(self._level, self._plan, [*self._filters, *position])
+    def _run(self, chosen: Plan, filters: list[Fragment], limit: int, offset: int) -> list[Place]:
+        statement = select(self._level, chosen, filters)
         params = (*statement.params, limit, offset)
         return [tuple(row) for row in self._connection.execute(f"{statement.sql} LIMIT ? OFFSET ?", params)]

@@ -7,7 +7,7 @@ instance, as far as the level goes down; at PATIENT level Patient ID and issuer.
 from relais.dicom.attributes import Level
 from relais.index import compile as sql
 from relais.index.compile import Fragment
-from relais.index.plan import Plan
+from relais.index.plan import Plan, inside
 
 Place = tuple[str | int | float, ...]
 
@@ -46,16 +46,13 @@ def _tables(level: Level, chosen: Plan) -> str:
     return " ".join([chosen.source, *joins])
 
 
-def behind(level: Level, chosen: Plan, last: Place) -> list[Fragment]:
-    """Conditions for what lies behind *last*, in order: the rest of its series, then of its study, then others."""
+def behind(level: Level, chosen: Plan, last: Place) -> list[tuple[Plan, Fragment]]:
+    """Where to look for what lies behind *last*, in order: in the rest of its series, of its study, in all others."""
     if level is Level.PATIENT:
-        return [Fragment("(s.patient_id, s.issuer_of_patient_id) > (?, ?)", last)]
-    older = Fragment(f"({chosen.date_time}, {chosen.study}) < (?, ?)", last[:2])
-    same_study = f"{chosen.study} = ? AND (e.position, e.id) > (?, ?)"
-    same_series = "e.id = ? AND (i.position, i.id) > (?, ?)"
-    found = [older]
+        return [(chosen, Fragment("(s.patient_id, s.issuer_of_patient_id) > (?, ?)", last))]
+    found = [(chosen, Fragment(f"({chosen.date_time}, {chosen.study}) < (?, ?)", last[:2]))]
     if level is not Level.STUDY:
-        found.insert(0, Fragment(same_study, (last[1], *last[2:4])))
+        found.insert(0, (inside(Level.STUDY, last[1]), Fragment("(e.position, e.id) > (?, ?)", last[2:4])))
     if level is Level.IMAGE:
-        found.insert(0, Fragment(same_series, (last[3], *last[4:6])))
+        found.insert(0, (inside(Level.SERIES, last[3]), Fragment("(i.position, i.id) > (?, ?)", last[4:6])))
     return found

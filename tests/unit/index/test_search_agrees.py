@@ -17,7 +17,7 @@ from relais.dicom.query import Query
 from relais.index import candidates, composite, search, statistics
 
 ISSUER = 0x00100021  # a patient is named by ID and issuer
-FEW = st.sampled_from((0, 1, 2000))  # how many rows are few: 0 walks always, 2000 never
+FEW = st.sampled_from((-1, 0, 1, 2000))  # how many rows are few: -1 walks always, 2000 hardly ever
 once_per_session = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -1,0 +1,215 @@
+"""Which index each kind of search uses, as EXPLAIN QUERY PLAN says: no accidental scan, no needless sort."""
+
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import pytest
+
+from fixtures.indexed import a_dataset, an_index, facts
+from relais.db.database import Connection, Database
+from relais.dicom.attributes import Level
+from relais.dicom.query import Match, MatchKind, Query
+from relais.dicom.query_keys import match_from_text
+from relais.index import candidates, composite, plan, search, walk
+from relais.index import compile as sql
+from relais.index.compile import Fragment
+
+UID, SERIES_UID, SOP_UID = 0x0020000D, 0x0020000E, 0x00080018
+PATIENT_ID, NAME, BIRTH_DATE, ACCESSION, STUDY_ID = 0x00100020, 0x00100010, 0x00100030, 0x00080050, 0x00200010
+PHYSICIAN, DESCRIPTION, STUDY_DATE, TIME = 0x00080090, 0x00081030, 0x00080020, 0x00080030
+MODALITIES, MODALITY, CLASSES, CLASS = 0x00080061, 0x00080060, 0x00080062, 0x00080016
+REQUESTS, NUMBER = 0x00400275, 0x00200011
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with an_index(tmp_path_factory.mktemp("index")) as db:
+        db.write(lambda tx: [composite.register(tx, facts(a_dataset(study))) for study in range(10)])
+        yield db
+
+
+def _explain(connection: Connection, statement: Fragment) -> list[str]:
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {statement.sql} LIMIT 10", statement.params)
+    return [row["detail"].replace("COVERING INDEX", "INDEX") for row in rows]
+
+
+def _match(tag: int, raw: str) -> Match:
+    found = match_from_text(tag, raw)
+    assert found is not None
+    return found
+
+
+def _explained(db: Database, level: Level, *matches: Match, fuzzy: bool = False) -> tuple[list[str], list[str]]:
+    """The plans of the tries for candidates, up to the one that drives, and of the search itself."""
+    query = Query(level, matches, fuzzy=fuzzy)
+    with db.read() as connection:
+        conditions = sql.conditions(query)
+        tries = []
+        for _, fragment in candidates.candidates_of(connection, conditions, fuzzy):
+            tries += _explain(connection, fragment)
+            if candidates.few(connection, fragment) is not None:
+                break
+        chosen = plan.plan(connection, level, conditions, fuzzy)
+        filters = [condition.fragment for condition in conditions]
+        return tries, _explain(connection, walk.select(level, chosen, filters))
+
+
+WALK = "SCAN s USING INDEX study_date_time"
+
+
+def _scans(lines: list[str]) -> list[str]:
+    """Steps that look at every row of a table (a SCAN of a virtual table with an index, or of json, is none)."""
+    innocent = ("VIRTUAL TABLE INDEX 0:G", "json_each", WALK)
+    return [line for line in lines if line.startswith("SCAN") and not any(word in line for word in innocent)]
+
+
+@pytest.mark.parametrize(
+    ("match", "index"),
+    [
+        (_match(UID, "1.2.3"), "sqlite_autoindex_study_1 (study_instance_uid=?)"),
+        (_match(UID, "1.2.3\\1.2.4"), "sqlite_autoindex_study_1 (study_instance_uid=?)"),
+        (_match(PATIENT_ID, "P1"), "study_patient_id (patient_id=?)"),
+        (_match(PATIENT_ID, "P1*"), "study_patient_id (patient_id>? AND patient_id<?)"),
+        (_match(PATIENT_ID, '""'), "study_patient_id (patient_id=?)"),
+        (_match(PATIENT_ID, "*123*"), "study_trigram VIRTUAL TABLE INDEX 0:G0"),
+        (_match(ACCESSION, "A1"), "study_accession_number (accession_number=?)"),
+        (_match(ACCESSION, "A*"), "study_accession_number (accession_number>? AND accession_number<?)"),
+        (_match(ACCESSION, "*123?4"), "study_trigram VIRTUAL TABLE INDEX 0:G1"),
+        (_match(DESCRIPTION, "*THORAX*"), "study_trigram VIRTUAL TABLE INDEX 0:G2"),
+        (_match(DESCRIPTION, "THORAX"), "study_trigram VIRTUAL TABLE INDEX 0:G2"),
+        (_match(STUDY_ID, "1"), "study_study_id (study_id=?)"),
+        (_match(BIRTH_DATE, "19600101"), "study_patient_birth_date (patient_birth_date>? AND patient_birth_date<?)"),
+        (_match(NAME, "LEFEBVRE^ZOE"), "study_patient_name (patient_name=?)"),
+        (_match(NAME, "LEFEBVRE*"), "study_patient_name (patient_name=?)"),
+        (_match(NAME, "*FEB*"), "study_patient_name (patient_name=?)"),
+        (_match(NAME, '""'), "study_patient_name (patient_name=?)"),
+        (_match(PHYSICIAN, "MARTIN*"), "study_referring_physician_name (referring_physician_name=?)"),
+        (_match(MODALITIES, "CT\\MR"), "PRIMARY KEY (modality=?)"),
+        (_match(CLASSES, "1.2.3"), "study_sop_class_uid (sop_class_uid=?)"),
+    ],
+)
+def test_a_key_that_names_few_studies_drives_through_its_index(db: Database, match: Match, index: str) -> None:
+    tries, found = _explained(db, Level.STUDY, match)
+    assert any(index in line for line in tries), tries
+    assert found[0].startswith("SEARCH s USING INTEGER PRIMARY KEY"), found
+    assert _scans(tries + found) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "index"),
+    [
+        ("LEFEBVRE^ZOE", "sqlite_autoindex_person_name_1 (alphabetic=?)"),
+        ("LEF*", "sqlite_autoindex_person_name_1 (alphabetic>? AND alphabetic<?)"),
+        ("*FEB*", "person_name_trigram VIRTUAL TABLE INDEX 0:G0"),
+        ("*FEB*", "person_name_trigram VIRTUAL TABLE INDEX 0:G1"),
+        ("*FEB*", "person_name_trigram VIRTUAL TABLE INDEX 0:G2"),
+        ("=山田*", "person_name_ideographic (ideographic>? AND ideographic<?)"),
+        ("==やま*", "person_name_phonetic (phonetic>? AND phonetic<?)"),
+        ("=*田*", "person_name_ideographic"),  # two letters have no trigram: the few ideographic names are read
+    ],
+)
+def test_names_are_found_in_their_dictionary_first(db: Database, raw: str, index: str) -> None:
+    with db.read() as connection:
+        plans = [_explain(connection, one) for one in candidates.name_candidates(_match(NAME, raw), fuzzy=False)]
+    assert any(index in line for lines in plans for line in lines), plans
+
+
+def test_fuzzy_names_are_found_by_the_beginnings_of_their_words(db: Database) -> None:
+    fragments = candidates.name_candidates(_match(NAME, "zoe lef"), fuzzy=True)
+    with db.read() as connection:
+        lines = _explain(connection, fragments[-1])
+    assert sum("SEARCH w USING PRIMARY KEY (word>? AND word<?)" in line for line in lines) == 2, lines
+
+
+@pytest.mark.parametrize("level", [Level.STUDY, Level.SERIES, Level.IMAGE])
+def test_without_a_key_the_newest_studies_come_first_without_a_sort(db: Database, level: Level) -> None:
+    _, found = _explained(db, level)
+    assert found[0] == WALK
+    assert not any("TEMP B-TREE" in line for line in found), found
+    assert _scans(found) == []
+
+
+@pytest.mark.parametrize("level", [Level.STUDY, Level.SERIES, Level.IMAGE])
+def test_keys_that_name_many_studies_filter_a_walk_from_the_newest(db: Database, level: Level) -> None:
+    with patch.object(candidates, "FEW", -1):
+        _, found = _explained(db, level, _match(NAME, "*e*"), _match(ACCESSION, "A*"), _match(TIME, "10-12"))
+    assert found[0] == WALK, found
+    assert not any("TEMP B-TREE" in line for line in found), found
+
+
+def test_a_study_date_bounds_the_walk(db: Database) -> None:
+    _, found = _explained(db, Level.STUDY, _match(STUDY_DATE, "20240101-20240131"))
+    assert found == ["SEARCH s USING INDEX study_date_time (date_time>? AND date_time<?)"]
+
+
+@pytest.mark.parametrize("level", [Level.STUDY, Level.SERIES, Level.IMAGE])
+def test_one_common_modality_is_walked_in_its_own_index(db: Database, level: Level) -> None:
+    asked = MODALITIES if level is Level.STUDY else MODALITY
+    with patch.object(candidates, "FEW", -1):
+        _, found = _explained(db, level, _match(asked, "CT"), _match(STUDY_DATE, "20240101-"))
+    assert found[0] == "SEARCH d USING PRIMARY KEY (modality=? AND date_time>? AND date_time<?)", found
+    assert not any("TEMP B-TREE" in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("level", "match", "first"),
+    [
+        (Level.SERIES, _match(SERIES_UID, "1.2.3.4"), "SEARCH e USING INTEGER PRIMARY KEY"),
+        (Level.IMAGE, _match(SERIES_UID, "1.2.3.4"), "SEARCH e USING INTEGER PRIMARY KEY"),
+        (Level.IMAGE, _match(SOP_UID, "1.2.3.4.5"), "SEARCH i USING INTEGER PRIMARY KEY"),
+        (Level.SERIES, _match(UID, "1.2.3"), "SEARCH s USING INTEGER PRIMARY KEY"),
+        (Level.IMAGE, _match(UID, "1.2.3"), "SEARCH s USING INTEGER PRIMARY KEY"),
+        (Level.IMAGE, _match(CLASS, "1.2.3"), "SEARCH s USING INTEGER PRIMARY KEY"),
+    ],
+)
+def test_lower_levels_start_from_the_row_that_the_key_names(
+    db: Database, level: Level, match: Match, first: str
+) -> None:
+    tries, found = _explained(db, level, match)
+    assert found[0].startswith(first), found
+    assert _scans(tries + found) == []
+
+
+@pytest.mark.parametrize("keyword", ["AccessionNumber", "RequestedProcedureID", "ScheduledProcedureStepID"])
+def test_the_keys_of_a_request_have_an_index(db: Database, keyword: str) -> None:
+    inner = {"AccessionNumber": 0x00080050, "RequestedProcedureID": 0x00401001, "ScheduledProcedureStepID": 0x00400009}
+    one = _match(inner[keyword], "X1")
+    tries, found = _explained(db, Level.SERIES, Match(REQUESTS, MatchKind.SEQUENCE, items=(one,)))
+    assert any("SEARCH r USING INDEX series_request_" in line for line in tries), tries
+    assert found[0].startswith("SEARCH e USING INTEGER PRIMARY KEY"), found
+
+
+def test_patients_are_read_in_the_order_of_their_index(db: Database) -> None:
+    _, found = _explained(db, Level.PATIENT)
+    assert found == ["SCAN s USING INDEX study_patient_id"]
+
+
+def test_a_stream_goes_on_by_the_same_indexes(db: Database) -> None:
+    with db.read() as connection:
+        for level in (Level.STUDY, Level.SERIES, Level.IMAGE):
+            chosen = plan.plan(connection, level, [], fuzzy=False)
+            for where, position in walk.behind(level, chosen, (20240101000000, 5, 1, 5, 1, 5)):
+                lines = _explain(connection, walk.select(level, where, [position]))
+                assert not any(line.startswith("SCAN") for line in lines), lines
+
+
+def test_deep_wild_cards_and_hostile_letters_are_only_values(db: Database) -> None:
+    for raw in (
+        "'; DROP TABLE study; --",
+        "%",
+        "_",
+        "[a-z]",
+        "[!x]",
+        "*[[]*",
+        "\\",
+        '"',
+        "\0",
+        "*" * 500,
+        "?" * 60,
+        "*a" * 200,
+    ):
+        for tag in (PATIENT_ID, NAME, DESCRIPTION, ACCESSION):
+            match = match_from_text(tag, raw)
+            if match is not None:
+                assert search.search(db, Query(Level.STUDY, (match,), fuzzy=True)).rows == []
+    assert len(search.search(db, Query(Level.STUDY)).rows) == 10
