@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fixtures.node import make_archive
 
+from fixtures.node import make_archive
 from relais.archive import Archive
 from relais.pixels.settings import PixelSettings
 from relais.pixels.workers import PixelWorkers
