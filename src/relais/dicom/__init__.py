@@ -1,0 +1,1 @@
+"""DICOM itself, as values and pure functions. Knows no socket, no file and no SQL."""

@@ -1,7 +1,7 @@
 """Character sets: bytes to text and back by Specific Character Set (PS3.3 C.12.1.1.2). Knows no Data Sets.
 
 1. Nothing that arrives can fail: what a declared set cannot decode becomes U+FFFD, an unknown set is taken for none.
-2. Lenient in: known escape sequences are followed even where they were not declared, and bytes beyond ASCII without a
+2. Deviation: known escape sequences are followed even where they were not declared, and bytes beyond ASCII without a
    declared set are UTF-8 if they can be, else Latin-1.
 3. Strict out: `encode` raises rather than lose a character.
 """

@@ -1,9 +1,10 @@
 """Attribute matching as PS3.4 C.2.2.2 defines it. Knows values, not tables: index.compile says the same in SQL.
 
 1. Both sides compare by the keys of dicom.values and dicom.person_name; `texts` says what of an attribute compares.
-2. An attribute of several values matches if any of them does. An attribute of value multiplicity 1 that came with
-   several values is compared as one text, backslashes included: the sender meant a text.
-3. Names compare without regard to case and accents, everything else exactly (PS3.4 C.2.2.2.1).
+2. An attribute of several values matches if any of them does. Reading: an attribute of value multiplicity 1 that came
+   with several values is compared as one text, backslashes included; its sender meant a text.
+3. Names compare without regard to case and accents, everything else exactly (PS3.4 C.2.2.2.1). Reading: that names do
+   so without fuzzy matching too is ours to choose.
 4. An attribute that is absent, or holds nothing that could match, is empty. It matches EMPTY_VALUE and patterns of
    nothing but "*" (PS3.4 C.2.2.2.3, C.2.2.2.4), no other condition.
 """
