@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
-.PHONY: help install viewer run demo test test-deps check format lint types floors citations clean
+.PHONY: help install viewer run demo test test-deps check format lint types floors bench citations clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ types: $(DEV) ## Check the types
 
 floors: $(DEV) ## Check that imports only go down
 	$(BIN)/lint-imports
+
+bench: $(DEV) test-deps ## Measure how fast instances are taken in, beside DCMTK and Orthanc (two minutes)
+	PYTHONPATH=tests $(BIN)/python tests/bench/store.py
 
 citations: $(DEV) ## List every clause of the DICOM standard that is cited, with its places
 	$(BIN)/python tests/docs/citations.py
