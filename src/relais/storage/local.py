@@ -222,16 +222,18 @@ class LocalStore:
         return self.root / require_key(key)
 
     def _rename(self, temporary: Path, path: Path) -> None:
-        for attempt in range(1, RENAME_ATTEMPTS + 1):
+        attempts = RENAME_ATTEMPTS
+        while True:
             try:
                 self._make_folders(path.parent)
                 if path.exists():
                     raise Internal("This storage key is taken.")
                 temporary.rename(path)
-                break
+                return
             except FileNotFoundError:
                 self._forget(path.parent)
-                if attempt == RENAME_ATTEMPTS:
+                attempts -= 1
+                if not attempts:
                     raise
 
     def _make_folders(self, series: Path) -> None:
