@@ -92,7 +92,9 @@ def _request(peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Prop
         raise NotAssociated(f"{peer.name} cannot be reached: its host is not known.") from exc
     assoc = Association(ae, "requestor")
     local = AddressInformation("0.0.0.0" if address.is_ipv4 else "::", 0)  # noqa: S104 - nobody listens there
-    assoc.set_socket(AssociationSocket(assoc, address=local))
+    transport = AssociationSocket(assoc, address=local)
+    connection = transport.socket  # pynetdicom forgets to close it where it cannot be connected
+    assoc.set_socket(transport)
     assoc.acceptor.ae_title, assoc.acceptor.address_info = peer.ae_title, address
     assoc.requestor.ae_title, assoc.requestor.address_info = calling_ae_title, local
     assoc.requestor.maximum_length = MAX_PDU
@@ -104,6 +106,8 @@ def _request(peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Prop
     if not assoc.is_established:
         reason = _refusal(peer, assoc)
         assoc.kill()
+        if connection is not None:
+            connection.close()
         raise NotAssociated(reason)
     return assoc
 
