@@ -40,6 +40,7 @@ from relais.storage.layout import fresh_token, instance_key
 from relais.telemetry import metrics
 
 CHUNK_BYTES = 1024 * 1024
+OTHER_META = "The File Meta Information named another SOP Class or Instance than the Data Set."
 HEAD_BYTES = 64 * 1024  # of a Part 10 stream, looked at before the Data Set is passed on
 
 
@@ -47,13 +48,15 @@ HEAD_BYTES = 64 * 1024  # of a Part 10 stream, looked at before the Data Set is 
 class Claim:
     """What was announced with a Data Set: by the command set, the File Meta Information or the URL.
 
-    *transfer_syntax_uid* is believed; the others must agree with the Data Set where they are given.
+    *transfer_syntax_uid* is believed; the others must agree with the Data Set where they are given. Only the study must
+    if the claim *is_hint*: the Data Set then wins, and a warning says so.
     """
 
     transfer_syntax_uid: str
     sop_class_uid: str | None = None
     sop_instance_uid: str | None = None
     study_instance_uid: str | None = None
+    is_hint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class Receiving:
         with self._exit:
             header = self._read_header()
             self._check(header)
-            if not (self._claim.sop_class_uid and self._claim.sop_instance_uid):
+            if (self._claim.sop_class_uid, self._claim.sop_instance_uid) != _sop(header):
                 header = self._begin_again(header)
             key = instance_key(header.ref, fresh_token())
             stored = self._upload.commit(key)
@@ -115,7 +118,7 @@ class Receiving:
             raise Conflict
         seconds = time.time() - self._received_at
         metrics.store(self._origin.channel, registered.outcome, stored.size_bytes, seconds)
-        return Stored(header.ref, header.sop_class_uid, registered.outcome, stored.size_bytes, header.warnings)
+        return Stored(header.ref, header.sop_class_uid, registered.outcome, stored.size_bytes, self._warnings(header))
 
     def _encode_head(self, sop_class_uid: str, sop_instance_uid: str) -> bytes:
         meta = part10.FileMeta(
@@ -136,15 +139,19 @@ class Receiving:
     def _check(self, header: Header) -> None:
         _check_sop_class(header.sop_class_uid)
         for keyword, announced, found in (
+            ("Study Instance UID", self._claim.study_instance_uid, header.ref.study_instance_uid),
             ("SOP Class UID", self._claim.sop_class_uid, header.sop_class_uid),
             ("SOP Instance UID", self._claim.sop_instance_uid, header.ref.sop_instance_uid),
-            ("Study Instance UID", self._claim.study_instance_uid, header.ref.study_instance_uid),
-        ):
+        )[: 1 if self._claim.is_hint else 3]:
             if announced and announced != found:
                 raise Mismatch(f"{keyword} in the Data Set is not the one announced with it.")
 
+    def _warnings(self, header: Header) -> tuple[str, ...]:
+        announced = zip((self._claim.sop_class_uid, self._claim.sop_instance_uid), _sop(header), strict=True)
+        return header.warnings + ((OTHER_META,) if any(claim and claim != found for claim, found in announced) else ())
+
     def _begin_again(self, header: Header) -> Header:
-        """Write the same Data Set behind a complete head, where its UIDs had not been announced."""
+        """Write the same Data Set behind a true head, where its UIDs had not been announced, or others had been."""
         former, offset = self._upload, len(self._head)
         self._head = self._encode_head(header.sop_class_uid, header.ref.sop_instance_uid)
         self._upload = self._exit.enter_context(self._archive.store.begin(self._head))
@@ -192,7 +199,9 @@ class Receiving:
 class Part10Receiving:
     """The same for a Part 10 file on its way in, head and all, in pieces of any size.
 
-    The sender's File Meta Information is read, believed for the Transfer Syntax, compared, and not kept.
+    The sender's File Meta Information is read, believed for the Transfer Syntax, and not kept.
+
+    Seen: files whose UIDs were changed in the Data Set only (rtplan.dcm and others of pydicom): the Data Set wins.
     """
 
     def __init__(self, archive: Archive, origin: Origin, study_instance_uid: str | None = None) -> None:
@@ -227,7 +236,8 @@ class Part10Receiving:
         meta, end = part10.parse_whole_head(self._start)
         if not meta.transfer_syntax_uid:
             raise InvalidDataSet("The File Meta Information names no Transfer Syntax.")
-        claim = Claim(meta.transfer_syntax_uid, meta.sop_class_uid or None, meta.sop_instance_uid or None, self._study)
+        sop = meta.sop_class_uid or None, meta.sop_instance_uid or None
+        claim = Claim(meta.transfer_syntax_uid, *sop, self._study, is_hint=True)
         receiving = self._exit.enter_context(Receiving(self._archive, claim, self._origin))
         receiving.write(bytes(self._start[end:]))
         self._start.clear()
@@ -265,6 +275,10 @@ def store_part10(archive: Archive, stream: BinaryIO, origin: Origin, study_insta
         while chunk := stream.read(CHUNK_BYTES):
             receiving.write(chunk)
         return receiving.finish()
+
+
+def _sop(header: Header) -> tuple[str, str]:
+    return header.sop_class_uid, header.ref.sop_instance_uid
 
 
 def _check_sop_class(sop_class_uid: str) -> None:

@@ -316,8 +316,8 @@ def _drop_empty(tx: Transaction, study_fk: int, series_fk: int | None, is_last: 
     study = tx.execute(SQL["study"], (study_fk,)).fetchone()
     tx.execute(SQL["remove_trigrams"], (study_fk,))
     tx.execute(SQL["remove_study"], (study_fk,))
-    for row in columns.name_columns(Level.STUDY):
-        names.release(tx, study[row.column])
+    for name in {study[row.column] for row in columns.name_columns(Level.STUDY)}:  # one may be borne in two columns
+        names.release(tx, name)
     return int(_uncount_patient(tx, study))
 
 
