@@ -1,6 +1,6 @@
 """Write the samples: `python sample_dicom/generate.py [--into FOLDER] [STUDY ...]`. Same input, same bytes.
 
-Needs numpy, pydicom, Pillow, pyjpegls and pylibjpeg-openjpeg, as Relais itself does. Bytes of lossy and JPEG 2000
+Needs pyjpegls and pylibjpeg-openjpeg besides what Relais needs (the extra `dev`). Bytes of lossy and JPEG 2000
 Pixel Data may differ with the version of the encoder; everything else, native pixels included, never does.
 """
 

@@ -92,17 +92,11 @@ def _jpeg_ls(data: bytes, pixel: ImagePixel) -> Coded:
 
 
 def _jpeg_2000(data: bytes, pixel: ImagePixel) -> Coded:
+    """Both kinds of block coder, the old and the high-throughput one."""
     codestream = find_codestream(data)
     stream = read_jpeg_2000(codestream)
     _compare(stream, pixel)
     return Coded(_call(imagecodecs.jpeg2k_decode, codestream, numthreads=1), stream.precision, is_rgb=_has_mct(pixel))
-
-
-def _htj2k(data: bytes, pixel: ImagePixel) -> Coded:
-    codestream = find_codestream(data)
-    stream = read_jpeg_2000(codestream)
-    _compare(stream, pixel)
-    return Coded(_call(imagecodecs.htj2k_decode, codestream), stream.precision, is_rgb=_has_mct(pixel))
 
 
 def _has_mct(pixel: ImagePixel) -> bool:
@@ -194,8 +188,7 @@ _FAMILIES: tuple[tuple[frozenset[str], Decoder], ...] = (
     (syntaxes.JPEG_LOSSY, _jpeg),
     (syntaxes.JPEG_LOSSLESS, _jpeg_lossless),
     (syntaxes.JPEG_LS, _jpeg_ls),
-    (syntaxes.JPEG_2000 | syntaxes.JPEG_2000_PART_2, _jpeg_2000),
-    (syntaxes.HTJ2K, _htj2k),
+    (syntaxes.JPEG_2000 | syntaxes.JPEG_2000_PART_2 | syntaxes.HTJ2K, _jpeg_2000),
     (syntaxes.JPEG_XL, _jpeg_xl),
     (frozenset({uids.RLE_LOSSLESS}), _rle),
 )
