@@ -156,7 +156,7 @@ def test_what_the_destination_says_of_each_is_counted(
 
 
 def test_a_destination_that_breaks_off_fails_what_is_left(tmp_path: Path) -> None:
-    inbox = Inbox(abort_after=2)
+    inbox = Inbox(cut_after=2)
     with (
         storage_scp(EVERYTHING, inbox) as port,
         node_with(tmp_path, a_series(4, StudyInstanceUID=KNEE), port) as node,
@@ -335,9 +335,9 @@ def test_a_cancelled_get_ends_with_fe00(tmp_path: Path) -> None:
     assert answers[-1].NumberOfRemainingSuboperations == 30 - len(inbox.received)
 
 
-def test_a_peer_that_aborts_its_get_leaves_the_node_well(tmp_path: Path) -> None:
+def test_a_peer_that_breaks_off_its_get_leaves_the_node_well(tmp_path: Path) -> None:
     contexts = [(GET, UNCOMPRESSED), (CT, UNCOMPRESSED)]
-    inbox = Inbox(abort_after=3)
+    inbox = Inbox(cut_after=3)
     handlers = [(evt.EVT_C_STORE, inbox.take)]
     with node_with(tmp_path, a_series(30, StudyInstanceUID=KNEE)) as node:
         with scu(node.port, contexts, as_scp=[CT], handlers=handlers, timeout_s=1) as assoc:

@@ -1,4 +1,6 @@
-"""Stock pynetdicom classes with the few changes that a node needs. The only module that knows their private names.
+"""Stock pynetdicom classes with the few changes that a node needs.
+
+Knows private names of pynetdicom, as relais.peers.mended does, and no other module; a contract test lists them.
 
 1. A connection never waits for ever, acknowledges at once, and never takes a PDU of any length a stranger declares.
 2. The Data Set of a C-STORE request is passed on piece by piece as it arrives: nothing is collected, nothing decoded.
@@ -24,8 +26,9 @@ from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.dimse_primitives import C_CANCEL, DimseServiceType
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from relais.peers.mended import ClosingSocket, mend
 from relais.telemetry.context import bound, new_id
 
 MAX_PDU_BYTES = 1024 * 1024  # a longer one is answered with A-ABORT; senders that ignore our maximum stay far below
@@ -73,7 +76,7 @@ class Services(Protocol):
         """The association is over, however it ended, or never was."""
 
 
-class BoundedSocket(AssociationSocket):
+class BoundedSocket(ClosingSocket):
     """Reads no more than a PDU may have, in large pieces."""
 
     def recv(self, nr_bytes: int) -> bytearray:
@@ -196,6 +199,7 @@ class NodeAssociation(Association):
 
     def __init__(self, ae: AE, services: Services) -> None:
         super().__init__(ae, "acceptor")
+        mend(self)
         self.services = services
         self.provider = StreamingProvider(self)
         self.dimse = self.provider

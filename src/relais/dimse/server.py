@@ -14,7 +14,7 @@ from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_N
 from relais.dimse.engine import Handler, NodeAssociation, Server
 from relais.dimse.services import NodeServices
 from relais.dimse.settings import DimseSettings
-from relais.peers.association import settle_pynetdicom
+from relais.peers import mended
 from relais.peers.registry import Registry
 
 SILENT_CONNECTIONS = 256  # may be open besides the associations, until they ask for one or acse_timeout_s is over
@@ -34,7 +34,7 @@ class DimseServer:
 
         Raises OSError if the port is not to be had.
         """
-        settle_pynetdicom()
+        mended.settle()
         settings = self._settings
         ae = AE(settings.ae_title)
         ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)

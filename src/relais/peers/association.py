@@ -7,21 +7,19 @@ start their reactor: `Association.start` is not called. What the reactor would h
 off, is `is_open`; messages are exchanged by relais.peers.messages.
 """
 
-import logging
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from pydicom.config import IGNORE
-from pydicom.config import settings as pydicom_settings
 from pydicom.uid import UID
-from pynetdicom import AE, _config, evt
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.transport import AddressInformation, AssociationSocket
+from pynetdicom.transport import AddressInformation
 
 from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from relais.errors import Unavailable
+from relais.peers import mended
 from relais.peers.settings import PeerSettings
 
 MAX_CONTEXTS = (
@@ -66,24 +64,8 @@ def release(assoc: Association) -> None:
     assoc.kill()
 
 
-def settle_pynetdicom() -> None:
-    """What is set once for all associations of this process, ours and those of peers.
-
-    pynetdicom logs several lines per message, Identifiers with names among them, and a traceback for a connection that
-    closes: left out unless an operator has set a level for its loggers. A UID that is none is passed on to be answered
-    with a status; pynetdicom would abort, and pydicom would write it to the log.
-    """
-    _config.LOG_HANDLER_LEVEL = "none"
-    _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
-    _config.VALIDATORS["UI"] = lambda value: (True, "")
-    pydicom_settings.reading_validation_mode = IGNORE
-    theirs = logging.getLogger("pynetdicom")
-    if theirs.level == logging.NOTSET:
-        theirs.setLevel(logging.CRITICAL)
-
-
 def _request(peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Proposal]) -> Association:
-    settle_pynetdicom()
+    mended.settle()
     ae = AE(calling_ae_title)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = peer.timeout_s
     try:
@@ -91,10 +73,9 @@ def _request(peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Prop
     except OSError as exc:
         raise NotAssociated(f"{peer.name} cannot be reached: its host is not known.") from exc
     assoc = Association(ae, "requestor")
+    mended.mend(assoc)
     local = AddressInformation("0.0.0.0" if address.is_ipv4 else "::", 0)  # noqa: S104 - nobody listens there
-    transport = AssociationSocket(assoc, address=local)
-    connection = transport.socket  # pynetdicom forgets to close it where it cannot be connected
-    assoc.set_socket(transport)
+    assoc.set_socket(mended.ClosingSocket(assoc, address=local))
     assoc.acceptor.ae_title, assoc.acceptor.address_info = peer.ae_title, address
     assoc.requestor.ae_title, assoc.requestor.address_info = calling_ae_title, local
     assoc.requestor.maximum_length = MAX_PDU
@@ -106,8 +87,6 @@ def _request(peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Prop
     if not assoc.is_established:
         reason = _refusal(peer, assoc)
         assoc.kill()
-        if connection is not None:
-            connection.close()
         raise NotAssociated(reason)
     return assoc
 

@@ -34,7 +34,7 @@ _NUMBERS = {"FL": "f", "FD": "d", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "U
 def decode(data: bytes, transfer_syntax_uid: str) -> JsonDataset:
     """An Identifier, its text decoded by its own character set.
 
-    Raises InvalidRequest if *data* is no Data Set, is cut off (or it would ask for less than was meant), or is too long.
+    Raises InvalidRequest if *data* is no Data Set, is cut off (it would ask for less than was meant), or is too long.
     """
     if uids.is_deflated(transfer_syntax_uid):
         data, transfer_syntax_uid = _inflate(data), uids.EXPLICIT_VR_LITTLE_ENDIAN
