@@ -128,6 +128,7 @@ TABLE: tuple[Attribute, ...] = tuple(
         ("Columns", X, REQUIRED, "columns"),
         ("BitsAllocated", X, REQUIRED, "bits_allocated"),
         ("NumberOfFrames", X, REQUIRED, "number_of_frames"),
+        ("AvailableTransferSyntaxUID", X, DERIVED, None),
         ("ContentDate", X, OPTIONAL, "content_date"),
         ("ContentTime", X, OPTIONAL, "content_time"),
         ("SamplesPerPixel", X, KEPT, None),

@@ -10,6 +10,7 @@ from relais.dicom.json_model import JsonDataset
 from relais.index import packing
 
 STUDY_UID, SERIES_UID, SOP_UID, SOP_CLASS_UID = "0020000D", "0020000E", "00080018", "00080016"
+TRANSFER_SYNTAX_UID = "00083002"  # Available Transfer Syntax UID
 MODALITIES, SOP_CLASSES = "00080061", "00080062"
 STUDY_SERIES, STUDY_INSTANCES, SERIES_INSTANCES = "00201206", "00201208", "00201209"
 PATIENT_STUDIES, PATIENT_SERIES, PATIENT_INSTANCES = "00201200", "00201202", "00201204"
@@ -39,6 +40,7 @@ def instance(row: Row) -> JsonDataset:
     found = packing.unpack(row["attributes"])
     found[SOP_UID] = _uids(row["sop_instance_uid"])
     found[SOP_CLASS_UID] = _uids(row["sop_class"])
+    found[TRANSFER_SYNTAX_UID] = _uids(row["transfer_syntax"])
     return found
 
 

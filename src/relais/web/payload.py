@@ -1,5 +1,6 @@
 """Answers as bytes: JSON, one part or many, ranges, compression, validators. Knows HTTP, not what the bytes mean."""
 
+import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -36,7 +37,11 @@ class Single:
 
 def json_document(content: object, media_type: str = DICOM_JSON, status: int = 200) -> Response:
     """*content* as JSON."""
-    return Response(orjson.dumps(content), status, {"Cache-Control": NO_CACHE}, content_type=media_type)
+    try:
+        body = orjson.dumps(content)
+    except TypeError:  # integers beyond 64 bits, and lone surrogates
+        body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(body, status, {"Cache-Control": NO_CACHE}, content_type=media_type)
 
 
 def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False, status: int = 200) -> Response:

@@ -7,7 +7,8 @@ SELECT * FROM study WHERE id IN (SELECT value FROM json_each(?));
 SELECT * FROM series WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: instances
-SELECT instance.*, uid.uid AS sop_class FROM instance JOIN uid ON uid.id = instance.sop_class_uid
+SELECT instance.*, uid.uid AS sop_class, syntax.uid AS transfer_syntax
+FROM instance JOIN uid ON uid.id = instance.sop_class_uid JOIN uid AS syntax ON syntax.id = instance.transfer_syntax_uid
 WHERE instance.id IN (SELECT value FROM json_each(?));
 
 -- name: sop_classes
