@@ -98,10 +98,10 @@ def name(tag: int) -> str:
 def read_element(window: Window, encoding: Encoding, position: int, limit: int, *, implicit: bool) -> Header:
     """The header at *position* of whatever must end before *limit*. Raises Malformed if it does not fit."""
     if position + 8 > limit:
-        raise Malformed("It ends within the header of a Data Element.")
+        raise Malformed("The Data Set ends within the header of a Data Element.")
     at = window.index(position, 12)
     if len(window.data) - at < 8:
-        raise Malformed("It ends within the header of a Data Element.")
+        raise Malformed("The Data Set ends within the header of a Data Element.")
     group, number, vr, short_length = encoding.short.unpack_from(window.data, at)
     tag = group << 16 | number
     if implicit or group == 0xFFFE:
@@ -111,7 +111,7 @@ def read_element(window: Window, encoding: Encoding, position: int, limit: int, 
     if vr not in LONG_VRS:
         return _of_unknown_vr(window, encoding, position, limit)
     if position + 12 > limit or len(window.data) - at < 12:
-        raise Malformed(f"It ends within the header of {name(tag)}.")
+        raise Malformed(f"The Data Set ends within the header of {name(tag)}.")
     return Header(tag, vr, position + 12, encoding.length.unpack_from(window.data, at + 8)[0])
 
 

@@ -112,9 +112,8 @@ def _layout(found: Scan, read_at: ReadAt, attributes: JsonDataset, start: int, t
 
 
 def _uid(attributes: JsonDataset, tag: int) -> str:
-    found = values(attributes, tag)
-    uid = found[0] if len(found) == 1 else "\\".join(str(value or "") for value in found)
-    if isinstance(uid, str) and uids.is_valid(uid):
+    uid = "\\".join(value if isinstance(value, str) else "?" for value in values(attributes, tag))
+    if uids.is_valid(uid):
         return uid
     try:
         return uids.require(uid, name(tag))

@@ -124,6 +124,12 @@ def test_two_uids_are_none() -> None:
     assert refused(data).startswith("StudyInstanceUID (0020,000D) is not a UID")
 
 
+@pytest.mark.parametrize(("vr", "value"), [("PN", b"A^B "), ("OB", b"1.2\0"), ("FD", bytes(8)), ("SQ", b"")])
+def test_a_uid_of_another_kind_is_none(vr: str, value: bytes) -> None:
+    data = uids().replace(element(0x0020000D, "UI", b"1.2.3\0"), element(0x0020000D, vr, value))
+    assert refused(data).startswith("StudyInstanceUID (0020,000D) is")
+
+
 def test_uids_lose_their_padding() -> None:
     data = uids().replace(element(0x0020000D, "UI", b"1.2.3\0"), element(0x0020000D, "UI", b" 1.2.3  \0\0"))
     assert read(data).ref.study_instance_uid == "1.2.3"
