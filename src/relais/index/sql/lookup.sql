@@ -10,7 +10,8 @@ SELECT * FROM study WHERE study_instance_uid = ?;
 SELECT * FROM series WHERE series_instance_uid = ? AND study_fk = ?;
 
 -- name: instance_attributes
-SELECT instance.*, uid.uid AS sop_class FROM instance JOIN uid ON uid.id = instance.sop_class_uid
+SELECT instance.*, uid.uid AS sop_class, syntax.uid AS transfer_syntax
+FROM instance JOIN uid ON uid.id = instance.sop_class_uid JOIN uid AS syntax ON syntax.id = instance.transfer_syntax_uid
 WHERE sop_instance_uid = ? AND series_fk = ?;
 
 -- name: study_revision
