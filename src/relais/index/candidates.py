@@ -18,7 +18,7 @@ from relais.index import compile as sql
 from relais.index.columns import row_level, storable
 from relais.index.compile import Condition, Fragment
 
-FEW = 2000
+FEW = 5000
 _LITERAL = re.compile(r"[^*?\[]{3,}")  # what a trigram index can find
 _BY_VALUE = {
     Level.STUDY: "SELECT s.id FROM study AS s WHERE {}",

@@ -34,6 +34,8 @@ REQUEST_INDEXES = ("accession_number", "scheduled_procedure_step_id", "requested
 LAST_LETTER = "\U0010ffff"
 MAX_PATTERN = 10_240  # characters of a condition; the longest text VR that is matched has as many
 _NAME = re.compile(r'(?:[a-z]\.)?(?:[a-z_]+|"[a-z_]+")')
+_BETWEEN = "s.date_time BETWEEN ? AND ?"
+_DAY, _END_OF_DAY = 1_000_000, 235960
 GROUPS = ("alphabetic", "ideographic", "phonetic")
 
 
@@ -105,7 +107,7 @@ class Condition:
     level: Level  # of the row that is asked
     fragment: Fragment
     match: Match | None = None
-    between: tuple[str, str] | None = None  # ends of a joined range of Study Date and Time
+    between: tuple[int, int] | None = None  # what it says about study.date_time
 
 
 def conditions(query: Query) -> list[Condition]:
@@ -118,7 +120,19 @@ def conditions(query: Query) -> list[Condition]:
 
 def _condition(match: Match, fuzzy: bool) -> Condition:
     attribute = by_tag()[match.tag]
-    return Condition(row_level(attribute.level), _fragment(attribute, match, fuzzy), match)
+    between = _days(match) if match.tag == STUDY_DATE else None
+    fragment = _fragment(attribute, match, fuzzy) if between is None else Fragment(_BETWEEN, between)
+    return Condition(row_level(attribute.level), fragment, match, between)
+
+
+def _days(match: Match) -> tuple[int, int] | None:
+    """One Study Date or range as ends of study.date_time, which says the same and is in the index that is walked."""
+    if match.kind not in (MatchKind.RANGE, MatchKind.SINGLE_VALUE):
+        return None
+    ends = interval("DA", match.values[0], match.values[-1])
+    if ends is None:
+        return None
+    return int(ends[0] or 1) * _DAY, int(ends[1] or 99999999) * _DAY + _END_OF_DAY
 
 
 def _fragment(attribute: Attribute, match: Match, fuzzy: bool) -> Fragment:
@@ -223,7 +237,7 @@ def _joined_range(wanted: DateTimeRange) -> Condition:
     low, high = wanted.low or "0" * 20, wanted.high or "9" * 20
     clock = f"CASE WHEN {time_column} >= '0' AND {time_column} < ':' THEN {time_column} ELSE '000000000000' END"
     sql = f"({date_column} BETWEEN ? AND ? AND {date_column} || {clock} BETWEEN ? AND ?)"
-    between = (low, high) if day.tag == STUDY_DATE else None
+    between = (int(low[:14]), int(high[:14])) if day.tag == STUDY_DATE else None
     return Condition(row_level(day.level), Fragment(sql, (low[:8], high[:8], low, high)), between=between)
 
 

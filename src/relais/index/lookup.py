@@ -1,8 +1,10 @@
 """Finding what is registered by its UIDs. Knows rows, no matching: see index.search."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
+from itertools import islice
 
 from relais.db import statements
 from relais.db.database import Connection, Database, Transaction
@@ -116,18 +118,23 @@ def keys(db: Database) -> Iterator[tuple[str, InstanceRow]]:
 
 
 def knows_key(db: Database, key: str) -> bool:
-    """Whether a row names the storage key *key*, or it is the history of an instance that is here.
+    """Whether a row names the storage key *key*, or it is the history of an instance that is here."""
+    return not list(unknown_keys(db, [key]))
 
-    Keys are kept with marks for their UIDs, so the instance is found first: the last segment begins with its UID.
+
+def unknown_keys(db: Database, keys: Iterable[str]) -> Iterator[str]:
+    """Those of *keys* of which knows_key is false, in their order. No read stays open between batches.
+
+    Keys are kept with marks for their UIDs, so instances are found first: the last segment of a key begins with one.
     """
-    with db.read() as connection:
-        if connection.execute(SQL["plain_key"], {"key": key}).fetchone() is not None:
-            return True
-        return any(_names(connection, key, uid) for uid in _beginnings(key.rpartition("/")[2]))
-
-
-def _names(connection: Connection, key: str, sop_instance_uid: str) -> bool:
-    return any(instance_row(row).key == key for row in connection.execute(SQL["by_sop_uid"], (sop_instance_uid,)))
+    left = iter(keys)
+    while batch := list(islice(left, BATCH)):
+        uids = {uid for key in batch for uid in _beginnings(key.rpartition("/")[2])}
+        with db.read() as connection:
+            named = connection.execute(SQL["by_sop_uids"], (json.dumps(list(uids)),))
+            known = {instance_row(row).key for row in named}
+            known.update(row["key"] for row in connection.execute(SQL["plain_keys"], {"keys": json.dumps(batch)}))
+        yield from (key for key in batch if key not in known)
 
 
 def _beginnings(name: str) -> Iterator[str]:

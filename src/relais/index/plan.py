@@ -2,7 +2,7 @@
 
 1. A key that names few rows drives: its rows are found first and everything else only filters.
 2. Where every key names many rows, hits are frequent: studies are walked from the newest to the oldest and filtered,
-   until the page is full. A single modality has an index in that order, which is walked instead.
+   until the page is full. A single modality, common or rare, has an index in that order, which is walked instead.
 3. Whatever drives, every condition is checked exactly on every row: a plan can be slow, never wrong.
 """
 
@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from relais.db.database import Connection
 from relais.dicom.attributes import Level
 from relais.dicom.matching import alternatives
-from relais.dicom.query import MatchKind
-from relais.dicom.values import interval, text_key
+from relais.dicom.values import text_key
 from relais.index import compile as sql
 from relais.index.candidates import candidates_of, few, is_exact, listed
 from relais.index.columns import storable
 from relais.index.compile import Condition, Fragment
-
-_END_OF_DAY = 235960
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,8 @@ class Plan:
 
 def plan(connection: Connection, level: Level, conditions: list[Condition], fuzzy: bool) -> Plan:
     """The plan for a search at *level*."""
-    for at, candidates in candidates_of(connection, conditions, fuzzy):
+    tried = [one for one in conditions if level is Level.PATIENT or _single_modality(one) is None]
+    for at, candidates in candidates_of(connection, tried, fuzzy):
         ids = few(connection, candidates)
         if ids is not None:
             return _driven_by(at, ids)
@@ -59,31 +57,22 @@ def inside(level: Level, row_id: object) -> Plan:
 
 def _walk(level: Level, conditions: list[Condition]) -> Plan:
     """From the newest study to the oldest."""
-    bounds = [bound for condition in conditions if (bound := _bounds(condition)) is not None]
     if level is Level.PATIENT:
-        return Plan(Level.STUDY, "study AS s INDEXED BY study_patient_id", sql.all_of(bounds))
+        return Plan(Level.STUDY, "study AS s INDEXED BY study_patient_id", sql.TRUE)
     modality = next((one for one in map(_single_modality, conditions) if one is not None), None)
     if modality is None:
-        return Plan(Level.STUDY, "study AS s INDEXED BY study_date_time", sql.all_of(bounds))
-    bounds = [Fragment(bound.sql.replace("s.date_time", "d.date_time"), bound.params) for bound in bounds]
-    start = sql.all_of([Fragment("d.modality = ?", (modality,)), *bounds])
+        return Plan(
+            Level.STUDY, "study AS s INDEXED BY study_date_time", _between("s.date_time BETWEEN ? AND ?", conditions)
+        )
+    bounds = _between("d.date_time BETWEEN ? AND ?", conditions)
+    start = sql.all_of([Fragment("d.modality = ?", (modality,)), bounds])
     source = "study_modality AS d CROSS JOIN study AS s ON s.id = d.study_fk"
     return Plan(Level.STUDY, source, start, "d.date_time", "d.study_fk")
 
 
-def _bounds(condition: Condition) -> Fragment | None:
-    """What a Study Date range says about study.date_time."""
-    if condition.between is not None:
-        low, high = condition.between
-        return Fragment("s.date_time BETWEEN ? AND ?", (int(low[:14]), int(high[:14])))
-    match = condition.match
-    if match is None or match.tag != sql.STUDY_DATE or match.kind not in (MatchKind.RANGE, MatchKind.SINGLE_VALUE):
-        return None
-    ends = interval("DA", match.values[0], match.values[-1])
-    if ends is None:
-        return None
-    low_day, high_day = int(ends[0] or 1), int(ends[1] or 99999999)
-    return Fragment("s.date_time BETWEEN ? AND ?", (low_day * 1_000_000, high_day * 1_000_000 + _END_OF_DAY))
+def _between(template: str, conditions: list[Condition]) -> Fragment:
+    """What the conditions say about the date and time that is walked."""
+    return sql.all_of([Fragment(template, one.between) for one in conditions if one.between is not None])
 
 
 def _single_modality(condition: Condition) -> str | None:

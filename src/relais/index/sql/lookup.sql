@@ -25,10 +25,14 @@ WHERE series_instance_uid = ? AND study_instance_uid = ?;
 -- Every instance, a batch at a time, in the order of ids.
 SELECT * FROM instance_row WHERE id > ? ORDER BY id LIMIT ?;
 
--- name: plain_key
--- A key that does not name its instance, by its partial index; or one that was superseded.
-SELECT 1 FROM instance WHERE instr(key, char(3)) = 0 AND key = :key
-UNION ALL SELECT 1 FROM superseded JOIN instance ON instance.id = superseded.instance_fk WHERE superseded.key = :key;
+-- name: by_sop_uids
+SELECT * FROM instance_row WHERE sop_instance_uid IN (SELECT value FROM json_each(?));
+
+-- name: plain_keys
+-- Keys that do not name their instance, by their partial index, and those that were superseded.
+SELECT key FROM instance WHERE instr(key, char(3)) = 0 AND key IN (SELECT value FROM json_each(:keys))
+UNION ALL SELECT superseded.key FROM superseded JOIN instance ON instance.id = superseded.instance_fk
+WHERE superseded.key IN (SELECT value FROM json_each(:keys));
 
 -- name: first_image_series
 -- The first series (or the one that is named) that holds Pixel Data, if any does, and how many of its instances do.
