@@ -86,23 +86,37 @@ class Served:
         return self.process.wait(15)
 
 
+def put_away(node: Served) -> None:
+    if node.process.poll() is None:
+        node.stop()
+    for pid in node.pids():
+        os.kill(pid, signal.SIGKILL)
+
+
 @pytest.fixture
 def nodes() -> Iterator[list[Served]]:
+    """Nodes to be put away after the test."""
     made: list[Served] = []
     yield made
     for node in made:
-        if node.process.poll() is None:
-            node.process.kill()
-            node.process.wait()
-        for pid in node.pids():
-            os.kill(pid, signal.SIGKILL)
+        put_away(node)
 
 
 @pytest.fixture
 def node(tmp_path: Path, nodes: list[Served]) -> Served:
+    """A node that the test may end."""
     nodes.append(made := Served(tmp_path))
     made.wait_until_ready()
     return made
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A node for several tests, which leave it running."""
+    made = Served(tmp_path_factory.mktemp("lasting"))
+    made.wait_until_ready()
+    yield made
+    put_away(made)
 
 
 def stored(node: Served, folder: Path) -> str:
@@ -128,31 +142,30 @@ def found(node: Served, sop_instance_uid: str) -> bool:
         return answer.status == 200 and len(json.load(answer)) == 1
 
 
-def test_children_that_are_killed_are_started_again_and_the_node_is_ready_again(node: Served, tmp_path: Path) -> None:
-    uid = stored(node, tmp_path)
-    assert node.is_ready()
+def test_children_that_are_killed_are_started_again_and_the_node_is_ready_again(
+    lasting: Served, tmp_path: Path
+) -> None:
+    uid = stored(lasting, tmp_path)
+    assert lasting.is_ready()
     for role in ("dimse", "web"):
-        former = node.child(role)
+        former = lasting.child(role)
         os.kill(former, signal.SIGKILL)
-        assert eventually(lambda former=former, role=role: node.child(role) != former, 10)
-        assert eventually(node.is_ready, 20)
-    node.peer.echo()
-    assert found(node, uid)
-    worker = next(
-        pid for pid in node.pids() if Path(f"/proc/{pid}/stat").read_text().split()[3] == str(node.child("web"))
-    )
+        assert eventually(lambda former=former, role=role: lasting.child(role) != former, 10)
+        assert eventually(lasting.is_ready, 20)
+    lasting.peer.echo()
+    assert found(lasting, uid)
+    worker = next(pid for pid in lasting.pids() if parent_of(pid) == lasting.child("web"))
     os.kill(worker, signal.SIGKILL)
-    assert eventually(lambda: worker not in node.pids(), 5)
-    assert eventually(node.is_ready, 20)
-    assert all(found(node, uid) for _ in range(5))
-    with urllib.request.urlopen(f"{node.url}/metrics", timeout=20) as answer:
+    assert eventually(lambda: worker not in lasting.pids(), 5)
+    assert eventually(lasting.is_ready, 20)
+    assert all(found(lasting, uid) for _ in range(5))
+    with urllib.request.urlopen(f"{lasting.url}/metrics", timeout=20) as answer:
         assert 'relais_stores_total{channel="dimse",outcome="stored"} 1.0' in answer.read().decode()
-    assert node.stop() == 0
 
 
-def test_who_connects_while_the_dimse_process_is_down_waits_and_is_served(node: Served) -> None:
-    os.kill(node.child("dimse"), signal.SIGKILL)
-    node.peer.echo()
+def test_who_connects_while_the_dimse_process_is_down_waits_and_is_served(lasting: Served) -> None:
+    os.kill(lasting.child("dimse"), signal.SIGKILL)
+    lasting.peer.echo()
 
 
 def test_sigterm_ends_the_node_within_ten_seconds_with_an_association_open(node: Served) -> None:
@@ -219,12 +232,10 @@ def test_a_port_in_use_stops_the_start_with_a_sentence(tmp_path: Path, section: 
     )
 
 
-def test_a_second_node_on_the_same_data_is_refused(node: Served, tmp_path: Path) -> None:
-    second = tmp_path / "second"
-    second.mkdir()
-    said = refusal(second, RELAIS_NODE__DATA_DIR=node.environ["RELAIS_NODE__DATA_DIR"])
+def test_a_second_node_on_the_same_data_is_refused(lasting: Served, tmp_path: Path) -> None:
+    said = refusal(tmp_path, RELAIS_NODE__DATA_DIR=lasting.environ["RELAIS_NODE__DATA_DIR"])
     assert said.startswith("Error: Another node is serving [node] data_dir ")
-    assert node.is_ready()
+    assert eventually(lasting.is_ready, 20)
 
 
 def test_an_index_that_cannot_be_read_stops_the_start_with_a_sentence(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Config:
 
     @property
     def run_dir(self) -> Path:
-        """Where the running node keeps what is worthless after it: its lock and its counters."""
+        """Where the running node keeps what is worthless after it."""
         return self.node.data_dir / "run"
 
 

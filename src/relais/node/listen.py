@@ -9,7 +9,7 @@ from contextlib import suppress
 from relais.errors import Unavailable
 
 BACKLOG = 128
-PATIENCE_S = 3.0  # how long a port may still be held by a node that was killed a moment ago
+PATIENCE_S = 2.0  # how long a port may still be held by a node that was killed a moment ago
 
 
 def listener(host: str, port: int, door: str, patience_s: float = PATIENCE_S) -> socket.socket:

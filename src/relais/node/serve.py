@@ -5,16 +5,20 @@ and is not refused. The HTTP server binds its own port, which is only checked he
 """
 
 import fcntl
+import hashlib
 import logging
 import os
+import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +33,7 @@ from relais.telemetry.line import fields
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - see counters_directory
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 BACKGROUND_AFTER_S = 2.0  # the doors open first
 SUPERVISED = ("dimse", "web", "background")
@@ -44,13 +49,16 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
     log.configure(config.node.log_level)
     if config.web.host in EVERY_ADDRESS and not config.node.public_url:
         logger.warning(fields(event="no public_url", urls_begin_with=config.public_url))
-    with data_directory(config), listen.listener(config.dimse.host, config.dimse.port, "dimse") as door:
+    with (
+        data_directory(config),
+        listen.listener(config.dimse.host, config.dimse.port, "dimse") as door,
+        counters_directory(config) as counters,
+    ):
         config = replace(
             config,
             dimse=replace(config.dimse, port=door.getsockname()[1]),
             web=replace(config.web, port=listen.free_port(config.web.host, config.web.port, "web")),
         )
-        counters = config.run_dir / "metrics"
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **metrics.prepare(counters)}
         orders = Orders(os.getpid(), config, door.fileno(), str(samples or ""))
         ready = threading.Event()
@@ -80,6 +88,27 @@ def data_directory(config: Config) -> Iterator[None]:
         except OSError as exc:
             raise Unavailable(f"Another node is serving [node] data_dir {config.node.data_dir}.") from exc
         yield
+
+
+@contextmanager
+def counters_directory(config: Config) -> Iterator[Path]:
+    """A folder of ours, always the same for one data directory, in memory where there is such a file system.
+
+    Counters are written through mapped memory: on a full disk that would end the process, in memory it does not.
+    Raises Unavailable if somebody else has a folder of that name.
+    """
+    digest = hashlib.sha256(str(config.node.data_dir).encode()).hexdigest()[:16]
+    folder = Path(SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else tempfile.gettempdir())
+    chosen = folder / f"relais-{os.getuid()}-{digest}"
+    with suppress(FileExistsError):
+        chosen.mkdir(mode=0o700)
+    found = chosen.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise Unavailable(f"{chosen} belongs to somebody else: remove it.")
+    try:
+        yield chosen
+    finally:
+        shutil.rmtree(chosen, ignore_errors=True)
 
 
 def is_ready(config: Config) -> bool:
