@@ -1,0 +1,108 @@
+"""A real Orthanc as the other archive: it stores to us, queries us, moves from us, and takes what we move to it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom.uid import RLELossless
+
+from fixtures import dcmtk
+from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, dataset_bytes, part10, uid
+from fixtures.cast import YAMADA
+from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.orthanc import Orthanc, orthanc
+from relais.archive.ingest import store_part10
+from relais.dicom.origin import Channel, Origin
+from relais.peers.dimse import DimsePeer
+from relais.peers.settings import PeerSettings
+
+THORAX, KNEE = uid("thorax"), uid("knee")
+
+
+@dataclass
+class Pair:
+    """Orthanc and a node, each a peer of the other."""
+
+    orthanc: Orthanc
+    node: DimseNode
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    port = dcmtk.free_port()
+    with orthanc(tmp_path / "orthanc", {"relais": ("RELAIS", "127.0.0.1", port)}) as server:
+        peer = PeerSettings("orthanc", server.ae_title, "127.0.0.1", server.dicom_port)
+        with dimse_node(tmp_path / "node", [peer], listen_port=port) as node:
+            yield Pair(server, node)
+
+
+def fill(node: DimseNode) -> None:
+    thorax = [*a_series(3, StudyInstanceUID=THORAX), a_sr(StudyInstanceUID=THORAX)]
+    for ds in (*thorax, a_ct(StudyInstanceUID=KNEE, **YAMADA)):
+        store_part10(node.archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+
+
+def test_orthanc_echoes_and_is_echoed(pair: Pair) -> None:
+    assert pair.orthanc.post("/modalities/relais/echo", {}) == {}
+    DimsePeer(PeerSettings("orthanc", "ORTHANC", "127.0.0.1", pair.orthanc.dicom_port)).echo()
+
+
+def test_orthanc_stores_to_us(pair: Pair) -> None:
+    instances = [a_ct(), a_multiframe(transfer_syntax=RLELossless), a_sr()]
+    ids = [pair.orthanc.post("/instances", part10(ds))["ID"] for ds in instances]
+    answer = pair.orthanc.post("/modalities/relais/store", ids)
+    assert answer["FailedInstancesCount"] == 0
+    assert pair.node.instances == 3
+    stored = {path.read_bytes()[-200:] for path in pair.node.stored_files}
+    assert stored == {dataset_bytes(ds)[-200:] for ds in instances}
+
+
+@pytest.mark.parametrize(
+    ("level", "query", "count"),
+    [
+        ("Patient", {"PatientID": "JP-*"}, 1),
+        ("Patient", {"PatientName": "*"}, 2),
+        ("Study", {"PatientID": "", "StudyDate": "20240101-20241231"}, 2),
+        ("Study", {"StudyInstanceUID": str(KNEE)}, 1),
+        ("Study", {"ModalitiesInStudy": "SR"}, 1),
+        ("Series", {"StudyInstanceUID": str(THORAX), "Modality": "CT"}, 1),
+    ],
+)
+def test_orthanc_queries_us(pair: Pair, level: str, query: dict[str, str], count: int) -> None:
+    fill(pair.node)
+    assert len(_query(pair, level, query)) == count
+
+
+def test_orthanc_reads_our_names_in_three_scripts(pair: Pair) -> None:
+    fill(pair.node)
+    [answer] = _query(pair, "Study", {"StudyInstanceUID": str(KNEE), "PatientName": ""})
+    assert answer["PatientName"].startswith("Yamada^Tarou=山田^太郎")
+
+
+def test_orthanc_moves_what_it_found_from_us_to_itself(pair: Pair) -> None:
+    """Its C-MOVE Identifier carries keys that are not unique (client lesson 7)."""
+    fill(pair.node)
+    found = pair.orthanc.post(
+        "/modalities/relais/query", {"Level": "Study", "Query": {"StudyInstanceUID": str(THORAX)}}
+    )
+    pair.orthanc.post(f"/queries/{found['ID']}/retrieve", {"TargetAet": "ORTHANC", "Synchronous": True})
+    assert pair.orthanc.get("/statistics")["CountInstances"] == 4
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", RLELossless])
+def test_orthanc_takes_what_we_move_to_it(pair: Pair, tmp_path: Path, syntax: str) -> None:
+    ds = a_multiframe(StudyInstanceUID=KNEE, transfer_syntax=syntax)
+    store_part10(pair.node.archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+    keys = ["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={KNEE}"]
+    ran = dcmtk.movescu(pair.node.port, keys, destination="ORTHANC")
+    assert ran.statuses == [0]
+    [instance] = pair.orthanc.get("/instances")
+    assert pair.orthanc.get_bytes(f"/instances/{instance}/file").endswith(dataset_bytes(ds))
+
+
+def _query(pair: Pair, level: str, query: dict[str, str]) -> list[dict[str, str]]:
+    found = pair.orthanc.post("/modalities/relais/query", {"Level": level, "Query": query})["ID"]
+    answers = pair.orthanc.get(f"/queries/{found}/answers")
+    return [pair.orthanc.get(f"/queries/{found}/answers/{answer}/content?simplify") for answer in answers]
