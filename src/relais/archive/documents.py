@@ -6,27 +6,23 @@ absolute. Values up to BULK_BYTES are inline. Knows Data Sets, not HTTP.
 
 import logging
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 
 import orjson
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom import Dataset
 
 from relais.archive import Archive
 from relais.archive.retrieve import CHUNK_BYTES, Body
+from relais.archive.stored_dataset import BULK_BYTES, open_dataset, swapped
 from relais.db.database import Transaction
 from relais.dicom import uids
-from relais.dicom.elements import UNDEFINED, Element
+from relais.dicom.elements import UNDEFINED
 from relais.dicom.json_model import from_dataset
-from relais.dicom.scan import scan
 from relais.errors import InvalidRequest, NodeError, NotAcceptable, NotFound, Unavailable
 from relais.index import documents as kept
 from relais.index.rows import InstanceRow
 
-BULK_BYTES = 1024
 BULK_PREFIX = "bulkdata/"
 BATCH = 100
-WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +58,10 @@ def make_missing(archive: Archive, after_id: int = 0) -> int | None:
 
 def make(archive: Archive, row: InstanceRow) -> bytes:
     """The document of one instance, from its stored Data Set. Raises Unavailable if that cannot be read."""
-    ds, pixel = _without_pixels(archive, row)
-    document = from_dataset(ds, bulk=_bulk_uri)
-    if pixel:
-        key = f"{pixel.tag:08X}"
-        document[key] = {"vr": pixel.vr or "OW", "BulkDataURI": BULK_PREFIX + key}
+    with open_dataset(archive, row) as stored:
+        document = from_dataset(stored.small, bulk=_bulk_uri)
+        for tag, vr in stored.vrs.items():
+            document[f"{tag:08X}"] = {"vr": vr, "BulkDataURI": f"{BULK_PREFIX}{tag:08X}"}
     return orjson.dumps(dict(sorted(document.items())))
 
 
@@ -74,17 +69,31 @@ def bulkdata(archive: Archive, row: InstanceRow, path: str) -> Body:
     """The value that a BulkDataURI of the metadata names, little endian.
 
     *path* is what follows `bulkdata/`: tags and 0-based Item numbers in turn, as in `00400275/0/00420011`. Raises
-    NotFound, NotAcceptable for encapsulated Pixel Data (ask for its frames).
+    NotFound, NotAcceptable for Pixel Data that is encapsulated or big endian (ask for its frames).
     """
     steps = _steps(path)
-    ds, pixel = _without_pixels(archive, row)
-    if pixel and steps == [pixel.tag]:
-        if pixel.length == UNDEFINED or uids.is_big_endian(row.transfer_syntax_uid):
+    with open_dataset(archive, row) as stored:
+        element = stored.large.get(steps[0]) if len(steps) == 1 else None
+        if element is None:
+            value = _value_at(stored.small, steps)
+            return Body(len(value), iter([value]), uids.EXPLICIT_VR_LITTLE_ENDIAN)
+        is_big_endian = uids.is_big_endian(row.transfer_syntax_uid)
+        if element.length == UNDEFINED or (is_big_endian and element.tag == stored.pixel_tag):
             raise NotAcceptable("This Pixel Data can be had as frames only.")
-        chunks = _range_chunks(archive, row, pixel.value_offset, pixel.length)
-        return Body(pixel.length, chunks, uids.EXPLICIT_VR_LITTLE_ENDIAN)
-    value = _value_at(ds, steps)
-    return Body(len(value), iter([value]), uids.EXPLICIT_VR_LITTLE_ENDIAN)
+    return Body(element.length, _chunks(archive, row, element.tag), uids.EXPLICIT_VR_LITTLE_ENDIAN)
+
+
+def _chunks(archive: Archive, row: InstanceRow, tag: int) -> Iterator[bytes]:
+    """The value of a large element, piece by piece."""
+    with open_dataset(archive, row) as stored:
+        element, is_big_endian = stored.large[tag], uids.is_big_endian(row.transfer_syntax_uid)
+        offset, end = element.value_offset, element.value_offset + element.length
+        while offset < end:
+            chunk = stored.read_at(offset, min(CHUNK_BYTES, end - offset))
+            if not chunk:
+                raise Unavailable("The stored Data Set ends too early.")
+            offset += len(chunk)
+            yield swapped(chunk, stored.vrs[tag]) if is_big_endian else chunk
 
 
 def _keep(archive: Archive, made: dict[int, bytes]) -> None:
@@ -96,44 +105,6 @@ def _keep(archive: Archive, made: dict[int, bytes]) -> None:
 
 def _bulk_uri(path: str, size_bytes: int) -> str | None:
     return BULK_PREFIX + path if size_bytes > BULK_BYTES else None
-
-
-def _without_pixels(archive: Archive, row: InstanceRow) -> tuple[Dataset, Element | None]:
-    """The stored Data Set but for its Pixel Data, which is never read, and where that lies."""
-    with archive.store.open(row.key) as stream:
-
-        def read_at(offset: int, length: int) -> bytes:
-            stream.seek(offset)
-            return stream.read(length)
-
-        if row.layout.pixel_offset is None or uids.is_deflated(row.transfer_syntax_uid):
-            return _read(stream.read(), row), None
-        found = scan(read_at, row.layout.dataset_offset, row.size_bytes, row.transfer_syntax_uid)
-        pixel = found.pixel
-        assert pixel is not None
-        later = [element.offset for element in found.elements.values() if element.offset > pixel.offset]
-        tail = read_at(min(later), found.end - min(later)) if later else b""
-        return _read(read_at(0, pixel.offset) + tail, row), pixel
-
-
-def _read(part10: bytes, row: InstanceRow) -> Dataset:
-    try:
-        ds = dcmread(BytesIO(part10))
-        if uids.is_big_endian(row.transfer_syntax_uid):
-            ds.walk(_to_little_endian)
-    except (InvalidDicomError, ValueError, TypeError, KeyError, EOFError, NotImplementedError, RecursionError) as exc:
-        raise Unavailable("The stored Data Set cannot be read.") from exc
-    return ds
-
-
-def _to_little_endian(ds: Dataset, element: object) -> None:
-    vr, value = getattr(element, "VR", ""), getattr(element, "value", None)
-    size = WORD_BYTES.get(vr)
-    if size and isinstance(value, bytes):
-        swapped = bytearray(len(value))
-        for place in range(size):
-            swapped[place::size] = value[size - 1 - place :: size]
-        element.value = bytes(swapped)  # type: ignore[attr-defined]
 
 
 def _steps(path: str) -> list[int]:
@@ -157,11 +128,3 @@ def _value_at(ds: Dataset, steps: list[int]) -> bytes:
     if not isinstance(value, bytes):
         raise NotFound("There is no such bulk data.")
     return value
-
-
-def _range_chunks(archive: Archive, row: InstanceRow, offset: int, length: int) -> Iterator[bytes]:
-    end = offset + length
-    while offset < end:
-        chunk = archive.store.read_range(row.key, offset, min(CHUNK_BYTES, end - offset))
-        offset += len(chunk)
-        yield chunk

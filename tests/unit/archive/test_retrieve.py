@@ -1,6 +1,8 @@
 """archive.retrieve, documents and render: stored bytes, other Transfer Syntaxes, frames, metadata, thumbnails."""
 
+import base64
 import io
+import tracemalloc
 
 import orjson
 import pytest
@@ -201,3 +203,30 @@ def test_mallory_learns_nothing(archive: Archive) -> None:
         with pytest.raises(NotFound):
             retrieve.attributes(closed, mallory, ref)
     assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("syntax", EVERY_SYNTAX)
+def test_a_large_value_beside_the_pixels_is_bulk_data_and_is_little_endian(archive: Archive, syntax: str) -> None:
+    ds = a_ct(transfer_syntax=syntax)
+    table = bytes(range(256)) * 16
+    stored = b"".join(table[at : at + 2][::-1] for at in range(0, len(table), 2))
+    ds.add_new(0x00281201, "OW", stored if syntax == ExplicitVRBigEndian else table)
+    ds.add_new(0x00281202, "OW", (stored if syntax == ExplicitVRBigEndian else table)[:16])
+    row = kept(archive, ds)
+    metadata = orjson.loads(documents.make(archive, row))
+    body = documents.bulkdata(archive, row, metadata["00281201"]["BulkDataURI"].removeprefix("bulkdata/"))
+    assert (b"".join(body.chunks), body.length) == (table, len(table))
+    assert metadata["00281202"]["InlineBinary"] == base64.b64encode(table[:16]).decode()
+
+
+def test_the_memory_for_metadata_does_not_grow_with_bulk_data(archive: Archive) -> None:
+    ds = a_ct(transfer_syntax=DeflatedExplicitVRLittleEndian)
+    ds.add_new(0x00091001, "OB", bytes(40_000_000))
+    ds.add_new(0x00090010, "LO", "RELAIS TEST")
+    row = kept(archive, ds)
+    tracemalloc.start()
+    metadata = orjson.loads(documents.make(archive, row))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert metadata["00091001"] == {"vr": "OB", "BulkDataURI": "bulkdata/00091001"}
+    assert peak < 10_000_000

@@ -1,0 +1,123 @@
+"""A stored Data Set as metadata and bulk data: what is large is never read whole. Knows bytes, not JSON or HTTP."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+
+from pydicom import Dataset, dcmread
+from pydicom.datadict import dictionary_VR
+from pydicom.errors import InvalidDicomError
+
+from relais.archive import Archive
+from relais.dicom import uids
+from relais.dicom.elements import UNDEFINED, Element, ReadAt
+from relais.dicom.inflate import Inflated
+from relais.dicom.part10 import FileMeta, encode_head
+from relais.dicom.scan import scan
+from relais.errors import Unavailable
+from relais.index.rows import InstanceRow
+
+BULK_BYTES = 1024
+"""Binary values beyond it are bulk data; up to it they stand in the metadata."""
+
+MAX_METADATA_BYTES = 64 * 1024 * 1024
+"""Of a Data Set without its bulk data; of a larger one no metadata is made."""
+
+BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
+UNREADABLE = (InvalidDicomError, ValueError, TypeError, KeyError, EOFError, NotImplementedError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDataset:
+    """*small* is the Data Set without *large*, its top-level elements that are bulk data, Pixel Data always among them.
+
+    *read_at* reads the (inflated) object as long as the context of `open_dataset` lasts; *vrs* are those of *large*.
+    """
+
+    small: Dataset
+    large: dict[int, Element]
+    vrs: dict[int, str]
+    pixel_tag: int | None
+    read_at: ReadAt
+
+
+@contextmanager
+def open_dataset(archive: Archive, row: InstanceRow) -> Iterator[StoredDataset]:
+    """The Data Set of *row*. Raises NotFound if the object is gone, Unavailable if it cannot be read."""
+    with archive.store.open(row.key) as stream:
+
+        def read_at(offset: int, length: int) -> bytes:
+            stream.seek(offset)
+            return stream.read(length)
+
+        start, end, head = row.layout.dataset_offset, row.size_bytes, read_at(0, row.layout.dataset_offset)
+        source: ReadAt = read_at
+        if uids.is_deflated(row.transfer_syntax_uid):
+            inflated = Inflated(read_at, start, end)
+            source, start, end = inflated.read_at, 0, inflated.size_bytes
+            meta = FileMeta(uids.EXPLICIT_VR_LITTLE_ENDIAN, row.sop_class_uid, row.ref.sop_instance_uid)
+            head = encode_head(meta)
+        yield _split(source, start, end, head, row)
+
+
+def _split(read_at: ReadAt, start: int, end: int, head: bytes, row: InstanceRow) -> StoredDataset:
+    found = scan(read_at, start, end, row.transfer_syntax_uid)
+    vrs = {tag: _vr(element) for tag, element in found.elements.items()}
+    pixel_tag = found.pixel.tag if found.pixel else None
+    large = {
+        tag: element
+        for tag, element in found.elements.items()
+        if tag == pixel_tag or (vrs[tag] in BULK_VRS and element.length != UNDEFINED and element.length > BULK_BYTES)
+    }
+    small = _read(head + _without(read_at, start, found.end, large), row)
+    return StoredDataset(small, large, {tag: vrs[tag] for tag in large}, pixel_tag, read_at)
+
+
+def _vr(element: Element) -> str:
+    """As encoded, or else by PS3.6; OW where that leaves a choice, as in Implicit VR (PS3.5 A.1)."""
+    if element.vr is not None and element.vr != "UN":
+        return element.vr
+    try:
+        named = dictionary_VR(element.tag)
+    except KeyError:
+        return "UN"
+    return "OW" if "OW" in named else named.split(" or ", maxsplit=1)[0]
+
+
+def _without(read_at: ReadAt, start: int, end: int, large: dict[int, Element]) -> bytes:
+    """The encoded Data Set from *start* to *end* without the elements *large*."""
+    ordered = sorted(large.values(), key=lambda element: element.offset)
+    if end - start - sum(element.end - element.offset for element in ordered) > MAX_METADATA_BYTES:
+        raise Unavailable(f"The Data Set has more than {MAX_METADATA_BYTES} bytes besides its bulk data.")
+    pieces = []
+    for element in ordered:
+        pieces.append(read_at(start, element.offset - start))
+        start = element.end
+    return b"".join([*pieces, read_at(start, end - start)])
+
+
+def _read(part10: bytes, row: InstanceRow) -> Dataset:
+    try:
+        ds = dcmread(BytesIO(part10))
+        if uids.is_big_endian(row.transfer_syntax_uid):
+            ds.walk(_to_little_endian)
+    except UNREADABLE as exc:
+        raise Unavailable("The stored Data Set cannot be read.") from exc
+    return ds
+
+
+def _to_little_endian(ds: Dataset, element: object) -> None:
+    vr, value = getattr(element, "VR", ""), getattr(element, "value", None)
+    if isinstance(value, bytes):
+        element.value = swapped(value, vr)  # type: ignore[attr-defined]
+
+
+def swapped(value: bytes, vr: str) -> bytes:
+    """A big endian value as a little endian one."""
+    size = WORD_BYTES.get(vr, 1)
+    turned = bytearray(len(value))
+    for place in range(size):
+        turned[place::size] = value[size - 1 - place :: size]
+    return bytes(turned)
