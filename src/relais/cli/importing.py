@@ -10,11 +10,13 @@ from pathlib import Path
 import click
 from rich.progress import Progress
 
-from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, print_table, progress_bar
+from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, progress_bar
 from relais.cli.intake import Intake, Summary
 from relais.cli.sources import walk
 from relais.dicom.origin import Channel, Origin
 from relais.node import compose
+
+SHOWN = 2  # files for each reason
 
 
 @click.command("import")
@@ -32,7 +34,8 @@ def import_(paths: Sequence[Path], threads: int, config_file: Path | None, as_js
     with ExitStack() as keep:
         archive = keep.enter_context(compose.archive_of(config_of(config_file)))
         bar = keep.enter_context(progress_bar(as_json))
-        summary = Intake(archive, origin, _progress(bar)).run(walk(paths, keep), threads)
+        total = None if bar.disable else _count(paths)
+        summary = Intake(archive, origin, _progress(bar, total)).run(walk(paths, keep), threads)
     if as_json:
         print_json({**asdict(summary), "refused_count": summary.refused_count})
     else:
@@ -41,11 +44,18 @@ def import_(paths: Sequence[Path], threads: int, config_file: Path | None, as_js
         raise SystemExit(1)
 
 
-def _progress(bar: Progress) -> Callable[[Summary], None]:
-    task = bar.add_task("Importing", total=None, rate="")
+def _count(paths: Sequence[Path]) -> int:
+    """How many files there are, so that the bar can tell how long it will take."""
+    with ExitStack() as keep:
+        return sum(1 for _ in walk(paths, keep))
+
+
+def _progress(bar: Progress, total: int | None) -> Callable[[Summary], None]:
+    task = bar.add_task("Importing", total=total, rate="")
 
     def tell(summary: Summary) -> None:
-        done = summary.stored + summary.replaced + summary.duplicates + summary.refused_count
+        taken = summary.stored + summary.replaced + summary.duplicates
+        done = taken + summary.refused_count + summary.not_dicom
         speed = bar.tasks[task].speed
         rate = f"{speed:.0f}/s, {human_bytes(summary.size_bytes)}" if speed else ""
         bar.update(task, completed=done, rate=rate)
@@ -60,11 +70,11 @@ def _print(summary: Summary) -> None:
         f"{summary.refused_count} refused, {summary.not_dicom} not DICOM; "
         f"{human_bytes(summary.size_bytes)} in {summary.seconds:.1f} s ({human_bytes(speed)}/s)."
     )
-    if summary.refused:
-        rows = sorted(summary.refused.items(), key=lambda item: -item[1].count)
-        print_table(
-            ["refused", "because", "for example"],
-            [(str(refused.count), reason, "\n".join(refused.examples)) for reason, refused in rows],
-        )
+    for reason, refused in sorted(summary.refused.items(), key=lambda item: -item[1].count):
+        click.echo(f"{refused.count} refused: {reason}")
+        for name in refused.examples[:SHOWN]:
+            click.echo(f"    {name}")
+        if refused.count > SHOWN:
+            click.echo(f"    and {refused.count - SHOWN} more")
     if summary.full:
         click.echo("The storage is full: the rest was not tried.")
