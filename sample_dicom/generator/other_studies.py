@@ -97,7 +97,7 @@ def heartbeat() -> Iterator[Sample]:
         HeartRate="75",
         SequenceOfUltrasoundRegions=_regions(rows, columns, 160 / rows, True),
     )
-    colour(ds, np.stack([ultrasound.heart(rows, columns, 7, number / count) for number in range(count)]))
+    colour(ds, np.stack([ultrasound.heart(rows, columns, 7, (number / count + 0.25) % 1) for number in range(count)]))
     yield sample(study, "us_cine", ds, JPEGBaseline8Bit)
 
 
@@ -125,8 +125,8 @@ def chest_radiograph() -> Iterator[Sample]:
         KVP="125",
         PlateType="IP 35x43",
         ImagerPixelSpacing=["0.9", "0.9"],
-        WindowCenter="2100",
-        WindowWidth="3200",
+        WindowCenter="1950",
+        WindowWidth="3900",
     )
     light = radiograph.chest(Thorax(5, female=False, noise=0), 384, 77)
     grey(ds, np.clip(np.rint(4000 - light * 3900), 0, 4095).astype(np.uint16), 12, "MONOCHROME1")
@@ -165,8 +165,8 @@ def digital_radiograph() -> Iterator[Sample]:
         RescaleType="US",
         PresentationLUTShape="IDENTITY",
         BurnedInAnnotation="NO",
-        WindowCenter="2400",
-        WindowWidth="3200",
+        WindowCenter="2150",
+        WindowWidth="3900",
     )
     yield sample(study, "dx_chest", ds, JPEG2000)
 

@@ -239,7 +239,7 @@ class Thorax:
 def body_outline(z: float) -> Ellipse:
     """The skin; wide at the shoulders."""
     shoulders = float(ramp(z, 70, 0))
-    return Ellipse(0, 4, 166 + 16 * shoulders, 112 - 14 * shoulders)
+    return Ellipse(0, 4, 166 + 16 * shoulders, 112 - 5 * shoulders)
 
 
 def cage_outline(z: float) -> Ellipse:

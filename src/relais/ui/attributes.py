@@ -40,7 +40,7 @@ def _lines(json: JsonDataset, depth: int) -> Iterator[Line]:
     creators: dict[str, str] = {}
     for key, element in sorted(json.items()):
         if _is_private(key) and 0x10 <= int(key[4:], 16) <= 0xFF:
-            creators[key[:4] + key[6:]] = _text(element.get("Value", [""])[0])
+            creators[key[:4] + key[6:]] = _text((element.get("Value") or [""])[0])
         yield _line(key, element, depth, creators)
         if element["vr"] == "SQ" and depth < MAX_DEPTH:
             for number, item in enumerate(element.get("Value") or [], 1):

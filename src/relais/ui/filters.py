@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from relais.dicom.attributes import Level
 from relais.dicom.person_name import fold
-from relais.dicom.query import Match, Query
+from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.query_keys import match_from_text
 from relais.errors import InvalidRequest
 from relais.ui.show import tag
@@ -96,12 +96,8 @@ def others_of_patient(patient_id: str, issuer: str, limit: int) -> Query | None:
     if not patient_id:
         return None
     keys = [("PatientID", patient_id)] + ([("IssuerOfPatientID", issuer)] if issuer else [])
-    matches = tuple(_literal(keyword, value) for keyword, value in keys)
-    return Query(Level.STUDY, tuple(filter(None, matches)), return_keys=STUDY_KEYS, limit=limit)
-
-
-def _literal(keyword: str, value: str) -> Match | None:
-    return match_from_text(tag(keyword), value, separators="")
+    matches = tuple(Match(tag(keyword), MatchKind.SINGLE_VALUE, (value,)) for keyword, value in keys)
+    return Query(Level.STUDY, matches, return_keys=STUDY_KEYS, limit=limit)
 
 
 def spellings(text: str) -> tuple[str, ...]:

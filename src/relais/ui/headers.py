@@ -18,11 +18,11 @@ PAGE_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-# OHIF compiles its decoders (WebAssembly, with glue made by Function) in workers made of blobs, and styles itself.
+# OHIF styles itself, makes pictures and files out of blobs, and has decoders in WebAssembly.
 VIEWER_POLICY = "; ".join(
     (
         "default-src 'none'",
-        "script-src 'self' 'unsafe-eval' blob:",
+        "script-src 'self' 'wasm-unsafe-eval' blob:",
         "worker-src 'self' blob:",
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",
@@ -37,6 +37,8 @@ VIEWER_POLICY = "; ".join(
         "frame-ancestors 'self'",
     )
 )
+# The glue around those decoders is made by Function. It runs in workers, which have the policy of their own script.
+WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval' blob:; connect-src 'self' data: blob:"
 
 
 def protect(response: Response, policy: str = PAGE_POLICY) -> Response:

@@ -69,4 +69,4 @@ def _file(folder: Path, path: str) -> Response:
         answer.headers["Content-Encoding"] = "gzip"
     answer.vary.add("Accept-Encoding")
     answer.headers["Cache-Control"] = "public, max-age=31536000, immutable" if _HASHED.search(path) else "no-cache"
-    return headers.protect(answer, headers.VIEWER_POLICY)
+    return headers.protect(answer, headers.WORKER_POLICY)

@@ -37,31 +37,57 @@ function link(target, text) {
 }
 
 function report(json) {
+  const places = placesOf(json);
   const title = node("h2", meaning(json, CONCEPT) || "Report");
   if (value(json, "0040A493") === "VERIFIED") title.append(node("span", "verified", "mark-verified"));
   const items = json[CONTENT].Value ?? [];
   const context = items.filter((item) => value(item, RELATION) === "HAS OBS CONTEXT" && value(item, TYPE) === "PNAME");
   const day = value(json, "00080023") ?? "";
   const sub = [context.map((item) => person(value(item, "0040A123"))).join(", "), day.replace(/(\d{4})(\d{2})(\d{2})/, "$3/$2/$1")];
-  return { nodes: [title, node("p", sub.filter(Boolean).join(" · "), "sub"), ...tree(items, 0)] };
+  return { nodes: [title, node("p", sub.filter(Boolean).join(" · "), "sub"), ...tree(items, 0, places)] };
 }
 
 const person = (name) => (name?.Alphabetic ?? name?.Ideographic ?? "").split("^").filter(Boolean).join(" ");
 
-function tree(items, depth) {
-  if (depth > MAX_DEPTH) return [];
-  return items.filter((item) => !["HAS OBS CONTEXT", "HAS CONCEPT MOD"].includes(value(item, RELATION)) || depth > 0).flatMap((item) => content(item, depth));
+// Where the instances are that a document refers to (PS3.3 C.17.2.3): SOP Instance UID -> path.
+function placesOf(json) {
+  const places = new Map();
+  for (const study of json["0040A375"]?.Value ?? []) for (const series of study["00081115"]?.Value ?? []) for (const one of series["00081199"]?.Value ?? []) {
+    const uid = value(one, "00081155");
+    places.set(uid, `/dicom-web/studies/${value(study, "0020000D")}/series/${value(series, "0020000E")}/instances/${uid}`);
+  }
+  return places;
 }
 
-function content(item, depth) {
+function tree(items, depth, places) {
+  if (depth > MAX_DEPTH) return [];
+  const isShown = (item) => depth > 0 || !["HAS OBS CONTEXT", "HAS CONCEPT MOD"].includes(value(item, RELATION));
+  return items.filter(isShown).flatMap((item) => content(item, depth, places));
+}
+
+function figure(item, places) {
+  const reference = value(item, "00081199");
+  const path = places.get(value(reference, "00081155"));
+  if (value(item, TYPE) !== "IMAGE" || !path) return null;
+  const number = value(reference, "00081160");
+  const picture = node("img");
+  picture.src = `${path}${number ? `/frames/${number}` : ""}/rendered?accept=image/jpeg&viewport=340,340`;
+  picture.alt = "The image that is referred to";
+  picture.addEventListener("error", () => picture.replaceWith(node("p", words(item))));
+  return picture;
+}
+
+function content(item, depth, places) {
   const name = meaning(item, CONCEPT);
   const made = name ? [node("h4", name)] : [];
+  const shown = figure(item, places);
+  if (shown) return [...made, shown];
   const text = words(item);
   if (text) made.push(node("p", text));
   const children = item[CONTENT]?.Value ?? [];
   if (!children.length) return made;
   const box = node("section");
-  box.append(...tree(children, depth + 1));
+  box.append(...tree(children, depth + 1, places));
   return [...made, box];
 }
 

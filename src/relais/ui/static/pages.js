@@ -56,7 +56,7 @@ async function page() {
 }
 
 const dot = document.querySelector("[data-ready]");
-if (dot) fetch("/health/ready").then((answer) => answer.ok, () => false).then((ready) => {
+if (dot) fetch("/health/ready").then((answer) => answer.json()).then((found) => found.status === "ready", () => false).then((ready) => {
   dot.classList.add(ready ? "ok" : "bad");
   dot.parentElement.title = ready ? "Both doors, index and storage answer" : "The node is not ready; /health/ready says why";
 });

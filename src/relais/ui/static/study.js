@@ -10,7 +10,7 @@ const WAIT_MS = 60; // between a movement of a slider and its picture
 
 const bench = document.querySelector(".bench");
 const find = (name) => bench.querySelector(`[data-${name}]`);
-const screen = find("screen"), picture = find("picture"), position = find("position"), note = find("note");
+const stage = bench.querySelector(".stage"), screen = find("screen"), picture = find("picture"), position = find("position"), note = find("note");
 const paper = find("paper"), panel = find("panel"), play = find("play");
 const study = bench.dataset.study;
 const root = `/dicom-web/studies/${study}`;
@@ -23,13 +23,14 @@ let at = 0;
 let window_ = null; // [center, width], null as stored
 let metadata = null; // of the instance that is shown
 let shown = "";
+let drawn = null; // the picture on the screen
 let timer = 0;
 const cache = new Map();
 const details = new Map();
 
 // Series and views
 
-async function openSeries(link, first) {
+async function openSeries(link) {
   stop();
   const uid = link.dataset.series;
   for (const other of bench.querySelectorAll(".series")) other.toggleAttribute("aria-current", other === link);
@@ -47,8 +48,7 @@ async function openSeries(link, first) {
   }
   window_ = null;
   cache.clear();
-  at = first ?? Math.floor((mine.views.length - 1) / 2);
-  if (mine.views.length && mine.views[0].of > 1) at = first ?? 0;
+  at = Math.floor((mine.views.length - 1) / 2);
   position.max = Math.max(mine.views.length, 1);
   position.disabled = mine.views.length < 2;
   play.hidden = !mine.views.some((view) => view.of > 1);
@@ -71,7 +71,7 @@ async function show(index) {
   const isOther = metadata === null || view.uid !== shown;
   shown = view.uid;
   if (isOther) describe(view);
-  screen.classList.toggle("reading", !view.isPicture);
+  stage.classList.toggle("reading", !view.isPicture);
   paper.hidden = view.isPicture;
   if (!view.isPicture) return read(view);
   await paint(view);
@@ -90,10 +90,7 @@ function load(url) {
   if (!entry) {
     entry = fetch(url).then(async (answer) => {
       if (!answer.ok) throw new Error(await reason(answer));
-      const image = new Image();
-      image.src = URL.createObjectURL(await answer.blob());
-      await image.decode().finally(() => URL.revokeObjectURL(image.src));
-      return image;
+      return createImageBitmap(await answer.blob());
     });
     entry.catch(() => cache.delete(url));
     cache.set(url, entry);
@@ -112,7 +109,7 @@ async function paint(view) {
     say("");
     label(view);
   } catch (error) {
-    if (url === address(series.views[at])) { picture.removeAttribute("width"); clear(); say("This image cannot be shown", error.message); label(view); }
+    if (url === address(series.views[at])) { clear(); say("This image cannot be shown", error.message); label(view); }
   } finally {
     clearTimeout(late);
     picture.classList.remove("waiting");
@@ -124,17 +121,24 @@ async function paint(view) {
 }
 
 function draw(image) {
-  if (picture.width !== image.naturalWidth || picture.height !== image.naturalHeight) {
-    picture.width = image.naturalWidth;
-    picture.height = image.naturalHeight;
-  }
-  picture.getContext("2d").drawImage(image, 0, 0);
+  const isExact = screen.classList.contains("exact");
+  const dots = devicePixelRatio;
+  const scale = isExact ? 1 : Math.min((screen.clientWidth * dots) / image.width, (screen.clientHeight * dots) / image.height);
+  picture.width = Math.max(Math.round(image.width * scale), 1);
+  picture.height = Math.max(Math.round(image.height * scale), 1);
+  picture.style.width = `${picture.width / dots}px`;
+  picture.style.height = `${picture.height / dots}px`;
+  const pen = picture.getContext("2d");
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(image, 0, 0, picture.width, picture.height);
   picture.dataset.drawn = "";
+  drawn = image;
 }
 
 function clear() {
   picture.width = picture.height = 1;
   delete picture.dataset.drawn;
+  drawn = null;
 }
 
 function label(view) {
@@ -295,7 +299,8 @@ function start() {
 const toggle = () => (play.getAttribute("aria-pressed") === "true" ? stop() : start());
 const press = (button) => { const on = button.getAttribute("aria-pressed") !== "true"; button.setAttribute("aria-pressed", String(on)); return on; };
 const invert = () => picture.classList.toggle("inverted", press(find("invert")));
-const zoom = () => screen.classList.toggle("exact", press(find("zoom")));
+const zoom = () => { screen.classList.toggle("exact", press(find("zoom"))); if (drawn) draw(drawn); };
+new ResizeObserver(() => { if (drawn) draw(drawn); }).observe(screen);
 
 play.addEventListener("click", toggle);
 find("invert").addEventListener("click", invert);
@@ -314,7 +319,7 @@ for (const link of bench.querySelectorAll(".series")) link.addEventListener("cli
 
 let turned = 0;
 screen.addEventListener("wheel", (event) => {
-  if (screen.classList.contains("reading") || event.ctrlKey) return;
+  if (stage.classList.contains("reading") || event.ctrlKey) return;
   event.preventDefault();
   turned += event.deltaMode ? event.deltaY * 40 : event.deltaY;
   if (Math.abs(turned) < 30) return;
@@ -324,7 +329,7 @@ screen.addEventListener("wheel", (event) => {
 
 let drag = null;
 screen.addEventListener("pointerdown", (event) => {
-  if (event.button || !isGrey() || screen.classList.contains("reading") || screen.classList.contains("exact")) return;
+  if (event.button || !isGrey() || stage.classList.contains("reading") || screen.classList.contains("exact")) return;
   drag = { x: event.clientX, y: event.clientY, from: window_ ?? stored() };
   screen.setPointerCapture(event.pointerId);
 });
@@ -341,7 +346,8 @@ const KEYS = {
   i: invert, z: zoom, " ": () => { if (!play.hidden) toggle(); },
 };
 document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input:not([type=range]), button, a") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const isTyping = event.target.matches("input:not([type=range])") || (event.key === " " && event.target.matches("button, a"));
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
   if (/^\d$/.test(event.key)) find("presets").children[Number(event.key)]?.click();
   else if (KEYS[event.key]) KEYS[event.key]();
   else return;

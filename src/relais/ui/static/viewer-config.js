@@ -1,5 +1,6 @@
 // OHIF on this node: it lives under /viewer/ and speaks DICOMweb to the host that it came from, and to nobody else.
 
+console.time("scriptToView"); // OHIF ends it
 window.PUBLIC_URL = "/viewer/";
 window.browserImportFunction = (path) => import(path);
 
@@ -11,7 +12,7 @@ window.config = {
   routerBasename: "/viewer",
   extensions: [],
   modes: [],
-  customizationService: {},
+  customizationService: { "ohif.tours": { $set: [] } },
   showStudyList: true,
   maxNumberOfWebWorkers: 3,
   showWarningMessageForCrossOrigin: false,
