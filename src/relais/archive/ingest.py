@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from pydicom.uid import UID
 
@@ -18,10 +18,12 @@ from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import of_origin
 from relais.archive import Archive
+from relais.archive.sameness import is_same
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
 from relais.dicom import contexts, part10
 from relais.dicom.header import Header, read_header
+from relais.dicom.json_model import values
 from relais.dicom.origin import Origin
 from relais.dicom.refs import InstanceRef
 from relais.errors import (
@@ -33,13 +35,14 @@ from relais.errors import (
     UnsupportedSOPClass,
     UnsupportedTransferSyntax,
 )
-from relais.index import composite
+from relais.index import composite, lookup
 from relais.index.rows import InstanceFacts, Outcome, Registered
 from relais.storage.base import Buffer, StoredObject
 from relais.storage.layout import fresh_token, instance_key
 from relais.telemetry import metrics
 
 CHUNK_BYTES = 1024 * 1024
+NUMBER_OF_FRAMES = 0x00280008
 OTHER_META = "The File Meta Information named another SOP Class or Instance than the Data Set."
 HEAD_BYTES = 64 * 1024  # of a Part 10 stream, looked at before the Data Set is passed on
 
@@ -114,8 +117,6 @@ class Receiving:
             key = instance_key(header.ref, fresh_token())
             stored = self._upload.commit(key)
             registered = self._register(self._facts(header, key, stored))
-        if registered.outcome is Outcome.KEPT_FIRST:
-            raise Conflict
         seconds = time.time() - self._received_at
         metrics.store(self._origin.channel, registered.outcome, stored.size_bytes, seconds)
         return Stored(header.ref, header.sop_class_uid, registered.outcome, stored.size_bytes, self._warnings(header))
@@ -191,9 +192,20 @@ class Receiving:
         except OutOfResources:  # nothing was committed; after any other failure it may have been: the sweep will see
             archive.store.delete(facts.key)
             raise
-        if registered.superseded_key == facts.key:
-            archive.store.delete(facts.key)
-        return registered
+        try:
+            return self._settled(facts, registered)
+        finally:
+            if registered.superseded_key == facts.key:
+                archive.store.delete(facts.key)
+
+    def _settled(self, facts: InstanceFacts, registered: Registered) -> Registered:
+        """Tell the same instance in another encoding, which is a duplicate, from another one, which is a conflict."""
+        if registered.outcome is not Outcome.KEPT_FIRST:
+            return registered
+        kept = lookup.instance(self._archive.db, facts.ref)
+        if kept and is_same(self._archive, kept, replace(kept, **_stored(facts))):
+            return replace(registered, outcome=Outcome.DUPLICATE)
+        raise Conflict
 
 
 class Part10Receiving:
@@ -261,7 +273,7 @@ def receive_part10(archive: Archive, origin: Origin, study_instance_uid: str | N
 def store(archive: Archive, claim: Claim, chunks: Iterable[Buffer], origin: Origin) -> Stored:
     """Take one instance in, whoever brought it, and return its ref and what became of it.
 
-    Storing the same Data Set again is a success that changes nothing. Raises as Receiving does.
+    Storing the same instance again, in whatever encoding, is a success that changes nothing. Raises as Receiving does.
     """
     with receive(archive, claim, origin) as receiving:
         for chunk in chunks:
@@ -275,6 +287,18 @@ def store_part10(archive: Archive, stream: BinaryIO, origin: Origin, study_insta
         while chunk := stream.read(CHUNK_BYTES):
             receiving.write(chunk)
         return receiving.finish()
+
+
+def _stored(facts: InstanceFacts) -> dict[str, Any]:
+    """What a row of *facts* would say of its bytes."""
+    frames = values(facts.attributes, NUMBER_OF_FRAMES)
+    return {
+        "key": facts.key,
+        "transfer_syntax_uid": facts.transfer_syntax_uid,
+        "size_bytes": facts.size_bytes,
+        "layout": facts.layout,
+        "number_of_frames": frames[0] if frames and isinstance(frames[0], int) else 1,
+    }
 
 
 def _sop(header: Header) -> tuple[str, str]:

@@ -70,6 +70,24 @@ def instances_of(
     return rows
 
 
+def revision(archive: Archive, principal: Principal, ref: Ref) -> int:
+    """The last change of *ref*: while it is the same, so is all that was made of its instances.
+
+    Decides as `instances` does, but writes no record: a number releases nothing. Raises NotFound, Gone.
+    """
+    archive.policy.decide(principal, Action.RETRIEVE, ref)
+    found = lookup.revision(archive.db, ref)
+    if not found:
+        raise Gone if lookup.was_deleted(archive.db, ref) else NotFound
+    return found
+
+
+def record_again(archive: Archive, principal: Principal, ref: Ref, count: int) -> None:
+    """Write down that what was made of *count* instances of *ref* is passed on once more, by a door that kept it."""
+    record = audit.Record(principal, Action.RETRIEVE, ref.study_instance_uid, {"instances": count, "studies": 1})
+    archive.db.write_soon(lambda tx: audit.write(tx, record))
+
+
 def attributes(archive: Archive, principal: Principal, ref: Ref) -> JsonDataset:
     """What is kept of the attributes of *ref* and of the levels above. Raises NotFound, Gone."""
     archive.policy.decide(principal, Action.RETRIEVE, ref)

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 from pydicom import FileDataset, dcmread
-from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, MediaStorageDirectoryStorage
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    MediaStorageDirectoryStorage,
+    RLELossless,
+)
 
 from fixtures.builders import a_ct, a_pdf, dataset_bytes, part10, uid
 from fixtures.node import close_archive, make_archive
@@ -67,6 +76,29 @@ def test_the_same_data_set_again_is_a_success_that_changes_nothing(archive: Arch
     assert again.outcome is Outcome.DUPLICATE
     assert len(kept_files(archive, tmp_path)) == 1
     assert overview.overview(archive).statistics.instances == 1
+
+
+@pytest.mark.parametrize("second", [ImplicitVRLittleEndian, ExplicitVRBigEndian, JPEGLSLossless, RLELossless])
+@pytest.mark.parametrize("first", [ExplicitVRLittleEndian, JPEG2000Lossless, DeflatedExplicitVRLittleEndian])
+def test_the_same_instance_in_another_encoding_is_a_duplicate(archive: Archive, first: str, second: str) -> None:
+    same = {"SOPInstanceUID": uid("i"), "SeriesInstanceUID": uid("e"), "StudyInstanceUID": uid("s")}
+    same["FrameOfReferenceUID"] = uid("f")
+    store(archive, a_ct(transfer_syntax=first, **same))
+    again = store(archive, a_ct(transfer_syntax=second, **same, SpecificCharacterSet="ISO_IR 192"))
+    assert again.outcome is Outcome.DUPLICATE
+    assert overview.overview(archive).statistics.instances == 1
+    with pytest.raises(Conflict):
+        store(archive, a_ct(transfer_syntax=second, **same, PatientName="MOREL^Helene"))
+    with pytest.raises(Conflict):
+        store(archive, a_ct(transfer_syntax=second, **same, rows=33))
+
+
+def test_pixels_that_differ_are_a_conflict(archive: Archive) -> None:
+    ds = a_ct(transfer_syntax=ImplicitVRLittleEndian)
+    store(archive, ds)
+    ds.PixelData = ds.PixelData[:-2] + b"\1\0"
+    with pytest.raises(Conflict):
+        store(archive, ds)
 
 
 def test_another_data_set_under_a_kept_uid_is_refused_and_leaves_nothing(archive: Archive, tmp_path: Path) -> None:
