@@ -1,0 +1,170 @@
+"""Takes connections and gives each that speaks a thread. Knows sockets and limits, not what an association is.
+
+1. Accepting never blocks: a connection costs a file descriptor until its first byte, and a thread only from then on.
+2. A connection that says nothing is closed after a time limit, or earlier when there are too many: the oldest first, so
+   that those who hold connections open do not keep out those who use them.
+3. What takes long (a TLS handshake, the first PDU) is done in the connection's own thread: see *wrap*.
+"""
+
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from threading import Event, Lock, Thread
+from typing import Any, Protocol
+
+PAUSE_S = 0.05  # after an accept that failed, for instance because there are no file descriptors left
+SILENT_S = 20.0  # how long a connection may say nothing, at most
+
+Address = Any  # as the socket module has it: (host, port, ...)
+
+log = logging.getLogger(__name__)
+
+
+class Served(Protocol):
+    """What a connection becomes."""
+
+    is_established: bool
+
+    def serve(self) -> None:
+        """Until it is over; in the connection's own thread."""
+
+    def abort(self, block: bool = True) -> None:
+        """End it, from any thread."""
+
+
+Make = Callable[[socket.socket, Address], Served]
+Wrap = Callable[[socket.socket], socket.socket]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """*silent* connections and *threads* of those that speak, in total; *silent_s* until the first byte."""
+
+    silent: int = 256
+    threads: int = 320
+    silent_s: float = SILENT_S
+
+
+class Listener:
+    """A listening socket, which other processes may share, and all that came of it."""
+
+    def __init__(self, listening: socket.socket, make: Make, limits: Limits, wrap: Wrap | None = None) -> None:
+        self._listening, self._make, self._limits, self._wrap = listening, make, limits, wrap
+        listening.setblocking(False)
+        self.server_address = listening.getsockname()
+        self._selector = selectors.DefaultSelector()
+        self._silent: dict[socket.socket, float] = {}  # until when, oldest first
+        self._served: dict[Served, None] = {}  # oldest first
+        self._threads = 0
+        self._lock = Lock()
+        self._wake, self._woken = socket.socketpair()
+        self._is_closing = False
+        self._has_ended = Event()
+
+    @property
+    def active_associations(self) -> list[Served]:
+        """What is being served now."""
+        with self._lock:
+            return list(self._served)
+
+    def serve_forever(self, look_s: float = 1.0) -> None:
+        """Accept until shutdown. Looks at least every *look_s* whether a connection has been silent for too long."""
+        self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._woken, selectors.EVENT_READ, lambda: None)
+        try:
+            while not self._is_closing:
+                for key, _ in self._selector.select(look_s):
+                    key.data()
+                self._close_silent()
+        finally:
+            self._end()
+
+    def shutdown(self) -> None:
+        """Stop listening. What is being served goes on."""
+        self._is_closing = True
+        self._wake.send(b"\0")
+        self._has_ended.wait()
+
+    def _end(self) -> None:
+        for connection in [*self._silent, self._listening, self._wake, self._woken]:
+            connection.close()  # our own handle of the listening socket: others may share it
+        self._selector.close()
+        self._has_ended.set()
+
+    def _accept(self) -> None:
+        try:
+            connection, address = self._listening.accept()
+        except BlockingIOError:  # another process was faster
+            return
+        except OSError as exc:
+            log.warning("a connection could not be accepted: %s", exc.strerror)
+            self._drop_silent(1)
+            time.sleep(PAUSE_S)
+            return
+        self._drop_silent(len(self._silent) + 1 - self._limits.silent)
+        self._silent[connection] = time.monotonic() + self._limits.silent_s
+        self._selector.register(connection, selectors.EVENT_READ, partial(self._start, connection, address))
+
+    def _close_silent(self) -> None:
+        now = time.monotonic()
+        self._drop_silent(sum(1 for until in self._silent.values() if until <= now))
+
+    def _drop_silent(self, count: int) -> None:
+        """Close those *count* that have been silent for longest."""
+        for connection in list(self._silent)[: max(0, count)]:
+            self._forget(connection)
+            connection.close()
+
+    def _forget(self, connection: socket.socket) -> None:
+        del self._silent[connection]
+        self._selector.unregister(connection)
+
+    def _start(self, connection: socket.socket, address: Address) -> None:
+        """Give *connection* a thread: it has something to say."""
+        if connection not in self._silent:  # closed a moment ago
+            return
+        self._forget(connection)
+        connection.setblocking(True)
+        with self._lock:
+            has_room = self._threads < self._limits.threads
+            self._threads += has_room
+        if has_room:
+            Thread(target=self._run, args=(connection, address), name="dimse", daemon=True).start()
+        else:
+            connection.close()
+            self._abort_oldest()
+
+    def _abort_oldest(self) -> None:
+        """Make room for the next: of those that have not asked for an association yet, the oldest must go."""
+        for served in self.active_associations:
+            if not served.is_established:
+                served.abort(block=False)
+                return
+
+    def _run(self, connection: socket.socket, address: Address) -> None:
+        try:
+            with suppress(OSError):  # of a handshake
+                if self._wrap is not None:
+                    connection.settimeout(self._limits.silent_s)
+                    connection = self._wrap(connection)
+                self._serve(self._make(connection, address))
+        except Exception:
+            log.exception("a connection could not be served")
+        finally:
+            connection.close()
+            with self._lock:
+                self._threads -= 1
+
+    def _serve(self, served: Served) -> None:
+        with self._lock:
+            self._served[served] = None
+        try:
+            served.serve()
+        finally:
+            with self._lock:
+                del self._served[served]

@@ -1,0 +1,255 @@
+"""DIMSE messages out of P-DATA fragments and into them (PS3.7 6.3, PS3.8 E). Runs in the thread of its association.
+
+1. A Data Set that has a sink is passed on slice by slice; any other is collected up to a limit.
+2. What a message must not be (a foreign context, a Data Set without command, too long, too many) is an InvalidMessage.
+3. Pending responses to C-FIND wait for each other and leave in batches; whoever waits for the peer sends them first.
+"""
+
+import queue
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import C_CANCEL, C_FIND, C_STORE, DimsePrimitiveType, DimseServiceType
+from pynetdicom.pdu_primitives import P_DATA
+
+from relais.peers.wire import command_set as cs
+from relais.peers.wire import framing, primitives
+from relais.peers.wire.command_set import CommandSet
+from relais.peers.wire.framing import Buffer
+
+if TYPE_CHECKING:
+    from relais.peers.wire.inline import InlineProvider
+
+MAX_COMMAND_BYTES = 64 * 1024
+MAX_IDENTIFIER_BYTES = 1024 * 1024  # of a Data Set without a sink
+MAX_WAITING = 4  # requests of one association that wait for an earlier one (PS3.7 D.3.3.3: one is agreed)
+BATCH = 64  # pending C-FIND responses that leave together
+BATCH_BYTES = 64 * 1024
+BATCH_S = 0.05  # how long the first of them waits for more
+SEND_BYTES = 512 * 1024  # of a Data Set, handed to the network at once
+
+PENDING = frozenset({0xFF00, 0xFF01})
+
+
+class InvalidMessage(ValueError):
+    """What the peer sent is no DIMSE message, or none that it may send now."""
+
+
+class Sink(Protocol):
+    """What takes a Data Set as it arrives: each piece is valid during the call only."""
+
+    def write(self, data: memoryview, /) -> None: ...
+
+    def discard(self) -> None: ...
+
+
+class MessageQueue(queue.Queue[Any]):
+    """The messages that have arrived. Whoever waits for one reads the network meanwhile."""
+
+    def __init__(self, provider: "InlineMessages") -> None:
+        super().__init__()
+        self._provider = provider
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if block and self.empty():
+            self._provider.upper_layer.pump(lambda: not self.empty(), timeout)
+        return super().get(block=False)
+
+
+class _Incoming:
+    """The message that is arriving."""
+
+    def __init__(self, context_id: int) -> None:
+        self.context_id = context_id
+        self.encoded = bytearray()  # the command set
+        self.command: CommandSet | None = None  # once it is complete
+        self.data: bytearray | None = None
+        self.sink: Sink | None = None
+
+
+class InlineMessages(DIMSEServiceProvider):
+    """pynetdicom's DIMSE provider, without its codec and its copies."""
+
+    def __init__(self, assoc: Any, upper_layer: "InlineProvider") -> None:
+        self._cancelled: dict[int, C_CANCEL] = {}
+        super().__init__(assoc)
+        self.upper_layer = upper_layer
+        self.msg_queue = MessageQueue(self)
+        self._incoming: _Incoming | None = None
+        self._sinks: dict[int, Sink] = {}  # of complete Data Sets by Message ID, until their request is served
+        self._batch: list[Buffer] = []
+        self._batched, self._batch_bytes, self._batch_began = 0, 0, 0.0
+
+    # Receiving
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._incoming is not None
+
+    @property
+    def cancel_req(self) -> dict[int, C_CANCEL]:
+        """The C-CANCEL requests that have arrived. Looks what is there now, unless responses wait to be sent."""
+        if not self._batch:
+            self.upper_layer.poll()
+        return self._cancelled
+
+    @cancel_req.setter
+    def cancel_req(self, value: dict[int, C_CANCEL]) -> None:
+        self._cancelled = value
+
+    def open_sink(self, command: CommandSet, context_id: int) -> Sink | None:
+        """What shall take the Data Set of this C-STORE request. None collects it."""
+        return None
+
+    def take_sink(self, message_id: int) -> Sink | None:
+        """What took the Data Set of the request with that ID, None if it had none. Given once."""
+        return self._sinks.pop(message_id, None)
+
+    def discard(self) -> None:
+        """Let go of every Data Set that nobody will ask for any more."""
+        sinks = list(self._sinks.values())
+        if self._incoming is not None and self._incoming.sink is not None:
+            sinks.append(self._incoming.sink)
+        self._sinks, self._incoming = {}, None
+        for sink in sinks:
+            sink.discard()
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Fragments that came another way than by `take`: those of P-DATA during a release (PS3.8 table 9-10)."""
+        for context_id, fragment in primitive.presentation_data_value_list:
+            self.take(context_id, fragment[0], memoryview(fragment)[1:], ends=True)
+
+    def take(self, context_id: int, control: int, piece: memoryview, *, ends: bool) -> None:
+        """The next *piece* of a fragment; *ends* if it is its last one. Raises InvalidMessage."""
+        incoming = self._incoming
+        if incoming is None:
+            if context_id not in self.upper_layer.accepted_context_ids:
+                raise InvalidMessage("not in an accepted presentation context")
+            incoming = self._incoming = _Incoming(context_id)
+        if incoming.context_id != context_id:
+            raise InvalidMessage("a message in two presentation contexts")
+        if bool(control & framing.COMMAND) is not (incoming.command is None):
+            raise InvalidMessage("command set and Data Set out of order")
+        is_last = ends and bool(control & framing.LAST)
+        if incoming.command is None:
+            self._take_command(incoming, piece, is_last)
+        else:
+            self._take_data(incoming, piece, is_last)
+
+    def _take_command(self, incoming: _Incoming, piece: memoryview, is_last: bool) -> None:
+        if len(incoming.encoded) + len(piece) > MAX_COMMAND_BYTES:
+            raise InvalidMessage("command set longer than the limit")
+        incoming.encoded += piece
+        if not is_last:
+            return
+        command = incoming.command = cs.decode(incoming.encoded)
+        if cs.number(command, cs.COMMAND_DATA_SET_TYPE) == cs.NO_DATA_SET:
+            self._deliver(incoming, command)
+            return
+        if cs.number(command, cs.COMMAND_FIELD) == primitives.C_STORE_RQ:
+            incoming.sink = self.open_sink(command, incoming.context_id)
+        incoming.data = bytearray()
+
+    def _take_data(self, incoming: _Incoming, piece: memoryview, is_last: bool) -> None:
+        assert incoming.command is not None
+        assert incoming.data is not None
+        if incoming.sink is not None:
+            incoming.sink.write(piece)
+        elif len(incoming.data) + len(piece) > MAX_IDENTIFIER_BYTES:
+            raise InvalidMessage("Data Set longer than the limit")
+        else:
+            incoming.data += piece
+        if is_last:
+            self._deliver(incoming, incoming.command)
+
+    def _deliver(self, incoming: _Incoming, command: CommandSet) -> None:
+        primitive = self._primitive(incoming, command)
+        if isinstance(primitive, C_CANCEL):
+            if len(self._cancelled) < MAX_WAITING:
+                self._cancelled[primitive.MessageIDBeingRespondedTo or 0] = primitive
+        else:
+            if self.msg_queue.qsize() >= MAX_WAITING:
+                raise InvalidMessage("more requests at once than were negotiated")
+            if primitive.MessageIDBeingRespondedTo is None:
+                self._expect_service(primitive, incoming)
+            self.msg_queue.put((incoming.context_id, primitive))
+        self._incoming = None
+
+    def _primitive(self, incoming: _Incoming, command: CommandSet) -> DimsePrimitiveType:
+        if primitives.is_ours(cs.number(command, cs.COMMAND_FIELD)):
+            return primitives.to_primitive(command, incoming.data)
+        return _stock_primitive(incoming)
+
+    def _expect_service(self, primitive: DimseServiceType, incoming: _Incoming) -> None:
+        message_id = primitive.MessageID
+        if message_id is None or message_id in self._sinks:
+            raise InvalidMessage("no Message ID of its own")
+        self._cancelled.pop(message_id, None)
+        if incoming.sink is not None:
+            assert isinstance(primitive, C_STORE)
+            self._sinks[message_id] = incoming.sink
+
+    # Sending
+
+    def send_msg(self, primitive: DimsePrimitiveType, context_id: int) -> None:
+        """Send a message. Pending C-FIND responses may wait for more of them, or for `flush`."""
+        if not primitives.is_coded(primitive):
+            self.flush()
+            super().send_msg(primitive, context_id)
+            return
+        command, data = primitives.of_primitive(primitive)
+        buffers = framing.message(context_id, command, data, self._fragment_size)
+        if not self._batch:
+            self._batch_began = time.monotonic()
+        self._batch += buffers
+        self._batched += 1
+        self._batch_bytes += len(command) + len(data or b"")
+        if not self._may_wait(primitive):
+            self.flush()
+
+    def send_data(self, context_id: int, data: Iterable[Buffer]) -> None:
+        """The Data Set of the message that was sent last, at the pace of the network, without copies."""
+        held: list[Buffer] = []
+        size = 0
+        for pieces, is_last in framing.fragments(data, self._fragment_size):
+            held += framing.pdu(context_id, framing.LAST if is_last else 0, pieces)
+            size += sum(map(len, pieces))
+            if size >= SEND_BYTES or is_last:
+                self.upper_layer.send_data(held)
+                held, size = [], 0
+
+    def flush(self) -> None:
+        """Send what waits to be sent."""
+        if self._batch:
+            batch, self._batch, self._batched, self._batch_bytes = self._batch, [], 0, 0
+            self.upper_layer.send_data(batch)
+
+    @property
+    def _fragment_size(self) -> int:
+        return framing.fragment_size(self.maximum_pdu_size)
+
+    def _may_wait(self, primitive: DimsePrimitiveType) -> bool:
+        return (
+            isinstance(primitive, C_FIND)
+            and primitive.Status in PENDING
+            and self._batched < BATCH
+            and self._batch_bytes < BATCH_BYTES
+            and time.monotonic() - self._batch_began < BATCH_S
+        )
+
+
+def _stock_primitive(incoming: _Incoming) -> DimsePrimitiveType:
+    """The message by pynetdicom's own decoder. Raises whatever that raises."""
+    message = DIMSEMessage()
+    pdata = P_DATA()
+    fragments = pdata.presentation_data_value_list
+    fragments.append((incoming.context_id, b"\x03" + bytes(incoming.encoded)))
+    if incoming.data is not None:
+        fragments.append((incoming.context_id, b"\x02" + bytes(incoming.data)))
+    if not message.decode_msg(pdata):
+        raise InvalidMessage("an incomplete message")
+    return message.message_to_primitive()
