@@ -3,12 +3,13 @@
 A row's packed attributes are what its Data Set said; UIDs and counts, which the row itself knows, are put in here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from relais.db.database import Row
 from relais.dicom.json_model import JsonDataset
-from relais.index import packing
 
+Columns = Row | Mapping[str, Any]
 STUDY_UID, SERIES_UID, SOP_UID, SOP_CLASS_UID = "0020000D", "0020000E", "00080018", "00080016"
 TRANSFER_SYNTAX_UID = "00083002"  # Available Transfer Syntax UID
 MODALITIES, SOP_CLASSES = "00080061", "00080062"
@@ -16,9 +17,8 @@ STUDY_SERIES, STUDY_INSTANCES, SERIES_INSTANCES = "00201206", "00201208", "00201
 PATIENT_STUDIES, PATIENT_SERIES, PATIENT_INSTANCES = "00201200", "00201202", "00201204"
 
 
-def study(row: Row) -> JsonDataset:
+def study(row: Columns, found: JsonDataset) -> JsonDataset:
     """The attributes of a study and its patient. Modalities in Study is left out where there is none."""
-    found = packing.unpack(row["attributes"])
     found[STUDY_UID] = _uids(row["study_instance_uid"])
     found[STUDY_SERIES] = _count(row["series_count"])
     found[STUDY_INSTANCES] = _count(row["instance_count"])
@@ -27,17 +27,15 @@ def study(row: Row) -> JsonDataset:
     return found
 
 
-def series(row: Row) -> JsonDataset:
+def series(row: Columns, found: JsonDataset) -> JsonDataset:
     """The attributes of a series."""
-    found = packing.unpack(row["attributes"])
     found[SERIES_UID] = _uids(row["series_instance_uid"])
     found[SERIES_INSTANCES] = _count(row["instance_count"])
     return found
 
 
-def instance(row: Row) -> JsonDataset:
+def instance(row: Columns, found: JsonDataset) -> JsonDataset:
     """The attributes of an instance."""
-    found = packing.unpack(row["attributes"])
     found[SOP_UID] = _uids(row["sop_instance_uid"])
     found[SOP_CLASS_UID] = _uids(row["sop_class"])
     found[TRANSFER_SYNTAX_UID] = _uids(row["transfer_syntax"])

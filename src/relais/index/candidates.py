@@ -17,6 +17,7 @@ from relais.dicom.values import text_key
 from relais.index import compile as sql
 from relais.index.columns import row_level, storable
 from relais.index.compile import Condition, Fragment
+from relais.index.mapping import all_rows
 
 FEW = 5000
 _LITERAL = re.compile(r"[^*?\[]{3,}")  # what a trigram index can find
@@ -29,8 +30,9 @@ _BY_VALUE = {
 
 def few(connection: Connection, candidates: Fragment) -> list[int] | None:
     """The ids that *candidates* selects, None if they are many."""
-    rows = connection.execute(f"{candidates.sql} LIMIT {FEW + 1}", candidates.params).fetchall()
-    return [row[0] for row in rows] if len(rows) <= FEW else None
+    found = sql.fill("WITH found(id) AS ({} LIMIT ?) SELECT json_group_array(id) FROM found", candidates)
+    ids = all_rows(connection, found.sql, (*found.params, FEW + 1))
+    return ids if len(ids) <= FEW else None
 
 
 def listed(ids: list[int]) -> Fragment:

@@ -22,7 +22,7 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicom.origin import Origin
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef
 from relais.index import columns, names, packing
-from relais.index.mapping import instance_row, pack_key, unpack_key
+from relais.index.mapping import instance_rows, pack_key, unpack_key
 from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered
 
 SQL = statements.load("relais.index.sql", "composite.sql")
@@ -132,7 +132,7 @@ def _uid(tx: Transaction, uid: str) -> int:
 
 
 def _origin(tx: Transaction, origin: Origin) -> int:
-    values = tuple(str(value) for value in astuple(origin))
+    values = tuple(columns.storable(str(value)) for value in astuple(origin))
     found = tx.execute(SQL["find_origin"], values).fetchone()
     return int(found[0]) if found is not None else int(tx.execute(SQL["add_origin"], values).lastrowid or 0)
 
@@ -256,10 +256,11 @@ def _add_totals(tx: Transaction, **gained: int) -> int:
 def remove(tx: Transaction, ref: Ref) -> list[InstanceRow]:
     """Take out everything under *ref* and return what was there, whose bytes nobody names any more."""
     where, values = under(ref)
-    rows = tx.execute(f"SELECT * FROM instance_row WHERE {where}", values).fetchall()  # noqa: S608 - made by under()
-    if not rows:
+    select = f"SELECT * FROM instance_row WHERE {where}"  # noqa: S608 - made by under()
+    removed = instance_rows(tx.connection, select, values)
+    if not removed:
         return []
-    removed = [instance_row(row) for row in rows]
+    rows = tx.execute(select.replace("*", "id, series_fk, size_bytes"), values).fetchall()
     revision = _add_totals(tx, revisions=len(rows)) - len(rows)
     for number, row in enumerate(removed, 1):
         tx.execute(SQL["add_deleted"], (row.id, *astuple(row.ref), row.key))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from relais.db import statements
 from relais.db.database import Database, Transaction
 from relais.index import packing
-from relais.index.mapping import instance_row
+from relais.index.mapping import instance_rows
 from relais.index.rows import InstanceRow
 
 SQL = statements.load("relais.index.sql", "documents.sql")
@@ -16,7 +16,8 @@ def get_many(db: Database, ids: Iterable[int]) -> dict[int, bytes]:
     """The documents that are kept of these instances, as JSON."""
     with db.read() as connection:
         rows = connection.execute(SQL["get_many"], (json.dumps(list(ids)),)).fetchall()
-    return {row["instance_fk"]: packing.unpack_document(row["document"]) for row in rows}
+    documents = packing.unpack_documents([row["document"] for row in rows])
+    return {row["instance_fk"]: document for row, document in zip(rows, documents, strict=True)}
 
 
 def put_many(tx: Transaction, documents: Mapping[int, bytes]) -> None:
@@ -28,4 +29,4 @@ def put_many(tx: Transaction, documents: Mapping[int, bytes]) -> None:
 def without(db: Database, limit: int, after_id: int = 0) -> list[InstanceRow]:
     """Up to *limit* instances behind *after_id* of which no document is kept, the oldest first."""
     with db.read() as connection:
-        return [instance_row(row) for row in connection.execute(SQL["without"], (after_id, limit))]
+        return instance_rows(connection, SQL["without"], (after_id, limit))

@@ -10,15 +10,13 @@ from relais.db import statements
 from relais.db.database import Connection, Database, Transaction
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
-from relais.index import answers
+from relais.index import answers, packing
 from relais.index.composite import under
-from relais.index.mapping import instance_row
+from relais.index.mapping import instance_rows
 from relais.index.rows import InstanceRow
 
 SQL = statements.load("relais.index.sql", "lookup.sql")
 BATCH = 1000
-
-
 Source = Database | Transaction  # a reader of its own, or what a write sees
 
 
@@ -31,8 +29,7 @@ def instances(db: Source, ref: Ref) -> list[InstanceRow]:
     where, values = under(ref)
     order = "series_position, series_instance_uid, position, sop_instance_uid"
     with _reading(db) as connection:
-        rows = connection.execute(f"SELECT * FROM instance_row WHERE {where} ORDER BY {order}", values)  # noqa: S608
-        return [instance_row(row) for row in rows]
+        return instance_rows(connection, f"SELECT * FROM instance_row WHERE {where} ORDER BY {order}", values)  # noqa: S608
 
 
 def instance(db: Source, ref: InstanceRef) -> InstanceRow | None:
@@ -49,14 +46,14 @@ def representative(db: Database, ref: StudyRef | SeriesRef) -> InstanceRow | Non
         series = connection.execute(SQL["first_image_series"], wanted).fetchone()
         if series is None:
             return None
-        row = connection.execute(SQL["nth_of_series"], (series["id"], series["images"] // 2)).fetchone()
-        return instance_row(row) if row is not None else None
+        found = instance_rows(connection, SQL["nth_of_series"], (series["id"], series["images"] // 2))
+        return found[0] if found else None
 
 
 def by_sop_uid(db: Source, sop_instance_uid: str) -> list[InstanceRow]:
     """The instances of that UID: one in a sane world, but senders put one into two series."""
     with _reading(db) as connection:
-        return [instance_row(row) for row in connection.execute(SQL["by_sop_uid"], (sop_instance_uid,))]
+        return instance_rows(connection, SQL["by_sop_uid"], (sop_instance_uid,))
 
 
 def attributes(db: Database, ref: Ref) -> JsonDataset | None:
@@ -69,17 +66,17 @@ def _attributes(connection: Connection, ref: Ref) -> JsonDataset | None:
     study = connection.execute(SQL["study_attributes"], (ref.study_instance_uid,)).fetchone()
     if study is None:
         return None
-    found = answers.study(study)
+    found = answers.study(study, packing.unpack(study["attributes"]))
     if isinstance(ref, StudyRef):
         return found
     series = connection.execute(SQL["series_attributes"], (ref.series_instance_uid, study["id"])).fetchone()
     if series is None:
         return None
-    found |= answers.series(series)
+    found |= answers.series(series, packing.unpack(series["attributes"]))
     if isinstance(ref, SeriesRef):
         return found
     row = connection.execute(SQL["instance_attributes"], (ref.sop_instance_uid, series["id"])).fetchone()
-    return None if row is None else found | answers.instance(row)
+    return None if row is None else found | answers.instance(row, packing.unpack(row["attributes"]))
 
 
 def was_deleted(db: Database, ref: Ref) -> bool:
@@ -87,6 +84,16 @@ def was_deleted(db: Database, ref: Ref) -> bool:
     where, values = under(ref)
     with db.read() as connection:
         return connection.execute(f"SELECT 1 FROM deleted WHERE {where} LIMIT 1", values).fetchone() is not None  # noqa: S608
+
+
+def revision(db: Database, ref: Ref) -> int:
+    """The newest change in *ref*, 0 if it is not there."""
+    if isinstance(ref, StudyRef):
+        return study_revision(db, ref)
+    if isinstance(ref, SeriesRef):
+        return series_revision(db, ref)
+    found = instance(db, ref)
+    return found.revision if found else 0
 
 
 def study_revision(db: Database, ref: StudyRef) -> int:
@@ -110,7 +117,7 @@ def keys(db: Database) -> Iterator[tuple[str, InstanceRow]]:
     last = 0
     while True:
         with db.read() as connection:
-            rows = [instance_row(row) for row in connection.execute(SQL["batch"], (last, BATCH))]
+            rows = instance_rows(connection, SQL["batch"], (last, BATCH))
         yield from ((row.key, row) for row in rows)
         if len(rows) < BATCH:
             return
@@ -131,8 +138,7 @@ def unknown_keys(db: Database, keys: Iterable[str]) -> Iterator[str]:
     while batch := list(islice(left, BATCH)):
         uids = {uid for key in batch for uid in _beginnings(key.rpartition("/")[2])}
         with db.read() as connection:
-            named = connection.execute(SQL["by_sop_uids"], (json.dumps(list(uids)),))
-            known = {instance_row(row).key for row in named}
+            known = {row.key for row in instance_rows(connection, SQL["by_sop_uids"], (json.dumps(list(uids)),))}
             known.update(row["key"] for row in connection.execute(SQL["plain_keys"], {"keys": json.dumps(batch)}))
         yield from (key for key in batch if key not in known)
 

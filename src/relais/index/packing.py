@@ -6,6 +6,7 @@ the next one gets the next number.
 
 import json
 import threading
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
@@ -13,6 +14,7 @@ import orjson
 import zstandard
 
 from relais.dicom.json_model import JsonDataset
+from relais.errors import Unavailable
 
 NEWEST = 1
 LEVEL = 3
@@ -28,8 +30,12 @@ def pack(ds: JsonDataset) -> bytes:
 
 def unpack(packed: bytes) -> JsonDataset:
     """The Data Set that *packed* holds."""
-    ds: JsonDataset = orjson.loads(unpack_document(packed))
-    return ds
+    return unpack_many([packed])[0]
+
+
+def unpack_many(packed: Sequence[bytes]) -> list[JsonDataset]:
+    """The Data Sets that *packed* hold, read in one go."""
+    return [orjson.loads(document) for document in unpack_documents(packed)]
 
 
 def _encode(ds: JsonDataset) -> bytes:
@@ -48,14 +54,23 @@ def pack_document(document: bytes) -> bytes:
     return bytes((NEWEST,)) + compressor.compress(document)
 
 
-def unpack_document(packed: bytes) -> bytes:
-    """The JSON document that *packed* holds."""
-    number = packed[0]
+def unpack_documents(packed: Sequence[bytes]) -> list[bytes]:
+    """The JSON documents that *packed* hold."""
+    found: dict[int, bytes] = {}
+    for number in {one[0] for one in packed}:
+        places = [place for place, one in enumerate(packed) if one[0] == number]
+        found.update(zip(places, _decompress(number, [packed[place][1:] for place in places]), strict=True))
+    return [found[place] for place in range(len(packed))]
+
+
+def _decompress(number: int, frames: list[bytes]) -> list[bytes]:
+    if any(zstandard.frame_content_size(frame) > MAX_DOCUMENT_BYTES for frame in frames):
+        raise Unavailable("A packed document of the index is damaged; `relais reindex` makes it anew.")
     decompressors = _local.__dict__.setdefault("decompressors", {})
     if number not in decompressors:
         decompressors[number] = zstandard.ZstdDecompressor(dict_data=_dictionary(number))
-    document: bytes = decompressors[number].decompress(packed[1:], max_output_size=MAX_DOCUMENT_BYTES)
-    return document
+    segments = decompressors[number].multi_decompress_to_buffer(frames)
+    return [segments[place].tobytes() for place in range(len(frames))]
 
 
 @cache

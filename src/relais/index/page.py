@@ -7,17 +7,21 @@ Classes in Study are left out where there is none: viewers stumble over an empty
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
 from relais.db import statements
-from relais.db.database import Connection, Row
+from relais.db.database import Connection
 from relais.dicom.attributes import LEVELS, TABLE, Level, Use, by_tag, levels_above
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.query import Query
-from relais.index import answers, columns
+from relais.index import answers, columns, packing
 from relais.index import compile as sql
+from relais.index.mapping import all_rows
 from relais.index.walk import Place
 
 SQL = statements.load("relais.index.sql", "search.sql")
+_Answer = Callable[[answers.Columns, JsonDataset], JsonDataset]
 _LEFT_OUT = frozenset({answers.MODALITIES, answers.SOP_CLASSES})
 _PATIENT_COUNTS = frozenset({answers.PATIENT_STUDIES, answers.PATIENT_SERIES, answers.PATIENT_INSTANCES})
 
@@ -54,26 +58,29 @@ def _chosen(ds: JsonDataset, query: Query, wanted: dict[str, str]) -> JsonDatase
 
 def _composites(connection: Connection, level: Level, places: list[Place]) -> list[JsonDataset]:
     """Studies, series or instances, each with what is known of it and of what it lies in."""
-    studies = _read(connection, "studies", {place[1] for place in places})
-    found = [answers.study(studies[place[1]]) for place in places]
+    studies = _read(connection, "studies", answers.study, {place[1] for place in places})
+    found = [studies[place[1]] for place in places]
     if level in (Level.SERIES, Level.IMAGE):
-        series = _read(connection, "series", {place[3] for place in places})
-        found = [ds | answers.series(series[place[3]]) for ds, place in zip(found, places, strict=True)]
+        series = _read(connection, "series", answers.series, {place[3] for place in places})
+        found = [ds | series[place[3]] for ds, place in zip(found, places, strict=True)]
     if level is Level.IMAGE:
-        instances = _read(connection, "instances", {place[5] for place in places})
-        found = [ds | answers.instance(instances[place[5]]) for ds, place in zip(found, places, strict=True)]
+        instances = _read(connection, "instances", answers.instance, {place[5] for place in places})
+        found = [ds | instances[place[5]] for ds, place in zip(found, places, strict=True)]
     return found
 
 
-def _read(connection: Connection, statement: str, ids: set[str | int | float]) -> dict[object, Row]:
-    return {row["id"]: row for row in connection.execute(SQL[statement], (json.dumps(list(ids)),))}
+def _read(connection: Connection, statement: str, answer: _Answer, ids: set[Any]) -> dict[object, JsonDataset]:
+    """The attributes of the rows that *ids* name, by id."""
+    found = all_rows(connection, SQL[statement], (json.dumps(list(ids)),))
+    unpacked = packing.unpack_many([bytes.fromhex(row["attributes"]) for row in found])
+    return {row["id"]: answer(row, ds) for row, ds in zip(found, unpacked, strict=True)}
 
 
 def _add_derived(connection: Connection, wanted: dict[str, str], places: list[Place], found: list[JsonDataset]) -> None:
     """What takes a look at other rows, where it is wanted."""
     if answers.SOP_CLASSES in wanted:
         classes = defaultdict(list)
-        for study, uid in connection.execute(SQL["sop_classes"], (json.dumps([place[1] for place in places]),)):
+        for study, uid in all_rows(connection, SQL["sop_classes"], (json.dumps([place[1] for place in places]),)):
             classes[study].append(uid)
         for place, ds in zip(places, found, strict=True):
             ds.update(answers.sop_classes(classes[place[1]]))
@@ -98,4 +105,6 @@ def _patient(connection: Connection, query: Query, place: Place) -> JsonDataset:
     text = f"SELECT * FROM study AS s WHERE s.patient_id = ? AND s.issuer_of_patient_id = ? AND {filters.sql}"  # noqa: S608
     newest = f"{text} ORDER BY s.date_time DESC, s.id DESC LIMIT 1"
     row = connection.execute(newest, (*place, *filters.params)).fetchone()
-    return answers.study(row) | _patient_counts(connection, str(place[0]), str(place[1]))
+    return answers.study(row, packing.unpack(row["attributes"])) | _patient_counts(
+        connection, str(place[0]), str(place[1])
+    )

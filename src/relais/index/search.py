@@ -15,9 +15,10 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
 from relais.index import compile as sql
 from relais.index.compile import Fragment, supported, unsupported
+from relais.index.mapping import all_rows
 from relais.index.page import rows
 from relais.index.plan import Plan, plan
-from relais.index.walk import Place, behind, select
+from relais.index.walk import Place, behind, page
 
 __all__ = ["Page", "search", "stream", "supported", "unsupported"]
 
@@ -48,8 +49,8 @@ def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset
         with db.read() as connection:
             select = _Select(connection, query)
             found = select.first(size, offset) if last is None else select.after(last, size)
-            page = rows(connection, query, found)
-        yield from page
+            batch_rows = rows(connection, query, found)
+        yield from batch_rows
         if len(found) < size:
             return
         left, last = None if left is None else left - size, found[-1]
@@ -78,6 +79,5 @@ class _Select:
         return found
 
     def _run(self, chosen: Plan, filters: list[Fragment], limit: int, offset: int) -> list[Place]:
-        statement = select(self._level, chosen, filters)
-        params = (*statement.params, limit, offset)
-        return [tuple(row) for row in self._connection.execute(f"{statement.sql} LIMIT ? OFFSET ?", params)]
+        statement = page(self._level, chosen, filters)
+        return [tuple(place) for place in all_rows(self._connection, statement.sql, (*statement.params, limit, offset))]

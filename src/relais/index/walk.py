@@ -19,8 +19,19 @@ _UP = "CROSS JOIN study AS s ON s.id = e.study_fk"
 _DEPTH = {Level.STUDY: 0, Level.SERIES: 1, Level.IMAGE: 2}
 
 
+def page(level: Level, chosen: Plan, filters: list[Fragment]) -> Fragment:
+    """The statement that finds places in order, as one JSON array; its last two parameters are LIMIT and OFFSET."""
+    found = select(level, chosen, filters)
+    columns = ("a, b", "a, b, c, d", "a, b, c, d, e, f")[_DEPTH.get(level, 0)]
+    return sql.fill(
+        "WITH place({0}) AS ({1} LIMIT ? OFFSET ?) SELECT json_group_array(json_array({0})) FROM place",
+        Fragment(columns),
+        found,
+    )
+
+
 def select(level: Level, chosen: Plan, filters: list[Fragment]) -> Fragment:
-    """The statement that finds places in order, without LIMIT and OFFSET."""
+    """The statement that finds places in order."""
     where = sql.all_of([chosen.start, *filters])
     if level is Level.PATIENT:
         patient = "s.patient_id, s.issuer_of_patient_id"

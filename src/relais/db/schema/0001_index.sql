@@ -1,6 +1,7 @@
 -- The index: what is searched has a column, what is answered lies as packed DICOM JSON in "attributes".
 -- Text columns are '' where the attribute is empty and number columns NULL. Dates are yyyymmdd, times hhmmssffffff, and
--- what is no date or time is kept after a question mark, which sorts behind every digit.
+-- what is no date or time is kept after a question mark, which sorts behind every digit. What has no number has the
+-- last position in its series or study.
 
 -- Every distinct person name, folded, by component group (PS3.5 6.2.1.1). Searches match names here first.
 CREATE TABLE person_name(
@@ -120,7 +121,7 @@ CREATE TABLE series(
   manufacturer_model_name TEXT NOT NULL,
   station_name TEXT NOT NULL,
   institution_name TEXT NOT NULL,
-  position ANY GENERATED ALWAYS AS (coalesce(series_number, 4611686018427387904)) VIRTUAL,  -- numberless last
+  position INTEGER GENERATED ALWAYS AS (cast(coalesce(series_number, 4611686018427387904) AS INTEGER)) VIRTUAL,
   instance_count INTEGER NOT NULL DEFAULT 0,
   size_bytes INTEGER NOT NULL DEFAULT 0,
   created_at REAL NOT NULL,
@@ -160,7 +161,7 @@ CREATE TABLE instance(
   number_of_frames ANY,
   content_date TEXT NOT NULL,
   content_time TEXT NOT NULL,
-  position ANY GENERATED ALWAYS AS (coalesce(instance_number, 4611686018427387904)) VIRTUAL,
+  position INTEGER GENERATED ALWAYS AS (cast(coalesce(instance_number, 4611686018427387904) AS INTEGER)) VIRTUAL,
   key TEXT NOT NULL,                       -- the storage key, its UIDs replaced by marks
   size_bytes INTEGER NOT NULL,
   digest BLOB NOT NULL,

@@ -1,21 +1,27 @@
--- The wide rows of a page whose ids are known.
+-- The wide rows of a page whose ids are known, in one JSON array each: see mapping.all_rows.
 
 -- name: studies
-SELECT * FROM study WHERE id IN (SELECT value FROM json_each(?));
+SELECT json_group_array(json_object('id', id, 'study_instance_uid', study_instance_uid, 'modalities', modalities,
+  'series_count', series_count, 'instance_count', instance_count, 'attributes', hex(attributes)))
+FROM study WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: series
-SELECT * FROM series WHERE id IN (SELECT value FROM json_each(?));
+SELECT json_group_array(json_object('id', id, 'series_instance_uid', series_instance_uid,
+  'instance_count', instance_count, 'attributes', hex(attributes)))
+FROM series WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: instances
-SELECT instance.*, uid.uid AS sop_class, syntax.uid AS transfer_syntax
-FROM instance JOIN uid ON uid.id = instance.sop_class_uid JOIN uid AS syntax ON syntax.id = instance.transfer_syntax_uid
+SELECT json_group_array(json_object('id', instance.id, 'sop_instance_uid', sop_instance_uid, 'sop_class', class.uid,
+  'transfer_syntax', syntax.uid, 'attributes', hex(attributes)))
+FROM instance JOIN uid AS class ON class.id = sop_class_uid JOIN uid AS syntax ON syntax.id = transfer_syntax_uid
 WHERE instance.id IN (SELECT value FROM json_each(?));
 
 -- name: sop_classes
 -- SOP Classes in Study (0008,0062) of some studies.
-SELECT study_sop_class.study_fk, uid.uid FROM study_sop_class JOIN uid ON uid.id = study_sop_class.sop_class_uid
-WHERE study_sop_class.study_fk IN (SELECT value FROM json_each(?))
-ORDER BY study_sop_class.study_fk, uid.uid;
+SELECT json_group_array(json_array(study_fk, uid)) FROM (
+  SELECT study_sop_class.study_fk, uid.uid FROM study_sop_class JOIN uid ON uid.id = study_sop_class.sop_class_uid
+  WHERE study_sop_class.study_fk IN (SELECT value FROM json_each(?))
+  ORDER BY study_sop_class.study_fk, uid.uid);
 
 -- name: patient_counts
 -- By the index on Patient ID.
