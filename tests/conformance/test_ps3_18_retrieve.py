@@ -480,16 +480,17 @@ def test_one_instance_that_cannot_be_decoded_cuts_no_other_short(web: WebNode) -
 def test_a_damaged_object_is_never_served_as_a_success(tmp_path: Path) -> None:
     """hardening.md 9."""
     with web_node(tmp_path) as node:
-        ds = a_ct()
-        node.store(ds)
-        (stored,) = node.stored_files
-        content = bytearray(stored.read_bytes())
-        content[-1] ^= 1
-        stored.write_bytes(content)
-        request = (
-            f"GET /dicom-web{path(ds)} HTTP/1.1\r\nHost: x\r\nAccept: application/dicom\r\nConnection: close\r\n\r\n"
-        )
-        head, _, body = node.exchange(request.encode()).partition(b"\r\n\r\n")
-        announced = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-        assert len(body) < announced
-        assert any("damaged" in line for line in node.log_lines())
+        small, large = a_ct(), a_ct(rows=1024, columns=1024)
+        node.store(small, large)
+        for stored in node.stored_files:
+            content = bytearray(stored.read_bytes())
+            content[-1] ^= 1
+            stored.write_bytes(content)
+        response = node.get(path(small), "application/dicom")
+        assert (response.status_code, response.json()["message"]) == (503, "The stored instance is damaged.")
+        for resource in (path(large), f"/studies/{large.StudyInstanceUID}"):
+            request = f"GET /dicom-web{resource} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            head, _, body = node.exchange(request.encode()).partition(b"\r\n\r\n")
+            announced = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            assert len(body) < announced
+        assert sum("damaged" in line for line in node.log_lines()) >= 3

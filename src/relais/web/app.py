@@ -5,6 +5,7 @@ from flask import Flask, Response, request
 from relais.archive import Archive
 from relais.web import cors, errors, frames, health, metadata, qido, rendered, stow, wado_rs, wado_uri
 from relais.web.door import ROOT, Checks, Door, install
+from relais.web.kept import Kept
 from relais.web.record import ROUTE, Recorder
 from relais.web.settings import WebSettings
 
@@ -19,7 +20,8 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
     app = Flask("relais.web", static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    install(app, Door(archive, settings, (public_url or _own_address(settings)).rstrip("/"), checks))
+    base_url = (public_url or _own_address(settings)).rstrip("/")
+    install(app, Door(archive, settings, base_url, checks, Kept(settings.kept_bytes)))
     for module in DICOMWEB:
         app.register_blueprint(module.routes, url_prefix=ROOT)
     app.register_blueprint(wado_uri.routes)

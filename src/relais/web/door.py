@@ -11,6 +11,7 @@ from relais.dicom.origin import Channel, Origin
 from relais.dicom.refs import Ref
 from relais.dicomweb import media_types, params, paths
 from relais.dicomweb.media_types import MediaRange
+from relais.web.kept import Kept
 from relais.web.settings import WebSettings
 
 ROOT = "/dicom-web"
@@ -22,12 +23,16 @@ _EXTENSION = "relais.web"
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """*public_url* is the base of every absolute URL, without a slash at its end. *checks* say whether we are ready."""
+    """*public_url* is the base of every absolute URL, without a slash at its end. *checks* say whether we are ready.
+
+    *kept* holds ready metadata.
+    """
 
     archive: Archive
     settings: WebSettings
     public_url: str
     checks: Checks
+    kept: Kept
 
     @property
     def service(self) -> str:

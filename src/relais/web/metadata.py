@@ -1,6 +1,7 @@
 """Metadata of studies, series and instances as DICOM JSON (PS3.18 10.4.1.1.2). Knows HTTP, not Data Sets.
 
-The documents were made once and are kept; here they are only joined, their bulk data made absolute, and compressed.
+The documents were made once and are kept; here they are joined, their bulk data made absolute, and compressed. The
+result stays in memory for the next who asks, under the revision that it was made of.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from relais.dicomweb.multipart import Part
 from relais.index.rows import InstanceRow
 from relais.web import payload
 from relais.web.door import Door, acceptable, door, principal
+from relais.web.payload import Encoded
 
 OFFERS = (Offer(DICOM_JSON), Offer(JSON), Offer(DICOM_XML, is_multipart=True))
 
@@ -46,19 +48,33 @@ def instance(study: str, series: str, instance: str) -> Response:
 
 
 def _metadata(ref: Ref) -> Response:
-    offer = media_types.select(acceptable(), OFFERS)
-    rows = retrieve.instances(door().archive, principal(), ref)
-    etag = f"{max(row.revision for row in rows)}-{len(rows)}"
+    here, offer = door(), media_types.select(acceptable(), OFFERS)
+    revision = retrieve.revision(here.archive, principal(), ref)
+    etag = str(revision)
     if payload.is_unchanged(etag):
         return payload.not_modified(etag, is_weak=True)
-    found = _documents(door(), rows)
-    found = chain((next(found),), found)  # so that a first one that cannot be read is an error, not a cut answer
     if offer.is_multipart:
+        _, found = _documents(here, ref)
         return payload.multipart(DICOM_XML, map(_xml_part, found), is_lazy=True)
-    return payload.compressed(payload.json_array(found), offer.media_type, etag)
+    encoding = payload.content_encoding()
+    key = (ref, revision, encoding)
+    answer = here.kept.get(key)
+    if answer:
+        retrieve.record_again(here.archive, principal(), ref, answer.instances)
+        return payload.encoded(Encoded(offer.media_type, encoding, (answer.body,), etag, len(answer.body)))
+    count, found = _documents(here, ref)
+    chunks = here.kept.keeping(key, count, payload.encode(encoding, payload.json_array(found)))
+    return payload.encoded(Encoded(offer.media_type, encoding, chunks, etag))
 
 
-def _documents(here: Door, rows: list[InstanceRow]) -> Iterator[bytes]:
+def _documents(here: Door, ref: Ref) -> tuple[int, Iterator[bytes]]:
+    """How many documents there are, and they. The first one is read at once: if it cannot be, nothing is sent yet."""
+    rows = retrieve.instances(here.archive, principal(), ref)
+    found = _absolute(here, rows)
+    return len(rows), chain((next(found),), found)
+
+
+def _absolute(here: Door, rows: list[InstanceRow]) -> Iterator[bytes]:
     """The rows' documents with absolute URLs."""
     for row, document in zip(rows, documents.metadata(here.archive, rows), strict=True):
         absolute = f'"BulkDataURI":"{here.url(row.ref)}/{BULK_PREFIX}'.encode()

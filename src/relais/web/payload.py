@@ -79,18 +79,33 @@ def single(body: Single) -> Response:
     return response
 
 
-def compressed(chunks: Iterable[bytes], content_type: str, etag: str) -> Response:
-    """A large text, compressed as it goes out if that is acceptable. *etag* is unquoted and weak."""
-    if is_unchanged(etag):
-        return not_modified(etag, is_weak=True)
-    encoding = _content_encoding()
-    response = Response(_ENCODERS[encoding](chunks), content_type=content_type, direct_passthrough=True)
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A large text, encoded as *content_encoding* says ("" for plain). *etag* is an unquoted weak validator."""
+
+    content_type: str
+    content_encoding: str
+    chunks: Iterable[bytes]
+    etag: str
+    size_bytes: int | None = None
+
+
+def encoded(body: Encoded) -> Response:
+    """*body*, which caches must not give to those who asked for another encoding."""
+    response = Response(body.chunks, content_type=body.content_type, direct_passthrough=True)
     response.headers["Cache-Control"] = NO_CACHE
-    response.headers["ETag"] = f'W/"{etag}"'
+    response.headers["ETag"] = f'W/"{body.etag}"'
     response.vary.add("Accept-Encoding")
-    if encoding:
-        response.headers["Content-Encoding"] = encoding
+    if body.content_encoding:
+        response.headers["Content-Encoding"] = body.content_encoding
+    if body.size_bytes is not None:
+        response.content_length = body.size_bytes
     return response
+
+
+def encode(content_encoding: str, chunks: Iterable[bytes]) -> Iterable[bytes]:
+    """*chunks*, compressed as they go out."""
+    return _ENCODERS[content_encoding](chunks)
 
 
 def json_array(documents: Iterable[bytes]) -> Iterator[bytes]:
@@ -150,7 +165,8 @@ def _slice(chunks: Iterable[bytes], start: int, stop: int) -> Iterator[bytes]:
             return
 
 
-def _content_encoding() -> str:
+def content_encoding() -> str:
+    """The best acceptable encoding of those that are made here, "" for none."""
     accepted = {name.lower() for name, quality in request.accept_encodings if quality > 0}
     return next((name for name in ("zstd", "gzip") if name in accepted), "")
 

@@ -14,6 +14,7 @@ class WebSettings:
     "*" means any, but never with credentials. *max_results* is the most that one search answers: a larger limit, or
     none, means this many, and the answer says that there are more. *max_body_bytes* bounds the body of one request;
     beyond it, 413. up to *drain_bytes* of a refused body are still read, so that its sender sees the answer.
+    *kept_bytes* of ready metadata are kept in the memory of each worker; what was not asked for longest goes first.
     """
 
     host: str = "127.0.0.1"
@@ -24,6 +25,7 @@ class WebSettings:
     max_results: int = 10_000
     max_body_bytes: int = 64 * 1024**3
     drain_bytes: int = 16 * 1024**2
+    kept_bytes: int = 64 * 1024**2
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -33,6 +35,7 @@ class WebSettings:
             ("max_results", 1, 1_000_000),
             ("max_body_bytes", 1024, 2**53),
             ("drain_bytes", 0, 2**53),
+            ("kept_bytes", 0, 2**40),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be between {low} and {high}, not {getattr(self, name)}")

@@ -8,6 +8,7 @@ Deviation: that instance then is not in an acceptable Transfer Syntax (PS3.18 8.
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 from flask import Blueprint, Response, request
 
@@ -25,6 +26,7 @@ from relais.web.door import Door, acceptable, door, principal
 from relais.web.offers import instance_offers
 from relais.web.payload import Single
 
+SMALL_BYTES = 1024 * 1024  # a single instance up to this size is read before the answer begins
 LEFT_OUT = "Some instances are left out: they cannot be made in an acceptable Transfer Syntax."
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ def one_instance(row: InstanceRow, offer: Offer) -> Response:
     here = door()
     if request.method == "HEAD" and _is_transcoded(row, offer):
         return Response(content_type=_content_type(offer.transfer_syntax_uid))
-    body = retrieve.part10(here.archive, row, offer.transfer_syntax_uid)
+    body = _read_if_small(retrieve.part10(here.archive, row, offer.transfer_syntax_uid))
     if offer.is_multipart:
         return payload.multipart(DICOM, [_part(here, row, body)])
     return payload.single(
@@ -67,6 +69,13 @@ def one_instance(row: InstanceRow, offer: Offer) -> Response:
             filename=f"{row.ref.sop_instance_uid}.dcm",
         )
     )
+
+
+def _read_if_small(body: Body) -> Body:
+    """*body*, already read if it is not large, so that damage is an error and not a connection that breaks."""
+    if body.length > SMALL_BYTES:
+        return body
+    return replace(body, chunks=iter((b"".join(body.chunks),)))
 
 
 def _retrieve(ref: Ref) -> Response:

@@ -1,16 +1,23 @@
 """The application under the standard library's own WSGI checker: no server is needed to run it, and any will do."""
 
+import gzip
 import io
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 from wsgiref.validate import validator
 
+import orjson
 import pytest
+from pydicom import Dataset
 
-from fixtures.builders import a_ct, part10
+from fixtures.builders import a_ct, a_series, part10
 from fixtures.node import close_archive, make_archive
 from fixtures.web import BOUNDARY, multipart_body
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, delete
+from relais.dicom.refs import StudyRef
 from relais.web.app import create_app
 from relais.web.settings import WebSettings
 
@@ -19,10 +26,15 @@ PATH = f"/dicom-web/studies/{CT.StudyInstanceUID}/series/{CT.SeriesInstanceUID}/
 
 
 @pytest.fixture(scope="module")
-def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    archive = make_archive(tmp_path_factory.mktemp("app"))
-    yield create_app(archive, WebSettings(host="::1"), {})
-    close_archive(archive)
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    made = make_archive(tmp_path_factory.mktemp("app"))
+    yield made
+    close_archive(made)
+
+
+@pytest.fixture(scope="module")
+def application(archive: Archive) -> Any:
+    return create_app(archive, WebSettings(host="::1"), {})
 
 
 def call(application: Any, method: str, path: str, body: bytes = b"", **environ: str) -> tuple[str, bytes]:
@@ -80,6 +92,42 @@ def test_every_transaction_keeps_the_promises_of_wsgi(application: Any) -> None:
     for path in ("/nothing", "/dicom-web/studies/1.2.3", "/dicom-web/studies?limit=x", f"{PATH}?accept=a/b"):
         (status,), _ = call(application, "GET", path)
         assert status[0] == "4"
+
+
+def test_metadata_that_is_kept_is_as_fresh_and_as_audited_as_any(application: Any, archive: Archive) -> None:
+    """Evidence 13 and 16; rule 5: every release is written down."""
+    series = a_series(3)
+    study = series[0].StudyInstanceUID
+    asked = f"/dicom-web/studies/{study}/metadata"
+
+    def store(ds: Dataset) -> None:
+        call(application, "POST", "/dicom-web/studies", part10(ds), CONTENT_TYPE="application/dicom")
+
+    def documents(**environ: str) -> int:
+        _, answer = call(application, "GET", asked, **environ)
+        return len(orjson.loads(gzip.decompress(answer) if environ else answer))
+
+    store(series[0])
+    store(series[1])
+    assert [documents(), documents(), documents(HTTP_ACCEPT_ENCODING="gzip")] == [2, 2, 2]
+    store(series[2])
+    assert [documents(), documents(HTTP_ACCEPT_ENCODING="gzip"), documents(HTTP_ACCEPT_ENCODING="gzip")] == [3, 3, 3]
+    delete.delete(
+        archive, OPERATOR, StudyRef(study).series(series[0].SeriesInstanceUID).instance(series[1].SOPInstanceUID)
+    )
+    assert [documents(), documents()] == [2, 2]
+    assert call(application, "GET", asked, HTTP_ACCEPT="text/html")[0] == ["406 NOT ACCEPTABLE"]
+    deadline = time.monotonic() + 5  # reads are audited soon, not at once
+    while releases_of(archive, study) < 8 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert releases_of(archive, study) == 8
+
+
+def releases_of(archive: Archive, study: str) -> int:
+    """How many releases of *study* the audit trail holds."""
+    text = "SELECT count(*) FROM audit WHERE action = 'retrieve' AND study_instance_uid = ?"
+    with archive.db.read() as connection:
+        return int(connection.execute(text, (study,)).fetchone()[0])
 
 
 def test_what_nobody_foresaw_is_a_500_without_a_detail(
