@@ -29,6 +29,7 @@ _GRACE_S = 5  # the parent ends us first; this is for when it cannot
 
 
 def main() -> None:
+    """Answer requests until standard input ends."""
     settings = PixelSettings(**json.loads(sys.argv[1]))
     answers = _own_stdout()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which then ends us

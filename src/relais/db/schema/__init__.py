@@ -1,0 +1,1 @@
+"""The schema of the index, as numbered migrations, read as package data."""
