@@ -52,11 +52,14 @@ class Database:
         self._process().soon.add(work)
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A connection that sees one commit and cannot write. Leave it soon; do not yield from inside."""
-        process = self._process()
+    def read(self, *, is_long: bool = False) -> Iterator[Connection]:
+        """A connection that sees one commit and cannot write. Leave it soon; do not yield from inside.
+
+        Raises Unavailable after the time limit of the settings, unless the operator knows that it *is_long*.
+        """
+        timeout_s = None if is_long else self._settings.read_timeout_s
         try:
-            with process.readers.snapshot() as connection:
+            with self._process().readers.snapshot(timeout_s) as connection:
                 yield connection
         except sqlite3.Error as exc:
             raise failures.of_reading(exc) from exc

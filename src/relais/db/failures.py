@@ -18,7 +18,7 @@ SENTENCES = {
     sqlite3.SQLITE_PERM: "The index cannot be opened; check the owner and the mode of the file and its folder.",
     sqlite3.SQLITE_IOERR: "The disk under the index fails; look into the system's log.",
     sqlite3.SQLITE_NOMEM: "There is not enough memory for the index.",
-    sqlite3.SQLITE_INTERRUPT: "The search was interrupted.",
+    sqlite3.SQLITE_INTERRUPT: "The search took too long; ask for something narrower.",
 }
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from relais.db import connect
 from relais.db.settings import IndexSettings
 from relais.db.transaction import Connection
 
+STEPS = 100_000  # of SQLite's machine, a few milliseconds, between two looks at the clock
 IDLE = 16  # connections kept open for the next reader; more are closed after use
 
 
@@ -20,11 +22,18 @@ class Readers:
         self._settings = settings
         self._mutex = threading.Lock()
         self._idle: deque[Connection] = deque()
+        self._is_closed = False
 
     @contextmanager
-    def snapshot(self) -> Iterator[Connection]:
-        """A connection inside a read transaction: every statement sees the same commit."""
+    def snapshot(self, timeout_s: float | None) -> Iterator[Connection]:
+        """A connection inside a read transaction: every statement sees the same commit.
+
+        A statement that runs *timeout_s* after the beginning is interrupted.
+        """
         connection = self._take()
+        if timeout_s is not None:
+            deadline = time.monotonic() + timeout_s
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
         try:
             connection.execute("BEGIN")
             yield connection
@@ -43,15 +52,17 @@ class Readers:
         return connect.reader(self._settings)
 
     def _give_back(self, connection: Connection) -> None:
+        connection.set_progress_handler(None, STEPS)
         connection.execute("ROLLBACK")
         with self._mutex:
-            if len(self._idle) < IDLE:
+            if len(self._idle) < IDLE and not self._is_closed:
                 self._idle.append(connection)
                 return
         connection.close()
 
     def close(self) -> None:
-        """Close what is idle; what is in use closes with its last reader."""
+        """Close what is idle; what is in use is closed after its use."""
         with self._mutex:
+            self._is_closed = True
             while self._idle:
                 self._idle.pop().close()

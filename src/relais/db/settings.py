@@ -13,11 +13,13 @@ class IndexSettings:
     *url* is `sqlite:///relative/path` or `sqlite:////absolute/path`; the file must be on a local disk, never on NFS.
     *busy_timeout_s* bounds the wait for a lock that somebody outside the node holds; beyond it, Unavailable.
     *group_limit* is the most writes that one commit carries. *soon_limit* is the most late writes (audit of reads)
-    that wait in memory; beyond it the reader waits for its own commit.
+    that wait in memory; beyond it the reader waits for its own commit. A read that works longer than *read_timeout_s*
+    is given up as Unavailable: a search made to be slow must not hold its thread for ever.
     """
 
     url: str = "sqlite:///data/index.sqlite"
     busy_timeout_s: float = 10.0
+    read_timeout_s: float = 30.0
     cache_mb: int = 64
     reader_cache_mb: int = 16
     group_limit: int = 256
@@ -26,7 +28,13 @@ class IndexSettings:
     def __post_init__(self) -> None:
         if not self.url.startswith(SQLITE_PREFIX) or self.url == SQLITE_PREFIX:
             raise ValueError("[index] url must be sqlite:///PATH")
-        for name, least in (("busy_timeout_s", 0.0), ("cache_mb", 1), ("reader_cache_mb", 1), ("soon_limit", 1)):
+        for name, least in (
+            ("busy_timeout_s", 0.0),
+            ("read_timeout_s", 0.1),
+            ("cache_mb", 1),
+            ("reader_cache_mb", 1),
+            ("soon_limit", 1),
+        ):
             if getattr(self, name) < least:
                 raise ValueError(f"[index] {name} must be at least {least}")
         if not 1 <= self.group_limit <= 10_000:

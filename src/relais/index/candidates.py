@@ -20,6 +20,8 @@ from relais.index.compile import Condition, Fragment
 from relais.index.mapping import all_rows
 
 FEW = 5000
+MAX_WORDS = 8  # of a fuzzy name, the longest ones, are looked up; the check of what is found looks at all
+MAX_ALTERNATIVES = 50  # of a person name; for more no names are looked up
 _LITERAL = re.compile(r"[^*?\[]{3,}")  # what a trigram index can find
 _BY_VALUE = {
     Level.STUDY: "SELECT s.id FROM study AS s WHERE {}",
@@ -137,7 +139,9 @@ def _by_name(connection: Connection, match: Match, fuzzy: bool) -> Fragment | No
 
 
 def name_ids(connection: Connection, match: Match, fuzzy: bool) -> list[int] | None:
-    """Ids of all names that may satisfy *match*, perhaps of a few more; None if they are many."""
+    """Ids of all names that may satisfy *match*, perhaps of a few more; None if they are many, or much is asked."""
+    if len(alternatives(match)) > MAX_ALTERNATIVES:
+        return None
     found: set[int] = set()
     for candidates in name_candidates(match, fuzzy):
         ids = few(connection, candidates)
@@ -174,6 +178,7 @@ def _in_group(group: str, key: str, is_wild: bool) -> Fragment:
 
 
 def _with_words(words: tuple[str, ...]) -> Fragment:
-    ranges = [sql.starts("w.word", storable(word)) for word in words]
+    telling = sorted(words, key=len)[-MAX_WORDS:]
+    ranges = [sql.starts("w.word", storable(word)) for word in telling]
     listed = [sql.fill("SELECT w.name_fk FROM person_name_word AS w WHERE {}", one) for one in ranges]
     return sql.joined(" INTERSECT ", listed)

@@ -5,15 +5,17 @@ empty attribute is ''. A date or time that cannot be parsed is kept after a ques
 and matches only itself.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
 
-from relais.dicom.attributes import REQUEST_ATTRIBUTES, TABLE, Attribute, Level, Use
+from relais.dicom.attributes import REQUEST_ATTRIBUTES, TABLE, Level, Use
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.matching import texts
-from relais.dicom.values import NUMBER_VRS, RANGE_VRS, key, number_key, text_key
+from relais.dicom.values import NUMBER_VRS, RANGE_VRS, key, number_key
 
 UNPARSED = "?"
 MIDNIGHT = "000000"
@@ -35,22 +37,33 @@ def packed_attributes(level: Level) -> tuple[tuple[str, int], ...]:
     return tuple((tag_key(row.tag), 1 << bit) for bit, row in enumerate(kept))
 
 
-@cache
-def text_columns(level: Level) -> tuple[Attribute, ...]:
-    """The attributes that the rows of *level* hold in a column of their own, person names and sequences apart."""
-    apart = {"PN", "SQ"}
-    return tuple(row for row in _columns(level) if row.vr not in apart)
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that holds one attribute."""
+
+    name: str
+    tag: int
+    key: str  # the tag as JSON writes it
+    vr: str
 
 
 @cache
-def name_columns(level: Level) -> tuple[Attribute, ...]:
-    """The attributes that the rows of *level* hold as a person_name's id."""
-    return tuple(row for row in _columns(level) if row.vr == "PN")
+def value_columns(level: Level) -> tuple[Column, ...]:
+    """The columns of the rows of *level* that hold a text, number, date or time."""
+    return tuple(column for column in _columns(level) if column.vr not in ("PN", "SQ"))
 
 
-def _columns(level: Level) -> tuple[Attribute, ...]:
-    mine = (row for row in TABLE if row_level(row.level) is level and row.column)
-    return tuple(row for row in mine if row.use is not Use.DERIVED and row.keyword not in _NOT_PACKED)
+@cache
+def name_columns(level: Level) -> tuple[Column, ...]:
+    """The columns of the rows of *level* that hold the id of a person_name."""
+    return tuple(column for column in _columns(level) if column.vr == "PN")
+
+
+def _columns(level: Level) -> Iterator[Column]:
+    for row in TABLE:
+        is_held = row.use is not Use.DERIVED and row.keyword not in _NOT_PACKED
+        if row.column and is_held and row_level(row.level) is level:
+            yield Column(row.column, row.tag, tag_key(row.tag), row.vr)
 
 
 def part(ds: JsonDataset, level: Level) -> tuple[JsonDataset, int]:
@@ -64,15 +77,22 @@ def part(ds: JsonDataset, level: Level) -> tuple[JsonDataset, int]:
     return found, present
 
 
-def column(ds: JsonDataset, attribute: Attribute) -> Any:
-    """What the column of *attribute* holds for *ds*."""
-    found = texts(ds.get(tag_key(attribute.tag)), attribute.tag)
-    text = storable(found[0]) if found else ""
-    if attribute.vr in NUMBER_VRS:
+def values(ds: JsonDataset, level: Level) -> dict[str, Any]:
+    """What value_columns hold for *ds*, by name."""
+    return {column.name: _value(column.vr, text_of(ds, column)) for column in value_columns(level)}
+
+
+def text_of(ds: JsonDataset, column: Column) -> str:
+    """The one text by which the attribute of *column* compares, "" if it is empty."""
+    element = ds.get(column.key)
+    found = texts(element, column.tag) if element else ()
+    return storable(found[0]) if found else ""
+
+
+def _value(vr: str, text: str) -> Any:
+    if vr in NUMBER_VRS:
         return number_key(text)
-    if attribute.vr in RANGE_VRS:
-        return moment(attribute.vr, text)
-    return text
+    return moment(vr, text) if vr in RANGE_VRS else text
 
 
 def moment(vr: str, text: str) -> str:
@@ -96,22 +116,14 @@ def date_time(study_date: str, study_time: str) -> int:
     return int(study_date + time)
 
 
-def name_text(ds: JsonDataset, attribute: Attribute) -> str:
-    """The person name of *attribute*, "" if it is empty."""
-    found = texts(ds.get(tag_key(attribute.tag)), attribute.tag)
-    return storable(found[0]) if found else ""
-
-
-REQUEST_TAG = tag_key(0x00400275)
-_REQUEST_TAGS = tuple((tag_for_keyword(keyword) or 0, column) for keyword, column in REQUEST_ATTRIBUTES.items())
+REQUESTS = tag_key(0x00400275)
+_REQUEST_COLUMNS = tuple(
+    Column(column, tag_for_keyword(keyword) or 0, tag_key(tag_for_keyword(keyword) or 0), "LO")
+    for keyword, column in REQUEST_ATTRIBUTES.items()
+)
 
 
 def requests(ds: JsonDataset) -> list[dict[str, str]]:
     """The columns of each Item of the Request Attributes Sequence (0040,0275)."""
-    items = (ds.get(REQUEST_TAG) or {}).get("Value") or []
-    return [{column: _request_text(item or {}, tag) for tag, column in _REQUEST_TAGS} for item in items]
-
-
-def _request_text(item: JsonDataset, tag: int) -> str:
-    found = texts(item.get(tag_key(tag)), tag)
-    return storable(text_key(found[0])) if found else ""
+    items = (ds.get(REQUESTS) or {}).get("Value") or []
+    return [{column.name: text_of(item or {}, column) for column in _REQUEST_COLUMNS} for item in items]

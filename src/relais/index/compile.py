@@ -34,6 +34,7 @@ REQUEST_INDEXES = ("accession_number", "scheduled_procedure_step_id", "requested
 LAST_LETTER = "\U0010ffff"
 MAX_PATTERN = 10_240  # characters of a condition; the longest text VR that is matched has as many
 _NAME = re.compile(r'(?:[a-z]\.)?(?:[a-z_]+|"[a-z_]+")')
+_WIDTH = 16
 _BETWEEN = "s.date_time BETWEEN ? AND ?"
 _DAY, _END_OF_DAY = 1_000_000, 235960
 GROUPS = ("alphabetic", "ideographic", "phonetic")
@@ -64,16 +65,22 @@ TRUE, FALSE = Fragment("1"), Fragment("0")
 
 def any_of(fragments: list[Fragment]) -> Fragment:
     """Whether at least one holds."""
-    if len(fragments) == 1:
-        return fragments[0]
-    return fill("({})", joined(" OR ", fragments)) if fragments else FALSE
+    return _balanced(" OR ", fragments) if fragments else FALSE
 
 
 def all_of(fragments: list[Fragment]) -> Fragment:
     """Whether all hold."""
+    return _balanced(" AND ", fragments) if fragments else TRUE
+
+
+def _balanced(word: str, fragments: list[Fragment]) -> Fragment:
+    """*fragments* as a tree: SQLite refuses an expression that is a thousand deep."""
     if len(fragments) == 1:
         return fragments[0]
-    return fill("({})", joined(" AND ", fragments)) if fragments else TRUE
+    if len(fragments) > _WIDTH:
+        half = len(fragments) // 2
+        fragments = [_balanced(word, fragments[:half]), _balanced(word, fragments[half:])]
+    return fill("({})", joined(word, fragments))
 
 
 def joined(word: str, fragments: list[Fragment]) -> Fragment:

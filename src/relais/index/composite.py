@@ -82,7 +82,7 @@ def _insert(tx: Transaction, facts: InstanceFacts, row: Row | None, kind: str, i
     revision = _count_totals(tx, counts, parents)
     sop_class = _uid(tx, facts.sop_class_uid)
     values = _instance_values(tx, facts, parents, sop_class)
-    new = _insert_row(tx, "instance", {"id": instance_id, **values, "revision": revision})
+    new = _insert_row(tx, "instance", {"id": instance_id or revision, **values, "revision": revision})
     counts["revision"] = revision
     tx.execute(SQL["count_series"], {**counts, "series_fk": parents.series_fk})
     tx.execute(SQL["count_study"], {**counts, "study_fk": parents.study_fk, "series": parents.series})
@@ -98,8 +98,7 @@ def _count_totals(tx: Transaction, counts: dict[str, Any], parents: _Parents) ->
 
 def _instance_values(tx: Transaction, facts: InstanceFacts, parents: _Parents, sop_class: int) -> dict[str, Any]:
     part, _ = columns.part(facts.attributes, Level.IMAGE)
-    values = {row.column or "": columns.column(facts.attributes, row) for row in columns.text_columns(Level.IMAGE)}
-    return values | {
+    return columns.values(facts.attributes, Level.IMAGE) | {
         "series_fk": parents.series_fk,
         "sop_instance_uid": facts.ref.sop_instance_uid,
         "sop_class_uid": sop_class,
@@ -132,7 +131,8 @@ def _uid(tx: Transaction, uid: str) -> int:
 
 
 def _origin(tx: Transaction, origin: Origin) -> int:
-    values = tuple(columns.storable(str(value)) for value in astuple(origin))
+    said = (origin.channel, origin.address, origin.calling_ae_title, origin.called_ae_title, origin.user)
+    values = tuple(columns.storable(str(value)) for value in said)
     found = tx.execute(SQL["find_origin"], values).fetchone()
     return int(found[0]) if found is not None else int(tx.execute(SQL["add_origin"], values).lastrowid or 0)
 
@@ -209,8 +209,9 @@ def _say_modalities(tx: Transaction, study_fk: int) -> None:
 def _searched(tx: Transaction, ds: JsonDataset, level: Level) -> dict[str, Any]:
     """The columns of a study or series that follow from its attributes."""
     part, present = columns.part(ds, level)
-    values = {row.column or "": columns.column(ds, row) for row in columns.text_columns(level)}
-    values |= {row.column or "": names.name_id(tx, columns.name_text(ds, row)) for row in columns.name_columns(level)}
+    values = columns.values(ds, level)
+    for column in columns.name_columns(level):
+        values[column.name] = names.name_id(tx, columns.text_of(ds, column))
     if level is Level.STUDY:
         values["date_time"] = columns.date_time(values["study_date"], values["study_time"])
     return values | {"present": present, "attributes": packing.pack(part)}
@@ -317,7 +318,7 @@ def _drop_empty(tx: Transaction, study_fk: int, series_fk: int | None, is_last: 
     study = tx.execute(SQL["study"], (study_fk,)).fetchone()
     tx.execute(SQL["remove_trigrams"], (study_fk,))
     tx.execute(SQL["remove_study"], (study_fk,))
-    for name in {study[row.column] for row in columns.name_columns(Level.STUDY)}:  # one may be borne in two columns
+    for name in {study[column.name] for column in columns.name_columns(Level.STUDY)}:  # one may be borne in two columns
         names.release(tx, name)
     return int(_uncount_patient(tx, study))
 

@@ -86,12 +86,8 @@ def _add_derived(connection: Connection, wanted: dict[str, str], places: list[Pl
             ds.update(answers.sop_classes(classes[place[1]]))
     if _PATIENT_COUNTS & wanted.keys():
         for ds in found:
-            ds.update(_patient_counts(connection, _first(ds, "00100020"), _first(ds, "00100021")))
-
-
-def _first(ds: JsonDataset, tag: str) -> str:
-    """The text that the column of *tag* holds."""
-    return str(columns.column(ds, by_tag()[int(tag, 16)]))
+            said = columns.values(ds, Level.STUDY)
+            ds.update(_patient_counts(connection, said["patient_id"], said["issuer_of_patient_id"]))
 
 
 def _patient_counts(connection: Connection, patient_id: str, issuer: str) -> JsonDataset:

@@ -38,7 +38,7 @@ def _first_revision(connection: Connection, at: float) -> int:
 
 def recount(db: Database) -> list[str]:
     """Every counter that does not say what the rows say, as a sentence each; [] when all is well."""
-    with db.read() as connection:
+    with db.read(is_long=True) as connection:
         found = [
             str(row[0])
             for name in ("wrong_series", "wrong_studies", "wrong_patients", "wrong_totals", "wrong_modalities")

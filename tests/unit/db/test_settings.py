@@ -17,6 +17,7 @@ def test_three_slashes_are_relative_and_four_absolute() -> None:
         {"url": "mysql://x"},
         {"url": "sqlite:///"},
         {"busy_timeout_s": -1},
+        {"read_timeout_s": 0},
         {"cache_mb": 0},
         {"reader_cache_mb": 0},
         {"group_limit": 0},

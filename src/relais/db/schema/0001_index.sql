@@ -148,7 +148,7 @@ CREATE INDEX series_request_step ON series_request(scheduled_procedure_step_id) 
 CREATE INDEX series_request_procedure ON series_request(requested_procedure_id) WHERE requested_procedure_id <> '';
 
 CREATE TABLE instance(
-  id INTEGER PRIMARY KEY AUTOINCREMENT,    -- never used twice: the change feed names it for ever
+  id INTEGER PRIMARY KEY,                  -- the revision that stored it first: never used twice
   series_fk INTEGER NOT NULL,
   sop_instance_uid TEXT NOT NULL,
   sop_class_uid INTEGER NOT NULL,
