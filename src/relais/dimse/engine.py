@@ -14,11 +14,11 @@ import logging
 import socket
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from socketserver import TCPServer
 from typing import Any, Protocol
 
-from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
@@ -39,6 +39,8 @@ MAX_WAITING = (
 )
 RECEIVE_BYTES = 256 * 1024  # asked of the network at a time
 LISTEN_BACKLOG = 128
+
+ANNOUNCED = ("AffectedSOPClassUID", "AffectedSOPInstanceUID")  # what a C-STORE request says of its Data Set
 
 A_ABORT = bytes.fromhex("0700 00000004 0000 02 06")  # by the provider, invalid PDU parameter value (PS3.8 9.3.8)
 INVALID_PDU = "Evt19"  # PS3.8 table 9-10
@@ -64,8 +66,8 @@ class Services(Protocol):
     def extended(self, proposed: dict[str, bytes]) -> dict[str, bytes]:
         """The answers to SOP Class Extended Negotiation."""
 
-    def receive(self, assoc: "NodeAssociation", command: Dataset, context: PresentationContext) -> Sink:
-        """The command set of a C-STORE request has arrived; its Data Set follows."""
+    def receive(self, assoc: "NodeAssociation", announced: Mapping[str, str], context: PresentationContext) -> Sink:
+        """The command set of a C-STORE request has arrived, its UIDs by keyword; its Data Set follows."""
 
     def serve(
         self, assoc: "NodeAssociation", request: DimseServiceType, context: PresentationContext, sink: Sink | None
@@ -170,8 +172,9 @@ class StreamingProvider(DIMSEServiceProvider):
         if message.data_set is not None and message.data_set.tell() > MAX_IDENTIFIER_BYTES:
             raise ValueError("Data Set longer than the limit")
         if not is_complete and isinstance(message, C_STORE_RQ):
+            announced = {keyword: str(message.command_set.get(keyword) or "") for keyword in ANNOUNCED}
             context = self.assoc._accepted_cx[context_id]
-            self._sink = self._node_assoc.services.receive(self._node_assoc, message.command_set, context)
+            self._sink = self._node_assoc.services.receive(self._node_assoc, announced, context)
         return is_complete
 
     def _deliver(self, message: DIMSEMessage, context_id: int) -> None:
@@ -213,6 +216,14 @@ class NodeAssociation(Association):
         """Whether a request is arriving, waiting or being served."""
         return self._is_serving or self.provider.is_receiving or not self.dimse.msg_queue.empty()
 
+    def requested(self) -> None:
+        """Called when the A-ASSOCIATE-RQ has arrived; pynetdicom would hide an exception and go on."""
+        try:
+            self.services.requested(self)
+        except Exception:
+            log.exception("an association could not be negotiated")
+            self.abort()
+
     def connection_closed(self) -> None:
         """Wake up, if still waiting to be requested: stock associations would wait for the whole ACSE time-out."""
         if self.requestor.primitive is None:
@@ -238,6 +249,7 @@ class NodeAssociation(Association):
             self.abort()
         finally:
             self._is_serving = False
+            self.dul._idle_timer.restart()  # the peer was not silent: it waited for us
 
 
 class Handler(RequestHandler):
@@ -258,7 +270,7 @@ class Handler(RequestHandler):
         assoc.acceptor.implementation_version_name = ae.implementation_version_name
         assoc.requestor.address_info = self.remote
         assoc.bind(evt.EVT_CONN_CLOSE, lambda event: assoc.connection_closed())
-        assoc.bind(evt.EVT_REQUESTED, lambda event: server.services.requested(assoc))
+        assoc.bind(evt.EVT_REQUESTED, lambda event: assoc.requested())
         assoc.bind(evt.EVT_SOP_EXTENDED, lambda event: server.services.extended(event.app_info))
         return assoc
 
@@ -283,6 +295,12 @@ class Server(ThreadedAssociationServer):
         self.socket.close()
         self.socket = self._given
         self.server_address = self.socket.getsockname()
+
+    def server_activate(self) -> None:
+        """Listen, and never wait for a connection that another process was faster to accept."""
+        super().server_activate()
+        assert self.socket is not None
+        self.socket.setblocking(False)
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         connection, address = super().get_request()

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from threading import Lock
 
-from pydicom.dataset import Dataset
 from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.presentation import PresentationContext
 
@@ -67,11 +66,11 @@ class NodeServices:
     def extended(self, proposed: Mapping[str, bytes]) -> dict[str, bytes]:
         return negotiation.extended(proposed)
 
-    def receive(self, assoc: NodeAssociation, command: Dataset, context: PresentationContext) -> Sink:
+    def receive(self, assoc: NodeAssociation, announced: Mapping[str, str], context: PresentationContext) -> Sink:
         claim = Claim(
             str(context.transfer_syntax[0]),
-            sop_class_uid=str(command.get("AffectedSOPClassUID", "")),
-            sop_instance_uid=str(command.get("AffectedSOPInstanceUID", "")),
+            sop_class_uid=announced["AffectedSOPClassUID"],
+            sop_instance_uid=announced["AffectedSOPInstanceUID"],
         )
         return store.Incoming(self._archive, claim, str(context.abstract_syntax), origin_of(assoc))
 

@@ -4,8 +4,8 @@ Every operation has an association of its own, which is released before the oper
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, suppress
 from io import BytesIO
 from itertools import islice
 
@@ -55,9 +55,10 @@ class DimsePeer:
 
     def search(self, query: Query) -> Iterator[JsonDataset]:
         stop = None if query.limit is None else query.offset + query.limit
-        return islice(self._search(query), query.offset, stop)
+        with closing(self._search(query)) as answers:
+            yield from islice(answers, query.offset, stop)
 
-    def _search(self, query: Query) -> Iterator[JsonDataset]:
+    def _search(self, query: Query) -> Generator[JsonDataset]:
         model = PATIENT_ROOT_FIND if query.level is Level.PATIENT else STUDY_ROOT_FIND
         with self._association([(model, uids.TRANSCODE_TARGETS)]) as assoc:
             syntax = str(assoc.accepted_contexts[0].transfer_syntax[0])

@@ -86,10 +86,14 @@ def _element(match: Match) -> dict[str, Any]:
 
 def _inflate(data: bytes) -> bytes:
     """PS3.5 A.5, at most one byte more than MAX_BYTES of it."""
+    stream = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     try:
-        return zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(data, MAX_BYTES + 1)
+        inflated = stream.decompress(data, MAX_BYTES + 1)
     except zlib.error as exc:
         raise InvalidRequest("The Identifier cannot be inflated.") from exc
+    if not stream.eof and len(inflated) <= MAX_BYTES:
+        raise InvalidRequest("The Identifier is cut off.")
+    return inflated
 
 
 def _encode_items(attributes: JsonDataset, transfer_syntax_uid: str) -> bytes:

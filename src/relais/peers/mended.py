@@ -37,8 +37,9 @@ class TidyProvider(DULServiceProvider):
 
 
 def mend(assoc: Association) -> None:
-    """Give a new association, not yet started, its network thread."""
+    """Give a new association, not yet started, its network thread, which does not keep the process alive."""
     assoc.dul = TidyProvider(assoc)
+    assoc.dul.daemon = True
     assoc.acse_timeout, assoc.network_timeout = assoc.acse_timeout, assoc.network_timeout  # its timers are set by these
 
 
