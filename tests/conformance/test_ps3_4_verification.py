@@ -4,8 +4,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydicom.uid import UID
+from pynetdicom import build_context
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 
 from fixtures import dcmtk
 from fixtures.dimse_node import DimseNode, dimse_node
@@ -71,6 +76,25 @@ def test_roles_are_answered_only_where_they_were_proposed(node: DimseNode) -> No
     assert roles == {CT: (False, True), MR: (True, False)}
 
 
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        pytest.param({}, b"\2", id="as it should be"),
+        pytest.param({"version": 0x0003}, b"\2", id="a later version too"),
+        pytest.param({"version": 0x0002}, b"\3\1\2\2", id="not version 1"),
+        pytest.param({"context": "1.2.840.10008.3.1.1.2"}, b"\3\1\1\2", id="another application context"),
+        pytest.param({"reserved": 0xFF}, b"\2", id="reserved bytes mean nothing"),
+    ],
+)
+def test_a_request_is_judged_by_the_bits_that_count(node: DimseNode, change: dict[str, Any], answer: bytes) -> None:
+    """PS3.8 9.3.2, 9.3.4: PDU type, and of a rejection result, source and reason"""
+    with socket.create_connection(("127.0.0.1", node.port)) as connection:
+        connection.sendall(associate_rq(**change))
+        connection.settimeout(10)
+        received = connection.recv(4096)
+    assert (received[:1] + received[7:10])[: len(answer)] == answer
+
+
 def test_more_associations_than_the_limit_are_rejected_until_one_ends(tmp_path: Path) -> None:
     """PS3.8 9.3.4"""
     with dimse_node(tmp_path, max_associations=2) as node:
@@ -132,6 +156,23 @@ def test_stopping_lets_a_request_end_and_then_closes(tmp_path: Path) -> None:
         node.server.stop(10)
         assert time.monotonic() - began < 5  # idle associations are not waited for
         assert _soon(assoc.acse.is_aborted)
+
+
+def associate_rq(version: int = 1, context: str = "1.2.840.10008.3.1.1.1", reserved: int = 0) -> bytes:
+    """An A-ASSOCIATE-RQ for Verification, encoded."""
+    request = A_ASSOCIATE()
+    request.application_context_name = UID(context)
+    request.calling_ae_title, request.called_ae_title = "RAW", "RELAIS"
+    proposed = build_context(VERIFICATION, IMPLICIT)
+    proposed.context_id = 1
+    request.presentation_context_definition_list = [proposed]
+    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    length.maximum_length_received, implementation.implementation_class_uid = 16382, UID("1.2.3")
+    request.user_information = [length, implementation]
+    encoded = bytearray(A_ASSOCIATE_RQ(request).encode())
+    encoded[1], encoded[6:8] = reserved, version.to_bytes(2, "big")
+    encoded[8:10], encoded[42:74] = bytes([reserved] * 2), bytes([reserved] * 32)
+    return bytes(encoded)
 
 
 def _is_closed(connection: socket.socket) -> bool:

@@ -19,10 +19,10 @@ from pynetdicom.transport import AssociationSocket, RequestHandler
 import relais
 
 ROOT = Path(relais.__file__).parent
-OVERRIDDEN = {"_create_association", "_process_recv_primitive", "_serve_request", "_shutdown_socket"}
+OVERRIDDEN = {"_create_association", "_decode_pdu", "_process_recv_primitive", "_serve_request", "_shutdown_socket"}
 USED = {
     "relais.dimse.engine": {"_accepted_cx", "_create_association", "_idle_timer", "_serve_request", "_server"},
-    "relais.peers.mended": {"_config", "_process_recv_primitive", "_shutdown_socket"},
+    "relais.peers.mended": {"_config", "_decode_pdu", "_process_recv_primitive", "_shutdown_socket"},
 }
 
 
@@ -38,6 +38,7 @@ def test_it_is_the_version_that_was_read() -> None:
         (AssociationSocket, "_shutdown_socket", ["self"]),
         (AssociationSocket, "recv", ["self", "nr_bytes"]),
         (DULServiceProvider, "_process_recv_primitive", ["self"]),
+        (DULServiceProvider, "_decode_pdu", ["self", "bytestream"]),
         (DIMSEMessage, "decode_msg", ["self", "primitive", "assoc"]),
         (Association, "run_reactor", ["self"]),
     ],

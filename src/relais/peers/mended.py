@@ -4,12 +4,14 @@ Knows private names of pynetdicom, as relais.dimse.engine does, and no other mod
 """
 
 import logging
+from typing import Any
 
 from pydicom.config import IGNORE
 from pydicom.config import settings as pydicom_settings
 from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket
 
@@ -26,7 +28,17 @@ class ClosingSocket(AssociationSocket):
 
 
 class TidyProvider(DULServiceProvider):
-    """Drops what is still to be sent once the association has ended; pynetdicom's state machine dies of it."""
+    """The network thread of an association.
+
+    Of the protocol version of a request it takes the one bit that counts (PS3.8 9.3.2); and it drops what is still to
+    be sent once the association has ended, of which pynetdicom's state machine dies.
+    """
+
+    def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
+        pdu, event = super()._decode_pdu(bytestream)
+        if isinstance(pdu, A_ASSOCIATE_RQ):
+            pdu.protocol_version &= 1
+        return pdu, event
 
     def _process_recv_primitive(self) -> bool:
         waiting = self.to_provider_queue.queue
