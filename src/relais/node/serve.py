@@ -131,7 +131,7 @@ def _child(role: str, orders: Orders, environment: dict[str, str]) -> Child:
 
 
 def _command(role: str) -> list[str]:
-    return [sys.executable, "-m", "relais", "serve", "--role", role]
+    return [sys.executable, "-P", "-m", "relais", "serve", "--role", role]
 
 
 def _watch(config: Config, ready: threading.Event, orders: Orders, on_ready: Callable[[Config, str], None]) -> None:
