@@ -113,7 +113,7 @@ class Part10File:
         end = min(last + word_bytes, pixels.length)
         data = self.read_at(pixels.value_offset + start - margin, end - start + margin)
         data = swapped(data, word_bytes)[margin : margin + last - start]
-        if first_bit % 8 == 0:
+        if first_bit % 8 == 0 and bits % 8 == 0:
             return data
         samples = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[first_bit % 8 :][:bits]
         return np.packbits(samples, bitorder="little").tobytes()

@@ -52,8 +52,16 @@ def name(path: Path) -> str:
 
 @cache
 def good_files() -> list[Path]:
-    """DICOMDIRs are not kept; one of them is malformed inside."""
-    return [path for path in real_files() if name(path) not in REFUSED and "DICOMDIR" not in path.name]
+    """All but DICOMDIRs, which are not kept; from folders of files that are nearly alike, the first one."""
+    first = {path.parent: path for path in reversed(real_files())}
+    many = {"dicomdirtests", "palettes"}
+    return [
+        path
+        for path in real_files()
+        if name(path) not in REFUSED
+        and "DICOMDIR" not in path.name
+        and (path == first[path.parent] or not many & set(path.parts))
+    ]
 
 
 @cache

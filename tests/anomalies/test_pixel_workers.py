@@ -1,0 +1,423 @@
+"""The pool of pixel workers under bad frames, busy callers, forks and sudden ends: a request fails, never the pool."""
+
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fixtures.builders import part10
+from fixtures.images import JPEG, an_image, compressed, encode, part10_split, texture
+from relais.dicom import uids
+from relais.errors import InvalidDataSet, InvalidRequest, NodeError, NotAcceptable, NotFound, TooLarge, Unavailable
+from relais.pixels import wire
+from relais.pixels.process import WorkerProcess
+from relais.pixels.settings import PixelSettings
+from relais.pixels.workers import PixelWorkers, RenderRequest, Window, can_transcode
+
+NATIVE = uids.EXPLICIT_VR_LITTLE_ENDIAN
+PIXELS = texture(8)
+HEADER, FRAME = part10_split(an_image(PIXELS))
+PNG = RenderRequest("image/png")
+
+
+@pytest.fixture
+def workers() -> Iterator[PixelWorkers]:
+    with_pool = PixelWorkers(PixelSettings(workers=2, timeout_s=20))
+    yield with_pool
+    with_pool.close()
+
+
+def processes(pool: PixelWorkers) -> list[int]:
+    return [worker._process.pid for worker in pool._workers]
+
+
+def children() -> set[int]:
+    """Processes whose parent we are, ended but unwaited-for ones too."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            if int(stat.rpartition(")")[2].split()[1]) == os.getpid():
+                found.add(int(entry.name))
+    return found
+
+
+def wait_until(condition, seconds: float = 20) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@cache
+def slow_frame() -> tuple[bytes, str, bytes]:
+    """A frame that keeps a worker busy for a second or two: millions of noisy pixels in JPEG 2000."""
+    pixels = np.random.default_rng(1).integers(0, 4096, (2048, 2048)).astype(np.uint16)
+    header, _ = part10_split(an_image(pixels, BitsStored=12))
+    return header, JPEG + "90", encode(pixels, JPEG + "90", 12)
+
+
+def test_frames_are_decoded_and_shown(workers: PixelWorkers) -> None:
+    assert workers.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
+    assert workers.decode(HEADER, JPEG + "80", encode(PIXELS, JPEG + "80", 8)) == PIXELS.tobytes()
+    shown = workers.render(HEADER, NATIVE, FRAME, RenderRequest("image/png", window=Window(1, 1)), frame_number=1)
+    assert Image.open(BytesIO(shown)).size == PIXELS.shape[::-1]
+
+
+def test_files_are_decoded_shown_and_transcoded(workers: PixelWorkers, tmp_path: Path) -> None:
+    path, out = tmp_path / "in.dcm", tmp_path / "out.dcm"
+    path.write_bytes(part10(compressed(an_image(PIXELS), JPEG + "70", encode(PIXELS, JPEG + "70", 8))))
+    assert workers.decode_file(path, 1) == PIXELS.tobytes()
+    assert workers.render_file(path, 1, PNG).startswith(b"\x89PNG")
+    workers.transcode(path, NATIVE, out)
+    assert out.read_bytes().endswith(PIXELS.tobytes())
+    assert can_transcode(JPEG + "70")
+    assert not can_transcode(JPEG + "100")
+
+
+def test_errors_of_a_worker_arrive_as_what_they_are(workers: PixelWorkers, tmp_path: Path) -> None:
+    missing = tmp_path / "no.dcm"
+    whole = tmp_path / "in.dcm"
+    whole.write_bytes(part10(an_image(PIXELS)))
+    with pytest.raises(InvalidDataSet, match="bytes where"):
+        workers.decode(HEADER, NATIVE, b"")
+    with pytest.raises(NotAcceptable):
+        workers.decode(HEADER, JPEG + "100", FRAME)
+    with pytest.raises(NotFound):
+        workers.decode_file(whole, 2)
+    with pytest.raises(InvalidRequest):
+        workers.render(HEADER[:400], NATIVE, FRAME, PNG)
+    with pytest.raises(Unavailable):
+        workers.decode_file(missing, 1)
+    with pytest.raises(Unavailable):
+        workers.transcode(whole, NATIVE, tmp_path / "no folder" / "out.dcm")
+    assert len(processes(workers)) == 1  # none of them cost a worker
+
+
+def test_a_warm_worker_is_used_again(workers: PixelWorkers) -> None:
+    workers.decode(HEADER, NATIVE, FRAME)
+    (first,) = processes(workers)
+    for _ in range(5):
+        workers.decode(HEADER, NATIVE, FRAME)
+    assert processes(workers) == [first]
+
+
+def test_many_threads_share_few_workers(workers: PixelWorkers) -> None:
+    frames = [np.full_like(PIXELS, value) for value in range(64)]
+    with ThreadPoolExecutor(16) as threads:
+        found = list(threads.map(lambda one: workers.decode(HEADER, NATIVE, one.tobytes()), frames))
+    assert found == [one.tobytes() for one in frames]
+    assert len(processes(workers)) <= 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
+def test_a_frame_that_crashes_its_decoder_is_one_failed_request(
+    workers: PixelWorkers, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The decoder is made to crash from outside, while it works."""
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(workers.decode, *slow_frame())
+        wait_until(lambda: processes(workers))
+        time.sleep(0.1)
+        os.kill(processes(workers)[0], number)
+        with caplog.at_level(logging.WARNING), pytest.raises(InvalidDataSet, match="decoder fail"):
+            asked.result()
+    assert "task decode" in caplog.text
+    assert workers.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
+
+
+def test_a_worker_that_the_kernel_kills_for_its_memory_was_too_large(workers: PixelWorkers) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(workers.decode, *slow_frame())
+        wait_until(lambda: processes(workers))
+        time.sleep(0.1)
+        os.kill(processes(workers)[0], signal.SIGKILL)
+        with pytest.raises(TooLarge):
+            asked.result()
+
+
+def test_a_worker_that_died_while_idle_is_replaced_unnoticed(workers: PixelWorkers) -> None:
+    workers.decode(HEADER, NATIVE, FRAME)
+    (first,) = processes(workers)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: next(iter(workers._workers)).is_alive is False)
+    assert workers.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
+    assert processes(workers) != [first]
+
+
+def test_a_frame_that_takes_too_long_is_given_up() -> None:
+    pool = PixelWorkers(PixelSettings(workers=1, timeout_s=0.2))
+    try:
+        with pytest.raises(TooLarge, match="too long"):
+            pool.decode(*slow_frame())
+        assert processes(pool) == []
+        assert pool.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
+    finally:
+        pool.close()
+
+
+def test_a_whole_file_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    """Each frame is quick enough; all of them are not."""
+    path = tmp_path / "in.dcm"
+    frames = np.stack([texture(12, rows=256, columns=256)] * 40)
+    bitstreams = [encode(frames[0], JPEG + "90", 12)] * 40
+    path.write_bytes(part10(compressed(an_image(frames, frames=True, BitsStored=12), JPEG + "90", *bitstreams)))
+    for limits, is_done in (({"timeout_s": 5.0}, True), ({"timeout_s": 5.0, "file_timeout_s": 0.05}, False)):
+        pool = PixelWorkers(PixelSettings(workers=1, **limits))  # type: ignore[arg-type]
+        try:
+            if is_done:
+                pool.transcode(path, NATIVE, tmp_path / "out.dcm")
+            else:
+                with pytest.raises(TooLarge):
+                    pool.transcode(path, NATIVE, tmp_path / "out.dcm")
+        finally:
+            pool.close()
+
+
+def test_a_frame_that_needs_too_much_memory_is_refused_and_its_worker_retired() -> None:
+    pool = PixelWorkers(PixelSettings(workers=1, memory_mb=512, max_frame_pixels=1 << 30, max_frame_mb=2048))
+    try:
+        header, _ = part10_split(an_image(PIXELS, Rows=20000, Columns=20000))
+        pool.decode(HEADER, NATIVE, FRAME)
+        (first,) = processes(pool)
+        with pytest.raises(NodeError):
+            pool.render(header, JPEG + "70", _huge_jpeg(), PNG)
+        assert pool.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
+        assert processes(pool) != [first]
+    finally:
+        pool.close()
+
+
+def _huge_jpeg() -> bytes:
+    """A tiny bitstream of 20000 x 20000."""
+    small = bytearray(encode(PIXELS, JPEG + "70", 8))
+    at = small.index(b"\xff\xc3")
+    small[at + 5 : at + 9] = (20000).to_bytes(2, "big") * 2
+    return bytes(small)
+
+
+def test_what_is_larger_than_a_limit_never_reaches_a_worker() -> None:
+    pool = PixelWorkers(PixelSettings(max_frame_mb=1, max_header_mb=1))
+    with pytest.raises(TooLarge, match="before Pixel Data"):
+        pool.decode(bytes(2 << 20), NATIVE, b"")
+    with pytest.raises(TooLarge, match="frame"):
+        pool.decode(HEADER, NATIVE, bytes(2 << 20))
+    assert processes(pool) == []
+
+
+def test_who_waits_too_long_for_a_worker_is_told_to_come_again() -> None:
+    pool = PixelWorkers(PixelSettings(workers=1, queue_timeout_s=0.2))
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            slow = thread.submit(pool.decode, *slow_frame())
+            wait_until(lambda: processes(pool))
+            with pytest.raises(Unavailable, match="busy"):
+                pool.decode(HEADER, NATIVE, FRAME)
+            pool.close()
+            with pytest.raises(Unavailable, match="closing"):
+                slow.result()
+    finally:
+        pool.close()
+
+
+def test_close_ends_everything_and_leaves_no_zombie() -> None:
+    before = children()
+    pool = PixelWorkers(PixelSettings(workers=2))
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: pool.decode(HEADER, NATIVE, FRAME), range(8)))
+        asked = threads.submit(pool.decode, *slow_frame())
+        wait_until(lambda: len(pool._idle) < len(pool._workers))
+        pool.close()
+        with pytest.raises(Unavailable):
+            asked.result()
+    assert children() <= before
+    with pytest.raises(Unavailable):
+        pool.decode(HEADER, NATIVE, FRAME)
+
+
+def test_idle_workers_are_ended_and_waited_for() -> None:
+    before = children()
+    pool = PixelWorkers(PixelSettings(idle_s=0.2))
+    try:
+        pool.decode(HEADER, NATIVE, FRAME)
+        assert children() > before
+        wait_until(lambda: children() <= before)
+        wait_until(lambda: not any(thread.name == "pixel-keeper" for thread in threading.enumerate()))
+        assert pool.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
+    finally:
+        pool.close()
+
+
+def test_a_worker_that_cannot_be_started_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = PixelWorkers(PixelSettings(workers=1))
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/nowhere/python")
+        with pytest.raises(Unavailable, match="cannot be started"):
+            pool.decode(HEADER, NATIVE, FRAME)
+        broken.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(Unavailable, match="does not start"):
+            pool.decode(HEADER, NATIVE, FRAME)
+    assert pool.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
+    pool.close()
+
+
+PARENT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from relais.pixels.settings import PixelSettings
+from relais.pixels.workers import PixelWorkers
+pool = PixelWorkers(PixelSettings())
+try:
+    pool.decode(b"", "1.2", b"")
+except Exception:
+    print(next(iter(pool._workers))._process.pid, flush=True)
+input()
+"""
+
+
+def test_workers_die_with_their_parent() -> None:
+    """Killed, it cannot tell them; the pipe does."""
+    arguments = [sys.executable, "-c", PARENT, str(Path(__file__).parents[1])]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert Path(f"/proc/{worker}").exists()
+        parent.kill()
+    wait_until(lambda: not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text())
+
+
+def test_a_forked_child_has_a_pool_of_its_own_and_leaves_ours_alone(workers: PixelWorkers) -> None:
+    workers.decode(HEADER, NATIVE, FRAME)
+    ours = processes(workers)
+    arguments = [sys.executable, "-W", "error::ResourceWarning", "-c", FORKING, str(Path(__file__).parents[1])]
+    done = subprocess.run(arguments, capture_output=True, timeout=60, check=False)
+    assert done.stdout.split() == [b"child:ok", b"parent:ok"], done.stderr
+    assert processes(workers) == ours
+
+
+FORKING = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from fixtures.images import an_image, part10_split, texture
+from relais.pixels.settings import PixelSettings
+from relais.pixels.workers import PixelWorkers
+header, frame = part10_split(an_image(texture(8)))
+pool = PixelWorkers(PixelSettings())
+ask = lambda: pool.decode(header, "1.2.840.10008.1.2.1", frame) == frame
+ask()
+first = [worker._process.pid for worker in pool._workers]
+child = os.fork()
+if not child:
+    fresh = ask() and not set(first) & {worker._process.pid for worker in pool._workers}
+    pool.close()
+    print("child:ok" if fresh else "child:wrong", flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print("parent:ok" if ask() and first == [w._process.pid for w in pool._workers] else "parent:wrong", flush=True)
+pool.close()
+"""
+
+
+def test_a_worker_learns_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELAIS_STORAGE__SECRET", "hidden")
+    pool = PixelWorkers(PixelSettings())
+    try:
+        pool.decode(HEADER, NATIVE, FRAME)
+        environment = Path(f"/proc/{processes(pool)[0]}/environ").read_bytes()
+        assert b"hidden" not in environment
+    finally:
+        pool.close()
+
+
+def test_mutated_frames_never_cost_more_than_themselves(workers: PixelWorkers) -> None:
+    """A thousand of them, in every family, with a frame in between that must come out right."""
+    chance = random.Random(20)
+    families = [JPEG + end for end in ("70", "80", "90", "110", "201")] + [uids.RLE_LOSSLESS]
+    good = {uid: encode(PIXELS, uid, 8) for uid in families}
+    for count in range(1000):
+        uid = chance.choice(families)
+        data = bytearray(good[uid])
+        for _ in range(chance.choice((1, 2, 5))):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        if chance.random() < 0.1:
+            del data[chance.randrange(len(data)) :]
+        try:
+            assert len(workers.decode(HEADER, uid, bytes(data))) == PIXELS.nbytes
+        except NodeError as refused:
+            assert isinstance(refused, InvalidDataSet | TooLarge)
+        if count % 100 == 0:
+            assert workers.decode(HEADER, uid, good[uid]) == PIXELS.tobytes()
+
+
+def test_mutated_headers_are_refused_with_a_sentence(workers: PixelWorkers) -> None:
+    chance = random.Random(21)
+    for _ in range(500):
+        data = bytearray(HEADER)
+        for _ in range(chance.choice((1, 2, 5))):
+            data[chance.randrange(132, len(data))] = chance.randrange(256)
+        try:
+            workers.render(bytes(data), NATIVE, FRAME, PNG)
+        except NodeError as refused:
+            assert refused.message.endswith(".")
+            assert not isinstance(refused, Unavailable)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\xff\xff\xff\xff" + bytes(8),  # fields without end
+        bytes(4) + b"\xff" * 8,  # a body without end
+        b"\x02\0\0\0" + bytes(8) + b"{]",
+        b"\x02\0\0\0" + bytes(8) + b"[]",
+    ],
+)
+def test_a_message_that_is_none_breaks_the_pipe(said: bytes) -> None:
+    stream = BytesIO(said)
+    with pytest.raises(wire.BrokenPipe):
+        wire.receive(stream.read, 1000)
+
+
+def test_a_worker_that_talks_nonsense_is_ended(workers: PixelWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It might be in the hands of a hostile frame."""
+    workers.decode(HEADER, NATIVE, FRAME)
+    answers = [
+        wire.Message({"error": "SystemExit", "message": "no kind of ours"}),
+        wire.Message({"error": "InvalidDataSet", "message": "x" * 9999, "detail": "ValueError at x.py:1"}),
+    ]
+    monkeypatch.setattr(WorkerProcess, "ask", lambda *_: answers.pop(0))
+    with pytest.raises(NodeError, match="unknown answer"):
+        workers.decode(HEADER, NATIVE, FRAME)
+    with pytest.raises(InvalidDataSet) as long:
+        workers.decode(HEADER, NATIVE, FRAME)
+    assert len(long.value.message) == 500
+
+
+IMPATIENT = "from relais.pixels import worker; worker._GRACE_S = 0; worker.main()"
+
+
+def test_a_worker_ends_itself_when_nobody_is_there_to_end_it() -> None:
+    """The parent does not go away and does not look at the time: only the worker's own alarm is left."""
+    header, uid, frame = slow_frame()
+    fields = {"task": "decode", "header_bytes": len(header), "transfer_syntax_uid": uid, "frame_number": 1}
+    arguments = [sys.executable, "-c", IMPATIENT, '{"timeout_s": 0.1}']
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdin is not None
+        worker.stdin.write(wire.prefix(fields, len(header) + len(frame)) + header + frame)
+        worker.stdin.flush()
+        assert worker.wait(20) == -signal.SIGALRM
