@@ -32,7 +32,7 @@ class Node:
             application = compose.web_application(self.config, self.archive)
             self._web = make_server(self.config.web.host, self.config.web.port, application, threaded=True)
             self._thread = threading.Thread(target=self._web.serve_forever, name="web", daemon=True)
-            undo.pop_all()
+            self._taken = undo.pop_all()  # kept: a context that is forgotten closes what it holds
 
     @property
     def url(self) -> str:
@@ -50,7 +50,7 @@ class Node:
         self._web.shutdown()
         self._thread.join()
         self._web.server_close()
-        compose.close(self.archive)
+        self._taken.close()
 
     def __enter__(self) -> "Node":
         self.start()
