@@ -21,7 +21,7 @@ from relais.archive import Archive
 from relais.archive.sameness import is_same
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
-from relais.dicom import contexts, part10
+from relais.dicom import contexts, part10, uids
 from relais.dicom.header import Header, read_header
 from relais.dicom.json_model import values
 from relais.dicom.origin import Origin
@@ -83,6 +83,8 @@ class Receiving:
         archive.policy.decide(of_origin(origin), Action.STORE)
         if not contexts.is_transfer_syntax(claim.transfer_syntax_uid):
             raise UnsupportedTransferSyntax
+        if not all(uids.is_valid(uid) for uid in (claim.sop_class_uid, claim.sop_instance_uid) if uid):
+            raise Mismatch("What was announced with the Data Set is not a UID.")
         if claim.sop_class_uid:
             _check_sop_class(claim.sop_class_uid)
         self._archive, self._claim, self._origin = archive, claim, origin
@@ -248,8 +250,8 @@ class Part10Receiving:
         meta, end = part10.parse_whole_head(self._start)
         if not meta.transfer_syntax_uid:
             raise InvalidDataSet("The File Meta Information names no Transfer Syntax.")
-        sop = meta.sop_class_uid or None, meta.sop_instance_uid or None
-        claim = Claim(meta.transfer_syntax_uid, *sop, self._study, is_hint=True)
+        class_uid, instance_uid = (u if uids.is_valid(u) else None for u in (meta.sop_class_uid, meta.sop_instance_uid))
+        claim = Claim(meta.transfer_syntax_uid, class_uid, instance_uid, self._study, is_hint=True)
         receiving = self._exit.enter_context(Receiving(self._archive, claim, self._origin))
         receiving.write(bytes(self._start[end:]))
         self._start.clear()

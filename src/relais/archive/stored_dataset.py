@@ -26,7 +26,16 @@ MAX_METADATA_BYTES = 64 * 1024 * 1024
 
 BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
-UNREADABLE = (InvalidDicomError, ValueError, TypeError, KeyError, EOFError, NotImplementedError, RecursionError)
+UNREADABLE = (
+    InvalidDicomError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True)

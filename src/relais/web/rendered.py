@@ -16,7 +16,7 @@ from relais.dicom.refs import InstanceRef, Ref
 from relais.dicomweb import media_types, paths
 from relais.dicomweb.media_types import JPEG, PDF, PNG, MediaRange, Offer
 from relais.dicomweb.multipart import Part
-from relais.errors import InvalidRequest, NotFound
+from relais.errors import InvalidRequest, NotAcceptable
 from relais.index.rows import InstanceRow
 from relais.pixels.request import RenderRequest
 from relais.web import payload, rendering
@@ -96,7 +96,7 @@ def image(row: InstanceRow, number: int, wanted: RenderRequest) -> Response:
     etag = f"{row.digest.hex()[:32]}-{row.revision}-{number}-{key:08x}"
     if payload.is_unchanged(etag):
         return payload.not_modified(etag)
-    data = render.rendered(door().archive, row, number, wanted)
+    data = _picture(door(), row, number, wanted)
     return payload.single(Single(wanted.media_type, len(data), (data,), etag=etag))
 
 
@@ -134,9 +134,16 @@ def _images(rows: list[InstanceRow]) -> list[InstanceRow]:
 
 def _parts(here: Door, pictures: list[Picture], wanted: RenderRequest) -> Iterator[Part]:
     for row, number in pictures:
-        data = render.rendered(here.archive, row, number, wanted)
+        data = _picture(here, row, number, wanted)
         location = f"{here.url(row.ref)}/frames/{number}/rendered"
         yield Part((("Content-Type", wanted.media_type), ("Content-Location", location)), (data,), len(data))
+
+
+def _picture(here: Door, row: InstanceRow, number: int, wanted: RenderRequest) -> bytes:
+    try:
+        return render.rendered(here.archive, row, number, wanted)
+    except InvalidRequest as error:  # the parameters were right: it is the instance that is no image
+        raise NotAcceptable(error.message) from error
 
 
 def _is_pdf(row: InstanceRow) -> bool:
@@ -155,7 +162,5 @@ def _thumbnail(ref: Ref, number: int | None = None) -> Response:
     media_types.select(acceptable(), THUMBNAIL)
     viewport = query_parameters().get("viewport")
     data = render.thumbnail(door().archive, principal(), ref, number)
-    if not data:
-        raise NotFound
     response = payload.single(Single(JPEG, len(data), (data,), etag=f"{zlib.crc32(data):08x}-{len(data)}"))
     return payload.add_warning(response, *([IGNORED.format("viewport")] if viewport else []))

@@ -18,7 +18,7 @@ from relais.dicom.refs import InstanceRef, Ref
 from relais.dicomweb import media_types, paths
 from relais.dicomweb.media_types import DICOM, MediaRange, Offer
 from relais.dicomweb.multipart import Part
-from relais.errors import NodeError, NotAcceptable
+from relais.errors import InvalidRequest, NodeError, NotAcceptable
 from relais.index.rows import InstanceRow
 from relais.telemetry.line import fields
 from relais.web import payload
@@ -56,7 +56,7 @@ def one_instance(row: InstanceRow, offer: Offer) -> Response:
     here = door()
     if request.method == "HEAD" and _is_transcoded(row, offer):
         return Response(content_type=_content_type(offer.transfer_syntax_uid))
-    body = _read_if_small(retrieve.part10(here.archive, row, offer.transfer_syntax_uid))
+    body = _whole(here, row, offer)
     if offer.is_multipart:
         return payload.multipart(DICOM, [_part(here, row, body)])
     return payload.single(
@@ -71,8 +71,12 @@ def one_instance(row: InstanceRow, offer: Offer) -> Response:
     )
 
 
-def _read_if_small(body: Body) -> Body:
-    """*body*, already read if it is not large, so that damage is an error and not a connection that breaks."""
+def _whole(here: Door, row: InstanceRow, offer: Offer) -> Body:
+    """The instance, already read if it is not large, so that damage is an error and not a connection that breaks."""
+    try:
+        body = retrieve.part10(here.archive, row, offer.transfer_syntax_uid)
+    except InvalidRequest as error:  # it was not the request that was wrong
+        raise NotAcceptable(error.message) from error
     if body.length > SMALL_BYTES:
         return body
     return replace(body, chunks=iter((b"".join(body.chunks),)))

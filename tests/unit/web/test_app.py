@@ -4,16 +4,20 @@ import gzip
 import io
 import logging
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 from wsgiref.validate import validator
 
 import orjson
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from pydicom import Dataset
 
 from fixtures.builders import a_ct, a_series, part10
 from fixtures.node import close_archive, make_archive
+from fixtures.real_files import real_files
 from fixtures.web import BOUNDARY, multipart_body
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, delete
@@ -128,6 +132,41 @@ def releases_of(archive: Archive, study: str) -> int:
     text = "SELECT count(*) FROM audit WHERE action = 'retrieve' AND study_instance_uid = ?"
     with archive.db.read() as connection:
         return int(connection.execute(text, (study,)).fetchone()[0])
+
+
+MUTATED = [file.path.read_bytes() for file in real_files() if file.path.stat().st_size < 50_000]
+mutation = st.tuples(st.integers(0, 50_000), st.integers(0, 3), st.binary(min_size=1, max_size=4))
+
+
+def mutate(content: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
+    """*content* with bytes replaced, taken out or put in, or cut off."""
+    mutated = bytearray(content)
+    for place, kind, text in changes:
+        at = 132 + place % max(len(mutated) - 132, 1)
+        mutated[at:] = (text + mutated[at + len(text) :], mutated[at + len(text) :], text + mutated[at:], b"")[kind]
+    return bytes(mutated)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(MUTATED), st.lists(mutation, max_size=8))
+@example(part10(a_ct()).replace(b"1.2.840.10008.5.1.4.1.1.2", b"1.2.840.\xff\xff008.5.1.4.1.1.2", 1), [])
+def test_no_file_makes_anything_answer_with_a_500(
+    application: Any, caplog: pytest.LogCaptureFixture, content: bytes, changes: list[tuple[int, int, bytes]]
+) -> None:
+    """hardening.md 10."""
+    sent = mutate(content, changes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's, about what is odd
+        (status,), answer = call(application, "POST", "/dicom-web/studies", sent, CONTENT_TYPE="application/dicom")
+        assert status[:3] in {"200", "409"}, caplog.text
+        if status.startswith("200"):
+            url = orjson.loads(answer)["00081199"]["Value"][0]["00081190"]["Value"][0]
+            path = url.removeprefix("http://[::1]:8080")
+            for resource in ("/metadata", "/frames/1", "/bulkdata/7FE00010", ""):
+                (status,), _ = call(application, "GET", path + resource)
+                assert status[:3] in {"200", "400", "404", "406", "413", "503"}, caplog.text
+        (status,), _ = call(application, "GET", "/dicom-web/instances?includefield=all&limit=5")
+        assert status.startswith("200"), caplog.text
 
 
 def test_what_nobody_foresaw_is_a_500_without_a_detail(
