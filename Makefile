@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
-.PHONY: help install viewer run demo test test-deps check format lint types floors bench citations clean
+.PHONY: help install viewer run demo test test-deps check crash format lint types floors bench citations clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test-deps: ## Install the programs that the tests compare with (Debian and Ubunt
 		/usr/share/orthanc/plugins/libOrthancDicomWeb.so=orthanc-dicomweb chromium=chromium
 
 check: lint types floors test ## What has to pass before a change goes in
+
+crash: $(DEV) test-deps ## Run the long tests of crashes, power cuts, full disks and crowds (half an hour)
+	$(BIN)/pytest -m slow
 
 format: $(DEV) ## Lay out the code
 	$(BIN)/ruff check --fix-only --quiet $(CODE)

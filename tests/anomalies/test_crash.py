@@ -6,47 +6,115 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from fixtures.node import close_archive, make_archive
-from relais.access.principals import OPERATOR
-from relais.archive import maintenance, retrieve
+from relais.archive import Archive, maintenance
+from relais.archive.integrity import verified_chunks
 from relais.dicom.refs import InstanceRef
+from relais.index import lookup
 
-ROUNDS = 8
 SENDER = Path(__file__).with_name("crash_sender.py")
+LONGEST_S = 0.35  # from the birth of a process to its death
+ROUNDS_PER_ARCHIVE = 20
 
 
-def acknowledged_before_kill(folder: Path, after_s: float) -> list[InstanceRef]:
-    """Let a process store instances from four threads, kill it, and return what it had acknowledged."""
-    environment = os.environ | {"PYTHONPATH": str(SENDER.parent.parent)}
-    process = subprocess.Popen(
-        [sys.executable, SENDER, folder], stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    )
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline() == "ready\n"
+@dataclass
+class Said:
+    """What a process said before it was killed."""
+
+    stored: list[InstanceRef] = field(default_factory=list)
+    deleting: set[InstanceRef] = field(default_factory=set)
+    deleted: set[InstanceRef] = field(default_factory=set)
+
+    def add(self, line: str) -> None:
+        verb, *uids = line.split()
+        ref = InstanceRef(*uids)
+        if verb == "stored":
+            self.stored.append(ref)
+        else:
+            (self.deleted if verb == "deleted" else self.deleting).add(ref)
+
+
+class Senders:
+    """Makes processes that work on an archive, and kills them."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {"PYTHONPATH": str(SENDER.parent.parent)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", SENDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def kill_one(self, folder: Path, after_s: float) -> Said:
+        """Let one work and kill it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{folder}\n")
+        self._process.stdin.flush()
+        pid = int(self._process.stdout.readline())
         time.sleep(after_s)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        lines = process.stdout.read().splitlines(keepends=True)
-        process.stdout.close()
-        process.wait()
-    return [InstanceRef(*line.split()) for line in lines if line.endswith("\n")]
+        os.kill(pid, signal.SIGKILL)
+        said = Said()
+        while (line := self._process.stdout.readline()) != "ended\n":
+            said.add(line)
+        return said
+
+    def close(self) -> None:
+        self._process.communicate(timeout=20)
 
 
-@pytest.mark.parametrize("seed", range(ROUNDS))
-def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path, seed: int) -> None:
-    refs = acknowledged_before_kill(tmp_path, random.Random(seed).uniform(0.05, 0.6))
-    assert refs
-    archive = make_archive(tmp_path)
-    for ref in refs:
-        (row,) = retrieve.instances(archive, OPERATOR, ref)
-        body = retrieve.part10(archive, row)
-        assert sum(map(len, body.chunks)) == body.length
-    maintenance.sweep(archive, upload_age_s=0)
-    assert maintenance.check(archive).is_sound
-    assert [path for path in (tmp_path / "store" / ".incoming").iterdir() if path.is_file()] == []
-    close_archive(archive)
+@pytest.fixture(scope="module")
+def senders() -> Iterator[Senders]:
+    made = Senders()
+    yield made
+    made.close()
+
+
+def check_acknowledged(archive: Archive, said: Said) -> None:
+    """What was acknowledged is there as it was, or gone if that was acknowledged."""
+    for ref in said.stored:
+        row = lookup.instance(archive.db, ref)
+        if row is None:
+            assert ref in said.deleting
+            continue
+        assert ref not in said.deleted
+        for _ in verified_chunks(archive, row, 0, always=True):
+            pass
+
+
+def check_whole(archive: Archive) -> None:
+    """After a sweep index and storage agree, and nothing unfinished is left."""
+    swept = maintenance.sweep(archive, upload_age_s=0)
+    assert not swept.unreadable
+    report = maintenance.check(archive)
+    assert report.is_sound, report
+    assert maintenance.sweep(archive, upload_age_s=0) == maintenance.Swept()
+
+
+def crash(senders: Senders, folder: Path, rounds: int, seed: int) -> int:
+    """Kill *rounds* processes, archives changing now and then; the number of acknowledged instances."""
+    chance, acknowledged = random.Random(seed), 0
+    for number in range(rounds):
+        archive_folder = folder / str(number // ROUNDS_PER_ARCHIVE)
+        said = senders.kill_one(archive_folder, chance.uniform(0, LONGEST_S))
+        archive = make_archive(archive_folder)
+        check_acknowledged(archive, said)
+        if number % ROUNDS_PER_ARCHIVE == ROUNDS_PER_ARCHIVE - 1 or number == rounds - 1:
+            check_whole(archive)
+        close_archive(archive)
+        acknowledged += len(said.stored)
+    return acknowledged
+
+
+def test_nothing_acknowledged_is_lost_in_85_kills(senders: Senders, tmp_path: Path) -> None:
+    assert crash(senders, tmp_path, 85, seed=1) > 85
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_nothing_acknowledged_is_lost_in_many_kills(senders: Senders, tmp_path: Path, seed: int) -> None:
+    assert crash(senders, tmp_path, 90, seed) > 90
