@@ -100,6 +100,17 @@ def test_a_real_file_is_found_and_described(web: WebNode, file: RealFile) -> Non
     assert document["00080018"]["Value"] == [file.sop_instance_uid]
 
 
+@pytest.mark.parametrize("file", [n for n, f in FILES.items() if read(f.path).get("PatientName")], indirect=True)
+def test_a_real_name_arrives_in_utf8_whatever_its_character_set(web: WebNode, file: RealFile) -> None:
+    """Trap 9, judged by pydicom's own decoder."""
+    name = read(file.path).PatientName
+    groups = {"Alphabetic": name.alphabetic, "Ideographic": name.ideographic, "Phonetic": name.phonetic}
+    expected = {group: text.strip() for group, text in groups.items() if text.strip()}
+    for rows in (web.get(f"{path(file)}/metadata"), web.get(f"/instances?SOPInstanceUID={file.sop_instance_uid}")):
+        found = rows.json()[0]["00100010"]["Value"][0]
+        assert {group: text.strip() for group, text in found.items()} == expected
+
+
 @pytest.mark.parametrize("file", FILES, indirect=True)
 def test_a_real_file_is_had_in_the_default_transfer_syntax(web: WebNode, file: RealFile) -> None:
     """Trap 10."""

@@ -1,1 +1,1 @@
-"""The web door: DICOMweb as Flask views, thin. Each parses, calls one verb of archive, and formats."""
+"""The web door: PS3.18 as an origin server, thin over the verbs of archive. One module per transaction or resource."""

@@ -2,7 +2,7 @@
 
 1. Without a Transfer Syntax asked for, the default is Explicit VR Little Endian; for an instance that has only a lossy
    form, or one that cannot be decoded here, it is the stored one (PS3.18 8.7.3.3).
-2. `transfer-syntax=*` means as stored, but Implicit VR and Big Endian never leave by the web (PS3.18 8.7.3.3.2).
+2. `transfer-syntax=*` means as stored, but Implicit VR and Big Endian never leave by the web (PS3.18 8.7.3.5.2).
 
 Reading: a stored frame answers `type="application/octet-stream"` with its Transfer Syntax or `*`, and the media type of
 its own without one; the answer always says what it truly is.
