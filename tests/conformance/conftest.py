@@ -1,0 +1,32 @@
+"""One node with the samples and one browser for all tests that look at pages."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from fixtures.browser import Troubles, chromium, served
+
+
+@pytest.fixture(scope="session")
+def sampled_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of a node that holds the samples."""
+    with served(tmp_path_factory.mktemp("node")) as base:
+        yield base
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Browser, sampled_node: str) -> Iterator[Page]:
+    """A page on which nothing may go wrong; addresses are relative to the node."""
+    context = browser.new_context(base_url=sampled_node, viewport={"width": 1440, "height": 900}, locale="en-GB")
+    made, troubles = context.new_page(), Troubles()
+    troubles.watch(made, sampled_node)
+    yield made
+    context.close()
+    assert troubles.found == []
