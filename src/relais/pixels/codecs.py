@@ -85,10 +85,7 @@ def _jpeg_ls(data: bytes, pixel: ImagePixel) -> Coded:
     _compare(stream, pixel)
     if _EOI not in data[-4:]:
         data += _EOI  # without one, CharLS looks for it for seconds in a frame that is cut off
-    samples = _call(imagecodecs.jpegls_decode, data)
-    if samples.ndim == 3 and samples.shape[0] == pixel.samples_per_pixel != samples.shape[2]:
-        samples = np.moveaxis(samples, 0, 2)  # interleave mode none comes plane by plane
-    return Coded(samples, stream.precision)
+    return Coded(_call(imagecodecs.jpegls_decode, data), stream.precision)
 
 
 def _jpeg_2000(data: bytes, pixel: ImagePixel) -> Coded:

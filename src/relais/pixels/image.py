@@ -9,6 +9,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 
 from relais.dicom import part10, uids
+from relais.dicom.elements import LONG_VRS, SHORT_VRS
 from relais.errors import InvalidDataSet, InvalidRequest, TooLarge
 from relais.pixels.recode import in_explicit_little_endian
 
@@ -113,12 +114,14 @@ def read_part10_header(header: bytes, transfer_syntax_uid: str) -> ImageHeader:
 
 def read_header(data_set: bytes, transfer_syntax_uid: str) -> ImageHeader:
     """From the encoded Data Set up to its Pixel Data. Raises InvalidDataSet, InvalidRequest if it is no image."""
-    if uids.is_big_endian(transfer_syntax_uid):
+    is_explicit = data_set[4:6] in SHORT_VRS or data_set[4:6] in LONG_VRS
+    if uids.is_big_endian(transfer_syntax_uid) or not is_explicit:
+        # pydicom leaves "US or SS" and "OB or OW" undecided, and words of a big endian Data Set as they are.
         data_set = in_explicit_little_endian(data_set, transfer_syntax_uid)
     try:
         attributes = read_dataset(
             BytesIO(data_set),
-            is_implicit_VR=uids.is_implicit(transfer_syntax_uid),
+            is_implicit_VR=False,
             is_little_endian=True,
             bytelength=len(data_set),
             specific_tags=_WANTED,

@@ -106,8 +106,6 @@ class Part10File:
         start, last = first_bit // 8, (first_bit + bits + 7) // 8
         if last > pixels.length:
             raise InvalidDataSet(f"Pixel Data ends before frame {number} is complete.")
-        if last - start > self._settings.max_frame_bytes:
-            raise TooLarge(f"A frame of {last - start} bytes is larger than the limit.")
         word_bytes = self.pixel_word_bytes(pixels, pixel.bits_allocated)
         margin = start % word_bytes
         end = min(last + word_bytes, pixels.length)
