@@ -192,7 +192,8 @@ class Receiving:
         try:
             registered = archive.db.write(work)
         except OutOfResources:  # nothing was committed; after any other failure it may have been: the sweep will see
-            archive.store.delete(facts.key)
+            if not lookup.knows_key(archive.db, facts.key):  # nor by a sweep that came across it
+                archive.store.delete(facts.key)
             raise
         try:
             return self._settled(facts, registered)

@@ -14,7 +14,7 @@ from relais.db.database import Transaction
 from relais.dicom.header import read_header
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.part10 import origin_of, read_head, received_at_of
-from relais.errors import NodeError
+from relais.errors import Gone, NodeError, NotFound
 from relais.index import changes, composite, lookup, statistics
 from relais.index.rows import InstanceFacts, Outcome, Registered
 from relais.storage.digest import new_digest
@@ -75,24 +75,30 @@ def sweep(
     for key in _orphans(archive):
         if not keep_going():
             break
-        if changes.was_dropped(archive.db, key):
-            archive.store.delete(key)
-            swept.removed += 1
-            continue
         try:
-            outcome = _register_again(archive, key).outcome
+            _deal_with(archive, key, swept)
+        except NotFound:
+            log.info("deleted meanwhile key=%s", key)
         except NodeError as error:
             log.error("unreadable key=%s: %s", key, error.message)
             swept.unreadable += 1
-            continue
-        if outcome is Outcome.KEPT_FIRST:
-            log.warning("left alone key=%s: another Data Set is kept under its UID", key)
-        elif outcome is Outcome.DUPLICATE and not lookup.knows_key(archive.db, key):
-            archive.store.delete(key)
-            swept.removed += 1
-        else:
-            swept.indexed += 1
     return swept
+
+
+def _deal_with(archive: Archive, key: str, swept: Swept) -> None:
+    """Index or remove one object that no row names. Raises NotFound if it is being deleted at this moment."""
+    if changes.was_dropped(archive.db, key):
+        archive.store.delete(key)
+        swept.removed += 1
+        return
+    outcome = _register_again(archive, key).outcome
+    if outcome is Outcome.KEPT_FIRST:
+        log.warning("left alone key=%s: another Data Set is kept under its UID", key)
+    elif outcome is Outcome.DUPLICATE and not lookup.knows_key(archive.db, key):
+        archive.store.delete(key)
+        swept.removed += 1
+    else:
+        swept.indexed += 1
 
 
 def reindex(archive: Archive, progress: Progress = lambda done: None) -> Rebuilt:
@@ -105,6 +111,8 @@ def reindex(archive: Archive, progress: Progress = lambda done: None) -> Rebuilt
     for done, key in enumerate(_by_arrival(archive), start=1):
         try:
             registered = _register_again(archive, key)
+        except NotFound:
+            log.info("deleted before key=%s", key)
         except NodeError as error:
             log.error("unreadable key=%s: %s", key, error.message)
             rebuilt.unreadable.append(key)
@@ -188,10 +196,16 @@ def _orphans(archive: Archive) -> Iterator[str]:
 
 
 def _register_again(archive: Archive, key: str) -> Registered:
-    """Register a stored object; of two Data Sets under one UID the setting and the time of arrival decide."""
+    """Register a stored object; of two Data Sets under one UID the setting and the time of arrival decide.
+
+    Raises NotFound if it was deleted: also since it was read, so that nothing deleted comes back.
+    """
     facts = facts_of(archive, key)
 
     def work(tx: Transaction) -> Registered:
+        if changes.was_dropped(tx, key):
+            raise Gone
+        archive.store.size_bytes(key)
         registered = composite.register(tx, facts)
         if registered.outcome is not Outcome.KEPT_FIRST:
             return registered

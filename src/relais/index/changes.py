@@ -3,6 +3,7 @@
 from relais.db import statements
 from relais.db.database import Database
 from relais.dicom.refs import InstanceRef
+from relais.index.lookup import Source, reading
 from relais.index.mapping import unpack_key
 from relais.index.rows import Change
 
@@ -26,7 +27,7 @@ def latest(db: Database) -> int:
         return int(connection.execute(SQL["latest"]).fetchone()[0])
 
 
-def was_dropped(db: Database, key: str) -> bool:
+def was_dropped(db: Source, key: str) -> bool:
     """Whether the bytes under the storage key *key* belong to an instance that was deleted."""
-    with db.read() as connection:
+    with reading(db) as connection:
         return connection.execute(SQL["was_dropped"], {"key": key}).fetchone() is not None

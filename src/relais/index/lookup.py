@@ -20,7 +20,8 @@ BATCH = 1000
 Source = Database | Transaction  # a reader of its own, or what a write sees
 
 
-def _reading(source: Source) -> AbstractContextManager[Connection]:
+def reading(source: Source) -> AbstractContextManager[Connection]:
+    """A connection to read from."""
     return nullcontext(source.connection) if isinstance(source, Transaction) else source.read()
 
 
@@ -28,7 +29,7 @@ def instances(db: Source, ref: Ref) -> list[InstanceRow]:
     """What is registered under *ref*, by series number, then instance number, then UID; [] if nothing is."""
     where, values = under(ref)
     order = "series_position, series_instance_uid, position, sop_instance_uid"
-    with _reading(db) as connection:
+    with reading(db) as connection:
         return instance_rows(connection, f"SELECT * FROM instance_row WHERE {where} ORDER BY {order}", values)  # noqa: S608
 
 
@@ -52,7 +53,7 @@ def representative(db: Database, ref: StudyRef | SeriesRef) -> InstanceRow | Non
 
 def by_sop_uid(db: Source, sop_instance_uid: str) -> list[InstanceRow]:
     """The instances of that UID: one in a sane world, but senders put one into two series."""
-    with _reading(db) as connection:
+    with reading(db) as connection:
         return instance_rows(connection, SQL["by_sop_uid"], (sop_instance_uid,))
 
 

@@ -16,6 +16,8 @@ from relais.dicom.attributes import Level
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.query import Query
 from relais.errors import Gone, NotFound
+from relais.index import composite
+from relais.index.rows import InstanceFacts
 
 ORIGIN = Origin(Channel.DIMSE, "127.0.0.1", "CT01", "RELAIS")
 
@@ -149,3 +151,38 @@ def test_a_deleted_study_can_be_stored_again(archive: Archive) -> None:
     assert len(retrieve.instances(archive, OPERATOR, stored.ref)) == 1
     assert overview.overview(archive).statistics.instances == 1
     assert maintenance.check(archive).is_sound
+
+
+def test_what_is_deleted_while_the_sweep_looks_at_it_does_not_come_back(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stored,) = store(archive, a_ct())
+    composite.reset(archive.db)
+    read = maintenance.facts_of
+
+    def read_slowly(archive: Archive, key: str) -> InstanceFacts:
+        """Meanwhile another process registers the object and deletes it."""
+        facts = read(archive, key)
+        monkeypatch.undo()
+        assert maintenance.sweep(archive).indexed == 1
+        delete.delete(archive, OPERATOR, stored.ref)
+        return facts
+
+    monkeypatch.setattr(maintenance, "facts_of", read_slowly)
+    assert maintenance.sweep(archive) == maintenance.Swept()
+    with pytest.raises(Gone):
+        retrieve.instances(archive, OPERATOR, stored.ref)
+    assert maintenance.check(archive).is_sound
+
+
+def test_reindex_does_not_bring_back_what_was_deleted(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bytes outlived it."""
+    kept, gone = store(archive, a_ct(), a_ct())
+    with monkeypatch.context() as crashing:
+        crashing.setattr(type(archive.store), "delete", lambda store, key: None)
+        delete.delete(archive, OPERATOR, gone.ref)
+    assert maintenance.reindex(archive) == maintenance.Rebuilt(indexed=1)
+    assert retrieve.instances(archive, OPERATOR, kept.ref)
+    with pytest.raises(Gone):
+        retrieve.instances(archive, OPERATOR, gone.ref)
+    assert maintenance.sweep(archive).removed == 1
