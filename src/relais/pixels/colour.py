@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relais.errors import NotAcceptable
+from relais.pixels.blocks import in_blocks
 
 # Y, Cb, Cr (0..255, chroma around 128) -> R, G, B: the inverse of the matrices of PS3.3 C.7.6.3.1.2.
 _FULL = np.array([[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1.772, 0.0]])
@@ -14,13 +15,13 @@ _PARTIAL = np.array([[1.1644, 0.0, 1.5960], [1.1644, -0.3917, -0.8129], [1.1644,
 
 def to_rgb(samples: NDArray[Any], photometric_interpretation: str, bits_stored: int) -> NDArray[np.uint8]:
     """(rows, columns, 3) of 8-bit RGB. Raises NotAcceptable for a colour space that is not shown here."""
-    levels = _to_8_bits(samples, bits_stored)
+    levels = in_blocks(lambda values: _to_8_bits(values, bits_stored), samples, 3)
     if photometric_interpretation in {"RGB", "YBR_RCT", "YBR_ICT"}:
         return levels
     if photometric_interpretation == "YBR_FULL":
-        return _from_ybr(levels, _FULL, 0)
+        return in_blocks(lambda values: _from_ybr(values, _FULL, 0), levels, 3)
     if photometric_interpretation.startswith("YBR_PARTIAL"):
-        return _from_ybr(levels, _PARTIAL, 16)
+        return in_blocks(lambda values: _from_ybr(values, _PARTIAL, 16), levels, 3)
     raise NotAcceptable(f"Images with Photometric Interpretation {photometric_interpretation[:16]} are not shown here.")
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from relais.pixels.attributes import LookupTable, Rescale, modality_of, padding_of, voi_of
+from relais.pixels.blocks import in_blocks
 from relais.pixels.image import ImagePixel
 from relais.pixels.request import Window
 
@@ -34,12 +35,12 @@ def to_grey(
         return ((1.0 - shown if is_inverted else shown) * _WHITE + 0.5).astype(np.uint8)
 
     if stored.dtype.kind == "f":
-        return grey_of(np.nan_to_num(stored.astype(np.float64)))
+        return in_blocks(lambda values: grey_of(np.nan_to_num(values.astype(np.float64))), stored)
     low, high = int(stored.min()), int(stored.max())
     if high - low >= stored.size:
-        return grey_of(stored)
+        return in_blocks(grey_of, stored)
     table = grey_of(np.arange(low, high + 1))
-    return table[stored if low == 0 else stored.astype(np.int64) - low]
+    return in_blocks(lambda values: table.take(values.astype(np.int64) - low), stored)
 
 
 def _apply_modality(values: _Values, modality: Rescale | LookupTable) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from pydicom import Dataset
 
 from relais.errors import InvalidDataSet
 from relais.pixels.attributes import lookup_descriptor, lookup_values
+from relais.pixels.blocks import in_blocks
 
 _DISCRETE, _LINEAR, _INDIRECT = 0, 1, 2
 _COLOURS = ("Red", "Green", "Blue")
@@ -16,7 +17,11 @@ _COLOURS = ("Red", "Green", "Blue")
 def palette_to_rgb(stored: NDArray[Any], attributes: Dataset, *, is_signed: bool) -> NDArray[np.uint8]:
     """(rows, columns) of stored values as (rows, columns, 3) of 8-bit RGB. Raises InvalidDataSet without a palette."""
     tables = [_table(attributes, colour, is_signed=is_signed) for colour in _COLOURS]
-    return np.stack([_look_up(stored, *table) for table in tables], axis=-1)
+
+    def convert(values: NDArray[Any]) -> NDArray[np.uint8]:
+        return np.stack([_look_up(values, *table) for table in tables], axis=-1)
+
+    return in_blocks(convert, stored, len(_COLOURS))
 
 
 def _look_up(stored: NDArray[Any], first: int, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
