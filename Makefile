@@ -30,7 +30,7 @@ test: $(DEV) test-deps ## Run all tests
 	$(BIN)/pytest
 
 test-deps: ## Install the programs that the tests compare with (Debian and Ubuntu)
-	@.ci/apt storescu=dcmtk gdcminfo=libgdcm-tools Orthanc=orthanc \
+	@.ci/apt storescu=dcmtk gdcminfo=libgdcm-tools strace=strace Orthanc=orthanc \
 		/usr/share/orthanc/plugins/libOrthancDicomWeb.so=orthanc-dicomweb chromium=chromium
 
 check: lint types floors test ## What has to pass before a change goes in

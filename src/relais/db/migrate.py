@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         raise Unavailable(NEWER.format(", ".join(sorted(newer))))
     if migrations.pending(tables):
         migrations.apply(tables)
-        _sync_directory(path.parent)
+    _sync_way(path.absolute())
 
 
 def _migrations(texts: dict[str, str]) -> Migrations:
@@ -59,8 +60,14 @@ def statements(script: str) -> list[str]:
     return found
 
 
+def _sync_way(path: Path) -> None:
+    """Make the name of the file durable, and those of the folders above it, whoever made them and when."""
+    for folder in path.parents:
+        with suppress(PermissionError):  # one that is not ours to open was not made by us
+            _sync_directory(folder)
+
+
 def _sync_directory(directory: Path) -> None:
-    """Make the new file's name durable."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -131,9 +131,8 @@ class LocalStore:
         self._fsync = fsync
         self._durable: set[Path] = set()
         with _writing():
-            for folder in (*reversed(self.incoming.parents), self.incoming):
-                if not folder.is_dir():
-                    self._make_folder(folder)
+            for folder in (*reversed(self.root.parents), self.root, self.incoming):
+                self._settle(folder)
 
     def begin(self, head: bytes) -> LocalUpload:
         return LocalUpload(self, head)
@@ -235,6 +234,14 @@ class LocalStore:
                 attempts -= 1
                 if not attempts:
                     raise
+
+    def _settle(self, folder: Path) -> None:
+        """Make a folder of the way to the store if need be; durable also if another process made it a moment ago."""
+        if not folder.is_dir():
+            self._make_folder(folder)
+            return
+        with suppress(PermissionError):  # whose parent is not ours to open did not make it just now
+            self._sync_folder(folder.parent)
 
     def _make_folders(self, series: Path) -> None:
         """See to it that the folders of a key are there, and durable."""

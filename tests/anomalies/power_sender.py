@@ -1,0 +1,101 @@
+"""Stores and deletes from two processes with two threads each, to be recorded; prints what was acknowledged.
+
+    power_sender.py FOLDER INSTANCES [MUTATION]
+
+The parts are put together as the node does it. A mutation leaves out syncs, to show that the test sees it.
+"""
+
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from pydicom.uid import generate_uid
+
+from fixtures.builders import a_ct, part10
+from relais import config
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, delete, ingest
+from relais.db import connect
+from relais.dicom.origin import Channel, Origin
+from relais.dicom.refs import InstanceRef
+from relais.node import compose
+from relais.node.serve import data_directory
+from relais.storage.local import LocalStore
+
+DELETE_EVERY = 5
+CHECKPOINT_PAGES = 60  # many checkpoints within a few instances
+
+
+def say(verb: str, ref: InstanceRef) -> None:
+    os.write(1, f"{verb} {ref.study_instance_uid} {ref.series_instance_uid} {ref.sop_instance_uid}\n".encode())
+
+
+def send(archive: Archive, count: int) -> None:
+    """Every second instance begins a study of its own."""
+    study = generate_uid(prefix=None)
+    for number in range(1, count + 1):
+        study = generate_uid(prefix=None) if number % 2 else study
+        ds = a_ct(StudyInstanceUID=study)
+        ref = ingest.store_part10(archive, io.BytesIO(part10(ds)), Origin(Channel.IMPORT)).ref
+        say("stored", ref)
+        if not number % DELETE_EVERY:
+            say("deleting", ref)
+            delete.delete(archive, OPERATOR, ref)
+            say("deleted", ref)
+
+
+def work(given: config.Config, count: int, threads: int) -> None:
+    with compose.archive_of(given) as archive:
+        senders = [threading.Thread(target=send, args=(archive, count)) for _ in range(threads)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+
+
+def leave_out_everything() -> None:
+    LocalStore.sync = lambda self, fd: None  # type: ignore[method-assign]
+
+
+def leave_out_folders() -> None:
+    LocalStore._sync_folder = lambda self, folder: None  # type: ignore[method-assign]
+
+
+def leave_out_index() -> None:
+    writer = connect.writer
+
+    def careless(settings):  # type: ignore[no-untyped-def]
+        connection = writer(settings)
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+    connect.writer = careless
+
+
+MUTATIONS: dict[str, Callable[[], None]] = {
+    "": lambda: None,
+    "objects": leave_out_everything,
+    "folders": leave_out_folders,
+    "index": leave_out_index,
+}
+
+
+def main() -> None:
+    folder, count, mutation = Path(sys.argv[1]), int(sys.argv[2]), "".join(sys.argv[3:])
+    connect.CHECKPOINT_PAGES = CHECKPOINT_PAGES
+    MUTATIONS[mutation]()
+    given = config.load(None, {"RELAIS_NODE__DATA_DIR": str(folder / "srv" / "relais")}).config
+    with data_directory(given):
+        child = os.fork()
+        work(given, count, threads=2)
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+        work(given, count // 2, threads=1)  # opened again, after the log was closed and removed
+
+
+if __name__ == "__main__":
+    main()
