@@ -49,8 +49,8 @@ def viewer(page: Page) -> None:
 
 
 PICTURES: dict[str, tuple[Callable[[Page], None], str]] = {
-    "study-list": (study_list, "light"),
-    "study-list-dark": (study_list, "dark"),
+    "studies": (study_list, "light"),
+    "studies-dark": (study_list, "dark"),
     "study": (study, "light"),
     "node": (node, "light"),
     "viewer": (viewer, "dark"),
