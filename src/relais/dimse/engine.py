@@ -29,11 +29,12 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from relais.peers.mended import ClosingSocket, mend
+from relais.storage.base import Buffer
 from relais.telemetry.context import bound, new_id
 
 MAX_PDU_BYTES = 1024 * 1024  # a longer one is answered with A-ABORT; senders that ignore our maximum stay far below
 MAX_COMMAND_BYTES = 64 * 1024  # of a command set; a longer one aborts the association
-MAX_IDENTIFIER_BYTES = 1024 * 1024  # of a Data Set that is not stored; a longer one aborts the association
+MAX_IDENTIFIER_BYTES = 4 * 1024 * 1024  # of a Data Set that is not stored; a longer one aborts the association
 MAX_WAITING = (
     4  # requests of one association that wait for an earlier one; more abort it (PS3.7 D.3.3.3: one is agreed)
 )
@@ -52,7 +53,18 @@ log = logging.getLogger(__name__)
 class Sink(Protocol):
     """What takes a Data Set as it arrives, and what is left of it when the association ends before."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: Buffer, /) -> None: ...
+
+    def discard(self) -> None: ...
+
+
+class Receiver(Protocol):
+    """What puts the messages of an association together, whichever the engine."""
+
+    @property
+    def is_receiving(self) -> bool: ...
+
+    def take_sink(self, message_id: int, /) -> Sink | None: ...
 
     def discard(self) -> None: ...
 
@@ -204,8 +216,8 @@ class NodeAssociation(Association):
         super().__init__(ae, "acceptor")
         mend(self)
         self.services = services
-        self.provider = StreamingProvider(self)
-        self.dimse = self.provider
+        self.dimse = StreamingProvider(self)
+        self.provider: Receiver = self.dimse
         self.id = new_id()
         self.began_at = time.monotonic()
         self.tally: Counter[str] = Counter()

@@ -2,7 +2,10 @@
 
 import socket
 import time
+from collections.abc import Sequence
+from functools import partial
 from threading import Thread
+from typing import Any, Protocol
 
 from pydicom.uid import UID
 from pynetdicom import AE
@@ -11,14 +14,30 @@ from pynetdicom.presentation import build_context
 from relais.archive import Archive
 from relais.dicom.contexts import VERIFICATION
 from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from relais.dimse.engine import Handler, NodeAssociation, Server
+from relais.dimse.engine import LISTEN_BACKLOG, Handler, NodeAssociation, Server
 from relais.dimse.services import NodeServices
 from relais.dimse.settings import DimseSettings
+from relais.dimse.wire.association import accepted
+from relais.dimse.wire.listener import SILENT_S, Limits, Listener
 from relais.peers import mended
 from relais.peers.registry import Registry
 
 SILENT_CONNECTIONS = 256  # may be open besides the associations, until they ask for one or acse_timeout_s is over
 LOOK_S = 0.05
+
+
+class Door(Protocol):
+    """What listens, whichever the engine."""
+
+    @property
+    def server_address(self) -> Any: ...
+
+    @property
+    def active_associations(self) -> Sequence[Any]: ...
+
+    def serve_forever(self, look_s: float, /) -> None: ...
+
+    def shutdown(self) -> None: ...
 
 
 class DimseServer:
@@ -27,7 +46,7 @@ class DimseServer:
     def __init__(self, settings: DimseSettings, archive: Archive, peers: Registry) -> None:
         self._settings = settings
         self._services = NodeServices(settings, archive, peers)
-        self._server: Server | None = None
+        self._server: Door | None = None
 
     def start(self, sock: socket.socket | None = None) -> None:
         """Accept associations from now on: on *sock*, which is bound and may be shared, or on host and port.
@@ -35,16 +54,23 @@ class DimseServer:
         Raises OSError if the port is not to be had.
         """
         mended.settle()
+        ae = _application_entity(self._settings)
+        open_door = self._open_stock if self._settings.engine == "stock" else self._open_inline
+        self._server = open_door(ae, sock)
+        Thread(target=self._server.serve_forever, args=(LOOK_S,), name="dimse-accept", daemon=True).start()
+
+    def _open_inline(self, ae: AE, sock: socket.socket | None) -> Door:
         settings = self._settings
-        ae = AE(settings.ae_title)
-        ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        ae.maximum_pdu_size = settings.max_pdu
-        ae.maximum_associations = settings.max_associations + SILENT_CONNECTIONS  # ours is counted by NodeServices
-        ae.acse_timeout = settings.acse_timeout_s
-        ae.dimse_timeout = settings.dimse_timeout_s
-        ae.network_timeout = settings.network_timeout_s
-        server: Server = ae.make_server(  # type: ignore[assignment]
+        limits = Limits(
+            silent=SILENT_CONNECTIONS,
+            threads=settings.max_associations + SILENT_CONNECTIONS,
+            silent_s=min(settings.acse_timeout_s, SILENT_S),
+        )
+        return Listener(sock or _listening(settings.host, settings.port), partial(accepted, ae, self._services), limits)
+
+    def _open_stock(self, ae: AE, sock: socket.socket | None) -> Door:
+        settings = self._settings
+        return ae.make_server(
             (settings.host, settings.port),
             contexts=[build_context(VERIFICATION)],  # what is supported is set per association
             server_class=Server,
@@ -53,8 +79,6 @@ class DimseServer:
             max_connections=settings.max_associations + SILENT_CONNECTIONS,
             given=sock,
         )
-        self._server = server
-        Thread(target=server.serve_forever, args=(LOOK_S,), name="dimse-accept", daemon=True).start()
 
     @property
     def port(self) -> int:
@@ -76,3 +100,20 @@ class DimseServer:
             if is_over:
                 break
             time.sleep(LOOK_S)
+
+
+def _application_entity(settings: DimseSettings) -> AE:
+    ae = AE(settings.ae_title)
+    ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    ae.maximum_pdu_size = settings.max_pdu
+    ae.maximum_associations = settings.max_associations + SILENT_CONNECTIONS  # ours is counted by NodeServices
+    ae.acse_timeout = settings.acse_timeout_s
+    ae.dimse_timeout = settings.dimse_timeout_s
+    ae.network_timeout = settings.network_timeout_s
+    return ae
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server(address, family=family, backlog=LISTEN_BACKLOG)

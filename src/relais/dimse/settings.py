@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from relais.dicom.uids import is_valid
 from relais.peers.settings import require_ae_title
 
+ENGINES = ("inline", "stock")
+
 
 @dataclass(frozen=True, slots=True)
 class DimseSettings:
@@ -14,7 +16,8 @@ class DimseSettings:
     *check_called_ae_title* rejects associations that call somebody else. *acse_timeout_s* is how long a connection may
     stay without an association, *dimse_timeout_s* how long a peer may take to answer a sub-operation,
     *network_timeout_s* how long an association may be silent. *private_sop_classes* are stored besides those of the
-    standard.
+    standard. *engine* is who drives the associations: "inline", one thread each, or "stock", pynetdicom's own threads,
+    which are slower by far and only there to compare with.
     """
 
     ae_title: str = "RELAIS"
@@ -28,6 +31,7 @@ class DimseSettings:
     dimse_timeout_s: float = 60.0
     network_timeout_s: float = 60.0
     private_sop_classes: tuple[str, ...] = ()
+    engine: str = "inline"
 
     def __post_init__(self) -> None:
         require_ae_title(self.ae_title)
@@ -42,5 +46,7 @@ class DimseSettings:
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be from {low} to {high}")
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}")
         if bad := [uid for uid in self.private_sop_classes if not is_valid(uid)]:
             raise ValueError(f"private_sop_classes must hold UIDs; not {', '.join(bad)}")

@@ -19,6 +19,7 @@ from relais.dimse.status import (
     of_error,
 )
 from relais.errors import NodeError
+from relais.storage.base import Buffer
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Incoming:
         if self.failure is None:
             self._try(lambda: self._begin(archive, claim, origin))
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Buffer) -> None:
         """Take the next piece. Raises nothing: see finish."""
         receiving = self._receiving
         if receiving is not None:

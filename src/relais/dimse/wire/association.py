@@ -44,10 +44,6 @@ class InlineNodeAssociation(SingleThreaded, NodeAssociation):
     def _messages(self) -> InlineMessages:
         return ServedMessages(self, self.dul)
 
-    def context(self, context_id: int) -> Any:
-        """The accepted presentation context with that ID."""
-        return self._accepted_cx[context_id]
-
 
 def accepted(ae: AE, services: Services, connection: socket, address: Any) -> InlineNodeAssociation:
     """The association that the peer at *address* will ask for over *connection*, within the ACSE time-out."""

@@ -87,7 +87,8 @@ class Listener:
     def shutdown(self) -> None:
         """Stop listening. What is being served goes on."""
         self._is_closing = True
-        self._wake.send(b"\0")
+        with suppress(OSError):  # ended already
+            self._wake.send(b"\0")
         self._has_ended.wait()
 
     def _end(self) -> None:

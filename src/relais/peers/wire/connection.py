@@ -85,13 +85,13 @@ class Connection:
     def interrupt(self) -> None:
         """End the wait of the thread that reads, now and for ever: it sees the end of the connection. For others."""
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RD)
+            self._shut(socket.SHUT_RD)
 
     def drain(self) -> None:
         """Say that we are done, and drop what still comes, until the peer is done too or LINGER_S are over."""
         deadline = time.monotonic() + LINGER_S
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
+            self._shut(socket.SHUT_WR)
             while True:
                 self._start = self._end = 0
                 self._fill(deadline)
@@ -99,10 +99,14 @@ class Connection:
     def close(self) -> None:
         """Let go of socket and buffer. May be called again."""
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._shut(socket.SHUT_RDWR)
         with suppress(OSError):
             self._socket.close()
         self._buffer, self._start, self._end = memoryview(b""), 0, 0
+
+    def _shut(self, how: int) -> None:
+        """Of the connection below TLS: SSLSocket.shutdown would forget its keys and go on in the clear."""
+        socket.socket.shutdown(self._socket, how)
 
     def _fill(self, deadline: float) -> None:
         """Ask the network for as much as fits. Only with an empty buffer."""

@@ -1,4 +1,5 @@
-"""pynetdicom's upper layer and association without threads of their own. Knows its private names; see private_names.
+"""pynetdicom's upper layer and association without threads of their own. Knows private names of pynetdicom;
+a contract test lists them.
 
 1. PDU classes, state machine, ACSE and negotiation are pynetdicom's. What is ours: who reads and when.
 2. Whoever waits (for a PDU, a message, an answer) reads the connection; whoever sends sends at once.
@@ -16,11 +17,11 @@ from typing import Any
 
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError
-from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
+from relais.peers.mended import TidyProvider
 from relais.peers.wire.connection import Connection
 from relais.peers.wire.framing import P_DATA_TF, PDU_HEADER, PDV_HEADER, Buffer
 from relais.peers.wire.messages import InlineMessages
@@ -77,7 +78,7 @@ class InlineSocket(AssociationSocket):
             self.socket.close()
 
 
-class InlineProvider(DULServiceProvider):
+class InlineProvider(TidyProvider):
     """The upper layer service of one association, run by whoever calls it."""
 
     assoc: "SingleThreaded"
@@ -217,21 +218,13 @@ class InlineProvider(DULServiceProvider):
             while not self._kill_thread:
                 if not self.event_queue.empty():
                     self.state_machine.do_action(self.event_queue.get(block=False))
-                elif not self._has_primitive():
+                elif not self._process_recv_primitive():
                     return
         except InvalidEventError:  # our own user asks for what is over already
             self._collapse()
         except Exception:
             log.exception("upper layer failed")
             self._collapse()
-
-    def _has_primitive(self) -> bool:
-        waiting = self.to_provider_queue.queue
-        is_over = self.state_machine.current_state not in {ESTABLISHED, PEER_RELEASES}
-        if waiting and is_over and isinstance(waiting[0], P_DATA):
-            self.to_provider_queue.get(block=False)
-            return bool(waiting)
-        return self._process_recv_primitive()
 
     def _collapse(self) -> None:
         self.state_machine.current_state = CLOSING
@@ -257,6 +250,10 @@ class SingleThreaded(Association):
 
     def _messages(self) -> InlineMessages:
         return InlineMessages(self, self.dul)
+
+    def context(self, context_id: int) -> PresentationContext:
+        """The accepted presentation context with that ID."""
+        return self._accepted_cx[context_id]
 
     def _abort_blocking(self, block: bool = True) -> None:
         """PS3.8 9.3.8, from the owner's thread; from another one, the owner is interrupted and aborts by itself."""

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from relais.peers.wire.inline import InlineProvider
 
 MAX_COMMAND_BYTES = 64 * 1024
-MAX_IDENTIFIER_BYTES = 1024 * 1024  # of a Data Set without a sink
+MAX_IDENTIFIER_BYTES = (
+    4 * 1024 * 1024
+)  # of a Data Set without a sink; a storage commitment request may name 20,000 instances
 MAX_WAITING = 4  # requests of one association that wait for an earlier one (PS3.7 D.3.3.3: one is agreed)
 BATCH = 64  # pending C-FIND responses that leave together
 BATCH_BYTES = 64 * 1024
@@ -41,7 +43,7 @@ class InvalidMessage(ValueError):
 class Sink(Protocol):
     """What takes a Data Set as it arrives: each piece is valid during the call only."""
 
-    def write(self, data: memoryview, /) -> None: ...
+    def write(self, data: Buffer, /) -> None: ...
 
     def discard(self) -> None: ...
 
