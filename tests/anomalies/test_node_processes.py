@@ -4,10 +4,7 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,81 +13,12 @@ import pytest
 from pynetdicom import AE
 
 from fixtures.builders import a_ct, part10
+from fixtures.served import Served, parent_of, put_away
 from relais.node.listen import answers, eventually
 from relais.node.outgoing import of_file
 from relais.peers.base import Verdict
-from relais.peers.dimse import DimsePeer
-from relais.peers.settings import PeerSettings
 from relais.pixels.settings import PixelSettings
 from relais.pixels.workers import PixelWorkers
-
-MARK = "RELAIS_TEST_MARK"  # in the environment of every process of one node
-
-
-class Served:
-    """A node started by `relais serve` on free ports, in processes that can be told from all others."""
-
-    def __init__(self, folder: Path, **environ: str) -> None:
-        self.mark = f"{folder}-{time.monotonic_ns()}"
-        self.environ = {
-            **os.environ,
-            "RELAIS_NODE__DATA_DIR": str(folder / "data"),
-            "RELAIS_DIMSE__PORT": "0",
-            "RELAIS_WEB__PORT": "0",
-            MARK: self.mark,
-            **environ,
-        }
-        self.output, self.errors = folder / "output.txt", folder / "errors.txt"
-        with self.output.open("w") as output, self.errors.open("w") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "relais", "serve"], env=self.environ, cwd=folder, stdout=output, stderr=errors
-            )
-
-    def wait_until_ready(self) -> None:
-        assert eventually(lambda: "is ready" in self.output.read_text() or self.process.poll() is not None, 60)
-        assert self.process.poll() is None, self.errors.read_text()
-        text = self.output.read_text()
-        self.url = text.split("Pages")[1].split()[0].rstrip("/")
-        self.dimse_port = int(text.split("DIMSE")[1].split("\n")[0].rpartition(":")[2])
-
-    def is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health/ready", timeout=5) as answer:
-                return bool(json.load(answer)["status"] == "ready")
-        except (OSError, urllib.error.URLError):
-            return False
-
-    @property
-    def peer(self) -> DimsePeer:
-        return DimsePeer(PeerSettings("node", "RELAIS", "127.0.0.1", self.dimse_port, timeout_s=20), "TEST")
-
-    def child(self, role: str) -> int:
-        """The process id of the child that now has *role*."""
-        lines = [line for line in self.errors.read_text().splitlines() if f"event=started child={role} " in line]
-        return int(lines[-1].rpartition("=")[2])
-
-    def pids(self) -> list[int]:
-        """Every living process of this node."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                state = (path.parent / "stat").read_text().rpartition(")")[2].split()[0]
-                if state != "Z" and f"{MARK}={self.mark}".encode() in path.read_bytes().split(b"\0"):
-                    found.append(int(path.parent.name))
-            except OSError:
-                continue
-        return found
-
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(15)
-
-
-def put_away(node: Served) -> None:
-    if node.process.poll() is None:
-        node.stop()
-    for pid in node.pids():
-        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -129,10 +57,6 @@ def stored(node: Served, folder: Path) -> str:
     pixels.close()
     assert sent.verdict is Verdict.COMPLETED
     return str(ds.SOPInstanceUID)
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def found(node: Served, sop_instance_uid: str) -> bool:
