@@ -133,17 +133,19 @@ def test_an_identifier_without_end_aborts(node: DimseNode) -> None:
         request.MessageID, request.Priority, request.AffectedSOPClassUID = 1, 0, UID(FIND)
         request.Identifier = BytesIO()
         assoc.dimse.send_msg(request, 1)
-        for _ in range(20):
+        for _ in range(60):
             send(assoc, (1, DATA, bytes(100_000)))
         assert soon(assoc.acse.is_aborted)
 
 
 def test_many_requests_without_waiting_are_more_than_was_negotiated(node: DimseNode) -> None:
     """PS3.7 D.3.3.3: one operation at a time"""
-    data = dataset_bytes(a_ct(rows=256, columns=256))
+    requests = [(store_command(f"1.2.{number}", number), b"\0\0") for number in range(1, 400)]
+    fragments = [
+        fragment for command, data in requests for fragment in ((3, COMMAND | LAST, command), (3, DATA | LAST, data))
+    ]
     with scu(node.port, BOTH, timeout_s=10) as assoc:
-        for number in range(1, 200):
-            send(assoc, (3, COMMAND | LAST, store_command(f"1.2.{number}", number)), (3, DATA | LAST, data[:100_000]))
+        send(assoc, *fragments)
         assert soon(assoc.acse.is_aborted)
     assert soon(lambda: node.stored_files == [])
 

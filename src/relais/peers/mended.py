@@ -41,6 +41,8 @@ class TidyProvider(DULServiceProvider):
         return pdu, event
 
     def _process_recv_primitive(self) -> bool:
+        if not self.event_queue.empty():  # may end the data transfer: first things first
+            return False
         waiting = self.to_provider_queue.queue
         if waiting and isinstance(waiting[0], P_DATA) and self.state_machine.current_state not in DATA_TRANSFER:
             self.to_provider_queue.get(block=False)
