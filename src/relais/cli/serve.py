@@ -18,6 +18,7 @@ from relais.config import Config, address
     help="Once ready, send the DICOM files of this folder to the node by C-STORE, if its archive is empty.",
 )
 @click.option("--role", type=click.Choice(["dimse", "web", "background", "samples"]), hidden=True)
+@click.option("--parent", type=int, hidden=True, expose_value=False)  # heeded in __main__, before all this is loaded
 def serve(config_file: Path | None, samples: Path | None, role: str | None) -> None:
     """Run the node until it is told to end by Ctrl-C or SIGTERM.
 

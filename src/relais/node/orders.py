@@ -13,17 +13,16 @@ class Orders:
     *listener_fd* is the DIMSE door's socket, which outlives the process behind it. *samples* is a folder, or "".
     """
 
-    parent_pid: int
     config: Config
     listener_fd: int | None = None
     samples: str = ""
 
     def to_json(self) -> str:
         """Text for `read_orders`."""
-        return json.dumps([self.parent_pid, to_json(self.config), self.listener_fd, self.samples])
+        return json.dumps([to_json(self.config), self.listener_fd, self.samples])
 
 
 def read_orders(text: str) -> Orders:
     """What `Orders.to_json` gave."""
-    parent_pid, config, listener_fd, samples = json.loads(text)
-    return Orders(parent_pid, from_json(config), listener_fd, samples)
+    config, listener_fd, samples = json.loads(text)
+    return Orders(from_json(config), listener_fd, samples)

@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 def run(role: str) -> int:
     """Be the process *role* ("dimse", "web", "background") until SIGTERM, and return its exit code."""
     orders = read_orders(sys.stdin.read())
-    lifeline.end_with_parent(orders.parent_pid)
     log.configure(orders.config.node.log_level)
     try:
         ROLES[role](orders)

@@ -60,7 +60,7 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
             web=replace(config.web, port=listen.free_port(config.web.host, config.web.port, "web")),
         )
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **metrics.prepare(counters)}
-        orders = Orders(os.getpid(), config, door.fileno(), str(samples or ""))
+        orders = Orders(config, door.fileno(), str(samples or ""))
         ready = threading.Event()
         watcher = threading.Thread(target=_watch, args=(config, ready, orders, on_ready), daemon=True, name="ready?")
         watcher.start()
@@ -131,7 +131,7 @@ def _child(role: str, orders: Orders, environment: dict[str, str]) -> Child:
 
 
 def _command(role: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "relais", "serve", "--role", role]
+    return [sys.executable, "-P", "-m", "relais", "serve", "--role", role, "--parent", str(os.getpid())]
 
 
 def _watch(config: Config, ready: threading.Event, orders: Orders, on_ready: Callable[[Config, str], None]) -> None:
