@@ -1,5 +1,6 @@
 """Verification (PS3.4 A), and what an association has to be for any service (PS3.8 9.3), over real sockets."""
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,11 @@ from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 
 from fixtures import dcmtk
-from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.dimse_node import ENGINE, DimseNode, dimse_node
 from fixtures.pynetdicom_scu import scu
+from relais.dimse.server import DimseServer
+from relais.dimse.settings import DimseSettings
+from relais.peers.registry import Registry
 
 VERIFICATION = "1.2.840.10008.1.1"
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
@@ -156,6 +160,25 @@ def test_stopping_lets_a_request_end_and_then_closes(tmp_path: Path) -> None:
         node.server.stop(10)
         assert time.monotonic() - began < 5  # idle associations are not waited for
         assert _soon(assoc.acse.is_aborted)
+
+
+def test_a_listening_socket_may_be_shared_and_outlives_who_shares_it(node: DimseNode) -> None:
+    """Workers take associations from one port; one that stops must not stop the others."""
+    with socket.create_server(("127.0.0.1", 0)) as shared:
+        port = shared.getsockname()[1]
+        doors = [DimseServer(DimseSettings(engine=ENGINE), node.archive, Registry()) for _ in range(2)]
+        for door in doors:
+            door.start(socket.socket(fileno=os.dup(shared.fileno())))
+            assert door.port == port
+        assert dcmtk.echoscu(port, "--repeat", 3).code == 0
+        doors[0].stop(1)
+        assert dcmtk.echoscu(port).code == 0
+        doors[1].stop(1)
+
+
+def test_a_port_that_is_taken_is_an_error_at_the_start(node: DimseNode) -> None:
+    with pytest.raises(OSError, match="in use"):
+        DimseServer(DimseSettings(port=node.port, engine=ENGINE), node.archive, Registry()).start()
 
 
 def associate_rq(version: int = 1, context: str = "1.2.840.10008.3.1.1.1", reserved: int = 0) -> bytes:
