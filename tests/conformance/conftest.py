@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from fixtures.browser import Troubles, chromium, served
+
+expect.set_options(timeout=15_000)  # on a busy machine
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,10 @@ import { documentOf } from "./documents.js";
 
 const PRESETS = { CT: [["Soft tissue", 40, 400], ["Lung", -600, 1500], ["Bone", 400, 1800], ["Brain", 35, 80], ["Abdomen", 60, 350]] };
 const MAX_INSTANCES = 5000;
-const AHEAD = 4; // pictures fetched before they are asked for
-const KEPT = 400; // pictures kept at hand
+const AHEAD = 4; // pictures fetched before they are asked for, and half as many behind
+const KEPT_PIXELS = 64e6; // of pictures kept at hand: a quarter of a gigabyte
 const WAIT_MS = 60; // between a movement of a slider and its picture
+const CALM_MS = 200; // without a movement before others are fetched ahead
 
 const bench = document.querySelector(".bench");
 const find = (name) => bench.querySelector(`[data-${name}]`);
@@ -21,11 +22,16 @@ const number = (json, tag) => { const found = Number(value(json, tag)); return N
 let series = null; // { uid, modality, name, views: [{ uid, frame, of, json }] }
 let at = 0;
 let window_ = null; // [center, width], null as stored
-let metadata = null; // of the instance that is shown
+let metadata = null; // of the instance that is shown, or of the last one that was described
+let described = ""; // which one that is
+let describing = 0;
 let shown = "";
 let drawn = null; // the picture on the screen
 let timer = 0;
-const cache = new Map();
+let calm = 0;
+let keptPixels = 0;
+const cache = new Map(); // address -> the promise of a picture
+const pixels = new Map(); // address -> how many it has
 const details = new Map();
 
 // Series and views
@@ -43,11 +49,12 @@ async function openSeries(link) {
     const found = answer.status === 204 ? [] : await answer.json();
     if (series !== mine) return;
     mine.views = found.flatMap(viewsOf);
+    mine.isCut = found.length === MAX_INSTANCES;
   } catch (error) {
     return say("The series cannot be shown", error.message);
   }
-  window_ = null;
-  cache.clear();
+  [window_, metadata, described] = [null, null, ""];
+  forget();
   at = Math.floor((mine.views.length - 1) / 2);
   position.max = Math.max(mine.views.length, 1);
   position.disabled = mine.views.length < 2;
@@ -67,10 +74,10 @@ async function show(index) {
   if (!view) return say("Nothing to show", "This series holds no instance.");
   at = index;
   position.value = index + 1;
-  find("count").textContent = `${index + 1} / ${series.views.length}`;
-  const isOther = metadata === null || view.uid !== shown;
+  find("count").textContent = `${index + 1} / ${series.views.length}${series.isCut ? "+" : ""}`;
   shown = view.uid;
-  if (isOther) describe(view);
+  clearTimeout(describing);
+  if (described !== view.uid) describing = setTimeout(() => describe(view), metadata ? CALM_MS : 0);
   stage.classList.toggle("reading", !view.isPicture);
   paper.hidden = view.isPicture;
   if (!view.isPicture) return read(view);
@@ -90,13 +97,39 @@ function load(url) {
   if (!entry) {
     entry = fetch(url).then(async (answer) => {
       if (!answer.ok) throw new Error(await reason(answer));
-      return createImageBitmap(await answer.blob());
+      const image = await createImageBitmap(await answer.blob());
+      if (cache.get(url) === entry) keep(url, image.width * image.height);
+      return image;
     });
     entry.catch(() => cache.delete(url));
     cache.set(url, entry);
-    if (cache.size > KEPT) cache.delete(cache.keys().next().value);
   }
   return entry;
+}
+
+function keep(url, count) {
+  pixels.set(url, count);
+  keptPixels += count;
+  for (const [oldest, size] of pixels) {
+    if (keptPixels <= KEPT_PIXELS || oldest === url) return;
+    pixels.delete(oldest);
+    cache.delete(oldest);
+    keptPixels -= size;
+  }
+}
+
+function forget() {
+  cache.clear();
+  pixels.clear();
+  details.clear();
+  keptPixels = 0;
+}
+
+function fetchAhead() {
+  for (let step = 1; step <= AHEAD; step++) for (const near of step > AHEAD / 2 ? [at + step] : [at + step, at - step]) {
+    const next = series.views[near];
+    if (next?.isPicture) load(address(next)).catch(() => {});
+  }
 }
 
 async function paint(view) {
@@ -114,10 +147,8 @@ async function paint(view) {
     clearTimeout(late);
     picture.classList.remove("waiting");
   }
-  for (let step = 1; step <= AHEAD; step++) for (const near of [at + step, at - step]) {
-    const next = series.views[near];
-    if (next?.isPicture && step <= 2 + (near > at ? 2 : 0)) load(address(next)).catch(() => {});
-  }
+  clearTimeout(calm);
+  calm = setTimeout(fetchAhead, CALM_MS);
 }
 
 function draw(image) {
@@ -146,7 +177,8 @@ function label(view) {
   const [center, width] = window_ ?? stored();
   overlay("tl", [series.name, `${series.modality}  ${view.of > 1 ? `frame ${view.frame} of ${view.of}` : `instance ${value(view.json, "00200013") ?? at + 1}`}`]);
   overlay("tr", [`${number(view.json, "00280011") ?? "?"} × ${number(view.json, "00280010")}`]);
-  overlay("bl", [place(metadata), thickness(metadata)]);
+  const own = described === view.uid ? metadata : null;
+  overlay("bl", [place(own), thickness(own)]);
   overlay("br", [isGrey() && width ? `C ${round(center)}  W ${round(width)}` : "", window_ ? "" : "as stored"]);
 }
 
@@ -212,14 +244,13 @@ function adjust(wanted) {
 
 async function describe(view) {
   const url = `${root}/series/${series.uid}/instances/${view.uid}`;
-  metadata = details.get(view.uid) ?? null;
   const [json, html] = await Promise.all([
-    metadata ?? fetch(`${url}/metadata`, { headers: { Accept: "application/dicom+json" } }).then((answer) => (answer.ok ? answer.json() : [{}])).then((found) => found[0], () => ({})),
+    details.get(view.uid) ?? fetch(`${url}/metadata`, { headers: { Accept: "application/dicom+json" } }).then((answer) => (answer.ok ? answer.json() : [{}])).then((found) => found[0], () => ({})),
     fetch(`/studies/${study}/series/${series.uid}/instances/${view.uid}?panel`).then((answer) => answer.text(), () => ""),
   ]);
   details.set(view.uid, json);
   if (view.uid !== shown) return;
-  metadata = json;
+  [metadata, described] = [json, view.uid];
   fill(html);
   presets();
   if (view.isPicture) label(series.views[at]);
@@ -290,6 +321,7 @@ function start() {
   const pause = number(metadata, "00181063") ?? 100;
   const step = async () => {
     const began = performance.now();
+    fetchAhead();
     await show((at + 1) % series.views.length);
     if (play.getAttribute("aria-pressed") === "true") play.timer = setTimeout(step, Math.max(pause - (performance.now() - began), 0));
   };
