@@ -1,6 +1,5 @@
 """Group commit when somebody is interrupted: nobody waits for ever."""
 
-import ctypes
 import threading
 import time
 from pathlib import Path
@@ -8,16 +7,13 @@ from pathlib import Path
 import pytest
 
 from fixtures.indexed import an_index
+from relais.db import group
 from relais.db.database import Database, Transaction
 from relais.errors import Unavailable
 
 
 class Interrupted(BaseException):
     """What a thread is hit by."""
-
-
-def _hit(thread: threading.Thread) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Interrupted))
 
 
 def test_an_interrupted_work_ends_its_leader_and_tells_those_who_shared_the_commit(tmp_path: Path) -> None:
@@ -66,7 +62,29 @@ def _record(db: Database, work: object, outcomes: list[str]) -> None:
         outcomes.append(type(exc).__name__)
 
 
-def test_one_who_is_interrupted_while_waiting_blocks_nobody(tmp_path: Path) -> None:
+class Impatient(threading.Event):
+    """An event whose waiter is interrupted: at once, or in the moment when it is woken."""
+
+    at_once = True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self.at_once:
+            super().wait(5)
+        raise Interrupted
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_one_who_is_interrupted_while_waiting_blocks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    class ImpatientItem(group.Item):
+        def __init__(self, work: group.Work) -> None:
+            super().__init__(work)
+            if threading.current_thread().name == "impatient":
+                self.woken = Impatient()
+                self.woken.at_once = at_once
+
+    monkeypatch.setattr(group, "Item", ImpatientItem)
     with an_index(tmp_path) as db:
         started, goes_on = threading.Event(), threading.Event()
         outcomes: list[str] = []
@@ -78,13 +96,13 @@ def test_one_who_is_interrupted_while_waiting_blocks_nobody(tmp_path: Path) -> N
         threads = [threading.Thread(target=_record, args=(db, slow, outcomes))]
         threads[0].start()
         started.wait(5)
-        for _ in range(3):
-            threads.append(threading.Thread(target=_record, args=(db, lambda tx: None, outcomes)))
+        for name in ("impatient", "second", "third"):
+            threads.append(threading.Thread(target=_record, args=(db, lambda tx: None, outcomes), name=name))
             threads[-1].start()
-        time.sleep(0.05)
-        _hit(threads[1])  # seen when the wait ends, at the latest when it becomes the leader
+            time.sleep(0.05)  # so that they wait in this order
         goes_on.set()
         for thread in threads:
             thread.join(5)
         assert not any(thread.is_alive() for thread in threads)
+        assert sorted(outcomes) == ["Interrupted", "done", "done", "done"]
         assert db.write(lambda tx: 1) == 1
