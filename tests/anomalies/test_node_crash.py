@@ -1,0 +1,97 @@
+"""kill -9 of any process of a serving node, or of all, while many senders store: nothing acknowledged is lost."""
+
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from fixtures.crowd import Crowd
+from fixtures.served import Served, put_away
+from relais import config
+from relais.archive import Archive, maintenance
+from relais.index import lookup
+from relais.node import compose
+from relais.node.listen import eventually
+
+CHILDREN = ("dimse", "web", "worker", "background")
+KILLS_PER_START = 3  # of children; one that dies often is started again later and later
+
+
+def kill_child(node: Served, victim: str) -> None:
+    """Kill one child, or an HTTP worker, of a node that goes on."""
+    pids = node.workers() if victim == "worker" else [node.child(victim)]
+    with suppress(ProcessLookupError):
+        os.kill(random.choice(pids or [node.child("web")]), signal.SIGKILL)
+
+
+def start(folder: Path, former: Served | None = None) -> Served:
+    """A node on the data of the *former*, and on its ports."""
+    ports = (str(former.dimse_port), str(former.web_port)) if former else ("0", "0")
+    node = Served(folder, RELAIS_DIMSE__PORT=ports[0], RELAIS_WEB__PORT=ports[1])
+    node.wait_until_ready()
+    return node
+
+
+def end_hard(node: Served, chance: random.Random) -> None:
+    """Kill the supervisor only, or every process."""
+    if chance.random() < 0.5:
+        node.kill()
+    else:
+        node.process.kill()
+        node.process.wait()
+    assert eventually(lambda: node.pids() == [], 10)
+
+
+def check(archive: Archive, crowd: Crowd) -> None:
+    """Everything acknowledged is there and unchanged; index and storage agree after a sweep."""
+    for uid, digest in crowd.acknowledged.items():
+        (row,) = lookup.by_sop_uid(archive.db, uid)
+        with archive.store.open(row.key) as stream:
+            stream.seek(row.layout.dataset_offset)
+            assert sha256(stream.read()).digest() == digest
+    assert maintenance.sweep(archive, upload_age_s=0).unreadable == 0
+    report = maintenance.check(archive)
+    assert report.is_sound, report
+
+
+def crash(folder: Path, rounds: int, seed: int) -> Crowd:
+    """Kill *rounds* times, at random moments; the crowd that was there meanwhile."""
+    chance = random.Random(seed)
+    node = start(folder)
+    crowd = Crowd(node.dimse_port, node.web_port)
+    kills = 0
+    try:
+        for _ in range(rounds):
+            time.sleep(chance.uniform(0.05, 0.7))
+            if kills < KILLS_PER_START and chance.random() < 0.7:
+                kill_child(node, chance.choice(CHILDREN))
+                kills += 1
+            else:
+                end_hard(node, chance)
+                node, kills = start(folder, node), 0
+        assert eventually(node.is_ready, 30)
+        time.sleep(0.3)
+    finally:
+        crowd.stop()
+        put_away(node)
+    given = config.load(None, {"RELAIS_NODE__DATA_DIR": str(folder / "data")}).config
+    with compose.archive_of(given) as archive:
+        check(archive, crowd)
+    return crowd
+
+
+def test_nothing_acknowledged_is_lost_in_15_kills_of_a_serving_node(tmp_path: Path) -> None:
+    crowd = crash(tmp_path, 15, seed=5)
+    assert len(crowd.acknowledged) > 50
+    assert crowd.refused == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_nothing_acknowledged_is_lost_in_many_kills_of_a_serving_node(tmp_path: Path, seed: int) -> None:
+    assert crash(tmp_path, 10, seed).refused == []
