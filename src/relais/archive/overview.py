@@ -3,6 +3,8 @@
 import time
 from dataclasses import dataclass
 
+from relais.access.policy import Action
+from relais.access.principals import OPERATOR, Principal
 from relais.archive import Archive
 from relais.index import statistics as index_statistics
 from relais.index.rows import Statistics
@@ -19,8 +21,9 @@ class Overview:
     received_last_day: int
 
 
-def overview(archive: Archive) -> Overview:
-    """The state of the archive now."""
+def overview(archive: Archive, principal: Principal = OPERATOR) -> Overview:
+    """The state of the archive now. Raises Forbidden for those who may not search: not even counts are told to them."""
+    archive.policy.decide(principal, Action.SEARCH)
     now = time.time()
     minute, hour, day = (index_statistics.received_since(archive.db, now - span) for span in (60, 3600, 86400))
     return Overview(index_statistics.statistics(archive.db), archive.store.free_bytes(), minute, hour, day)

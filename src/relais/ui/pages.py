@@ -87,7 +87,7 @@ def _around_list(asked: Filters) -> dict[str, Any]:
         "spans": tuple(
             _span(asked, label, days, today) for label, days in (("Today", 0), ("7 days", 7), ("30 days", 30))
         ),
-        "held": overview(context.archive()),
+        "held": overview(context.archive(), context.principal()),
         "show": show,
         "page_sizes": filters.PAGE_SIZES,
     }
@@ -182,7 +182,7 @@ def download_zip(study: str, series: str | None = None) -> Response:
 @routes.get("/node")
 def node_page() -> Response:
     """The node: how to reach it, what it holds, how busy it is."""
-    held = overview(context.archive())
+    held = overview(context.archive(), context.principal())
     return _page("node.html", held=held, show=show, now=context.now())
 
 

@@ -4,17 +4,23 @@ import io
 import logging
 import re
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pydicom
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from fixtures.builders import a_ct, part10, uid
+from fixtures.node import close_archive, make_archive
+from relais.access.policy import Mode, Policy
 from relais.archive import Archive, ingest
 from relais.dicom.origin import Channel, Origin
 from relais.errors import Unavailable
 from relais.ui import pages
+from relais.ui.facts import NodeFacts
+from relais.ui.pages import install
 
 THORAX, AXIAL, SLICE = uid("thorax"), uid("axial"), uid("slice")
 
@@ -191,7 +197,7 @@ def test_errors_of_machines_are_left_to_their_own_door(client: FlaskClient) -> N
 def test_what_breaks_inside_is_logged_and_not_told(
     client: FlaskClient, archive: Archive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_: object) -> SimpleNamespace:
+    def broken(*_: object) -> SimpleNamespace:
         raise RuntimeError("/secret/path")
 
     monkeypatch.setattr(pages, "overview", broken)
@@ -202,7 +208,7 @@ def test_what_breaks_inside_is_logged_and_not_told(
 
 
 def test_what_cannot_be_done_now_is_503(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(_: object) -> SimpleNamespace:
+    def away(*_: object) -> SimpleNamespace:
         raise Unavailable
 
     monkeypatch.setattr(pages, "overview", away)
@@ -225,6 +231,20 @@ def test_no_page_has_a_script_or_style_of_its_own_or_asks_elsewhere(client: Flas
         html = client.get(path).text
         assert not re.search(r"<style|<script(?![^>]* src=)| style=| on\w+=", html), path
         assert not re.search(r'(src|href)="(https?:)?//(?!127)', html), path
+
+
+def test_mallory_sees_no_study_and_no_count_where_access_is_enforced(tmp_path: Path, facts: NodeFacts) -> None:
+    archive = make_archive(tmp_path / "closed", Policy(Mode.ENFORCED))
+    app = Flask("pages", static_folder=None)
+    install(app, archive, facts)
+    client = app.test_client()
+    for path in ("/", "/node", "/?name=moreau"):
+        html = text(client, path, 403)
+        assert "This is not allowed" in html
+        assert "RIVEMONT 127.0.0.1" not in html
+    text(client, f"/studies/{THORAX}", 404)
+    text(client, f"/studies/{THORAX}/download", 404)
+    close_archive(archive)
 
 
 def test_static_files_are_kept_by_browsers_for_as_long_as_the_version_lasts(client: FlaskClient) -> None:
