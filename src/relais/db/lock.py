@@ -1,7 +1,7 @@
 """The lock that writers of several processes queue on. Knows a file, not a database.
 
 SQLite's own waiting is a poll: a busy process gets in again before a sleeping one looks. A blocking flock wakes the
-sleeper. Two files are locked in turn, so that whoever just left cannot overtake the one who waits at the inner door.
+sleeper, so that all processes get their turn (docs/decisions/0003).
 """
 
 import fcntl
@@ -15,27 +15,18 @@ class WritersLock:
     """The writers' lock of one index. One per process: an inherited one must not be used after a fork."""
 
     def __init__(self, index: Path) -> None:
-        self._outer = _open(index.with_name(index.name + ".queue"))
-        self._inner = _open(index.with_name(index.name + ".lock"))
+        path = index.with_name(index.name + ".lock")
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock; wait for it as long as it takes."""
-        fcntl.flock(self._outer, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(self._inner, fcntl.LOCK_EX)
-        finally:
-            fcntl.flock(self._outer, fcntl.LOCK_UN)
+        """Hold the lock; wait for it as long as it takes. It is free again when its holder dies."""
+        fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             yield
         finally:
-            fcntl.flock(self._inner, fcntl.LOCK_UN)
+            fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Give the files back."""
-        os.close(self._outer)
-        os.close(self._inner)
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Give the file back."""
+        os.close(self._file)
