@@ -22,6 +22,8 @@ from pydicom.uid import (
 from generator.modules import uid
 from generator.shapes import Array
 
+ENCODERS = {JPEGLSLossless: "pyjpegls", RLELossless: "pydicom"}
+
 
 def write(path: Path, ds: Dataset, transfer_syntax: str) -> int:
     """Write *ds* to *path* in *transfer_syntax* and return the size in bytes."""
@@ -38,8 +40,9 @@ def encode(ds: Dataset, transfer_syntax: str) -> bytes:
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID, meta.ImplementationVersionName = uid("generator"), "RELAIS_SAMPLES"
     file = FileDataset("", ds, file_meta=meta, preamble=b"\0" * 128)
-    if UID(transfer_syntax) in (JPEGLSLossless, RLELossless):
-        file.compress(UID(transfer_syntax), generate_instance_uid=False)
+    if UID(transfer_syntax) in ENCODERS:  # named: which one pydicom would take depends on what is installed
+        plugin = ENCODERS[UID(transfer_syntax)]
+        file.compress(UID(transfer_syntax), encoding_plugin=plugin, generate_instance_uid=False)
     elif UID(transfer_syntax) in COMPRESS:
         COMPRESS[UID(transfer_syntax)](file)
     meta.TransferSyntaxUID = UID(transfer_syntax)
