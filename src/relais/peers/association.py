@@ -2,25 +2,24 @@
 
 pynetdicom gives every association a second thread, its reactor, which takes messages off the same queue as the thread
 that waits for a response: `Association.send_c_store` pauses it, but between the reactor's wake-up and its next look at
-the queue the pause is not seen, and the response is lost (once in some 1,500 sends). The associations made here never
-start their reactor: `Association.start` is not called. What the reactor would have done, to notice that the peer broke
-off, is `is_open`; messages are exchanged by relais.peers.messages.
+the queue the pause is not seen, and the response is lost (once in some 1,500 sends). The associations made here have
+neither that thread nor one for the network (relais.peers.wire). Messages are exchanged by relais.peers.messages.
 """
 
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pydicom.uid import UID
-from pynetdicom import AE, evt
+from pynetdicom import AE
 from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.transport import AddressInformation
 
 from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from relais.errors import Unavailable
 from relais.peers import mended
 from relais.peers.settings import PeerSettings
+from relais.peers.wire.inline import InlineSocket, SingleThreaded
 
 MAX_CONTEXTS = (
     128  # presentation context IDs are the odd numbers up to 255 (PS3.8 9.3.2.2); more need another association
@@ -35,12 +34,15 @@ class NotAssociated(Unavailable):
 
 
 @contextmanager
-def association(peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Proposal]) -> Iterator[Association]:
+def association(
+    peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Proposal], as_scp: Sequence[str] = ()
+) -> Iterator[Association]:
     """An open association with *peer*, released at the end, aborted after an exception.
 
+    *as_scp* are those of the abstract syntaxes whose SCP we want to be (PS3.7 D.3.3.4).
     Raises NotAssociated with a sentence that says why there is none.
     """
-    assoc = _request(peer, calling_ae_title, proposals)
+    assoc = _request(peer, calling_ae_title, proposals, as_scp)
     try:
         yield assoc
     except GeneratorExit:
@@ -64,7 +66,9 @@ def release(assoc: Association) -> None:
     assoc.kill()
 
 
-def _request(peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Proposal]) -> Association:
+def _request(
+    peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Proposal], as_scp: Sequence[str]
+) -> Association:
     mended.settle()
     ae = AE(calling_ae_title)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = peer.timeout_s
@@ -72,17 +76,17 @@ def _request(peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Prop
         address = AddressInformation(peer.host, peer.port)
     except OSError as exc:
         raise NotAssociated(f"{peer.name} cannot be reached: its host is not known.") from exc
-    assoc = Association(ae, "requestor")
-    mended.mend(assoc)
+    assoc = SingleThreaded(ae, "requestor")
     local = AddressInformation("0.0.0.0" if address.is_ipv4 else "::", 0)  # noqa: S104 - nobody listens there
-    assoc.set_socket(mended.ClosingSocket(assoc, address=local))
+    assoc.set_socket(InlineSocket(assoc, address=local))
     assoc.acceptor.ae_title, assoc.acceptor.address_info = peer.ae_title, address
     assoc.requestor.ae_title, assoc.requestor.address_info = calling_ae_title, local
     assoc.requestor.maximum_length = MAX_PDU
     assoc.requestor.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     assoc.requestor.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     assoc.requestor.requested_contexts = _contexts(proposals)
-    assoc.bind(evt.EVT_CONN_OPEN, _prepare_socket, [peer.timeout_s])
+    for uid in as_scp:
+        assoc.requestor.add_negotiation_item(build_role(uid, scp_role=True))
     assoc.request()
     if not assoc.is_established:
         reason = _refusal(peer, assoc)
@@ -99,14 +103,6 @@ def _contexts(proposals: Sequence[Proposal]) -> list[PresentationContext]:
         context.context_id = 2 * number + 1
         contexts.append(context)
     return contexts
-
-
-def _prepare_socket(event: evt.Event, timeout_s: float) -> None:
-    """Never wait for ever inside a PDU, and send the last small one at once (Nagle would hold it for 40 ms)."""
-    transport = event.assoc.dul.socket
-    if transport is not None and transport.socket is not None:
-        transport.socket.settimeout(timeout_s)
-        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _refusal(peer: PeerSettings, assoc: Association) -> str:

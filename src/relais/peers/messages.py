@@ -7,7 +7,8 @@ the association of the peer that asked (there its reactor is the very thread tha
 
 import queue
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from pynetdicom.association import Association
@@ -16,11 +17,15 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from relais.errors import Unavailable
 from relais.peers.association import is_open
+from relais.peers.wire.messages import InlineMessages
 
 QUEUED_PDUS = 8  # handed to the network thread ahead of the network; more wait, so memory stays at some 8 PDUs
 MAX_FRAGMENT = 131072  # of a Data Set, also where the peer takes PDUs of any length
 PAUSE_S = 0.001
+GLANCE_S = 0.05  # the same where a release that was asked for must not wait
 LOOK_S = 0.5  # how often a wait for a response looks whether the association is still there
+
+Taken = tuple[int, DimseServiceType]  # a message and the ID of its presentation context
 
 Message = TypeVar("Message", bound=DIMSEPrimitive)
 
@@ -37,6 +42,11 @@ def send(assoc: Association, context_id: int, message: DimsePrimitiveType, data:
     assoc.dimse.send_msg(message, context_id)
     if data is None:
         return
+    if isinstance(assoc.dimse, InlineMessages):
+        assoc.dimse.send_data(context_id, data)
+        if not is_open(assoc):
+            raise AssociationLost("The peer broke off the association.")
+        return
     size = _fragment_size(assoc)
     for fragment, is_last in _fragments(data, size):
         wait_for_network(assoc)
@@ -47,20 +57,44 @@ def send(assoc: Association, context_id: int, message: DimsePrimitiveType, data:
 
 def receive(assoc: Association, timeout_s: float | None = None) -> DimseServiceType:
     """The next message. Raises AssociationLost if the peer breaks off or sends nothing for the DIMSE time-out."""
+    return take(assoc, timeout_s)[1]
+
+
+def take(assoc: Association, timeout_s: float | None = None) -> Taken:
+    """The same, with the ID of its presentation context."""
     deadline = time.monotonic() + (timeout_s or assoc.dimse_timeout or 60)
     while time.monotonic() < deadline:
         try:
-            _, message = assoc.dimse.msg_queue.get(timeout=LOOK_S)
+            context_id, message = assoc.dimse.msg_queue.get(timeout=LOOK_S)
         except queue.Empty:
             if not is_open(assoc):
                 break
             continue
-        if message is None:  # the network thread tells so that the association ended
+        if message is None or context_id is None:  # the network thread tells so that the association ended
             break
-        return message
+        return context_id, message
     else:
         raise AssociationLost("The peer did not answer in time.")
     raise AssociationLost("The peer broke off the association.")
+
+
+def put_back(assoc: Association, taken: Sequence[Taken | tuple[None, None]]) -> None:
+    """Let *taken* be the next messages again, in that order."""
+    waiting = assoc.dimse.msg_queue
+    with waiting.mutex:
+        waiting.queue.extendleft(reversed(taken))
+
+
+def is_quiet(assoc: Association, seconds: float) -> bool:
+    """Whether nothing comes for so long and *assoc* is still open then."""
+    deadline = time.monotonic() + seconds
+    while is_open(assoc):
+        if time.monotonic() >= deadline:
+            return True
+        with suppress(queue.Empty):
+            put_back(assoc, [assoc.dimse.msg_queue.get(timeout=GLANCE_S)])
+            return False
+    return False
 
 
 def expect(received: DIMSEPrimitive, request: Message) -> Message:

@@ -204,11 +204,13 @@ class InlineProvider(TidyProvider):
 
     # Sending
 
-    def send_data(self, buffers: list[Buffer]) -> None:
-        """P-DATA-TF PDUs, encoded; nothing in any state that has none (PS3.8 table 9-10: DT-1, AR-7)."""
-        if self.state_machine.current_state in {ESTABLISHED, PEER_RELEASES} and self.socket is not None:
-            self.socket.send_buffers(buffers)
-            self._settle()
+    def send_data(self, buffers: list[Buffer]) -> bool:
+        """P-DATA-TF PDUs, encoded; nothing in any state that has none (PS3.8 table 9-10: DT-1, AR-7). Whether sent."""
+        if self.state_machine.current_state not in {ESTABLISHED, PEER_RELEASES} or self.socket is None:
+            return False
+        self.socket.send_buffers(buffers)
+        self._settle()
+        return self.is_alive()
 
     # The state machine
 

@@ -149,10 +149,13 @@ class InlineMessages(DIMSEServiceProvider):
         if not is_last:
             return
         command = incoming.command = cs.decode(incoming.encoded)
-        if cs.number(command, cs.COMMAND_DATA_SET_TYPE) == cs.NO_DATA_SET:
+        field, data_set = cs.number(command, cs.COMMAND_FIELD), cs.number(command, cs.COMMAND_DATA_SET_TYPE)
+        if not primitives.is_known(field) or data_set is None:
+            raise InvalidMessage("a command set of no message")
+        if data_set == cs.NO_DATA_SET:
             self._deliver(incoming, command)
             return
-        if cs.number(command, cs.COMMAND_FIELD) == primitives.C_STORE_RQ:
+        if field == primitives.C_STORE_RQ:
             incoming.sink = self.open_sink(command, incoming.context_id)
         incoming.data = bytearray()
 
@@ -198,7 +201,10 @@ class InlineMessages(DIMSEServiceProvider):
     # Sending
 
     def send_msg(self, primitive: DimsePrimitiveType, context_id: int) -> None:
-        """Send a message. Pending C-FIND responses may wait for more of them, or for `flush`."""
+        """Send a message.
+
+        Pending C-FIND responses may wait for more of them, or for `flush`; a C-STORE request for its Data Set.
+        """
         if not primitives.is_coded(primitive):
             self.flush()
             super().send_msg(primitive, context_id)
@@ -214,27 +220,35 @@ class InlineMessages(DIMSEServiceProvider):
             self.flush()
 
     def send_data(self, context_id: int, data: Iterable[Buffer]) -> None:
-        """The Data Set of the message that was sent last, at the pace of the network, without copies."""
-        held: list[Buffer] = []
-        size = 0
+        """The Data Set of the message that was sent last, at the pace of the network, without copies.
+
+        Stops when the association has ended.
+        """
+        held, size = self._unbatched(), 0
         for pieces, is_last in framing.fragments(data, self._fragment_size):
             held += framing.pdu(context_id, framing.LAST if is_last else 0, pieces)
             size += sum(map(len, pieces))
             if size >= SEND_BYTES or is_last:
-                self.upper_layer.send_data(held)
+                if not self.upper_layer.send_data(held):
+                    return
                 held, size = [], 0
 
     def flush(self) -> None:
         """Send what waits to be sent."""
         if self._batch:
-            batch, self._batch, self._batched, self._batch_bytes = self._batch, [], 0, 0
-            self.upper_layer.send_data(batch)
+            self.upper_layer.send_data(self._unbatched())
+
+    def _unbatched(self) -> list[Buffer]:
+        batch, self._batch, self._batched, self._batch_bytes = self._batch, [], 0, 0
+        return batch
 
     @property
     def _fragment_size(self) -> int:
         return framing.fragment_size(self.maximum_pdu_size)
 
     def _may_wait(self, primitive: DimsePrimitiveType) -> bool:
+        if isinstance(primitive, C_STORE):
+            return primitive.DataSet is not None and not primitive.DataSet.getbuffer().nbytes
         return (
             isinstance(primitive, C_FIND)
             and primitive.Status in PENDING

@@ -14,6 +14,7 @@ from relais.peers.wire.command_set import CommandSet, Value
 
 RESPONSE = 0x8000  # the bit of Command Field that tells a response (PS3.7 E.1)
 C_STORE_RQ, C_GET_RQ, C_FIND_RQ, C_MOVE_RQ, C_ECHO_RQ, C_CANCEL_RQ = 0x0001, 0x0010, 0x0020, 0x0021, 0x0030, 0x0FFF
+DIMSE_N = frozenset(range(0x0100, 0x0160, 0x10))  # N-EVENT-REPORT to N-DELETE (PS3.7 E.1)
 
 _KEYWORDS = {
     cs.AFFECTED_SOP_CLASS_UID: "AffectedSOPClassUID",
@@ -72,6 +73,11 @@ _DECODED = {
     field: tuple(pair for pair in _KEYWORDS.items() if hasattr(_SERVICES[field & ~RESPONSE](), pair[1]))
     for field in _FIELDS
 }
+
+
+def is_known(field: int | None) -> bool:
+    """Whether PS3.7 has a message with that Command Field."""
+    return field in _FIELDS or (field or 0) & ~RESPONSE in DIMSE_N
 
 
 def is_ours(field: int | None) -> bool:
