@@ -101,7 +101,19 @@ def _by_trigrams(match: Match) -> Fragment | None:
     if (match.kind is MatchKind.SINGLE_VALUE and ("*" in pattern or "?" in pattern)) or not _LITERAL.search(pattern):
         return None
     column = by_tag()[match.tag].column or ""
-    return sql.fill("SELECT rowid FROM study_trigram WHERE {}", sql.glob(column, pattern))
+    return sql.fill("SELECT rowid FROM study_trigram WHERE {}", _with_trigrams("study_trigram", column, pattern))
+
+
+def _with_trigrams(table: str, column: str, pattern: str) -> Fragment:
+    """*column* of a trigram table holds *pattern*.
+
+    `*letters*` is answered by the trigrams alone; for any other pattern SQLite looks at the text of each row found.
+    """
+    letters = pattern.strip("*")
+    if pattern == f"*{letters}*" and not {"*", "?"} & set(letters):
+        phrase = letters.replace('"', '""')
+        return sql.fill("{} MATCH {}", table, Fragment("?", (f'{column} : "{phrase}"',)))
+    return sql.glob(column, pattern)
 
 
 def _by_kind(match: Match) -> Fragment | None:
@@ -173,7 +185,8 @@ def _in_group(group: str, key: str, is_wild: bool) -> Fragment:
         found = Fragment(f"{column} = ?", (key,))
         return sql.fill("SELECT n.id FROM person_name AS n WHERE {} <> '' AND {}", column, found)
     if not sql.beginning(key) and _LITERAL.search(key):
-        return sql.fill("SELECT rowid FROM person_name_trigram WHERE {}", sql.glob(group, key))
+        found = _with_trigrams("person_name_trigram", group, key)
+        return sql.fill("SELECT rowid FROM person_name_trigram WHERE {}", found)
     return sql.fill("SELECT n.id FROM person_name AS n WHERE {}", sql.wild_card(column, key))
 
 

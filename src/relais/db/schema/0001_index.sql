@@ -15,7 +15,7 @@ CREATE INDEX person_name_ideographic ON person_name(ideographic) WHERE ideograph
 CREATE INDEX person_name_phonetic ON person_name(phonetic) WHERE phonetic <> '';
 CREATE VIRTUAL TABLE person_name_trigram USING fts5(
   alphabetic, ideographic, phonetic,
-  content='person_name', content_rowid='id', tokenize='trigram', columnsize=0
+  content='person_name', content_rowid='id', tokenize='trigram case_sensitive 1', columnsize=0
 );
 -- The words of each name, for fuzzy matching by the beginnings of words.
 CREATE TABLE person_name_word(
@@ -86,7 +86,7 @@ CREATE INDEX study_patient_birth_date ON study(patient_birth_date);
 -- For patterns that do not begin with a letter: viewers put stars around what people type.
 CREATE VIRTUAL TABLE study_trigram USING fts5(
   patient_id, accession_number, study_description,
-  content='study', content_rowid='id', tokenize='trigram', columnsize=0
+  content='study', content_rowid='id', tokenize='trigram case_sensitive 1', columnsize=0
 );
 
 CREATE TABLE study_modality(
