@@ -32,10 +32,10 @@ def metadata(archive: Archive, rows: Sequence[InstanceRow]) -> Iterator[bytes]:
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         documents = dict(kept.get_many(archive.db, [row.id for row in batch]))
-        made = {row.id: make(archive, row) for row in batch if row.id not in documents}
+        made = {(row.id, row.revision): make(archive, row) for row in batch if row.id not in documents}
         if made:
             _keep(archive, made)
-            documents.update(made)
+            documents.update({number: document for (number, _), document in made.items()})
         yield from (documents[row.id] for row in batch)
 
 
@@ -45,10 +45,10 @@ def make_missing(archive: Archive, after_id: int = 0) -> int | None:
     An instance that cannot be read is told to the operator and passed over.
     """
     rows = kept.without(archive.db, BATCH, after_id)
-    made: dict[int, bytes] = {}
+    made: dict[tuple[int, int], bytes] = {}
     for row in rows:
         try:
-            made[row.id] = make(archive, row)
+            made[row.id, row.revision] = make(archive, row)
         except NodeError as error:
             log.error("no metadata sop_instance_uid=%s: %s", row.ref.sop_instance_uid, error.message)
     if made:
@@ -96,7 +96,7 @@ def _chunks(archive: Archive, row: InstanceRow, tag: int) -> Iterator[bytes]:
             yield swapped(chunk, stored.vrs[tag]) if is_big_endian else chunk
 
 
-def _keep(archive: Archive, made: dict[int, bytes]) -> None:
+def _keep(archive: Archive, made: dict[tuple[int, int], bytes]) -> None:
     def work(tx: Transaction) -> None:
         kept.put_many(tx, made)
 

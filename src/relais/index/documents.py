@@ -20,9 +20,12 @@ def get_many(db: Database, ids: Iterable[int]) -> dict[int, bytes]:
     return {row["instance_fk"]: document for row, document in zip(rows, documents, strict=True)}
 
 
-def put_many(tx: Transaction, documents: Mapping[int, bytes]) -> None:
-    """Keep the JSON documents of these instances; those of instances that are gone are not kept."""
-    rows = [{"id": number, "document": packing.pack_document(document)} for number, document in documents.items()]
+def put_many(tx: Transaction, documents: Mapping[tuple[int, int], bytes]) -> None:
+    """Keep the JSON documents of instances, by id and revision; of those that are gone or were replaced, none is kept."""
+    rows = [
+        {"id": number, "revision": revision, "document": packing.pack_document(document)}
+        for (number, revision), document in documents.items()
+    ]
     tx.executemany(SQL["put"], rows)
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import tracemalloc
+from pathlib import Path
 
 import orjson
 import pytest
@@ -19,9 +20,11 @@ from pydicom.uid import (
 )
 
 from fixtures.builders import a_ct, a_multiframe, a_pdf, a_series, a_sr, dataset_bytes, part10, uid
+from fixtures.node import close_archive, make_archive
 from relais.access.policy import Mode, Policy
 from relais.access.principals import OPERATOR, Principal, Protocol
 from relais.archive import Archive, documents, ingest, render, retrieve
+from relais.archive.settings import OnConflict
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.refs import InstanceRef
 from relais.errors import InvalidRequest, NotAcceptable, NotFound
@@ -117,6 +120,19 @@ def test_metadata_is_kept_and_comes_in_the_order_asked_for(archive: Archive) -> 
     for row in rows:
         archive.store.delete(row.key)
     assert list(documents.metadata(archive, rows[::-1])) == first[::-1]
+
+
+def test_metadata_made_of_a_version_that_was_replaced_meanwhile_is_not_kept(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path, on_conflict=OnConflict.REPLACE)
+    ds = a_ct(SeriesDescription="first")
+    old = kept(archive, ds)
+    ds.SeriesDescription = "second"
+    new = kept(archive, ds)
+    list(documents.metadata(archive, [old]))
+    archive.db.close()  # commits what need not be waited for
+    (document,) = documents.metadata(archive, [new])
+    assert orjson.loads(document)["0008103E"]["Value"] == ["second"]
+    close_archive(archive)
 
 
 def test_missing_metadata_is_made_until_none_is_missing(archive: Archive) -> None:

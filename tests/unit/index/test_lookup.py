@@ -154,13 +154,15 @@ def test_a_wrong_counter_is_told(db: Database) -> None:
 
 def test_documents_are_kept_for_instances_that_are_there_and_go_with_them(db: Database) -> None:
     _register(db, (1, 1, 1), (1, 1, 2))
-    first, second = (row.id for row in lookup.instances(db, STUDY))
+    rows = lookup.instances(db, STUDY)
+    (first, second), revision = (row.id for row in rows), rows[0].revision
     assert [row.id for row in documents.without(db, 10)] == [first, second]
-    db.write(lambda tx: documents.put_many(tx, {first: b'{"00100020":1}', 4711: b"{}"}))
+    db.write(lambda tx: documents.put_many(tx, {(first, revision): b'{"00100020":1}', (4711, 1): b"{}"}))
     assert documents.get_many(db, [first, second, 4711]) == {first: b'{"00100020":1}'}
     assert [row.id for row in documents.without(db, 10)] == [second]
     assert documents.without(db, 10, after_id=second) == []
-    db.write(lambda tx: documents.put_many(tx, {first: b"[]"}))
+    db.write(lambda tx: documents.put_many(tx, {(first, revision): b"[]", (second, revision): b"of another version"}))
+    assert documents.get_many(db, [second]) == {}
     assert documents.get_many(db, [first]) == {first: b"[]"}
     db.write(lambda tx: composite.remove(tx, STUDY))
     assert documents.get_many(db, [first]) == {}

@@ -4,7 +4,9 @@
 SELECT instance_fk, document FROM instance_json WHERE instance_fk IN (SELECT value FROM json_each(?));
 
 -- name: put
-INSERT OR REPLACE INTO instance_json(instance_fk, document) SELECT id, :document FROM instance WHERE id = :id;
+-- The revision tells what was replaced since the document was made.
+INSERT OR REPLACE INTO instance_json(instance_fk, document)
+SELECT id, :document FROM instance WHERE id = :id AND revision = :revision;
 
 -- name: without
 SELECT instance_row.* FROM instance_row
