@@ -21,7 +21,7 @@ def get_many(db: Database, ids: Iterable[int]) -> dict[int, bytes]:
 
 
 def put_many(tx: Transaction, documents: Mapping[tuple[int, int], bytes]) -> None:
-    """Keep the JSON documents of instances, by id and revision; of those that are gone or were replaced, none is kept."""
+    """Keep the JSON documents of instances, by id and revision; none of those that are gone or were replaced."""
     rows = [
         {"id": number, "revision": revision, "document": packing.pack_document(document)}
         for (number, revision), document in documents.items()
