@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from relais.archive import Archive, retrieve
+from relais.dicom.header import read_header
 from relais.dicom.part10 import read_head
 from relais.index.rows import InstanceRow
 from relais.peers.base import Outgoing
@@ -14,9 +15,15 @@ CHUNK_BYTES = 256 * 1024
 
 
 def of_file(path: Path, pixels: PixelWorkers) -> Outgoing:
-    """The instance in the Part 10 file *path*. Raises InvalidDataSet if it is none."""
+    """The instance in the Part 10 file *path*, called what its Data Set says. Raises InvalidDataSet if it is none."""
     with path.open("rb") as stream:
-        meta, _ = read_head(stream.read)
+
+        def read_at(offset: int, length: int) -> bytes:
+            stream.seek(offset)
+            return stream.read(length)
+
+        meta, head = read_head(stream.read)
+        header = read_header(read_at, path.stat().st_size, len(head), meta.transfer_syntax_uid)
 
     def read(transfer_syntax_uid: str) -> Iterator[bytes]:
         if transfer_syntax_uid == meta.transfer_syntax_uid:
@@ -27,7 +34,7 @@ def of_file(path: Path, pixels: PixelWorkers) -> Outgoing:
             pixels.transcode(path, transfer_syntax_uid, transcoded)
             yield from _dataset_bytes(transcoded)
 
-    return Outgoing(meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid, read)
+    return Outgoing(header.sop_class_uid, header.ref.sop_instance_uid, meta.transfer_syntax_uid, read)
 
 
 def of_row(archive: Archive, row: InstanceRow) -> Outgoing:
