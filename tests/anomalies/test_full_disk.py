@@ -1,0 +1,165 @@
+"""A disk that is full, or becomes read-only: refused honestly, reads go on, and no restart is needed afterwards.
+
+The small file systems live in a mount namespace of the node, so that nothing is left mounted whatever happens.
+"""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fixtures.served import Served, put_away
+from fixtures.visitor import Visitor
+from relais.node.listen import eventually
+
+SMALL_MB = 24
+AGAIN_WITHIN_S = 5.0
+IS_ROOT = os.getuid() == 0
+NAMESPACE = ["unshare", "--mount", "--propagation", "private", *([] if IS_ROOT else ["--map-root-user"])]
+MOUNT_ALL = f'for at in $SMALL; do mount -t tmpfs -o size={SMALL_MB}m small "$at" || exit 1; done; exec "$@"'
+
+
+def can_mount(folder: Path) -> bool:
+    """Whether a process of ours may have mounts of its own."""
+    if not shutil.which("unshare") or not shutil.which("nsenter"):
+        return False
+    command = [*NAMESPACE, "mount", "-t", "tmpfs", "probe", folder]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+class SmallNode:
+    """A node of which *small* folders ("objects", "index") are file systems of a few megabytes, or one for both."""
+
+    def __init__(self, folder: Path, small: Sequence[str]) -> None:
+        self.small = [folder / name for name in small]
+        for path in (folder / "objects", folder / "index", folder / "both/objects", folder / "both/index"):
+            path.mkdir(parents=True)
+        above = folder / "both" if small == ["both"] else folder
+        self.node = Served(
+            folder,
+            prefix=[*NAMESPACE, "sh", "-c", MOUNT_ALL, "sh"],
+            SMALL=" ".join(map(str, self.small)),
+            RELAIS_STORAGE__URL=f"file://{above / 'objects'}",
+            RELAIS_INDEX__URL=f"sqlite:///{above / 'index'}/index.sqlite",
+        )
+        self.node.wait_until_ready()
+        self.visitor = Visitor(self.node.dimse_port, self.node.web_port)
+
+    @property
+    def fillers(self) -> list[Path]:
+        """A file on each small file system, as we can reach it from outside."""
+        root = Path(f"/proc/{self.node.process.pid}/root")
+        return [root / path.relative_to("/") / "filler" for path in self.small]
+
+    def fill(self, leaving_bytes: int = 0) -> None:
+        for path in self.fillers:
+            with path.open("wb", buffering=0) as file:
+                try:
+                    while True:
+                        file.write(bytes(65536))
+                except OSError as exc:
+                    assert exc.errno == errno.ENOSPC
+                file.truncate(file.tell() - leaving_bytes)
+
+    def free(self) -> None:
+        for path in self.fillers:
+            path.unlink()
+
+    def inside(self, *command: str | Path) -> "subprocess.CompletedProcess[str]":
+        """Run *command* where the small file systems are seen."""
+        space = ["--mount"] if IS_ROOT else ["--mount", "--user", "--preserve-credentials"]
+        enter = ["nsenter", "--target", str(self.node.process.pid), *space, *command]
+        return subprocess.run(
+            enter, env=self.node.environ, cwd=self.node.folder, capture_output=True, text=True, timeout=60, check=False
+        )
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., SmallNode]]:
+    (tmp_path / "probe").mkdir()
+    if not can_mount(tmp_path / "probe"):
+        pytest.skip("file systems may not be mounted here")
+    made: list[SmallNode] = []
+
+    def start_one(*small: str) -> SmallNode:
+        made.append(SmallNode(tmp_path, list(small)))
+        return made[-1]
+
+    yield start_one
+    for each in made:
+        put_away(each.node)
+
+
+def reads_go_on(visitor: Visitor) -> None:
+    assert visitor.echo()
+    assert visitor.fetch_all()
+    assert visitor.get("/dicom-web/studies")[0] == 200
+    assert visitor.get("/health/ready")[0] == 200
+
+
+def stores_again(visitor: Visitor) -> None:
+    began = time.monotonic()
+    for door, stored in (("dimse", "0000"), ("web", "200")):
+        assert eventually(lambda door=door, stored=stored: visitor.store(door) == stored, AGAIN_WITHIN_S)
+    assert time.monotonic() - began < AGAIN_WITHIN_S
+    assert visitor.fetch_all()
+
+
+@contextmanager
+def nothing_died(node: Served) -> Iterator[None]:
+    yield
+    said = node.errors.read_text()
+    assert "event=died" not in said
+    assert "traceback" not in said
+
+
+@pytest.mark.parametrize("small", ["objects", "index", "both"])
+def test_on_a_full_disk_stores_are_refused_and_all_else_goes_on(start: Callable[..., SmallNode], small: str) -> None:
+    served = start(small)
+    visitor = served.visitor
+    with nothing_died(served.node):
+        for door, stored in (("dimse", "0000"), ("web", "200")):
+            assert [visitor.store(door) for _ in range(3)] == [stored] * 3
+        for _ in range(2):
+            served.fill()
+            assert {visitor.store("dimse") for _ in range(8)} == {"A700"}
+            assert {visitor.store("web") for _ in range(8)} == {"507"}
+            reads_go_on(visitor)
+            served.free()
+            stores_again(visitor)
+    checked = served.inside(sys.executable, "-m", "relais", "check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_disk_that_fills_up_within_an_instance_refuses_that_one(start: Callable[..., SmallNode]) -> None:
+    served = start("both")
+    visitor = served.visitor
+    with nothing_died(served.node):
+        served.fill(leaving_bytes=1024 * 1024)
+        assert visitor.store("dimse", rows=2000) == "A700"
+        assert visitor.store("web", rows=2000) == "507"
+        assert visitor.store("dimse") == "0000"  # what was begun left nothing behind
+        assert visitor.store("web") == "200"
+        reads_go_on(visitor)
+        served.free()
+        stores_again(visitor)
+
+
+def test_a_storage_that_becomes_read_only_refuses_stores_until_it_is_not(start: Callable[..., SmallNode]) -> None:
+    served = start("objects")
+    visitor = served.visitor
+    objects = served.small[0]
+    with nothing_died(served.node):
+        assert (visitor.store("dimse"), visitor.store("web")) == ("0000", "200")
+        assert served.inside("mount", "-o", "remount,ro", objects).returncode == 0
+        assert (visitor.store("dimse"), visitor.store("web")) == ("A700", "507")
+        reads_go_on(visitor)
+        assert served.inside("mount", "-o", "remount,rw", objects).returncode == 0
+        stores_again(visitor)
