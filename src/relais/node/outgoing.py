@@ -2,11 +2,13 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from relais.archive import Archive, retrieve
 from relais.dicom.header import read_header
 from relais.dicom.part10 import read_head
+from relais.errors import InvalidDataSet
 from relais.index.rows import InstanceRow
 from relais.peers.base import Outgoing
 from relais.pixels.workers import PixelWorkers
@@ -23,7 +25,10 @@ def of_file(path: Path, pixels: PixelWorkers) -> Outgoing:
             return stream.read(length)
 
         meta, head = read_head(stream.read)
-        header = read_header(read_at, path.stat().st_size, len(head), meta.transfer_syntax_uid)
+        named = meta.sop_class_uid, meta.sop_instance_uid
+        with suppress(InvalidDataSet):  # the peer will judge it
+            header = read_header(read_at, path.stat().st_size, len(head), meta.transfer_syntax_uid)
+            named = header.sop_class_uid, header.ref.sop_instance_uid
 
     def read(transfer_syntax_uid: str) -> Iterator[bytes]:
         if transfer_syntax_uid == meta.transfer_syntax_uid:
@@ -34,7 +39,7 @@ def of_file(path: Path, pixels: PixelWorkers) -> Outgoing:
             pixels.transcode(path, transfer_syntax_uid, transcoded)
             yield from _dataset_bytes(transcoded)
 
-    return Outgoing(header.sop_class_uid, header.ref.sop_instance_uid, meta.transfer_syntax_uid, read)
+    return Outgoing(*named, meta.transfer_syntax_uid, read)
 
 
 def of_row(archive: Archive, row: InstanceRow) -> Outgoing:
