@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,29 @@ def eventually(condition: object, timeout_s: float = 10.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def test_one_peer_cannot_take_every_association(tmp_path: Path) -> None:
+    """PS3.8 9.3.4: local limit exceeded, for its address only"""
+    with dimse_node(tmp_path, max_per_peer=2) as node:
+        with ul.associate(node.port, ul.associate_rq(PROPOSALS)), ul.associate(node.port, ul.associate_rq(PROPOSALS)):
+            with socket.create_connection(("127.0.0.1", node.port), 10) as third:
+                third.sendall(ul.associate_rq(PROPOSALS))
+                assert ul.read_pdu(third) == (ul.A_ASSOCIATE_RJ, bytes((0, 2, 3, 2)))
+            with socket.create_connection(("127.0.0.1", node.port), 10, ("127.0.0.2", 0)) as other:
+                other.sendall(ul.associate_rq(PROPOSALS))
+                assert ul.read_pdu(other)[0] == ul.A_ASSOCIATE_AC
+        assert eventually(lambda: answers(node))
+
+
+def test_two_hundred_silent_connections_change_nothing(tmp_path: Path) -> None:
+    """Hardening 3"""
+    with dimse_node(tmp_path) as node, ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(("127.0.0.1", node.port), 10))
+        began_at = time.monotonic()
+        assert all(answers(node) for _ in range(10))
+        assert time.monotonic() - began_at < 5
 
 
 STALLS = {

@@ -14,7 +14,7 @@ from typing import Any
 
 BUFFER_BYTES = 256 * 1024
 MAX_BUFFERS = 512  # handed to the kernel at once, of which Linux takes 1024
-LINGER_S = 2.0  # how long what still comes is dropped, so that closing does not destroy what we sent last
+LINGER_S = 1.0  # how long what still comes is dropped, so that closing does not destroy what we sent last
 
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 

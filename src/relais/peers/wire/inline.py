@@ -257,6 +257,10 @@ class SingleThreaded(Association):
         """The accepted presentation context with that ID."""
         return self._accepted_cx[context_id]
 
+    def kill(self) -> None:
+        super().kill()
+        self.dul.stop_dul()  # where pynetdicom has stopped its thread, it has not always closed the connection
+
     def _abort_blocking(self, block: bool = True) -> None:
         """PS3.8 9.3.8, from the owner's thread; from another one, the owner is interrupted and aborts by itself."""
         if threading.get_ident() != self.owner:

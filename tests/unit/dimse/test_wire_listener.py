@@ -1,0 +1,126 @@
+"""Connections that come, stay silent, or are too many."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from relais.dimse.wire.listener import Limits, Listener
+
+
+class Echoing:
+    """Sends back what comes, in capitals."""
+
+    def __init__(self, connection: socket.socket, address: Any) -> None:
+        self._connection = connection
+        self.is_established = False
+
+    def serve(self) -> None:
+        while data := self._connection.recv(100):
+            self.is_established = True
+            self._connection.sendall(data.upper())
+
+    def abort(self, block: bool = True) -> None:
+        self._connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def listening(limits: Limits, **options: Any) -> Iterator[Listener]:
+    listener = Listener(socket.create_server(("127.0.0.1", 0)), Echoing, limits, **options)
+    thread = threading.Thread(target=listener.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield listener
+    finally:
+        listener.shutdown()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def connected(listener: Listener) -> socket.socket:
+    return socket.create_connection(listener.server_address, 5)
+
+
+def says(connection: socket.socket, text: bytes) -> bytes:
+    connection.sendall(text)
+    return connection.recv(100)
+
+
+def soon(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 5
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_who_speaks_is_served() -> None:
+    with listening(Limits()) as listener, connected(listener) as one, connected(listener) as other:
+        assert says(one, b"one") == b"ONE"
+        assert says(other, b"other") == b"OTHER"
+        assert len(listener.active_associations) == 2
+        other.close()
+        assert soon(lambda: len(listener.active_associations) == 1)
+
+
+def test_who_says_nothing_costs_no_thread_and_is_closed_after_a_while() -> None:
+    threads = threading.active_count()
+    with listening(Limits(silent_s=0.3)) as listener, connected(listener) as silent:
+        time.sleep(0.1)
+        assert threading.active_count() == threads + 1  # that of the listener
+        assert silent.recv(1) == b""
+
+
+def test_of_too_many_silent_ones_the_oldest_goes_and_who_speaks_is_served() -> None:
+    with listening(Limits(silent=10)) as listener, ExitStack() as stack:
+        silent = [stack.enter_context(connected(listener)) for _ in range(30)]
+        with connected(listener) as speaker:
+            assert says(speaker, b"here") == b"HERE"
+        assert silent[0].recv(1) == b""
+        assert says(silent[-1], b"too") == b"TOO"
+
+
+def test_of_too_many_that_speak_the_oldest_that_is_not_associated_makes_room() -> None:
+    with listening(Limits(threads=2)) as listener, connected(listener) as first, connected(listener) as second:
+        assert says(first, b"first") == b"FIRST"
+        assert says(second, b"second") == b"SECOND"
+        with listener._lock:
+            (oldest, _) = listener._served
+        oldest.is_established = False
+        with connected(listener) as third, pytest.raises(ConnectionError):
+            assert says(third, b"third") == b""
+            raise ConnectionAbortedError  # closed, or reset
+        assert first.recv(1) == b""
+        with connected(listener) as fourth:
+            assert soon(lambda: len(listener.active_associations) == 1)
+            assert says(fourth, b"fourth") == b"FOURTH"
+
+
+def test_what_a_connection_needs_first_is_done_in_its_own_thread() -> None:
+    """A TLS handshake that stalls stops nobody else."""
+
+    def wrap(connection: socket.socket) -> socket.socket:
+        if connection.recv(1) == b"-":
+            raise TimeoutError
+        return connection
+
+    with listening(Limits(), wrap=wrap) as listener, connected(listener) as slow, connected(listener) as refused:
+        refused.sendall(b"-")
+        assert refused.recv(1) == b""
+        with connected(listener) as quick:
+            quick.sendall(b"+")
+            assert says(quick, b"quick") == b"QUICK"
+        slow.sendall(b"+")
+        assert says(slow, b"slow") == b"SLOW"
+
+
+def test_what_is_being_served_outlives_the_listener() -> None:
+    with listening(Limits()) as listener:
+        connection, silent = connected(listener), connected(listener)
+        assert says(connection, b"one") == b"ONE"
+    with connection, silent:
+        assert silent.recv(1) == b""
+        assert says(connection, b"two") == b"TWO"
