@@ -38,7 +38,7 @@ class NodeServices:
     def __init__(self, settings: DimseSettings, archive: Archive, peers: Registry) -> None:
         self._settings, self._archive, self._peers = settings, archive, peers
         self._contexts = negotiation.supported(settings.private_sop_classes)
-        self._open: set[str] = set()
+        self._open: dict[str, str] = {}  # the address of each association
         self._lock = Lock()
 
     def requested(self, assoc: NodeAssociation) -> None:
@@ -58,9 +58,10 @@ class NodeServices:
         if self._settings.check_called_ae_title and origin_of(assoc).called_ae_title != self._settings.ae_title:
             return CALLED_AE_TITLE_NOT_RECOGNIZED
         with self._lock:
-            if len(self._open) >= self._settings.max_associations:
+            of_peer = sum(address == assoc.requestor.address for address in self._open.values())
+            if len(self._open) >= self._settings.max_associations or of_peer >= self._settings.max_per_peer:
                 return LOCAL_LIMIT_EXCEEDED
-            self._open.add(assoc.id)
+            self._open[assoc.id] = assoc.requestor.address
         return None
 
     def extended(self, proposed: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -148,8 +149,7 @@ class NodeServices:
             return
         outcome = "rejected" if assoc.is_rejected else "released" if assoc.is_released else "aborted"
         with self._lock:
-            was_open = assoc.id in self._open
-            self._open.discard(assoc.id)
+            was_open = self._open.pop(assoc.id, None) is not None
         if was_open:
             metrics.association_closed(outcome)
         else:

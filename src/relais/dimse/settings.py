@@ -11,7 +11,7 @@ ENGINES = ("inline", "stock")
 @dataclass(frozen=True, slots=True)
 class DimseSettings:
     """*max_pdu* is the longest P-DATA-TF that we ask peers to send. *max_associations* are open at once, per worker;
-    one more is rejected as temporary congestion.
+    one more is rejected as temporary congestion; so is one more than *max_per_peer* from the same address.
 
     *check_called_ae_title* rejects associations that call somebody else. *acse_timeout_s* is how long a connection may
     stay without an association, *dimse_timeout_s* how long a peer may take to answer a sub-operation,
@@ -26,6 +26,7 @@ class DimseSettings:
     workers: int = 1
     max_pdu: int = 131072
     max_associations: int = 64
+    max_per_peer: int = 48
     check_called_ae_title: bool = False
     acse_timeout_s: float = 30.0
     dimse_timeout_s: float = 60.0
@@ -40,6 +41,7 @@ class DimseSettings:
             ("workers", 1, 64),
             ("max_pdu", 4096, 1048576),
             ("max_associations", 1, 4096),
+            ("max_per_peer", 1, 4096),
             ("acse_timeout_s", 0.1, 3600),
             ("dimse_timeout_s", 0.1, 3600),
             ("network_timeout_s", 0.1, 86400),

@@ -57,6 +57,12 @@ def by_sop_uid(db: Source, sop_instance_uid: str) -> list[InstanceRow]:
         return instance_rows(connection, SQL["by_sop_uid"], (sop_instance_uid,))
 
 
+def by_sop_uids(db: Source, sop_instance_uids: Iterable[str]) -> list[InstanceRow]:
+    """The instances of all those UIDs, in no promised order."""
+    with reading(db) as connection:
+        return instance_rows(connection, SQL["by_sop_uids"], (json.dumps(list(sop_instance_uids)),))
+
+
 def attributes(db: Database, ref: Ref) -> JsonDataset | None:
     """All kept attributes of that study, series or instance and of the levels above it; None if it is not there."""
     with db.read() as connection:

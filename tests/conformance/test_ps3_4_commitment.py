@@ -1,0 +1,383 @@
+"""Storage Commitment (PS3.4 J) over real sockets: pynetdicom asks and is asked, on the same and on new associations."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, generate_uid
+
+from fixtures.builders import a_ct, a_series, a_sr, part10
+from fixtures.commitment import INSTANCE, PROPOSAL, PUSH_MODEL, ask, ear, heard, provider, reference, references
+from fixtures.dcmtk import free_port
+from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.pynetdicom_scu import UNCOMPRESSED, scu
+from relais.access.policy import Action, Mode, Policy
+from relais.archive import Archive, commitment, commitment_asked
+from relais.archive.ingest import store_part10
+from relais.dicom.commitment import Reference
+from relais.dicom.origin import Channel, Origin
+from relais.node.commitments import Commitments
+from relais.peers.dimse import DimsePeer
+from relais.peers.registry import Registry
+from relais.peers.settings import PeerSettings
+
+CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
+CALLER = "MODALITY1"
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[DimseNode]:
+    with dimse_node(tmp_path / "node") as node:
+        yield node
+
+
+def keep(node: DimseNode, *instances: Dataset) -> Sequence[Dataset]:
+    for ds in instances:
+        store_part10(node.archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+    return instances
+
+
+def path_of(node: DimseNode, ds: Dataset) -> Path:
+    [path] = [path for path in node.stored_files if ds.SOPInstanceUID in path.name]
+    return path
+
+
+def peer_at(port: int, name: str = CALLER) -> PeerSettings:
+    return PeerSettings(name, name, "127.0.0.1", port, timeout_s=5)
+
+
+def teller(node: DimseNode, *peers: PeerSettings) -> Commitments:
+    return Commitments(node.archive, Registry(peers), lambda: False)
+
+
+def make_due(archive: Archive) -> None:
+    """As if the time until the next attempt were over."""
+    archive.db.write(lambda tx: tx.execute("UPDATE commitment SET due_at = 0"))
+
+
+def waiting(node: DimseNode) -> list[tuple[str, int]]:
+    with node.archive.db.read() as connection:
+        found = connection.execute("SELECT transaction_uid, attempts FROM commitment ORDER BY id").fetchall()
+    return [(row[0], row[1]) for row in found]
+
+
+def audited(node: DimseNode) -> list[tuple[str, str, str]]:
+    """Who, what, and in detail, of every act about commitment."""
+    with node.archive.db.read() as connection:
+        found = connection.execute("SELECT name, action, detail FROM audit WHERE action = 'commit' ORDER BY id")
+        return [(row[0], row[1], row[2]) for row in found]
+
+
+@contextmanager
+def asked(node: DimseNode, information: Dataset) -> Iterator[tuple[int, Dataset]]:
+    """What is told on the association on which *information* was asked, which stays open meanwhile."""
+    with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+        assert ask(assoc, information).Status == 0
+        told = heard(assoc)
+        assert told is not None
+        yield told
+
+
+def eventually(is_so: Callable[[], bool], seconds: float = 5) -> bool:
+    deadline = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return is_so()
+
+
+def test_what_is_kept_is_committed_to_where_it_was_asked(node: DimseNode) -> None:
+    """PS3.4 J.3.3"""
+    information = references(*keep(node, *a_series(3), a_sr()))
+    with asked(node, information) as (event_type, told):
+        assert event_type == 1
+        assert told.TransactionUID == information.TransactionUID
+        assert told.ReferencedSOPSequence == information.ReferencedSOPSequence
+        assert "FailedSOPSequence" not in told
+    assert eventually(lambda: waiting(node) == [])
+
+
+def test_what_is_not_kept_is_told_with_its_reason(node: DimseNode) -> None:
+    """PS3.3 C.14.1.1"""
+    [kept, gone, cut] = keep(node, *a_series(3))
+    path_of(node, gone).unlink()
+    path_of(node, cut).write_bytes(b"short")
+    never = a_ct()
+    information = references(kept, never, gone, cut)
+    information.ReferencedSOPSequence.append(reference(MR, generate_uid()))
+    other_class = a_ct()
+    keep(node, other_class)
+    information.ReferencedSOPSequence.append(reference(MR, other_class.SOPInstanceUID))
+    with asked(node, information) as (event_type, told):
+        assert event_type == 2
+        assert [item.ReferencedSOPInstanceUID for item in told.ReferencedSOPSequence] == [kept.SOPInstanceUID]
+        assert [item.FailureReason for item in told.FailedSOPSequence] == [0x0112, 0x0112, 0x0110, 0x0112, 0x0119]
+        assert [item.ReferencedSOPInstanceUID for item in told.FailedSOPSequence] == [
+            item.ReferencedSOPInstanceUID for item in information.ReferencedSOPSequence[1:]
+        ]
+
+
+def test_storage_that_cannot_be_read_is_a_resource_limitation(node: DimseNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    [ds] = keep(node, a_ct())
+
+    def fails(*args: object, **kwargs: object) -> None:
+        raise PermissionError
+
+    information = references(ds)
+    with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+        monkeypatch.setattr(Path, "stat", fails)
+        assert ask(assoc, information).Status == 0
+        told = heard(assoc)
+        monkeypatch.undo()
+    assert told
+    assert [item.FailureReason for item in told[1].FailedSOPSequence] == [0x0213]
+
+
+def test_every_byte_is_read_where_that_is_configured(tmp_path: Path) -> None:
+    for number, verify, failures in ((1, False, 0), (2, True, 1)):
+        settings = {"verify_on_commit": verify}
+        with dimse_node(tmp_path / str(number), archive_settings=settings) as node:
+            [ds] = keep(node, a_ct())
+            path = path_of(node, ds)
+            path.chmod(0o600)
+            whole = bytearray(path.read_bytes())
+            whole[-1] ^= 1
+            path.write_bytes(whole)
+            with asked(node, references(ds)) as (_, told):
+                assert len(told.get("FailedSOPSequence", [])) == failures
+
+
+@pytest.mark.parametrize("syntax", [DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, UNCOMPRESSED[1]])
+def test_it_is_asked_in_other_transfer_syntaxes(node: DimseNode, syntax: str) -> None:
+    information = references(*keep(node, a_ct()))
+    with scu(node.port, [(PUSH_MODEL, [syntax])], calling=CALLER) as assoc:
+        assert ask(assoc, information).Status == 0
+
+
+def test_two_thousand_references_are_one_request(node: DimseNode) -> None:
+    information = references(*keep(node, *a_series(2)))
+    missing = [reference(CT, generate_uid()) for _ in range(2000)]
+    information.ReferencedSOPSequence.extend(missing)
+    with asked(node, information) as (event_type, told):
+        assert event_type == 2
+        assert len(told.FailedSOPSequence) == 2000
+        assert len(told.ReferencedSOPSequence) == 2
+
+
+def test_a_requester_that_is_gone_is_called(node: DimseNode) -> None:
+    """PS3.4 J.3.3: on a new association, on which the SCP proposes itself as SCP."""
+    information = references(*keep(node, a_ct()), a_ct())
+    with ear(CALLER) as (taken, port):
+        with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+            assert ask(assoc, information).Status == 0
+        assert eventually(lambda: teller(node, peer_at(port)).step())
+        event_type, told = taken.told.get(timeout=5)
+    assert event_type == 2
+    assert told.TransactionUID == information.TransactionUID
+    assert waiting(node) == []
+
+
+def test_a_requester_that_goes_on_with_other_things_is_called(node: DimseNode) -> None:
+    information = references(*keep(node, a_ct()))
+    with ear(CALLER) as (taken, port), scu(node.port, [PROPOSAL, ("1.2.840.10008.1.1", UNCOMPRESSED)]) as assoc:
+        assoc.requestor.ae_title = CALLER
+        assert ask(assoc, information).Status == 0
+        assert assoc.send_c_echo().Status == 0
+        settings = PeerSettings("away", "PYNETDICOM", "127.0.0.1", port)
+        assert eventually(lambda: teller(node, settings).step())
+        assert taken.told.get(timeout=5)[0] == 1
+
+
+def test_a_requester_that_is_away_is_called_again_later_and_later(node: DimseNode) -> None:
+    port = free_port()
+    information = references(*keep(node, a_ct()))
+    with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+        assert ask(assoc, information).Status == 0
+    tries = teller(node, peer_at(port))
+    assert eventually(tries.step)
+    assert not tries.step()  # not now
+    for attempts in range(2, 5):
+        make_due(node.archive)
+        assert tries.step()
+        assert waiting(node) == [(information.TransactionUID, attempts)]
+    with node.archive.db.read() as connection:
+        [delay_s] = connection.execute("SELECT due_at - requested_at FROM commitment").fetchone()
+    assert 35 < delay_s < 60
+    make_due(node.archive)
+    with ear(CALLER, port) as (taken, _):
+        assert tries.step()
+        assert taken.told.get(timeout=5)[0] == 1
+    assert waiting(node) == []
+
+
+def test_a_requester_that_refuses_what_it_is_told_is_told_again(node: DimseNode) -> None:
+    with ear(CALLER) as (taken, port):
+        with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+            assert ask(assoc, references(*keep(node, a_ct()))).Status == 0
+        taken.status = 0x0110
+        tries = teller(node, peer_at(port))
+        assert eventually(tries.step)
+        assert len(waiting(node)) == 1
+        taken.status = 0
+        make_due(node.archive)
+        assert tries.step()
+        assert waiting(node) == []
+        assert taken.told.qsize() == 2
+
+
+def test_requests_survive_a_restart(tmp_path: Path) -> None:
+    with dimse_node(tmp_path / "node") as node:
+        information = references(*keep(node, a_ct()))
+        with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+            assert ask(assoc, information).Status == 0
+            assoc.abort()
+        assert eventually(lambda: node.server._services._open == set())
+    with dimse_node(tmp_path / "node") as node, ear(CALLER) as (taken, port):
+        assert teller(node, peer_at(port)).step()
+        assert taken.told.get(timeout=5)[1].TransactionUID == information.TransactionUID
+
+
+def test_a_teller_that_died_loses_its_claim_after_a_while(node: DimseNode) -> None:
+    with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+        assert ask(assoc, references(*keep(node, a_ct()))).Status == 0
+    assert eventually(lambda: bool(commitment.claim(node.archive)))
+    assert commitment.claim(node.archive) == []  # claimed, and then nothing was heard of the claimant
+    make_due(node.archive)
+    assert len(commitment.claim(node.archive)) == 1
+
+
+def test_several_results_are_told_on_one_association(node: DimseNode) -> None:
+    [ds] = keep(node, a_ct())
+    uids = [generate_uid() for _ in range(3)]
+    for transaction_uid in uids:
+        with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+            assert ask(assoc, references(ds, transaction_uid=transaction_uid)).Status == 0
+    assert eventually(lambda: node.server._services._open == set())
+    with ear(CALLER) as (taken, port):
+        assert teller(node, peer_at(port)).step()
+        assert [taken.told.get(timeout=5)[1].TransactionUID for _ in uids] == uids
+
+
+def test_nobody_tells_an_unknown_requester_and_after_a_week_nobody_tries(tmp_path: Path) -> None:
+    with dimse_node(tmp_path / "node", archive_settings={"commitment_retry_s": 3600}) as node:
+        with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+            assert ask(assoc, references(*keep(node, a_ct()))).Status == 0
+        tries = teller(node)
+        assert eventually(tries.step)
+        assert len(waiting(node)) == 1
+        node.archive.db.write(lambda tx: tx.execute("UPDATE commitment SET requested_at = requested_at - 3601"))
+        make_due(node.archive)
+        assert tries.step()
+        assert waiting(node) == []
+        assert "given_up" in audited(node)[-1][2]
+
+
+def test_asking_again_under_the_same_transaction_uid_counts_once(node: DimseNode) -> None:
+    [first, second] = keep(node, *a_series(2))
+    for ds in (first, second):
+        with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+            assert ask(assoc, references(ds, transaction_uid="2.25.1")).Status == 0
+    assert eventually(lambda: node.server._services._open == set())
+    with ear(CALLER) as (taken, port):
+        assert teller(node, peer_at(port)).step()
+        [item] = taken.told.get(timeout=5)[1].ReferencedSOPSequence
+    assert item.ReferencedSOPInstanceUID == second.SOPInstanceUID
+
+
+def _without(keyword: str) -> Dataset:
+    information = references(a_ct())
+    delattr(information, keyword)
+    return information
+
+
+def _with_a_bad_uid() -> Dataset:
+    information = references(a_ct())
+    del information.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+    return information
+
+
+@pytest.mark.parametrize(
+    ("information", "action_type", "instance", "status"),
+    [
+        (references(a_ct()), 2, INSTANCE, 0x0123),
+        (references(a_ct()), 1, "1.2.3", 0x0112),
+        (_without("TransactionUID"), 1, INSTANCE, 0x0115),
+        (_without("ReferencedSOPSequence"), 1, INSTANCE, 0x0115),
+        (_with_a_bad_uid(), 1, INSTANCE, 0x0115),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(
+    node: DimseNode, information: Dataset, action_type: int, instance: str, status: int
+) -> None:
+    with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+        assert ask(assoc, information, action_type, instance).Status == status
+        assert heard(assoc, 1.5) is None
+    assert waiting(node) == []
+
+
+def test_mallory_may_not_ask(tmp_path: Path) -> None:
+    policy = Policy(Mode.ENFORCED, {"MALLORY": frozenset({Action.SEARCH}), CALLER: frozenset({Action.STORE})})
+    with dimse_node(tmp_path / "node", policy=policy) as node:
+        [ds] = keep(node, a_ct())
+        with scu(node.port, [PROPOSAL], calling="MALLORY") as assoc:
+            assert ask(assoc, references(ds)).Status == 0x0124
+        with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+            assert ask(assoc, references(ds)).Status == 0
+        assert [name for name, _, _ in audited(node)] == [CALLER]
+
+
+def test_who_asked_and_what_was_told_is_in_the_audit(node: DimseNode) -> None:
+    with asked(node, references(*keep(node, a_ct()), a_ct(), transaction_uid="2.25.7")):
+        pass
+    assert eventually(lambda: len(audited(node)) == 2)
+    assert audited(node) == [
+        (CALLER, "commit", '{"asked":2,"transaction_uid":"2.25.7"}'),
+        (CALLER, "commit", '{"committed":1,"failed":1,"transaction_uid":"2.25.7"}'),
+    ]
+
+
+def test_we_ask_and_are_answered_on_the_same_association(node: DimseNode) -> None:
+    def all_of_them(information: Dataset) -> tuple[Sequence[Dataset], Sequence[Dataset]]:
+        return information.ReferencedSOPSequence, []
+
+    wanted = [Reference(CT, generate_uid()) for _ in range(3)]
+    with provider("ARCHIVE", all_of_them) as port:
+        report = commitment_asked.commit(node.archive, DimsePeer(peer_at(port, "ARCHIVE")), wanted, 10)
+    assert report is not None
+    assert list(report.committed) == wanted
+    assert report.failed == ()
+    assert commitment_asked.answer_to(node.archive, report.transaction_uid) == report
+
+
+def test_we_ask_and_are_answered_over_a_new_association(node: DimseNode) -> None:
+    def all_but_one(information: Dataset) -> tuple[Sequence[Dataset], Sequence[Dataset]]:
+        *most, last = information.ReferencedSOPSequence
+        last.FailureReason = 0x0119
+        return most, [last]
+
+    wanted = [Reference(CT, generate_uid()) for _ in range(3)]
+    with provider("ARCHIVE", all_but_one, lambda: node.port) as port:
+        report = commitment_asked.commit(node.archive, DimsePeer(peer_at(port, "ARCHIVE")), wanted, 10)
+    assert report is not None
+    assert list(report.committed) == wanted[:2]
+    assert [(one.reference, one.reason) for one in report.failed] == [(wanted[2], 0x0119)]
+
+
+def test_an_answer_that_does_not_come_is_none(node: DimseNode) -> None:
+    with provider("ARCHIVE", lambda information: ([], []), free_port) as port:
+        peer = DimsePeer(peer_at(port, "ARCHIVE"))
+        assert commitment_asked.commit(node.archive, peer, [Reference(CT, generate_uid())], 1) is None
+
+
+def test_an_answer_to_nothing_is_refused(node: DimseNode) -> None:
+    report = Dataset()
+    report.TransactionUID = generate_uid()
+    report.ReferencedSOPSequence = [reference(CT, generate_uid())]
+    with scu(node.port, [PROPOSAL], as_scp=[PUSH_MODEL]) as assoc:
+        status, _ = assoc.send_n_event_report(report, 1, PUSH_MODEL, INSTANCE)
+        assert status.Status == 0x0115
+        status, _ = assoc.send_n_event_report(report, 3, PUSH_MODEL, INSTANCE)
+        assert status.Status == 0x0113
