@@ -29,6 +29,9 @@ demo: viewer ## Start two nodes that know each other, NORTH and SOUTH, each with
 test: $(DEV) test-deps ## Run all tests
 	$(BIN)/pytest
 
+test-stock: $(DEV) test-deps ## Run the DIMSE tests on pynetdicom's own threads (dimse.engine = "stock")
+	RELAIS_DIMSE__ENGINE=stock $(BIN)/pytest tests/conformance/test_ps3_[478]*.py tests/contract/test_peer.py
+
 test-deps: ## Install the programs that the tests compare with (Debian and Ubuntu)
 	@.ci/apt storescu=dcmtk gdcminfo=libgdcm-tools strace=strace Orthanc=orthanc \
 		/usr/share/orthanc/plugins/libOrthancDicomWeb.so=orthanc-dicomweb chromium=chromium
