@@ -12,9 +12,14 @@ from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, dataset_bytes,
 from fixtures.cast import YAMADA
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.orthanc import Orthanc, orthanc
+from relais.archive import commitment_asked
 from relais.archive.ingest import store_part10
+from relais.dicom.commitment import Reference
 from relais.dicom.origin import Channel, Origin
+from relais.node.commitments import Commitments
+from relais.node.listen import eventually
 from relais.peers.dimse import DimsePeer
+from relais.peers.registry import Registry
 from relais.peers.settings import PeerSettings
 
 THORAX, KNEE = uid("thorax"), uid("knee")
@@ -94,6 +99,33 @@ def test_orthanc_takes_what_we_move_to_it(pair: Pair, syntax: str) -> None:
     assert ran.statuses == [0]
     [instance] = _instances_at_orthanc(pair, ds.StudyInstanceUID)
     assert pair.orthanc.get_bytes(f"/instances/{instance}/file").endswith(dataset_bytes(ds))
+
+
+def test_orthanc_asks_us_for_storage_commitment_and_is_told(pair: Pair) -> None:
+    """PS3.4 J: it releases at once, so the answer goes over a new association."""
+    ds = a_ct()
+    kept = pair.orthanc.post("/instances", part10(ds))["ID"]
+    pair.orthanc.post("/modalities/relais/store", [kept])
+    never = pair.orthanc.post("/instances", part10(a_ct()))["ID"]
+    asked = pair.orthanc.post("/modalities/relais/storage-commitment", {"Resources": [kept, never]})
+    peer = PeerSettings("orthanc", "ORTHANC", "127.0.0.1", pair.orthanc.dicom_port)
+    assert eventually(Commitments(pair.node.archive, Registry([peer]), lambda: False).step, 5)
+    answer = pair.orthanc.get(f"/storage-commitment/{asked['ID']}")
+    assert answer["Status"] == "Failure"
+    assert [one["SOPInstanceUID"] for one in answer["Success"]] == [ds.SOPInstanceUID]
+    assert [one["FailureReason"] for one in answer["Failures"]] == [0x0112]
+
+
+def test_orthanc_commits_to_what_we_sent_it(pair: Pair) -> None:
+    """It answers over a new association to our door."""
+    ds = a_ct()
+    pair.orthanc.post("/instances", part10(ds))
+    wanted = [Reference(ds.SOPClassUID, ds.SOPInstanceUID), Reference(ds.SOPClassUID, uid("never"))]
+    peer = DimsePeer(PeerSettings("orthanc", "ORTHANC", "127.0.0.1", pair.orthanc.dicom_port))
+    report = commitment_asked.commit(pair.node.archive, peer, wanted, 20)
+    assert report is not None
+    assert list(report.committed) == wanted[:1]
+    assert [(one.reference, one.reason) for one in report.failed] == [(wanted[1], 0x0112)]
 
 
 def _query(pair: Pair, level: str, query: dict[str, str]) -> list[dict[str, str]]:

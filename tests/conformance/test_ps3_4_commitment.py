@@ -1,6 +1,5 @@
 """Storage Commitment (PS3.4 J) over real sockets: pynetdicom asks and is asked, on the same and on new associations."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -11,7 +10,7 @@ from pydicom import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, generate_uid
 
 from fixtures.builders import a_ct, a_series, a_sr, part10
-from fixtures.commitment import INSTANCE, PROPOSAL, PUSH_MODEL, ask, ear, heard, provider, reference, references
+from fixtures.commitment import INSTANCE, PROPOSAL, PUSH_MODEL, ask, asking, ear, provider, reference, references
 from fixtures.dcmtk import free_port
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.pynetdicom_scu import UNCOMPRESSED, scu
@@ -20,10 +19,13 @@ from relais.archive import Archive, commitment, commitment_asked
 from relais.archive.ingest import store_part10
 from relais.dicom.commitment import Reference
 from relais.dicom.origin import Channel, Origin
+from relais.errors import Unavailable
 from relais.node.commitments import Commitments
+from relais.node.listen import eventually as within
 from relais.peers.dimse import DimsePeer
 from relais.peers.registry import Registry
 from relais.peers.settings import PeerSettings
+from relais.storage.local import LocalStore
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 CALLER = "MODALITY1"
@@ -65,6 +67,13 @@ def waiting(node: DimseNode) -> list[tuple[str, int]]:
     return [(row[0], row[1]) for row in found]
 
 
+def due(node: DimseNode) -> int:
+    """How many requests wait to be told and are claimed by nobody."""
+    with node.archive.db.read() as connection:
+        [count] = connection.execute("SELECT count(*) FROM commitment WHERE due_at < unixepoch() + 1").fetchone()
+        return int(count)
+
+
 def audited(node: DimseNode) -> list[tuple[str, str, str]]:
     """Who, what, and in detail, of every act about commitment."""
     with node.archive.db.read() as connection:
@@ -72,21 +81,18 @@ def audited(node: DimseNode) -> list[tuple[str, str, str]]:
         return [(row[0], row[1], row[2]) for row in found]
 
 
+def eventually(is_so: Callable[[], bool]) -> bool:
+    return within(is_so, 5)
+
+
 @contextmanager
 def asked(node: DimseNode, information: Dataset) -> Iterator[tuple[int, Dataset]]:
     """What is told on the association on which *information* was asked, which stays open meanwhile."""
-    with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+    with asking(node.port, CALLER) as (assoc, taken):
         assert ask(assoc, information).Status == 0
-        told = heard(assoc)
+        told = taken.heard()
         assert told is not None
         yield told
-
-
-def eventually(is_so: Callable[[], bool], seconds: float = 5) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_so() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return is_so()
 
 
 def test_what_is_kept_is_committed_to_where_it_was_asked(node: DimseNode) -> None:
@@ -121,19 +127,12 @@ def test_what_is_not_kept_is_told_with_its_reason(node: DimseNode) -> None:
 
 
 def test_storage_that_cannot_be_read_is_a_resource_limitation(node: DimseNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    [ds] = keep(node, a_ct())
+    def fails(self: LocalStore, key: str) -> int:
+        raise Unavailable
 
-    def fails(*args: object, **kwargs: object) -> None:
-        raise PermissionError
-
-    information = references(ds)
-    with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
-        monkeypatch.setattr(Path, "stat", fails)
-        assert ask(assoc, information).Status == 0
-        told = heard(assoc)
-        monkeypatch.undo()
-    assert told
-    assert [item.FailureReason for item in told[1].FailedSOPSequence] == [0x0213]
+    monkeypatch.setattr(LocalStore, "size_bytes", fails)
+    with asked(node, references(*keep(node, a_ct()))) as (_, told):
+        assert [item.FailureReason for item in told.FailedSOPSequence] == [0x0213]
 
 
 def test_every_byte_is_read_where_that_is_configured(tmp_path: Path) -> None:
@@ -183,7 +182,6 @@ def test_a_requester_that_is_gone_is_called(node: DimseNode) -> None:
 def test_a_requester_that_goes_on_with_other_things_is_called(node: DimseNode) -> None:
     information = references(*keep(node, a_ct()))
     with ear(CALLER) as (taken, port), scu(node.port, [PROPOSAL, ("1.2.840.10008.1.1", UNCOMPRESSED)]) as assoc:
-        assoc.requestor.ae_title = CALLER
         assert ask(assoc, information).Status == 0
         assert assoc.send_c_echo().Status == 0
         settings = PeerSettings("away", "PYNETDICOM", "127.0.0.1", port)
@@ -234,7 +232,7 @@ def test_requests_survive_a_restart(tmp_path: Path) -> None:
         with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
             assert ask(assoc, information).Status == 0
             assoc.abort()
-        assert eventually(lambda: node.server._services._open == set())
+        assert eventually(lambda: due(node) == 1)
     with dimse_node(tmp_path / "node") as node, ear(CALLER) as (taken, port):
         assert teller(node, peer_at(port)).step()
         assert taken.told.get(timeout=5)[1].TransactionUID == information.TransactionUID
@@ -255,7 +253,7 @@ def test_several_results_are_told_on_one_association(node: DimseNode) -> None:
     for transaction_uid in uids:
         with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
             assert ask(assoc, references(ds, transaction_uid=transaction_uid)).Status == 0
-    assert eventually(lambda: node.server._services._open == set())
+    assert eventually(lambda: due(node) == 3)
     with ear(CALLER) as (taken, port):
         assert teller(node, peer_at(port)).step()
         assert [taken.told.get(timeout=5)[1].TransactionUID for _ in uids] == uids
@@ -280,7 +278,7 @@ def test_asking_again_under_the_same_transaction_uid_counts_once(node: DimseNode
     for ds in (first, second):
         with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
             assert ask(assoc, references(ds, transaction_uid="2.25.1")).Status == 0
-    assert eventually(lambda: node.server._services._open == set())
+    assert eventually(lambda: due(node) == 1)
     with ear(CALLER) as (taken, port):
         assert teller(node, peer_at(port)).step()
         [item] = taken.told.get(timeout=5)[1].ReferencedSOPSequence
@@ -312,9 +310,9 @@ def _with_a_bad_uid() -> Dataset:
 def test_a_request_that_makes_no_sense_is_refused(
     node: DimseNode, information: Dataset, action_type: int, instance: str, status: int
 ) -> None:
-    with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+    with asking(node.port, CALLER) as (assoc, taken):
         assert ask(assoc, information, action_type, instance).Status == status
-        assert heard(assoc, 1.5) is None
+        assert taken.heard(1.2) is None
     assert waiting(node) == []
 
 
@@ -367,7 +365,7 @@ def test_we_ask_and_are_answered_over_a_new_association(node: DimseNode) -> None
 
 
 def test_an_answer_that_does_not_come_is_none(node: DimseNode) -> None:
-    with provider("ARCHIVE", lambda information: ([], []), free_port) as port:
+    with provider("ARCHIVE", lambda information: ([], [])) as port:
         peer = DimsePeer(peer_at(port, "ARCHIVE"))
         assert commitment_asked.commit(node.archive, peer, [Reference(CT, generate_uid())], 1) is None
 

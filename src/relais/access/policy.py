@@ -29,6 +29,7 @@ class Action(StrEnum):
     RETRIEVE = "retrieve"
     DELETE = "delete"
     MOVE = "move"  # have instances sent to a third party
+    COMMIT = "commit"  # have the node promise that it keeps instances: whoever may store may ask for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Policy:
         if self.mode is Mode.OPEN_LOOPBACK or principal.protocol is Protocol.LOCAL:
             return True
         if principal.protocol is Protocol.DIMSE:
-            return action in self.grants.get(principal.name, frozenset())
+            needed = Action.STORE if action is Action.COMMIT else action
+            return needed in self.grants.get(principal.name, frozenset())
         return False
 
     def decide(self, principal: Principal, action: Action, ref: Ref | None = None) -> None:

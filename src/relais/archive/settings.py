@@ -17,6 +17,9 @@ class ArchiveSettings:
 
     *verify_on_read*: whole instances are checked against their digest while they are sent. *cache_bytes* bounds the
     rendered thumbnails kept under *cache_dir*; "" keeps none.
+
+    *verify_on_commit*: storage is committed to only after every byte was read; else size and presence are looked at.
+    *commitment_retry_s* is how long we try to tell a requester who is away.
     """
 
     on_conflict: OnConflict = OnConflict.KEEP
@@ -24,9 +27,13 @@ class ArchiveSettings:
     verify_on_read: bool = True
     cache_dir: str = ""
     cache_bytes: int = 512 * 1024**2
+    verify_on_commit: bool = False
+    commitment_retry_s: float = 7 * 86400.0
 
     def __post_init__(self) -> None:
         if self.max_instance_bytes < 1024:
             raise ValueError("max_instance_bytes must be at least 1024")
         if self.cache_bytes < 0:
             raise ValueError("cache_bytes must not be negative")
+        if self.commitment_retry_s < 0:
+            raise ValueError("commitment_retry_s must not be negative")

@@ -9,31 +9,40 @@ import click
 from rich.progress import Progress
 
 from relais.access.principals import OPERATOR
-from relais.archive import Archive, retrieve
+from relais.archive import Archive, commitment_asked, retrieve
 from relais.archive import search as archive_search
 from relais.cli.common import config_of, config_option, json_option, print_json, print_table, progress_bar
 from relais.cli.peers import peer_of
 from relais.cli.sources import Source, walk
 from relais.dicom import json_model, uids
 from relais.dicom.attributes import Level
+from relais.dicom.commitment import Reference
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
-from relais.errors import InvalidDataSet, InvalidRequest, NotFound
+from relais.errors import InvalidDataSet, InvalidRequest, NodeError, NotFound
 from relais.node import compose
 from relais.node.outgoing import of_file, of_row
-from relais.peers.base import Outgoing, Sent, Verdict
+from relais.peers.base import Outgoing, Peer, Sent, Verdict
+from relais.peers.dimse import DimsePeer
 
 STUDY, SERIES, INSTANCE = 0x0020000D, 0x0020000E, 0x00080018
+
+REFERENCES_AT_ONCE = 2000
 
 
 @dataclass(slots=True)
 class Summary:
-    """What the peer said, in numbers of instances; *reasons* by what was said of those that failed."""
+    """What the peer said, in numbers of instances; *reasons* by what was said of those that failed.
+
+    *not_committed* says why, by SOP Instance UID, where storage commitment was asked for.
+    """
 
     sent: int = 0
     warnings: int = 0
     failed: int = 0
     not_dicom: int = 0
+    committed: int = 0
+    not_committed: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, sent: Sent) -> None:
@@ -53,16 +62,22 @@ class Summary:
 @click.command()
 @click.argument("peer")
 @click.argument("what", nargs=-1, required=True, metavar="UID|PATH...")
+@click.option("--commit", "with_commit", is_flag=True, help="Then ask PEER to commit to their storage.")
+@click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait for each answer to that.")
 @config_option
 @json_option
-def send(peer: str, what: Sequence[str], config_file: Path | None, as_json: bool) -> None:
+def send(
+    peer: str, what: Sequence[str], with_commit: bool, wait_s: float, config_file: Path | None, as_json: bool
+) -> None:
     """Send instances to PEER by C-STORE.
 
     They are studies, series or instances of the archive, named by UID, or files, folders and what a DICOMDIR names.
-    PEER is a name from the configuration or AE_TITLE@HOST:PORT. Exit code 1 if anything was not taken.
+    PEER is a name from the configuration or AE_TITLE@HOST:PORT. Exit code 1 if anything was not taken, or with --commit
+    not committed to. A PEER that answers over an association of its own reaches the node that runs, not this command,
+    which reads the answer from there.
     """
     config = config_of(config_file)
-    summary = Summary()
+    summary, taken = Summary(), set[str]()
     with ExitStack() as keep:
         target = peer_of(config, peer)
         archive = keep.enter_context(compose.archive_of(config))
@@ -72,14 +87,46 @@ def send(peer: str, what: Sequence[str], config_file: Path | None, as_json: bool
         for sent in target.store(instances):
             summary.add(sent)
             tell()
+            if with_commit and sent.verdict is not Verdict.FAILED:
+                taken.add(sent.sop_instance_uid)
+        if taken:
+            _commit(archive, target, [one for one in instances if one.sop_instance_uid in taken], wait_s, summary)
+    _show(peer, summary, with_commit, as_json)
+    if summary.failed or summary.not_committed:
+        raise SystemExit(1)
+
+
+def _show(peer: str, summary: Summary, with_commit: bool, as_json: bool) -> None:
     if as_json:
         print_json({"peer": peer, **asdict(summary)})
-    else:
-        click.echo(f"{summary.sent} sent to {peer}, {summary.warnings} with a warning, {summary.failed} failed.")
-        if summary.reasons:
-            print_table(["instances", "said"], [(str(count), reason) for reason, count in summary.reasons.items()])
-    if summary.failed:
-        raise SystemExit(1)
+        return
+    click.echo(f"{summary.sent} sent to {peer}, {summary.warnings} with a warning, {summary.failed} failed.")
+    if summary.reasons:
+        print_table(["instances", "said"], [(str(count), reason) for reason, count in summary.reasons.items()])
+    if with_commit:
+        click.echo(f"{summary.committed} committed to, {len(summary.not_committed)} not.")
+    if summary.not_committed:
+        print_table(["instance", "why not"], list(summary.not_committed.items()))
+
+
+def _commit(archive: Archive, target: Peer, sent: Sequence[Outgoing], wait_s: float, summary: Summary) -> None:
+    """Ask for what was *sent*, in requests of a size that any peer reads."""
+    if not isinstance(target, DimsePeer):
+        raise InvalidRequest(f"{target.name} cannot be asked for storage commitment.")
+    references = list(dict.fromkeys(Reference(one.sop_class_uid, one.sop_instance_uid) for one in sent))
+    for start in range(0, len(references), REFERENCES_AT_ONCE):
+        asked = references[start : start + REFERENCES_AT_ONCE]
+        reasons = {one.sop_instance_uid: "no answer" for one in asked}
+        try:
+            report = commitment_asked.commit(archive, target, asked, wait_s)
+        except NodeError as exc:
+            report, reasons = None, dict.fromkeys(reasons, exc.message)
+        if report is not None:
+            reasons |= {one.reference.sop_instance_uid: f"reason {one.reason:04X}" for one in report.failed}
+            for reference in report.committed:
+                reasons.pop(reference.sop_instance_uid, None)
+        summary.committed += len(asked) - len(reasons)
+        summary.not_committed |= reasons
 
 
 def _instances(archive: Archive, what: Sequence[str], summary: Summary) -> Iterator[Outgoing]:

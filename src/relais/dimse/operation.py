@@ -19,7 +19,13 @@ from relais.peers import identifier, messages
 from relais.peers.association import is_open
 from relais.peers.messages import AssociationLost
 
-RESPONDED = ("AffectedSOPClassUID", "AffectedSOPInstanceUID")  # repeated in a response (PS3.7 9.1.1.1)
+# What a response repeats of its request (PS3.7 9.1.1.1, 10.1.1.1, 10.1.4.1), and where it stands in that.
+RESPONDED = {
+    "AffectedSOPClassUID": ("AffectedSOPClassUID", "RequestedSOPClassUID"),
+    "AffectedSOPInstanceUID": ("AffectedSOPInstanceUID", "RequestedSOPInstanceUID"),
+    "ActionTypeID": ("ActionTypeID",),
+    "EventTypeID": ("EventTypeID",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +96,7 @@ class Operation:
             raise AssociationLost("The peer broke off the association.")
         response: Any = type(self.request)()
         response.MessageIDBeingRespondedTo = self.request.MessageID
-        for name in RESPONDED:
-            if getattr(self.request, name, None) is not None:
-                setattr(response, name, getattr(self.request, name))
+        _repeat(self.request, response)
         response.Status = status.code
         if status.comment:
             response.ErrorComment = error_comment(status.comment)
@@ -115,6 +119,13 @@ def origin_of(assoc: Association) -> Origin:
         calling_ae_title=str(asked.calling_ae_title if asked else "").strip(),
         called_ae_title=str(asked.called_ae_title if asked else "").strip(),
     )
+
+
+def _repeat(request: Any, response: Any) -> None:
+    for name, places in RESPONDED.items():
+        for value in (getattr(request, place, None) for place in places):
+            if value is not None:
+                setattr(response, name, value)
 
 
 def _count(response: Any, counters: Counters) -> None:

@@ -13,7 +13,7 @@ from pynetdicom.presentation import PresentationContext
 
 from relais.archive import Archive
 from relais.archive.ingest import Claim
-from relais.dimse import echo, find, get, move, negotiation, store
+from relais.dimse import commitment, echo, find, get, move, negotiation, store
 from relais.dimse.engine import NodeAssociation, Sink
 from relais.dimse.operation import Operation, origin_of
 from relais.dimse.settings import DimseSettings
@@ -93,7 +93,7 @@ class NodeServices:
 
     def _dispatch(self, operation: Operation, sink: Sink | None) -> None:
         service = operation.service
-        if service != negotiation.service_of(operation.sop_class_uid):
+        if not negotiation.has_service(operation.sop_class_uid, service):
             operation.respond(UNRECOGNIZED_OPERATION)
         elif service == "C-ECHO":
             echo.serve(operation)
@@ -101,6 +101,8 @@ class NodeServices:
             store.serve(operation, sink if isinstance(sink, store.Incoming) else None)
         elif not operation.request.is_valid_request:
             operation.respond(MISTYPED_ARGUMENT)
+        elif service in negotiation.COMMITMENT_SERVICES:
+            commitment.serve(operation, self._archive)
         elif service == "C-FIND":
             find.serve(operation, self._archive, self._settings.ae_title)
         elif service == "C-MOVE":

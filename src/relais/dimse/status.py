@@ -1,7 +1,7 @@
 """What went wrong, as the status of a response. The only place where a DIMSE status is chosen for an error.
 
 One table per service: C-STORE (PS3.4 B.2.3), C-FIND (PS3.4 C.4.1.1.4), C-MOVE and C-GET (PS3.4 C.4.2.1.5, C.4.3.1.4),
-and the codes of PS3.7 C that all services share.
+N-ACTION and N-EVENT-REPORT of Storage Commitment (PS3.4 J.3), and the codes of PS3.7 C that all services share.
 """
 
 from collections.abc import Mapping
@@ -41,6 +41,10 @@ INVALID_SOP_INSTANCE: Final = Status(0x0117, "Affected SOP Instance UID is not a
 SOP_CLASS_NOT_SUPPORTED: Final = Status(0x0122, "The context was negotiated for another SOP Class.")
 UNRECOGNIZED_OPERATION: Final = Status(0x0211, "This operation does not belong to the SOP Class.")
 MISTYPED_ARGUMENT: Final = Status(0x0212, "The request lacks a mandatory field.")
+NO_SUCH_INSTANCE: Final = Status(0x0112, "There is no such SOP Instance.")
+NO_SUCH_EVENT: Final = Status(0x0113, "There is no such event type.")
+NO_SUCH_CLASS: Final = Status(0x0118, "The SOP Class is not that of the presentation context.")
+NO_SUCH_ACTION: Final = Status(0x0123, "There is no such action type.")
 PROCESSING_FAILURE: Final = Status(0x0110, "Something went wrong inside the node.")
 TOO_MANY_MATCHES: Final = Status(0xA701, "More sub-operations than their counters can count.")
 
@@ -67,11 +71,23 @@ _RETRIEVE: _Codes = _EVERYWHERE | {
     errors.Mismatch: 0xA900,
     errors.InvalidRequest: 0xC000,
 }
-_SERVICES: Mapping[str, _Codes] = {"C-STORE": _STORE, "C-FIND": _FIND, "C-MOVE": _RETRIEVE, "C-GET": _RETRIEVE}
+_COMMITMENT: _Codes = _EVERYWHERE | {
+    errors.Unavailable: 0x0213,
+    errors.InvalidRequest: 0x0115,
+    errors.NotFound: 0x0115,
+}
+_SERVICES: Mapping[str, _Codes] = {
+    "C-STORE": _STORE,
+    "C-FIND": _FIND,
+    "C-MOVE": _RETRIEVE,
+    "C-GET": _RETRIEVE,
+    "N-ACTION": _COMMITMENT,
+    "N-EVENT-REPORT": _COMMITMENT,
+}
 
 
 def of_error(service: str, error: NodeError) -> Status:
-    """The status that tells *error* to the one who asked for *service* ("C-STORE", "C-FIND", "C-MOVE", "C-GET")."""
+    """The status that tells *error* to the one who asked for *service* ("C-STORE", "C-FIND", ...)."""
     codes = _SERVICES.get(service, _EVERYWHERE)
     code = next(codes[kind] for kind in type(error).__mro__ if kind in codes)
     if code == PROCESSING_FAILURE.code:

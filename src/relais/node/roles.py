@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from relais.config import Config
 from relais.errors import NodeError
 from relais.node import compose, http_server, lifeline, log, samples
 from relais.node.background import Background
+from relais.node.commitments import Commitments
 from relais.node.orders import Orders, read_orders
 from relais.node.signals import Signals
 from relais.telemetry.line import fields
@@ -62,6 +64,9 @@ def _web_worker(config: Config, parent_pid: int) -> http_server.Application:
 
 def _background(orders: Orders) -> None:
     with Signals() as signals, compose.archive_of(orders.config) as archive:
+        commitments = Commitments(archive, compose.registry(orders.config), signals.is_ending)
+        telling = threading.Thread(target=commitments.run, name="commitments", daemon=True)
+        telling.start()  # beside the rest: a peer that does not answer must hold up nothing else
         Background(archive, signals.is_ending, signals.sleep).run()
 
 

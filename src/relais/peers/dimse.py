@@ -1,10 +1,10 @@
-"""A peer that speaks DIMSE, with us as SCU: C-ECHO, C-FIND and C-STORE. Knows nothing of what we hold.
+"""A peer that speaks DIMSE, with us as SCU: C-ECHO, C-FIND, C-STORE, storage commitment. Knows nothing of what we hold.
 
 Every operation has an association of its own, which is released before the operation is over.
 """
 
 import logging
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from io import BytesIO
 from itertools import islice
@@ -14,10 +14,11 @@ from pynetdicom.dimse_primitives import C_ECHO, C_FIND
 
 from relais.dicom import uids
 from relais.dicom.attributes import Level
+from relais.dicom.commitment import PUSH_MODEL, Report, Request
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
 from relais.errors import InvalidRequest, Unavailable
-from relais.peers import contexts, identifier, messages
+from relais.peers import commitment, contexts, identifier, messages
 from relais.peers.association import MAX_CONTEXTS, NotAssociated, Proposal, association
 from relais.peers.base import MoveOriginator, Outgoing, Sent
 from relais.peers.contexts import Batch
@@ -116,8 +117,28 @@ class DimsePeer:
             yield from lost
             left = left[done + len(lost) :]
 
-    def _association(self, proposals: Sequence[Proposal]) -> AbstractContextManager[Association]:
-        return association(self.settings, self._calling_ae_title, proposals)
+    def ask_commitment(self, request: Request, wait_s: float, is_answered: Callable[[], bool]) -> Report | None:
+        """Ask the peer to commit to the storage of what *request* names, as relais.peers.commitment.ask does.
+
+        Raises Unavailable, and InvalidRequest if the peer refuses to be asked.
+        """
+        with self._association([(PUSH_MODEL, uids.TRANSCODE_TARGETS)]) as assoc:
+            return commitment.ask(assoc, request, wait_s, is_answered)
+
+    def tell_commitments(self, reports: Iterable[Report]) -> Iterator[int]:
+        """Tell the peer what became of its requests, over one association, and give the status of each answer.
+
+        Raises Unavailable.
+        """
+        with self._association([(PUSH_MODEL, uids.TRANSCODE_TARGETS)], as_scp=[PUSH_MODEL]) as assoc:
+            context = commitment.context_of(assoc)
+            for number, report in enumerate(reports):
+                yield commitment.tell(assoc, context, report, number % MAX_MESSAGE_ID + 1)
+
+    def _association(
+        self, proposals: Sequence[Proposal], as_scp: Sequence[str] = ()
+    ) -> AbstractContextManager[Association]:
+        return association(self.settings, self._calling_ae_title, proposals, as_scp)
 
 
 def _lost(instances: Iterable[Outgoing], reason: Unavailable) -> Iterator[Sent]:

@@ -31,14 +31,14 @@ _LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN
 _NUMBERS = {"FL": "f", "FD": "d", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 
 
-def decode(data: bytes, transfer_syntax_uid: str) -> JsonDataset:
-    """An Identifier, its text decoded by its own character set.
+def decode(data: bytes, transfer_syntax_uid: str, max_bytes: int = MAX_BYTES) -> JsonDataset:
+    """An Identifier, or another Data Set of a message, its text decoded by its own character set.
 
     Raises InvalidRequest if *data* is no Data Set, is cut off (it would ask for less than was meant), or is too long.
     """
     if uids.is_deflated(transfer_syntax_uid):
-        data, transfer_syntax_uid = _inflate(data), uids.EXPLICIT_VR_LITTLE_ENDIAN
-    if len(data) > MAX_BYTES:
+        data, transfer_syntax_uid = _inflate(data, max_bytes), uids.EXPLICIT_VR_LITTLE_ENDIAN
+    if len(data) > max_bytes:
         raise InvalidRequest("The Identifier is too long.")
     implicit, big = uids.is_implicit(transfer_syntax_uid), uids.is_big_endian(transfer_syntax_uid)
     scan(lambda offset, length: data[offset : offset + length], 0, len(data), transfer_syntax_uid)
@@ -84,14 +84,14 @@ def _element(match: Match) -> dict[str, Any]:
     return {"vr": vr, "Value": list(values)}
 
 
-def _inflate(data: bytes) -> bytes:
-    """PS3.5 A.5, at most one byte more than MAX_BYTES of it."""
+def _inflate(data: bytes, max_bytes: int) -> bytes:
+    """PS3.5 A.5, at most one byte more than *max_bytes* of it."""
     stream = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     try:
-        inflated = stream.decompress(data, MAX_BYTES + 1)
+        inflated = stream.decompress(data, max_bytes + 1)
     except zlib.error as exc:
         raise InvalidRequest("The Identifier cannot be inflated.") from exc
-    if not stream.eof and len(inflated) <= MAX_BYTES:
+    if not stream.eof and len(inflated) <= max_bytes:
         raise InvalidRequest("The Identifier is cut off.")
     return inflated
 

@@ -1,12 +1,14 @@
 """`relais find`, `send`, `echo` and `peers`, with a whole node as the other one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import Dataset
 
 from fixtures.builders import a_ct, a_series, part10
+from fixtures.commitment import provider
 from relais.config import load
 from relais.index import statistics
 from relais.node.inline import Node
@@ -147,3 +149,30 @@ def test_peers_are_listed_and_asked(relais: Run, relais_json: Run, peer: str) ->
 
 def test_without_peers_it_is_said_how_to_add_one(relais: Run) -> None:
     assert "Add [[peers]]" in relais("peers").stdout
+
+
+def test_what_was_sent_is_committed_to(tmp_path: Path, relais: Run, relais_json: Run, peer: str) -> None:
+    (first, *_) = filled(tmp_path, relais)
+    told = relais_json("send", "--commit", peer, first.StudyInstanceUID)
+    assert (told["sent"], told["committed"], told["not_committed"]) == (3, 3, {})
+    assert "3 committed to, 0 not." in relais("send", "--commit", peer, first.StudyInstanceUID).stdout
+
+
+def test_what_is_not_committed_to_is_named_with_the_reason(
+    tmp_path: Path, relais: Run, relais_json: Run, config_file: Path
+) -> None:
+    (first, *_) = filled(tmp_path, relais)
+
+    def all_but_one(information: Dataset) -> tuple[Sequence[Dataset], Sequence[Dataset]]:
+        *most, last = information.ReferencedSOPSequence
+        last.FailureReason = 0x0112
+        return most, [last]
+
+    with provider("ARCHIVE", all_but_one) as port:
+        told = relais_json("send", "--commit", f"ARCHIVE@127.0.0.1:{port}", first.StudyInstanceUID, code=1)
+        assert told["committed"] == 2
+        assert list(told["not_committed"].values()) == ["reason 0112"]
+    with provider("ARCHIVE", lambda information: ([], [])) as port:
+        address = f"ARCHIVE@127.0.0.1:{port}"
+        told = relais_json("send", "--commit", "--wait", "0.5", address, first.StudyInstanceUID, code=1)
+        assert set(told["not_committed"].values()) == {"no answer"}

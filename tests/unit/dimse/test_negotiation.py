@@ -1,6 +1,7 @@
 import pytest
 
 from relais.dicom import contexts
+from relais.dicom.commitment import PUSH_MODEL
 from relais.dimse import models
 from relais.dimse.negotiation import extended, service_of, supported
 
@@ -10,7 +11,8 @@ PRIVATE = "1.3.12.2.1107.5.9.1"
 
 def test_every_service_has_its_abstract_syntaxes() -> None:
     made = supported((PRIVATE,))
-    assert set(made) == {contexts.VERIFICATION, PRIVATE, *models.sop_classes(), *contexts.STORAGE_SOP_CLASSES}
+    ours = {contexts.VERIFICATION, PUSH_MODEL, PRIVATE, *models.sop_classes(), *contexts.STORAGE_SOP_CLASSES}
+    assert set(made) == ours
     assert len(models.sop_classes()) == 9
 
 
