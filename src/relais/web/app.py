@@ -1,5 +1,7 @@
 """The web door as one Flask application. Knows which routes there are, not what they do; any WSGI server can run it."""
 
+from threading import Semaphore
+
 from flask import Flask, Response, request
 
 from relais.archive import Archive
@@ -21,7 +23,7 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     base_url = (public_url or _own_address(settings)).rstrip("/")
-    install(app, Door(archive, settings, base_url, checks, Kept(settings.kept_bytes)))
+    install(app, Door(archive, settings, base_url, checks, Kept(settings.kept_bytes), Semaphore(settings.uploads)))
     for module in DICOMWEB:
         app.register_blueprint(module.routes, url_prefix=ROOT)
     app.register_blueprint(wado_uri.routes)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from threading import Semaphore
 
 from flask import Flask, current_app, request
 
@@ -25,7 +26,7 @@ _EXTENSION = "relais.web"
 class Door:
     """*public_url* is the base of every absolute URL, without a slash at its end. *checks* say whether we are ready.
 
-    *kept* holds ready metadata.
+    *kept* holds ready metadata, *uploads* is held by each upload while it lasts.
     """
 
     archive: Archive
@@ -33,6 +34,7 @@ class Door:
     public_url: str
     checks: Checks
     kept: Kept
+    uploads: Semaphore
 
     @property
     def service(self) -> str:

@@ -8,7 +8,8 @@ _ORIGIN = re.compile(r"https?://[^/?#\s]+")
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """*workers* processes with *threads* threads each: a stalled client holds one thread.
+    """*workers* processes with at most *threads* threads each: a stalled client holds one thread. Uploads hold at most
+    three quarters of them; one more is told to come again later.
 
     *cors_origins* are the web pages of other origins that may read from here, like "https://viewer.example.org";
     "*" means any, but never with credentials. *max_results* is the most that one search answers: a larger limit, or
@@ -20,12 +21,17 @@ class WebSettings:
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int = 2
-    threads: int = 32
+    threads: int = 128
     cors_origins: tuple[str, ...] = ()
     max_results: int = 10_000
     max_body_bytes: int = 64 * 1024**3
     drain_bytes: int = 16 * 1024**2
     kept_bytes: int = 64 * 1024**2
+
+    @property
+    def uploads(self) -> int:
+        """How many uploads one worker takes at a time."""
+        return max(1, self.threads * 3 // 4)
 
     def __post_init__(self) -> None:
         for name, low, high in (

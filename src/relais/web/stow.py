@@ -20,7 +20,7 @@ from relais.dicomweb import media_types, multipart, paths, store_response
 from relais.dicomweb.media_types import DICOM, MULTIPART, MediaType
 from relais.dicomweb.multipart import PartBegins, PartData, PartEnds
 from relais.dicomweb.store_response import Result
-from relais.errors import InvalidRequest, NodeError, UnsupportedMedia
+from relais.errors import InvalidRequest, NodeError, Unavailable, UnsupportedMedia
 from relais.telemetry import metrics
 from relais.telemetry.line import fields
 from relais.web import errors, payload
@@ -49,7 +49,17 @@ def store_in_study(study: str) -> Response:
 
 
 def _store(study: str | None) -> Response:
+    """Uploads hold no more than their share of the threads: a crowd of slow senders must not keep readers out."""
     here = door()
+    if not here.uploads.acquire(blocking=False):
+        raise Unavailable("Too many uploads at once; try again later.")
+    try:
+        return _store_now(here, study)
+    finally:
+        here.uploads.release()
+
+
+def _store_now(here: Door, study: str | None) -> Response:
     body = Body(here.settings.max_body_bytes)
     try:
         offer = media_types.select(acceptable(), OFFERS[:2])

@@ -1,0 +1,135 @@
+"""Many who say nothing, or say it slowly, change nothing for the others."""
+
+import http.client
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from fixtures import upper_layer as ul
+from fixtures.served import Served, put_away
+from fixtures.visitor import Visitor
+from relais.node.listen import eventually
+
+PATIENCE_S = 4  # of the node in these tests, with a connection that does not become an association
+QUICK_S = 1.0
+HALF_A_REQUEST = b"GET /dicom-web/studies HTTP/1.1\r\nHost: node\r\n"
+A_BODY_TO_COME = (
+    b"POST /dicom-web/studies HTTP/1.1\r\nHost: node\r\n"
+    b'Content-Type: multipart/related; type="application/dicom"; boundary=b\r\nContent-Length: 100000\r\n\r\n--b\r\n'
+)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    made = Served(tmp_path_factory.mktemp("crowds"), RELAIS_DIMSE__ACSE_TIMEOUT_S=str(PATIENCE_S))
+    made.wait_until_ready()
+    yield made
+    put_away(made)
+
+
+@pytest.fixture
+def visitor(node: Served) -> Visitor:
+    made = Visitor(node.dimse_port, node.web_port)
+    assert made.store("web") == "200"
+    return made
+
+
+@contextmanager
+def crowd(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
+    """*count* connections that have *said* something, and say no more."""
+    with ExitStack() as exit_all:
+        members = [exit_all.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(count)]
+        for member in members:
+            member.sendall(said)
+        yield members
+
+
+def slowest_s(act: Callable[[], bool], times: int = 20) -> float:
+    took = []
+    for _ in range(times):
+        began = time.monotonic()
+        assert act()
+        took.append(time.monotonic() - began)
+    return max(took)
+
+
+def all_is_quick(visitor: Visitor) -> None:
+    (uid, *_) = visitor.acknowledged
+    assert slowest_s(visitor.echo) < QUICK_S
+    assert slowest_s(lambda: visitor.find(uid)) < QUICK_S
+    assert visitor.get("/health/ready")[0] == 200
+
+
+def is_closed(member: socket.socket) -> bool:
+    member.setblocking(False)
+    try:
+        while member.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@pytest.mark.parametrize("said", [b"", ul.associate_rq()[:40]], ids=["nothing", "half a request"])
+def test_200_silent_connections_change_nothing_and_are_closed(node: Served, visitor: Visitor, said: bytes) -> None:
+    with crowd(node.dimse_port, 200, said) as members:
+        all_is_quick(visitor)
+        assert visitor.store("dimse") == "0000"
+        assert eventually(lambda: all(map(is_closed, members)), PATIENCE_S + 5)
+        all_is_quick(visitor)
+
+
+@pytest.mark.parametrize("said", [b"", HALF_A_REQUEST, A_BODY_TO_COME], ids=["nothing", "half a head", "half a body"])
+def test_100_slow_http_clients_change_nothing(node: Served, visitor: Visitor, said: bytes) -> None:
+    with crowd(node.web_port, 100, said):
+        time.sleep(0.5)
+        all_is_quick(visitor)
+        assert visitor.store("web") == "200"
+    all_is_quick(visitor)
+
+
+def test_uploads_hold_their_share_of_threads_and_no_more(tmp_path_factory: pytest.TempPathFactory) -> None:
+    node = Served(tmp_path_factory.mktemp("uploads"), RELAIS_WEB__WORKERS="1", RELAIS_WEB__THREADS="8")
+    try:
+        node.wait_until_ready()
+        visitor = Visitor(node.dimse_port, node.web_port)
+        assert visitor.store("dimse") == "0000"
+        with crowd(node.web_port, 50, A_BODY_TO_COME) as members:
+            assert eventually(lambda: any(map(is_refused, members)), 10)
+            all_is_quick(visitor)
+            assert visitor.store("web") == "503"
+            assert visitor.store("dimse") == "0000"
+        assert eventually(lambda: visitor.store("web") == "200", 10)
+    finally:
+        put_away(node)
+
+
+def is_refused(member: socket.socket) -> bool:
+    member.setblocking(False)
+    try:
+        return member.recv(4096).startswith(b"HTTP/1.1 503 ")
+    except BlockingIOError:
+        return False
+
+
+@pytest.mark.slow
+def test_a_silent_http_connection_is_closed_within_30_s(node: Served) -> None:
+    for said in (b"", HALF_A_REQUEST):
+        with crowd(node.web_port, 10, said) as members:
+            assert eventually(lambda: all(map(is_closed, members)), 31)
+
+
+@pytest.mark.slow
+def test_an_idle_kept_alive_connection_is_closed_in_the_end(node: Served) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", node.web_port, timeout=30)
+    try:
+        connection.request("GET", "/health/live")
+        assert connection.getresponse().read()
+        assert eventually(lambda: is_closed(connection.sock), 35)
+    finally:
+        connection.close()
