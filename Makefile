@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
-.PHONY: help install viewer run demo test test-deps check crash format lint types floors bench citations clean
+.PHONY: help install viewer run demo test test-stock fuzz test-deps check crash format lint types floors bench citations clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(DEV) test-deps ## Run all tests
 
 test-stock: $(DEV) test-deps ## Run the DIMSE tests on pynetdicom's own threads (dimse.engine = "stock")
 	RELAIS_DIMSE__ENGINE=stock $(BIN)/pytest tests/conformance/test_ps3_[478]*.py tests/contract/test_peer.py
+
+fuzz: $(DEV) ## Send the DIMSE door ten minutes of nonsense
+	RELAIS_FUZZ_S=600 $(BIN)/pytest tests/conformance/test_ps3_8_upper_layer.py -k whatever_comes
 
 test-deps: ## Install the programs that the tests compare with (Debian and Ubuntu)
 	@.ci/apt storescu=dcmtk gdcminfo=libgdcm-tools strace=strace Orthanc=orthanc \
