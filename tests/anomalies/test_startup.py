@@ -1,0 +1,54 @@
+"""After a crash the node is ready within seconds, however much it keeps."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fixtures.served import Served, put_away
+from fixtures.visitor import Visitor
+from relais.node.listen import eventually
+
+FILLER = Path(__file__).with_name("startup_filler.py")
+READY_WITHIN_S = 5.0
+SWEPT_WITHIN_S = 120.0
+DEAR_S = 1.5  # what many objects may cost on a machine that is slow already with none
+
+
+def fill(data_dir: Path, count: int) -> None:
+    environment = os.environ | {"PYTHONPATH": str(FILLER.parent.parent)}
+    command = [sys.executable, "-P", FILLER, data_dir, str(count)]
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+
+
+def ready_after_s(folder: Path) -> tuple[Served, float]:
+    began = time.monotonic()
+    node = Served(folder)
+    node.wait_until_ready()
+    return node, time.monotonic() - began
+
+
+def has_swept(node: Served) -> bool:
+    return "event=sweep" in node.errors.read_text()
+
+
+@pytest.mark.parametrize("count", [3_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_node_is_ready_within_five_seconds_after_a_crash(tmp_path: Path, count: int) -> None:
+    empty, empty_s = ready_after_s(tmp_path)
+    put_away(empty)
+    fill(tmp_path / "data", count)
+    assert (tmp_path / "data" / "index.sqlite-wal").stat().st_size > 0
+    node, took_s = ready_after_s(tmp_path)
+    try:
+        assert took_s < max(READY_WITHIN_S, empty_s + DEAR_S)
+        visitor = Visitor(node.dimse_port, node.web_port)
+        assert (visitor.store("dimse"), visitor.store("web")) == ("0000", "200")
+        assert eventually(lambda: has_swept(node), SWEPT_WITHIN_S)
+        assert "indexed=0 removed=0 unreadable=0" in node.errors.read_text()
+        assert visitor.fetch_all()
+    finally:
+        put_away(node)
