@@ -192,7 +192,7 @@ def _received_at(archive: Archive, key: str) -> float:
 
 
 def _orphans(archive: Archive) -> Iterator[str]:
-    return (key for key in archive.store.iterate() if not lookup.knows_key(archive.db, key))
+    return lookup.unknown_keys(archive.db, archive.store.iterate())
 
 
 def _register_again(archive: Archive, key: str) -> Registered:
