@@ -364,7 +364,7 @@ def test_a_cancel_for_another_request_changes_nothing(node: DimseNode) -> None:
 
 def test_mallory_finds_nothing(tmp_path: Path) -> None:
     """PS3.7 C.5.10"""
-    with dimse_node(tmp_path / "node", policy=Policy(Mode.ENFORCED)) as node:
+    with dimse_node(tmp_path / "node", policy=Policy(Mode.ENFORCED, {MALLORY.upper(): frozenset()})) as node:
         seed(node.archive)
         ran, answers = dcmtk.findscu(
             node.port, ["QueryRetrieveLevel=STUDY"], "-aet", MALLORY.upper(), into=tmp_path / "answers"

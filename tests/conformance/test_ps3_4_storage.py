@@ -30,7 +30,7 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 PRIVATE = "1.3.12.2.1107.5.9.1"  # Siemens CSA Non-Image Storage
-ENFORCED = Policy(Mode.ENFORCED, {"MODALITY1": frozenset({Action.STORE})})
+ENFORCED = Policy(Mode.ENFORCED, {"MODALITY1": frozenset({Action.STORE}), MALLORY.upper(): frozenset()})
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ class Record:
 def write(tx: Transaction, record: Record) -> None:
     """Append *record*; it stands or falls with *tx*."""
     who = asdict(record.principal)
-    detail = json.dumps(record.detail, separators=(",", ":"), sort_keys=True)
+    said = {"user": who["user"]} if who["user"] not in {"", who["name"]} else {}
+    detail = json.dumps(record.detail | said, separators=(",", ":"), sort_keys=True)
     values = (tx.now, record.action, who["protocol"], who["name"], who["address"], record.study_instance_uid, detail)
     tx.execute(INSERT, values)

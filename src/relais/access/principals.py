@@ -16,11 +16,15 @@ class Protocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who asks: an AE title at an address, or a user of the web, or the operator."""
+    """Somebody who asks: an AE title at an address, or a user of the web, or the operator.
+
+    *user* is whom an AE title says it works for (PS3.7 D.3.3.7): recorded, and never a reason to allow anything.
+    """
 
     protocol: Protocol
     name: str = ""
     address: str = ""
+    user: str = ""
 
 
 OPERATOR = Principal(Protocol.LOCAL, "operator")
@@ -29,4 +33,5 @@ OPERATOR = Principal(Protocol.LOCAL, "operator")
 def of_origin(origin: Origin) -> Principal:
     """The principal behind an instance that arrives."""
     name = origin.calling_ae_title or origin.user
-    return Principal(Protocol(origin.channel) if origin.channel != "import" else Protocol.LOCAL, name, origin.address)
+    protocol = Protocol(origin.channel) if origin.channel != "import" else Protocol.LOCAL
+    return Principal(protocol, name, origin.address, origin.user)

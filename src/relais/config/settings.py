@@ -4,6 +4,7 @@ import ipaddress
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 
 from relais.access.policy import Action, Mode, Policy
@@ -74,7 +75,8 @@ class Config:
     def policy(self) -> Policy:
         """The release policy that this configuration asks for."""
         grants = {peer.ae_title: frozenset(Action(action) for action in peer.may) for peer in self.peers}
-        return Policy(self.access.mode, grants)
+        networks = {peer.ae_title: [ip_network(network) for network in peer.networks] for peer in self.peers}
+        return Policy(self.access.mode, grants, networks)
 
     @property
     def run_dir(self) -> Path:

@@ -11,9 +11,12 @@ from threading import Lock
 from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.presentation import PresentationContext
 
+from relais.access.principals import of_origin
 from relais.archive import Archive
+from relais.archive.admission import admits
 from relais.archive.ingest import Claim
-from relais.dimse import commitment, echo, find, get, move, negotiation, store
+from relais.dicom.contexts import VERIFICATION
+from relais.dimse import commitment, echo, find, get, identity, move, negotiation, store
 from relais.dimse.engine import NodeAssociation, Sink
 from relais.dimse.operation import Operation, origin_of
 from relais.dimse.settings import DimseSettings
@@ -26,6 +29,7 @@ from relais.telemetry.line import fields
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 CONTEXT_NAME_NOT_SUPPORTED = (1, 1, 2)  # result, source, reason (PS3.8 9.3.4)
+CALLING_AE_TITLE_NOT_RECOGNIZED = (1, 1, 3)
 CALLED_AE_TITLE_NOT_RECOGNIZED = (1, 1, 7)
 LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
 
@@ -48,6 +52,7 @@ class NodeServices:
             assoc.kill()
             return
         metrics.association_opened()
+        identity.respond(assoc)
         proposed = {str(context.abstract_syntax) for context in assoc.requestor.requested_contexts}
         assoc.acceptor.supported_contexts = [self._contexts[uid] for uid in sorted(proposed) if uid in self._contexts]
 
@@ -57,6 +62,9 @@ class NodeServices:
             return CONTEXT_NAME_NOT_SUPPORTED
         if self._settings.check_called_ae_title and origin_of(assoc).called_ae_title != self._settings.ae_title:
             return CALLED_AE_TITLE_NOT_RECOGNIZED
+        only_echo = all(context.abstract_syntax == VERIFICATION for context in assoc.requestor.requested_contexts)
+        if not only_echo and not admits(self._archive, of_origin(origin_of(assoc))):
+            return CALLING_AE_TITLE_NOT_RECOGNIZED
         with self._lock:
             of_peer = sum(address == assoc.requestor.address for address in self._open.values())
             if len(self._open) >= self._settings.max_associations or of_peer >= self._settings.max_per_peer:

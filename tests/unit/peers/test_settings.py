@@ -21,6 +21,7 @@ def test_a_peer_may_do_everything_but_delete_by_default() -> None:
         ("port", 0, "port must be from 1 to 65535"),
         ("may", ("store", "fly"), "not fly"),
         ("timeout_s", 0, "timeout_s must be more than 0"),
+        ("networks", ("10.1.0.0/16", "10.1.2.3/16"), "networks must hold .* not 10.1.2.3/16"),
     ],
 )
 def test_a_bad_value_is_refused_with_a_sentence(name: str, value: object, expected: str) -> None:
