@@ -14,7 +14,7 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from socketserver import TCPServer
 from typing import Any, Protocol
@@ -40,6 +40,9 @@ MAX_WAITING = (
 )
 RECEIVE_BYTES = 256 * 1024  # asked of the network at a time
 LISTEN_BACKLOG = 128
+HANDSHAKE_S = 20.0  # for TLS, at most
+
+Wrap = Callable[[socket.socket], socket.socket]
 
 ANNOUNCED = ("AffectedSOPClassUID", "AffectedSOPInstanceUID")  # what a C-STORE request says of its Data Set
 
@@ -269,6 +272,19 @@ class Handler(RequestHandler):
 
     server: "Server"
 
+    def handle(self) -> None:
+        """In the connection's own thread: a handshake that stalls holds up nobody."""
+        try:
+            if self.server.wrap is not None:
+                self.request.settimeout(min(self.server.ae.acse_timeout or HANDSHAKE_S, HANDSHAKE_S))
+                self.request = self.server.wrap(self.request)
+                self.request.settimeout(self.server.ae.network_timeout)
+        except OSError as exc:
+            log.info("no TLS with %s: %s", self.client_address[0], getattr(exc, "reason", None) or type(exc).__name__)
+            self.request.close()
+            return
+        super().handle()
+
     def _create_association(self) -> Association:
         server, ae = self.server, self.server.ae
         assoc = NodeAssociation(ae, server.services)
@@ -294,9 +310,15 @@ class Server(ThreadedAssociationServer):
     request_queue_size = LISTEN_BACKLOG
 
     def __init__(
-        self, *args: Any, services: Services, max_connections: int, given: socket.socket | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        services: Services,
+        max_connections: int,
+        given: socket.socket | None = None,
+        wrap: Wrap | None = None,
+        **kwargs: Any,
     ) -> None:
-        self.services, self._max_connections, self._given = services, max_connections, given
+        self.services, self._max_connections, self._given, self.wrap = services, max_connections, given, wrap
         super().__init__(*args, **kwargs)
 
     def server_bind(self) -> None:

@@ -18,8 +18,8 @@ from relais.dimse.engine import LISTEN_BACKLOG, Handler, NodeAssociation, Server
 from relais.dimse.services import NodeServices
 from relais.dimse.settings import DimseSettings
 from relais.dimse.wire.association import accepted
-from relais.dimse.wire.listener import SILENT_S, Limits, Listener
-from relais.peers import mended
+from relais.dimse.wire.listener import SILENT_S, Limits, Listener, Wrap
+from relais.peers import mended, tls
 from relais.peers.registry import Registry
 
 SILENT_CONNECTIONS = 256  # may be open besides the associations, until they ask for one or acse_timeout_s is over
@@ -66,7 +66,8 @@ class DimseServer:
             threads=settings.max_associations + SILENT_CONNECTIONS,
             silent_s=min(settings.acse_timeout_s, SILENT_S),
         )
-        return Listener(sock or _listening(settings.host, settings.port), partial(accepted, ae, self._services), limits)
+        listening = sock or _listening(settings.host, settings.port)
+        return Listener(listening, partial(accepted, ae, self._services), limits, _wrap(settings))
 
     def _open_stock(self, ae: AE, sock: socket.socket | None) -> Door:
         settings = self._settings
@@ -78,6 +79,7 @@ class DimseServer:
             services=self._services,
             max_connections=settings.max_associations + SILENT_CONNECTIONS,
             given=sock,
+            wrap=_wrap(settings),
         )
 
     @property
@@ -100,6 +102,14 @@ class DimseServer:
             if is_over:
                 break
             time.sleep(LOOK_S)
+
+
+def _wrap(settings: DimseSettings) -> Wrap | None:
+    """The TLS handshake with who has connected, in that connection's own thread and time limit; None without TLS."""
+    if not settings.tls_certificate:
+        return None
+    context = tls.server_context(settings.tls_certificate, settings.tls_key, settings.tls_ca, settings.tls_client)
+    return partial(context.wrap_socket, server_side=True)
 
 
 def _application_entity(settings: DimseSettings) -> AE:

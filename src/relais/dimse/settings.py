@@ -1,9 +1,11 @@
 """What an operator may decide about the DIMSE door. Knows values, not where they were written down."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relais.dicom.uids import is_valid
+from relais.peers import tls
 from relais.peers.settings import require_ae_title
+from relais.peers.tls import ClientCertificate
 
 ENGINES = ("inline", "stock")
 
@@ -18,6 +20,9 @@ class DimseSettings:
     *network_timeout_s* how long an association may be silent. *private_sop_classes* are stored besides those of the
     standard. *engine* is who drives the associations: "inline", one thread each, or "stock", pynetdicom's own threads,
     which are slower by far and only there to compare with.
+
+    With *tls_certificate*, a PEM file, the port speaks TLS and nothing else. *tls_key* is a PEM file too, or its text;
+    it may also stand in the certificate's file. *tls_client* says whether callers must show a certificate of *tls_ca*.
     """
 
     ae_title: str = "RELAIS"
@@ -33,6 +38,10 @@ class DimseSettings:
     network_timeout_s: float = 60.0
     private_sop_classes: tuple[str, ...] = ()
     engine: str = "inline"
+    tls_certificate: str = ""
+    tls_key: str = field(default="", metadata={"secret": True}, repr=False)
+    tls_ca: str = ""
+    tls_client: ClientCertificate = ClientCertificate.NONE
 
     def __post_init__(self) -> None:
         require_ae_title(self.ae_title)
@@ -50,5 +59,9 @@ class DimseSettings:
                 raise ValueError(f"{name} must be from {low} to {high}")
         if self.engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}")
+        if self.tls_client is not ClientCertificate.NONE and not (self.tls_certificate and self.tls_ca):
+            raise ValueError("tls_client needs tls_certificate and tls_ca")
+        if self.tls_certificate:
+            tls.server_context(self.tls_certificate, self.tls_key, self.tls_ca, self.tls_client)
         if bad := [uid for uid in self.private_sop_classes if not is_valid(uid)]:
             raise ValueError(f"private_sop_classes must hold UIDs; not {', '.join(bad)}")

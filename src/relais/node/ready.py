@@ -4,13 +4,14 @@ The web door answers for itself by answering. A full disk is no reason to be tak
 still be read, and a store that cannot be made durable is refused one by one.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 
 from relais.archive import Archive
 from relais.config import Config
-from relais.errors import OutOfResources
+from relais.errors import OutOfResources, Unavailable
 from relais.index import statistics
 from relais.peers.dimse import DimsePeer
 from relais.peers.settings import PeerSettings
@@ -23,17 +24,32 @@ ECHO_TIMEOUT_S = 3.0
 def checks(config: Config, archive: Archive) -> Mapping[str, Check]:
     """One check by part. Each returns if the part answers, else raises a NodeError with a sentence."""
     found: dict[str, Check] = {
-        "dimse": _echo(config),
+        "dimse": _connection(config) if config.dimse.tls_certificate else _echo(config),
         "index": lambda: _index_answers(archive),
         "storage": lambda: _storage_answers(archive),
     }
     return {name: _remembered(check) for name, check in found.items()}
 
 
+def _host(config: Config) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(config.dimse.host, config.dimse.host)  # noqa: S104
+
+
+def _connection(config: Config) -> Check:
+    """Whether the door accepts; with TLS it may want a certificate that is not ours to have."""
+
+    def connect() -> None:
+        try:
+            socket.create_connection((_host(config), config.dimse.port), ECHO_TIMEOUT_S).close()
+        except OSError as exc:
+            raise Unavailable("The DIMSE door does not accept.") from exc
+
+    return connect
+
+
 def _echo(config: Config) -> Check:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(config.dimse.host, config.dimse.host)  # noqa: S104
     title = config.dimse.ae_title
-    own = PeerSettings(name="own", ae_title=title, host=host, port=config.dimse.port, timeout_s=ECHO_TIMEOUT_S)
+    own = PeerSettings(name="own", ae_title=title, host=_host(config), port=config.dimse.port, timeout_s=ECHO_TIMEOUT_S)
     return DimsePeer(own, title).echo
 
 

@@ -1,0 +1,79 @@
+"""TLS for DIMSE, as the end that is called (PS3.15 B.12). Knows certificates and cipher suites, no associations.
+
+TLS 1.2 and 1.3 only; of TLS 1.2 the suites with ECDHE and AES-GCM, which PS3.15 B.12 and B.13 have in common.
+"""
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+CIPHERS = "ECDHE+AESGCM"
+
+
+class ClientCertificate(StrEnum):
+    """What a server asks of who calls."""
+
+    NONE = "none"
+    OPTIONAL = "optional"  # verified where one is shown
+    REQUIRED = "required"
+
+
+_VERIFY = {
+    ClientCertificate.NONE: ssl.CERT_NONE,
+    ClientCertificate.OPTIONAL: ssl.CERT_OPTIONAL,
+    ClientCertificate.REQUIRED: ssl.CERT_REQUIRED,
+}
+
+
+def server_context(certificate: str, key: str, ca: str, client: ClientCertificate) -> ssl.SSLContext:
+    """What we accept with. *certificate* and *ca* are PEM files, *key* is one or the PEM itself.
+
+    Raises ValueError with a sentence that says what cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _restrict(context)
+    _identify(context, certificate, key)
+    if client is not ClientCertificate.NONE:
+        _trust(context, ca)
+    context.verify_mode = _VERIFY[client]
+    return context
+
+
+def _restrict(context: ssl.SSLContext) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+
+
+def _identify(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    try:
+        with _as_file(key) as key_file:
+            context.load_cert_chain(certificate, key_file or None)
+    except OSError as exc:  # of which ssl.SSLError is one
+        raise ValueError(f"tls_certificate {certificate} and its key cannot be used: {_reason(exc)}") from exc
+
+
+def _trust(context: ssl.SSLContext, ca: str) -> None:
+    try:
+        context.load_verify_locations(ca)
+    except OSError as exc:
+        raise ValueError(f"tls_ca {ca} cannot be used: {_reason(exc)}") from exc
+
+
+def _reason(exc: OSError) -> str:
+    return str(getattr(exc, "reason", None) or exc.strerror or "it is no PEM file").lower()
+
+
+@contextmanager
+def _as_file(key: str) -> Iterator[str]:
+    """The path of *key*; a key that is given as text is never written to a disk."""
+    if not key.startswith("-----BEGIN"):
+        yield key
+        return
+    descriptor = os.memfd_create("key")
+    try:
+        os.write(descriptor, key.encode())
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
