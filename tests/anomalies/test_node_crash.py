@@ -24,9 +24,9 @@ KILLS_PER_START = 3  # of children; one that dies often is started again later a
 
 def kill_child(node: Served, victim: str) -> None:
     """Kill one child, or an HTTP worker, of a node that goes on."""
-    pids = node.workers() if victim == "worker" else [node.child(victim)]
-    with suppress(ProcessLookupError):
-        os.kill(random.choice(pids or [node.child("web")]), signal.SIGKILL)
+    with suppress(ProcessLookupError, IndexError):  # it may be dead already, or not be started yet
+        pids = node.workers() if victim == "worker" else [node.child(victim)]
+        os.kill(random.choice(pids), signal.SIGKILL)
 
 
 def start(folder: Path, former: Served | None = None) -> Served:

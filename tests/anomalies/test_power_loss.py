@@ -108,4 +108,4 @@ def test_a_sync_that_is_left_out_is_noticed(tmp_path: Path, mutation: str) -> No
 
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost_in_many_power_cuts(tmp_path: Path) -> None:
-    assert complaints(recorded(tmp_path, 40), tmp_path, 2000) == []
+    assert complaints(recorded(tmp_path, 20), tmp_path, 1000) == []

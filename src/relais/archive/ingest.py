@@ -18,6 +18,7 @@ from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import of_origin
 from relais.archive import Archive
+from relais.archive.integrity import is_lost
 from relais.archive.sameness import is_same
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
@@ -186,6 +187,9 @@ class Receiving:
 
         def work(tx: Transaction) -> Registered:
             registered = composite.register(tx, facts, replace=may_replace)
+            if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts.ref):
+                composite.remove(tx, facts.ref)
+                registered = composite.register(tx, facts)
             audit.write(tx, replace(record, detail={"outcome": registered.outcome, "channel": self._origin.channel}))
             return registered
 

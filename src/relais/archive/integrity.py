@@ -4,7 +4,10 @@ import logging
 from collections.abc import Iterator
 
 from relais.archive import Archive
-from relais.errors import Unavailable
+from relais.db.database import Transaction
+from relais.dicom.refs import InstanceRef
+from relais.errors import NotFound, Unavailable
+from relais.index import lookup
 from relais.index.rows import InstanceRow
 from relais.storage.digest import new_digest
 
@@ -49,6 +52,15 @@ def checked_head(archive: Archive, row: InstanceRow) -> bytes:
     if digest.digest() != row.head_digest:
         raise damaged(row)
     return head
+
+
+def is_lost(archive: Archive, tx: Transaction, ref: InstanceRef) -> bool:
+    """Whether the object that is kept under *ref* is gone, or not whole: then what has come takes its place."""
+    kept = lookup.instance(tx, ref)
+    try:
+        return kept is not None and archive.store.size_bytes(kept.key) != kept.size_bytes
+    except NotFound:
+        return True
 
 
 def damaged(row: InstanceRow) -> Damaged:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from relais.archive import Archive
-from relais.archive.integrity import Damaged, verified_chunks
+from relais.archive.integrity import Damaged, is_lost, verified_chunks
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
 from relais.dicom.header import read_header
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.part10 import origin_of, read_head, received_at_of
+from relais.dicom.refs import InstanceRef
 from relais.errors import Gone, NodeError, NotFound
 from relais.index import changes, composite, lookup, statistics
 from relais.index.rows import InstanceFacts, Outcome, Registered
@@ -91,14 +92,26 @@ def _deal_with(archive: Archive, key: str, swept: Swept) -> None:
         archive.store.delete(key)
         swept.removed += 1
         return
-    outcome = _register_again(archive, key).outcome
-    if outcome is Outcome.KEPT_FIRST:
+    facts = facts_of(archive, key)
+    registered = _register_again(archive, facts)
+    if registered.superseded_key != key:
+        swept.indexed += 1
+    elif registered.outcome is Outcome.KEPT_FIRST:
         log.warning("left alone key=%s: another Data Set is kept under its UID", key)
-    elif outcome is Outcome.DUPLICATE and not lookup.knows_key(archive.db, key):
+    elif _is_sound(archive, facts.ref):
         archive.store.delete(key)
         swept.removed += 1
     else:
-        swept.indexed += 1
+        log.error("left alone key=%s: what the index names instead is damaged", key)
+
+
+def _is_sound(archive: Archive, ref: InstanceRef) -> bool:
+    """Whether the object that the index names for *ref* is there and undamaged."""
+    row = lookup.instance(archive.db, ref)
+    try:
+        return row is not None and sum(map(len, verified_chunks(archive, row, 0, always=True))) == row.size_bytes
+    except NodeError:
+        return False
 
 
 def reindex(archive: Archive, progress: Progress = lambda done: None) -> Rebuilt:
@@ -110,7 +123,7 @@ def reindex(archive: Archive, progress: Progress = lambda done: None) -> Rebuilt
     rebuilt = Rebuilt()
     for done, key in enumerate(_by_arrival(archive), start=1):
         try:
-            registered = _register_again(archive, key)
+            registered = _register_again(archive, facts_of(archive, key))
         except NotFound:
             log.info("deleted before key=%s", key)
         except NodeError as error:
@@ -195,18 +208,20 @@ def _orphans(archive: Archive) -> Iterator[str]:
     return lookup.unknown_keys(archive.db, archive.store.iterate())
 
 
-def _register_again(archive: Archive, key: str) -> Registered:
+def _register_again(archive: Archive, facts: InstanceFacts) -> Registered:
     """Register a stored object; of two Data Sets under one UID the setting and the time of arrival decide.
 
     Raises NotFound if it was deleted: also since it was read, so that nothing deleted comes back.
     """
-    facts = facts_of(archive, key)
 
     def work(tx: Transaction) -> Registered:
-        if changes.was_dropped(tx, key):
+        if changes.was_dropped(tx, facts.key):
             raise Gone
-        archive.store.size_bytes(key)
+        archive.store.size_bytes(facts.key)
         registered = composite.register(tx, facts)
+        if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts.ref):
+            composite.remove(tx, facts.ref)
+            return composite.register(tx, facts)
         if registered.outcome is not Outcome.KEPT_FIRST:
             return registered
         kept = lookup.instance(tx, facts.ref)

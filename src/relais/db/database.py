@@ -61,7 +61,7 @@ class Database:
         try:
             with self._process().readers.snapshot(timeout_s) as connection:
                 yield connection
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, UnicodeDecodeError) as exc:
             raise failures.of_reading(exc) from exc
 
     def close(self) -> None:
@@ -121,6 +121,6 @@ def _open(settings: IndexSettings) -> _Process:
             connection.close()
             lock.close()
             raise
-    except (sqlite3.Error, OSError) as exc:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as exc:
         raise failures.of_reading(exc) from exc
     return _Process(settings, connection, lock)

@@ -7,6 +7,7 @@ from relais.errors import Internal, NodeError, OutOfResources, Unavailable
 
 FULL = "The index cannot be written: the disk is full or refuses to write. Free some space; nothing else is needed."
 LOCK_FILE = "The index's lock file cannot be used; check the owner and the mode of its folder."
+UNDECODABLE = "Could not decode to UTF-8"  # Python's word on a text that we never wrote like this
 SENTENCES = {
     sqlite3.SQLITE_FULL: FULL,
     sqlite3.SQLITE_BUSY: "The index is locked by another program; stop it (a backup or an open SQLite shell?).",
@@ -32,6 +33,8 @@ def of_reading(exc: BaseException) -> NodeError:
     code = primary_code(exc)
     if code in SENTENCES:
         return Unavailable(SENTENCES[code])
+    if isinstance(exc, UnicodeDecodeError) or UNDECODABLE in str(exc):
+        return Unavailable(SENTENCES[sqlite3.SQLITE_CORRUPT])
     if isinstance(exc, OSError):
         return Unavailable(LOCK_FILE)
     return Internal(f"The index refused a statement: {exc}")

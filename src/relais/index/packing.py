@@ -18,6 +18,7 @@ from relais.errors import Unavailable
 
 NEWEST = 1
 LEVEL = 3
+DAMAGED = "A packed document of the index is damaged; `relais reindex` makes it anew."
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024  # a packed document that claims more is damaged
 
 _local = threading.local()  # zstandard's objects serve one thread at a time
@@ -65,11 +66,14 @@ def unpack_documents(packed: Sequence[bytes]) -> list[bytes]:
 
 def _decompress(number: int, frames: list[bytes]) -> list[bytes]:
     if any(zstandard.frame_content_size(frame) > MAX_DOCUMENT_BYTES for frame in frames):
-        raise Unavailable("A packed document of the index is damaged; `relais reindex` makes it anew.")
+        raise Unavailable(DAMAGED)
     decompressors = _local.__dict__.setdefault("decompressors", {})
     if number not in decompressors:
         decompressors[number] = zstandard.ZstdDecompressor(dict_data=_dictionary(number))
-    segments = decompressors[number].multi_decompress_to_buffer(frames)
+    try:
+        segments = decompressors[number].multi_decompress_to_buffer(frames)
+    except zstandard.ZstdError as exc:
+        raise Unavailable(DAMAGED) from exc
     return [segments[place].tobytes() for place in range(len(frames))]
 
 

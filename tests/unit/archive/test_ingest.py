@@ -93,6 +93,21 @@ def test_the_same_instance_in_another_encoding_is_a_duplicate(archive: Archive, 
         store(archive, a_ct(transfer_syntax=second, **same, rows=33))
 
 
+@pytest.mark.parametrize("remains", [None, b"", b"half"])
+def test_what_was_lost_is_kept_when_it_comes_again(archive: Archive, remains: bytes | None) -> None:
+    """A success means that it is kept, also where somebody removed or cut the file that the index names."""
+    ds = a_ct()
+    ref = store(archive, ds).ref
+    with archive.store.as_path(retrieve.instances(archive, OPERATOR, ref)[0].key) as path:
+        path.unlink()
+        if remains is not None:
+            path.write_bytes(remains)
+    assert store(archive, ds).outcome is Outcome.STORED
+    (row,) = retrieve.instances(archive, OPERATOR, ref)
+    assert b"".join(retrieve.dataset_chunks(archive, row).chunks) == dataset_bytes(ds)
+    assert store(archive, ds).outcome is Outcome.DUPLICATE
+
+
 def test_pixels_that_differ_are_a_conflict(archive: Archive) -> None:
     ds = a_ct(transfer_syntax=ImplicitVRLittleEndian)
     store(archive, ds)

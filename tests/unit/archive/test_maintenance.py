@@ -107,6 +107,22 @@ def test_check_finds_a_missing_object_and_one_that_nothing_names(archive: Archiv
     assert report.missing == [row.key]
     assert len(report.orphans) == 1
     assert other.key not in report.missing
+    assert maintenance.sweep(archive).indexed == 1  # the only bytes of that instance
+    assert maintenance.check(archive).is_sound
+
+
+def test_a_second_copy_is_removed_only_if_the_first_is_undamaged(archive: Archive) -> None:
+    (stored,) = store(archive, a_ct())
+    (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
+    with archive.store.as_path(row.key) as path:
+        copy, content = path.with_name(path.name.replace(row.key[-12:-4], "0badcafe")), path.read_bytes()
+    copy.write_bytes(content)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert maintenance.sweep(archive) == maintenance.Swept()
+    assert copy.exists()
+    path.write_bytes(content)
+    assert maintenance.sweep(archive).removed == 1
+    assert not copy.exists()
 
 
 def test_bytes_without_a_row_are_indexed_by_the_sweep(tmp_path: Path) -> None:
