@@ -187,7 +187,7 @@ class Receiving:
 
         def work(tx: Transaction) -> Registered:
             registered = composite.register(tx, facts, replace=may_replace)
-            if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts.ref):
+            if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts):
                 composite.remove(tx, facts.ref)
                 registered = composite.register(tx, facts)
             audit.write(tx, replace(record, detail={"outcome": registered.outcome, "channel": self._origin.channel}))

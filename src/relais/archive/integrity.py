@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 from relais.archive import Archive
 from relais.db.database import Transaction
-from relais.dicom.refs import InstanceRef
 from relais.errors import NotFound, Unavailable
 from relais.index import lookup
-from relais.index.rows import InstanceRow
+from relais.index.rows import InstanceFacts, InstanceRow
 from relais.storage.digest import new_digest
 
 CHUNK_BYTES = 256 * 1024
@@ -54,11 +53,13 @@ def checked_head(archive: Archive, row: InstanceRow) -> bytes:
     return head
 
 
-def is_lost(archive: Archive, tx: Transaction, ref: InstanceRef) -> bool:
-    """Whether the object that is kept under *ref* is gone, or not whole: then what has come takes its place."""
-    kept = lookup.instance(tx, ref)
+def is_lost(archive: Archive, tx: Transaction, facts: InstanceFacts) -> bool:
+    """Whether the other object that is kept for the instance is gone, or not whole: then this one takes its place."""
+    kept = lookup.instance(tx, facts.ref)
+    if kept is None or kept.key == facts.key:
+        return False
     try:
-        return kept is not None and archive.store.size_bytes(kept.key) != kept.size_bytes
+        return archive.store.size_bytes(kept.key) != kept.size_bytes
     except NotFound:
         return True
 

@@ -219,7 +219,7 @@ def _register_again(archive: Archive, facts: InstanceFacts) -> Registered:
             raise Gone
         archive.store.size_bytes(facts.key)
         registered = composite.register(tx, facts)
-        if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts.ref):
+        if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts):
             composite.remove(tx, facts.ref)
             return composite.register(tx, facts)
         if registered.outcome is not Outcome.KEPT_FIRST:
