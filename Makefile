@@ -41,7 +41,7 @@ test-deps: ## Install the programs that the tests compare with (Debian and Ubunt
 
 check: lint types floors test ## What has to pass before a change goes in
 
-crash: $(DEV) test-deps ## Run the long tests of crashes, power cuts, full disks and crowds (half an hour)
+crash: $(DEV) test-deps ## Run the long tests of crashes, power cuts, full disks and crowds (a quarter of an hour)
 	$(BIN)/pytest -m slow
 
 format: $(DEV) ## Lay out the code
