@@ -4,13 +4,14 @@ One record per request, never one per instance of it. Patient names and IDs belo
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from relais.access.policy import Action
 from relais.access.principals import Principal
 from relais.db.database import Transaction
 
 INSERT = "INSERT INTO audit(at, action, protocol, name, address, study_instance_uid, detail) VALUES (?,?,?,?,?,?,?)"
+_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class Record:
 
 def write(tx: Transaction, record: Record) -> None:
     """Append *record*; it stands or falls with *tx*."""
-    who = asdict(record.principal)
-    said = {"user": who["user"]} if who["user"] not in {"", who["name"]} else {}
-    detail = json.dumps(record.detail | said, separators=(",", ":"), sort_keys=True)
-    values = (tx.now, record.action, who["protocol"], who["name"], who["address"], record.study_instance_uid, detail)
+    who = record.principal
+    said = {"user": who.user} if who.user not in {"", who.name} else {}
+    detail = _encode(record.detail | said)
+    values = (tx.now, record.action, who.protocol, who.name, who.address, record.study_instance_uid, detail)
     tx.execute(INSERT, values)

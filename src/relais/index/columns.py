@@ -14,11 +14,14 @@ from pydicom.datadict import tag_for_keyword
 
 from relais.dicom.attributes import REQUEST_ATTRIBUTES, TABLE, Level, Use
 from relais.dicom.json_model import JsonDataset, tag_key
+from relais.dicom.json_values import Element
 from relais.dicom.matching import texts
 from relais.dicom.values import NUMBER_VRS, RANGE_VRS, key, number_key
 
 UNPARSED = "?"
 MIDNIGHT = "000000"
+LARGE = 2**62  # no count, number or position comes near it
+ROW_LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
 # What a row says in columns of its own, and what is made when it is asked for.
 _NOT_PACKED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _ROW_LEVELS = {Level.PATIENT: Level.STUDY}  # a patient is what its studies say
@@ -66,26 +69,56 @@ def _columns(level: Level) -> Iterator[Column]:
             yield Column(row.column, row.tag, tag_key(row.tag), row.vr)
 
 
-def part(ds: JsonDataset, level: Level) -> tuple[JsonDataset, int]:
-    """The attributes of *ds* that have a value and belong to the rows of *level*, and their bits."""
-    found, present = {}, 0
-    for tag, bit in packed_attributes(level):
-        element = ds.get(tag)
-        if element is not None and (element.get("Value") or "InlineBinary" in element):
-            found[tag] = element
-            present |= bit
-    return found, present
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The attributes of a Data Set that have a value and belong to the rows of one level, and their bits."""
+
+    attributes: JsonDataset
+    present: int
+
+
+@cache
+def _belongs() -> dict[str, tuple[Level, int]]:
+    """The level of the rows that hold each attribute packed, and its bit, by tag."""
+    return {tag: (level, bit) for level in ROW_LEVELS for tag, bit in packed_attributes(level)}
+
+
+def parts(ds: JsonDataset) -> dict[Level, Part]:
+    """What of *ds* belongs to its study, series and instance."""
+    found: dict[Level, JsonDataset] = {level: {} for level in ROW_LEVELS}
+    present = dict.fromkeys(ROW_LEVELS, 0)
+    belongs = _belongs()
+    for tag, element in ds.items():
+        if tag in belongs and (element.get("Value") or "InlineBinary" in element):
+            level, bit = belongs[tag]
+            found[level][tag] = element
+            present[level] |= bit
+    return {level: Part(found[level], present[level]) for level in ROW_LEVELS}
 
 
 def values(ds: JsonDataset, level: Level) -> dict[str, Any]:
     """What value_columns hold for *ds*, by name."""
-    return {column.name: _value(column.vr, text_of(ds, column)) for column in value_columns(level)}
+    return {column.name: _of(column, ds.get(column.key)) for column in value_columns(level)}
+
+
+def _of(column: Column, element: Element | None) -> Any:
+    """What *column* holds. Most numbers come as one small integer, which is its own key."""
+    if element is None:
+        return None if column.vr in NUMBER_VRS else ""
+    found = element.get("Value")
+    if found and len(found) == 1 and type(found[0]) is int and column.vr in NUMBER_VRS and -LARGE < found[0] < LARGE:
+        return found[0]
+    return _value(column.vr, _text(element, column))
 
 
 def text_of(ds: JsonDataset, column: Column) -> str:
     """The one text by which the attribute of *column* compares, "" if it is empty."""
     element = ds.get(column.key)
-    found = texts(element, column.tag) if element else ()
+    return _text(element, column) if element else ""
+
+
+def _text(element: Element, column: Column) -> str:
+    found = texts(element, column.tag)
     return storable(found[0]) if found else ""
 
 

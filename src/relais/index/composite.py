@@ -13,6 +13,7 @@ Knows rows and the one table of attributes; never opens a DICOM file. Everything
 
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 from relais.db import statements
@@ -47,63 +48,60 @@ def register(tx: Transaction, facts: InstanceFacts, *, replace: bool = False) ->
     An instance is the same if its Data Set has the same digest and Transfer Syntax. Another Data Set under a UID that
     this series already holds is left out, or with *replace* takes its place.
     """
-    row = tx.execute(SQL["find_series"], _uids(facts.ref)).fetchone()
-    held = _held(tx, row, facts.ref)
-    if held is None:
-        return Registered(Outcome.STORED, None, _insert(tx, facts, row, STORED))
-    held_key = unpack_key(held["key"], facts.ref)
+    met = _meet(tx, facts)
+    if met["held"] is None:
+        return Registered(Outcome.STORED, None, _insert(tx, facts, met, STORED))
+    held_key = unpack_key(met["key"], facts.ref)
     if held_key == facts.key:  # registered again from its file: what a row names is never superseded
-        return Registered(Outcome.DUPLICATE, None, held["revision"])
-    if held["digest"] == facts.digest and held["transfer_syntax_uid"] == facts.transfer_syntax_uid:
-        return Registered(Outcome.DUPLICATE, facts.key, held["revision"])
+        return Registered(Outcome.DUPLICATE, None, met["revision"])
+    if met["digest"] == facts.digest and met["held_syntax"] == met["syntax"]:
+        return Registered(Outcome.DUPLICATE, facts.key, met["revision"])
     if not replace:
-        return Registered(Outcome.KEPT_FIRST, facts.key, held["revision"])
-    _take_out(tx, row["series_fk"], [(held["id"], held["size_bytes"])])
-    row = tx.execute(SQL["find_series"], _uids(facts.ref)).fetchone()
-    revision = _insert(tx, facts, row, REPLACED, held["id"])
-    tx.execute(SQL["add_superseded"], (held_key, held["id"]))
+        return Registered(Outcome.KEPT_FIRST, facts.key, met["revision"])
+    held = int(met["held"])
+    _take_out(tx, met["series_fk"], [(held, met["size_bytes"])])
+    revision = _insert(tx, facts, _meet(tx, facts), REPLACED, held)
+    tx.execute(SQL["add_superseded"], (held_key, held))
     return Registered(Outcome.REPLACED, held_key, revision)
 
 
-def _uids(ref: InstanceRef) -> dict[str, object]:
-    return {"study_instance_uid": ref.study_instance_uid, "series_instance_uid": ref.series_instance_uid}
+def _meet(tx: Transaction, facts: InstanceFacts) -> Row:
+    """What is there already of all that an instance needs."""
+    ref = facts.ref
+    named = (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)
+    kinds = (facts.sop_class_uid, facts.transfer_syntax_uid)
+    met: Row = tx.execute(SQL["find"], (*named, *kinds, *_origin(facts.origin))).fetchone()
+    return met
 
 
-def _held(tx: Transaction, parents: Row | None, ref: InstanceRef) -> Any:
-    if parents is None or parents["series_fk"] is None:
-        return None
-    return tx.execute(SQL["find_instance"], (ref.sop_instance_uid, parents["series_fk"])).fetchone()
-
-
-def _insert(tx: Transaction, facts: InstanceFacts, row: Row | None, kind: str, instance_id: int | None = None) -> int:
+def _insert(tx: Transaction, facts: InstanceFacts, met: Row, kind: str, instance_id: int | None = None) -> int:
     """A new instance row under its parents; the revision."""
-    parents = _parents(tx, facts, row)
-    counts = {"instances": 1, "size_bytes": facts.size_bytes, "now": tx.now}
-    revision = _count_totals(tx, counts, parents)
-    sop_class = _uid(tx, facts.sop_class_uid)
-    values = _instance_values(tx, facts, parents, sop_class)
-    new = _insert_row(tx, "instance", {"id": instance_id or revision, **values, "revision": revision})
-    counts["revision"] = revision
-    tx.execute(SQL["count_series"], {**counts, "series_fk": parents.series_fk})
-    tx.execute(SQL["count_study"], {**counts, "study_fk": parents.study_fk, "series": parents.series})
-    tx.execute(SQL["add_sop_class"], (parents.study_fk, sop_class))
+    parts = columns.parts(facts.attributes)
+    parents = _parents(tx, facts, met, parts)
+    gained = (parents.patients, parents.studies, parents.series, 1, facts.size_bytes, 1)
+    revision = int(tx.execute(SQL["count_totals"], gained).fetchone()[0])
+    sop_class = met["sop_class"] or _id(tx, "add_uid", (facts.sop_class_uid,))
+    values = _instance_values(facts, parts[Level.IMAGE], tx.now) | {
+        "id": instance_id or revision,
+        "series_fk": parents.series_fk,
+        "sop_class_uid": sop_class,
+        "transfer_syntax_uid": met["syntax"] or _id(tx, "add_uid", (facts.transfer_syntax_uid,)),
+        "origin_fk": met["origin"] or _id(tx, "add_origin", _origin(facts.origin)),
+        "revision": revision,
+    }
+    new = _insert_row(tx, "instance", values)
+    tx.execute(SQL["count_series"], (1, facts.size_bytes, tx.now, revision, parents.series_fk))
+    tx.execute(SQL["count_study"], (parents.series, 1, facts.size_bytes, tx.now, revision, parents.study_fk))
+    if not met["listed"]:
+        tx.execute(SQL["add_sop_class"], (parents.study_fk, sop_class))
     tx.execute(SQL["add_change"], (revision, tx.now, kind, new))
     return revision
 
 
-def _count_totals(tx: Transaction, counts: dict[str, Any], parents: _Parents) -> int:
-    gained = {"patients": parents.patients, "studies": parents.studies, "series": parents.series, "revisions": 1}
-    return int(tx.execute(SQL["count_totals"], {**counts, **gained}).fetchone()[0])
-
-
-def _instance_values(tx: Transaction, facts: InstanceFacts, parents: _Parents, sop_class: int) -> dict[str, Any]:
-    part, _ = columns.part(facts.attributes, Level.IMAGE)
-    return columns.values(facts.attributes, Level.IMAGE) | {
-        "series_fk": parents.series_fk,
+def _instance_values(facts: InstanceFacts, part: columns.Part, now: float) -> dict[str, Any]:
+    """The columns of an instance that follow from its facts alone."""
+    return columns.values(part.attributes, Level.IMAGE) | {
         "sop_instance_uid": facts.ref.sop_instance_uid,
-        "sop_class_uid": sop_class,
-        "transfer_syntax_uid": _uid(tx, facts.transfer_syntax_uid),
-        "origin_fk": _origin(tx, facts.origin),
         "key": pack_key(facts.key, facts.ref),
         "size_bytes": facts.size_bytes,
         "digest": facts.digest,
@@ -111,53 +109,58 @@ def _instance_values(tx: Transaction, facts: InstanceFacts, parents: _Parents, s
         "dataset_offset": facts.layout.dataset_offset,
         "pixel_offset": facts.layout.pixel_offset,
         "frame_table": facts.layout.frame_table,
-        "stored_at": facts.received_at or tx.now,
-        "attributes": packing.pack(part),
+        "stored_at": facts.received_at or now,
+        "attributes": packing.pack(part.attributes),
     }
 
 
 def _insert_row(tx: Transaction, table: str, values: dict[str, Any]) -> int:
     """Insert *values*, whose names come from our own code and the one table, never from outside."""
-    named = ", ".join(f'"{name}"' for name in values)
-    marks = ", ".join("?" * len(values))
-    new = tx.execute(f"INSERT INTO {table}({named}) VALUES ({marks})", tuple(values.values())).lastrowid  # noqa: S608
+    new = tx.execute(_insertion(table, tuple(values)), tuple(values.values())).lastrowid
     assert new is not None
     return new
 
 
-def _uid(tx: Transaction, uid: str) -> int:
-    found = tx.execute(SQL["find_uid"], (uid,)).fetchone()
-    return int(found[0]) if found is not None else int(tx.execute(SQL["add_uid"], (uid,)).lastrowid or 0)
+@cache
+def _insertion(table: str, names: tuple[str, ...]) -> str:
+    named = ", ".join(f'"{name}"' for name in names)
+    marks = ", ".join("?" * len(names))
+    return f"INSERT INTO {table}({named}) VALUES ({marks})"  # noqa: S608 - names of our own
 
 
-def _origin(tx: Transaction, origin: Origin) -> int:
+def _id(tx: Transaction, statement: str, values: tuple[str, ...]) -> int:
+    """The id of the row that *statement* adds."""
+    return int(tx.execute(SQL[statement], values).fetchone()[0])
+
+
+@lru_cache(maxsize=256)
+def _origin(origin: Origin) -> tuple[str, ...]:
     said = (origin.channel, origin.address, origin.calling_ae_title, origin.called_ae_title, origin.user)
-    values = tuple(columns.storable(str(value)) for value in said)
-    found = tx.execute(SQL["find_origin"], values).fetchone()
-    return int(found[0]) if found is not None else int(tx.execute(SQL["add_origin"], values).lastrowid or 0)
+    return tuple(columns.storable(str(value)) for value in said)
 
 
 # Studies and series
 
 
-def _parents(tx: Transaction, facts: InstanceFacts, row: Row | None) -> _Parents:
+def _parents(tx: Transaction, facts: InstanceFacts, met: Row, parts: dict[Level, columns.Part]) -> _Parents:
     """The study and the series of an instance, made or filled up as needed."""
-    if row is None:
-        study_fk, is_first = _add_study(tx, facts)
-        parents = _Parents(study_fk, 0, patients=int(is_first), studies=1)
-    else:
-        parents = _Parents(row["study_fk"], row["series_fk"] or 0)
-        _fill(tx, "study", Level.STUDY, parents.study_fk, row["study_present"], facts.attributes)
+    study, series = parts[Level.STUDY], parts[Level.SERIES]
+    parents = _Parents(met["study_fk"] or 0, met["series_fk"] or 0)
+    if not parents.study_fk:
+        parents.study_fk, is_first = _add_study(tx, facts.ref, study)
+        parents.studies, parents.patients = 1, int(is_first)
+    elif study.present & ~met["study_present"]:
+        _fill(tx, "study", Level.STUDY, parents.study_fk, study)
     if not parents.series_fk:
-        parents.series_fk, parents.series = _add_series(tx, facts, parents.study_fk), 1
-    elif row is not None:
-        _fill(tx, "series", Level.SERIES, parents.series_fk, row["series_present"], facts.attributes)
+        parents.series_fk, parents.series = _add_series(tx, facts.ref, series, parents.study_fk), 1
+    elif series.present & ~met["series_present"]:
+        _fill(tx, "series", Level.SERIES, parents.series_fk, series)
     return parents
 
 
-def _add_study(tx: Transaction, facts: InstanceFacts) -> tuple[int, bool]:
-    values = _searched(tx, facts.attributes, Level.STUDY)
-    values |= {"study_instance_uid": facts.ref.study_instance_uid, "created_at": tx.now, "updated_at": tx.now}
+def _add_study(tx: Transaction, ref: InstanceRef, part: columns.Part) -> tuple[int, bool]:
+    values = _searched(tx, part, Level.STUDY)
+    values |= {"study_instance_uid": ref.study_instance_uid, "created_at": tx.now, "updated_at": tx.now}
     new = _insert_row(tx, "study", values)
     tx.execute(SQL["add_trigrams"], (new,))
     return new, _count_patient(tx, values)
@@ -178,25 +181,23 @@ def _uncount_patient(tx: Transaction, study: Row) -> bool:
     return True
 
 
-def _add_series(tx: Transaction, facts: InstanceFacts, study_fk: int) -> int:
-    values = _searched(tx, facts.attributes, Level.SERIES)
-    values |= {"series_instance_uid": facts.ref.series_instance_uid, "study_fk": study_fk}
+def _add_series(tx: Transaction, ref: InstanceRef, part: columns.Part, study_fk: int) -> int:
+    values = _searched(tx, part, Level.SERIES)
+    values |= {"series_instance_uid": ref.series_instance_uid, "study_fk": study_fk}
     new = _insert_row(tx, "series", values | {"created_at": tx.now, "updated_at": tx.now})
-    _after_series(tx, study_fk, new, facts.attributes)
+    _add_requests(tx, new, part.attributes)
+    _say_modalities(tx, study_fk)
     return new
 
 
-def _after_series(tx: Transaction, study_fk: int, series_fk: int, ds: JsonDataset) -> None:
-    """What other tables say about a series that is new or filled up."""
-    tx.execute(SQL["remove_requests"], (series_fk,))
+def _add_requests(tx: Transaction, series_fk: int, ds: JsonDataset) -> None:
     for item, request in enumerate(columns.requests(ds)):
         tx.execute(SQL["add_request"], {**request, "series_fk": series_fk, "item": item})
-    _say_modalities(tx, study_fk)
 
 
 def _say_modalities(tx: Transaction, study_fk: int) -> None:
     """Write the Modalities in Study (0008,0061) anew."""
-    study = tx.execute(SQL["study"], (study_fk,)).fetchone()
+    study = tx.execute(SQL["dated"], (study_fk,)).fetchone()
     said = "\\".join(row[0] for row in tx.execute(SQL["modalities"], (study_fk,)))  # one may say "CT\MR"
     found = sorted({modality.strip() for modality in said.split("\\")} - {""})
     if "\\".join(found) == study["modalities"]:
@@ -206,33 +207,31 @@ def _say_modalities(tx: Transaction, study_fk: int) -> None:
     tx.execute(SQL["set_modalities"], ("\\".join(found), study_fk))
 
 
-def _searched(tx: Transaction, ds: JsonDataset, level: Level) -> dict[str, Any]:
+def _searched(tx: Transaction, part: columns.Part, level: Level) -> dict[str, Any]:
     """The columns of a study or series that follow from its attributes."""
-    part, present = columns.part(ds, level)
-    values = columns.values(ds, level)
+    values = columns.values(part.attributes, level)
     for column in columns.name_columns(level):
-        values[column.name] = names.name_id(tx, columns.text_of(ds, column))
+        values[column.name] = names.name_id(tx, columns.text_of(part.attributes, column))
     if level is Level.STUDY:
         values["date_time"] = columns.date_time(values["study_date"], values["study_time"])
-    return values | {"present": present, "attributes": packing.pack(part)}
+    return values | {"present": part.present, "attributes": packing.pack(part.attributes)}
 
 
-def _fill(tx: Transaction, table: str, level: Level, row_id: int, present: int, ds: JsonDataset) -> None:
-    """Give a study or series the attributes that *ds* has and it has not."""
-    part, bits = columns.part(ds, level)
-    if not bits & ~present:
-        return
+def _fill(tx: Transaction, table: str, level: Level, row_id: int, more: columns.Part) -> None:
+    """Give a study or series the attributes that *more* has and it has not."""
     row = tx.execute(f"SELECT * FROM {table} WHERE id = ?", (row_id,)).fetchone()  # noqa: S608 - our own two names
-    merged = part | packing.unpack(row["attributes"])
+    merged = columns.Part(more.attributes | packing.unpack(row["attributes"]), more.present | row["present"])
     values = _searched(tx, merged, level)
     if level is Level.STUDY:
         tx.execute(SQL["remove_trigrams"], (row_id,))
     named = ", ".join(f'"{name}" = ?' for name in values)
     tx.execute(f"UPDATE {table} SET {named} WHERE id = ?", (*values.values(), row_id))  # noqa: S608
-    if table == "study":
+    if level is Level.STUDY:
         _after_study(tx, row, values)
-    else:
-        _after_series(tx, row["study_fk"], row_id, merged)
+        return
+    tx.execute(SQL["remove_requests"], (row_id,))
+    _add_requests(tx, row_id, merged.attributes)
+    _say_modalities(tx, row["study_fk"])
 
 
 def _after_study(tx: Transaction, old: Row, new: dict[str, Any]) -> None:
@@ -242,13 +241,7 @@ def _after_study(tx: Transaction, old: Row, new: dict[str, Any]) -> None:
         tx.execute(SQL["move_modalities"], (new["date_time"], old["id"]))
     if (old["patient_id"], old["issuer_of_patient_id"]) != (new["patient_id"], new["issuer_of_patient_id"]):
         left, came = _uncount_patient(tx, old), _count_patient(tx, new)
-        _add_totals(tx, patients=int(came) - int(left))
-
-
-def _add_totals(tx: Transaction, **gained: int) -> int:
-    """Change the totals; the newest revision."""
-    nothing = dict.fromkeys(("patients", "studies", "series", "instances", "size_bytes", "revisions"), 0)
-    return int(tx.execute(SQL["count_totals"], nothing | gained).fetchone()[0])
+        tx.execute(SQL["count_totals"], (int(came) - int(left), 0, 0, 0, 0, 0))
 
 
 # Removing
@@ -262,7 +255,7 @@ def remove(tx: Transaction, ref: Ref) -> list[InstanceRow]:
     if not removed:
         return []
     rows = tx.execute(select.replace("*", "id, series_fk, size_bytes"), values).fetchall()
-    revision = _add_totals(tx, revisions=len(rows)) - len(rows)
+    revision = tx.execute(SQL["count_totals"], (0, 0, 0, 0, 0, len(rows))).fetchone()[0] - len(rows)
     for number, row in enumerate(removed, 1):
         tx.execute(SQL["add_deleted"], (row.id, *astuple(row.ref), row.key))
         tx.execute(SQL["add_change"], (revision + number, tx.now, DELETED, row.id))
@@ -295,14 +288,13 @@ def _take_out(tx: Transaction, series_fk: int, instances: list[tuple[int, int]],
     counted = tx.execute(SQL["counted"], (series_fk,)).fetchone()
     tx.executemany(SQL["remove_instance"], [(instance,) for instance, _ in instances])
     tx.executemany(SQL["remove_document"], [(instance,) for instance, _ in instances])
-    lost = {"instances": -len(instances), "size_bytes": -sum(size for _, size in instances)}
-    is_empty = counted["series_instances"] == len(instances)
-    is_last = counted["study_instances"] == len(instances)
-    counts = {**lost, "now": tx.now, "revision": revision}
-    tx.execute(SQL["count_series"], {**counts, "series_fk": series_fk})
-    tx.execute(SQL["count_study"], {**counts, "study_fk": counted["study_fk"], "series": -int(is_empty)})
+    count, size_bytes = len(instances), sum(size for _, size in instances)
+    is_empty = counted["series_instances"] == count
+    is_last = counted["study_instances"] == count
+    tx.execute(SQL["count_series"], (-count, -size_bytes, tx.now, revision, series_fk))
+    tx.execute(SQL["count_study"], (-int(is_empty), -count, -size_bytes, tx.now, revision, counted["study_fk"]))
     patients = _drop_empty(tx, counted["study_fk"], series_fk if is_empty else None, is_last)
-    _add_totals(tx, **lost, series=-int(is_empty), studies=-int(is_last), patients=-patients)
+    tx.execute(SQL["count_totals"], (-patients, -int(is_last), -int(is_empty), -count, -size_bytes, 0))
 
 
 def _drop_empty(tx: Transaction, study_fk: int, series_fk: int | None, is_last: bool) -> int:

@@ -248,3 +248,10 @@ def test_what_no_column_could_hold_is_refused() -> None:
         sql.conditions(Query(Level.STUDY, (Match(NAME, MatchKind.SINGLE_VALUE, ("x" * 20_000,)),)))
     with pytest.raises(InvalidRequest, match="not matched by wild cards"):
         sql.conditions(Query(Level.STUDY, (Match(UID, MatchKind.WILD_CARD, ("1.2*",)),)))
+
+
+def test_an_arriving_instance_meets_what_is_there_by_unique_indexes_only(db: Database) -> None:
+    with db.read() as connection:
+        lines = _explain(connection, Fragment(composite.SQL["find"], ("",) * 10))
+    assert [line for line in lines if line.startswith("SCAN")] == ["SCAN CONSTANT ROW", "SCAN (subquery-1)"], lines
+    assert sum(line.startswith("SEARCH") for line in lines) == 7, lines

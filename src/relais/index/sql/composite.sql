@@ -1,29 +1,26 @@
 -- Rows of studies, series and instances, their counters and the change feed; all in the caller's transaction.
 
--- name: find_series
--- By the two unique indexes; the series' columns are NULL where only the study is there.
-SELECT study.id AS study_fk, study.present AS study_present, study.date_time,
-       series.id AS series_fk, series.present AS series_present
-FROM study LEFT JOIN series ON series.study_fk = study.id AND series.series_instance_uid = :series_instance_uid
-WHERE study.study_instance_uid = :study_instance_uid;
-
--- name: find_instance
-SELECT instance.id, instance.digest, instance.size_bytes, instance.key, uid.uid AS transfer_syntax_uid, instance.revision
-FROM instance JOIN uid ON uid.id = instance.transfer_syntax_uid
-WHERE sop_instance_uid = ? AND series_fk = ?;
-
--- name: find_uid
-SELECT id FROM uid WHERE uid = ?;
+-- name: find
+-- All that an arriving instance meets, by unique indexes only; always one row, NULL where there is nothing yet.
+SELECT study.id AS study_fk, study.present AS study_present, series.id AS series_fk, series.present AS series_present,
+       held.id AS held, held.digest, held.size_bytes, held.key, held.revision, held.transfer_syntax_uid AS held_syntax,
+       class.id AS sop_class, syntax.id AS syntax, origin.id AS origin, study_sop_class.study_fk AS listed
+FROM (SELECT 1)
+LEFT JOIN study ON study.study_instance_uid = ?
+LEFT JOIN series ON series.study_fk = study.id AND series.series_instance_uid = ?
+LEFT JOIN instance AS held ON held.series_fk = series.id AND held.sop_instance_uid = ?
+LEFT JOIN uid AS class ON class.uid = ?
+LEFT JOIN uid AS syntax ON syntax.uid = ?
+LEFT JOIN origin ON origin.channel = ? AND origin.address = ? AND origin.calling_ae_title = ?
+  AND origin.called_ae_title = ? AND origin.user = ?
+LEFT JOIN study_sop_class ON study_sop_class.study_fk = study.id AND study_sop_class.sop_class_uid = class.id;
 
 -- name: add_uid
-INSERT INTO uid(uid) VALUES (?);
-
--- name: find_origin
-SELECT id FROM origin
-WHERE channel = ? AND address = ? AND calling_ae_title = ? AND called_ae_title = ? AND user = ?;
+-- One may be the SOP Class and the Transfer Syntax of an instance that makes no sense.
+INSERT INTO uid(uid) VALUES (?) ON CONFLICT DO UPDATE SET uid = uid RETURNING id;
 
 -- name: add_origin
-INSERT INTO origin(channel, address, calling_ae_title, called_ae_title, user) VALUES (?, ?, ?, ?, ?);
+INSERT INTO origin(channel, address, calling_ae_title, called_ae_title, user) VALUES (?, ?, ?, ?, ?) RETURNING id;
 
 -- name: add_patient
 -- Returns 1 for the patient's first study.
@@ -40,6 +37,9 @@ DELETE FROM patient WHERE patient_id = ? AND issuer_of_patient_id = ?;
 
 -- name: study
 SELECT * FROM study WHERE id = ?;
+
+-- name: dated
+SELECT date_time, modalities FROM study WHERE id = ?;
 
 -- name: add_trigrams
 INSERT INTO study_trigram(rowid, patient_id, accession_number, study_description)
@@ -85,18 +85,17 @@ VALUES (:series_fk, :item, :scheduled_procedure_step_id, :requested_procedure_id
 DELETE FROM series_request WHERE series_fk = ?;
 
 -- name: count_study
-UPDATE study SET series_count = series_count + :series, instance_count = instance_count + :instances,
-  size_bytes = size_bytes + :size_bytes, updated_at = :now, revision = :revision
-WHERE id = :study_fk;
+UPDATE study SET series_count = series_count + ?, instance_count = instance_count + ?, size_bytes = size_bytes + ?,
+  updated_at = ?, revision = ?
+WHERE id = ?;
 
 -- name: count_series
-UPDATE series SET instance_count = instance_count + :instances, size_bytes = size_bytes + :size_bytes,
-  updated_at = :now, revision = :revision
-WHERE id = :series_fk;
+UPDATE series SET instance_count = instance_count + ?, size_bytes = size_bytes + ?, updated_at = ?, revision = ?
+WHERE id = ?;
 
 -- name: count_totals
-UPDATE totals SET patients = patients + :patients, studies = studies + :studies, series = series + :series,
-  instances = instances + :instances, size_bytes = size_bytes + :size_bytes, revision = revision + :revisions
+UPDATE totals SET patients = patients + ?, studies = studies + ?, series = series + ?, instances = instances + ?,
+  size_bytes = size_bytes + ?, revision = revision + ?
 RETURNING revision;
 
 -- name: add_change
