@@ -39,9 +39,9 @@ class PartBegins:
 
 @dataclass(frozen=True, slots=True)
 class PartData:
-    """A piece of the part's content, never empty."""
+    """A piece of the part's content, never empty, and not copied: to be used before more is fed."""
 
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,21 @@ class Reader:
         self._last = re.compile(re.escape(self._delimiter) + b"--" + padding + rb"(?:\r\n|\Z)")
         self._longest = len(self._delimiter) + 2 + MAX_PADDING_BYTES + len(CRLF)
         self._state = _State.PREAMBLE
-        self._buffer = bytearray(CRLF)  # so that a boundary at the very start is like any other
+        self._data = CRLF  # what has come and not left; so that a boundary at the very start is like any other
+        self._at = 0  # how much of it has left
         self._parts = 0
         self._skipped_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """How much has come and is still held back."""
+        return len(self._data) - self._at
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """The events that *data* completes. Consume them before feeding more."""
         if self._state is not _State.EPILOGUE:
-            self._buffer += data
+            self._data = self._data[self._at :] + data if self.held_bytes else data
+            self._at = 0
             yield from self._advance(at_end=False)
 
     def close(self) -> Iterator[Event]:
@@ -114,10 +121,10 @@ class Reader:
                 return
             self._state = following
 
-    def _take_content(self, *, at_end: bool) -> tuple[bytes, _State | None]:
+    def _take_content(self, *, at_end: bool) -> tuple[bytes | memoryview, _State | None]:
         """The content up to the next boundary and the state behind it, or what is surely content and None."""
-        start = 0
-        while (start := self._buffer.find(self._delimiter, start)) >= 0:
+        start = self._at
+        while (start := self._data.find(self._delimiter, start)) >= 0:
             found = self._boundary_at(start, at_end=at_end)
             if found is not None:
                 state, end = found
@@ -125,28 +132,28 @@ class Reader:
             if self._may_grow_into_boundary(start, at_end=at_end):
                 return self._cut(start, start), None
             start += 1
-        keep = 0 if at_end else self._possible_start()
-        return self._cut(len(self._buffer) - keep, len(self._buffer) - keep), None
+        end = len(self._data) - (0 if at_end else self._possible_start())
+        return self._cut(end, end), None
 
     def _boundary_at(self, start: int, *, at_end: bool) -> tuple[_State, int] | None:
-        if found := self._next.match(self._buffer, start):
+        if found := self._next.match(self._data, start):
             return _State.HEADER, found.end()
-        found = self._last.match(self._buffer, start)
-        if found and (at_end or self._buffer[found.end() - 2 : found.end()] == CRLF):
+        found = self._last.match(self._data, start)
+        if found and (at_end or self._data[found.end() - 2 : found.end()] == CRLF):
             return _State.EPILOGUE, found.end()
         return None
 
     def _may_grow_into_boundary(self, start: int, *, at_end: bool) -> bool:
         """Whether the bytes at *start*, which hold a delimiter, end before it is decided what they are."""
-        if at_end or len(self._buffer) - start >= self._longest:
+        if at_end or len(self._data) - start >= self._longest:
             return False
-        rest = bytes(self._buffer[start + len(self._delimiter) :])
+        rest = self._data[start + len(self._delimiter) :]
         padding = rest.removeprefix(b"--").lstrip(b" \t")
         return padding in (b"", b"\r") or rest == b"-"
 
     def _possible_start(self) -> int:
-        """How many bytes at the end of the buffer could be the start of a delimiter."""
-        tail = bytes(self._buffer[-(len(self._delimiter) - 1) :])
+        """How many bytes at the end could be the start of a delimiter."""
+        tail = self._data[max(self._at, len(self._data) - len(self._delimiter) + 1) :]
         start = tail.find(b"\r")
         while start >= 0:
             if self._delimiter.startswith(tail[start:]):
@@ -154,10 +161,10 @@ class Reader:
             start = tail.find(b"\r", start + 1)
         return 0
 
-    def _cut(self, end: int, following: int) -> bytes:
-        content = bytes(memoryview(self._buffer)[:end])
-        del self._buffer[:following]
-        return content
+    def _cut(self, end: int, following: int) -> bytes | memoryview:
+        """What lies before *end*, not copied; go on at *following*."""
+        start, self._at = self._at, following
+        return self._data if (start, end) == (0, len(self._data)) else memoryview(self._data)[start:end]
 
     def _skip(self, size_bytes: int) -> None:
         self._skipped_bytes += size_bytes
@@ -166,17 +173,17 @@ class Reader:
 
     def _take_header(self) -> dict[str, str] | None:
         """The part's header fields, None while they are incomplete."""
-        if self._buffer.startswith(CRLF):
-            del self._buffer[: len(CRLF)]
+        start, data = self._at, self._data
+        if data.startswith(CRLF, start):
+            self._at += len(CRLF)
             return self._counted({})
-        end = self._buffer.find(CRLF + CRLF)
-        if end > MAX_HEADER_BYTES or (end < 0 and len(self._buffer) > MAX_HEADER_BYTES):
+        end = data.find(CRLF + CRLF, start)
+        if (end if end >= 0 else len(data)) - start > MAX_HEADER_BYTES:
             raise InvalidRequest(f"The header of a part may have at most {MAX_HEADER_BYTES} bytes.")
         if end < 0:
             return None
-        block = bytes(self._buffer[:end])
-        del self._buffer[: end + len(CRLF + CRLF)]
-        return self._counted(_header_fields(block))
+        self._at = end + len(CRLF + CRLF)
+        return self._counted(_header_fields(data[start:end]))
 
     def _counted(self, headers: dict[str, str]) -> dict[str, str]:
         self._parts += 1
@@ -225,7 +232,7 @@ class Writer:
         return f"--{self.boundary}\r\n{fields}\r\n".encode("latin-1")
 
 
-def _content_events(content: bytes, *, is_complete: bool) -> Iterator[Event]:
+def _content_events(content: bytes | memoryview, *, is_complete: bool) -> Iterator[Event]:
     if content:
         yield PartData(content)
     if is_complete:

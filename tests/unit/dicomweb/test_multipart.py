@@ -203,4 +203,4 @@ def test_memory_stays_bounded_whatever_the_content() -> None:
     for piece in (b"\r\n--b0 ", b"x\r\n--b", b"\r" * 1000, b"\0" * 100_000) * 20:
         passed = sum(len(event.data) for event in reader.feed(piece) if isinstance(event, PartData))
         assert passed <= len(piece) + 1024
-        assert len(reader._buffer) <= 1024
+        assert reader.held_bytes <= 1024
