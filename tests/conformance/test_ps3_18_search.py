@@ -76,6 +76,19 @@ def test_head_is_get_without_a_body(web: WebNode, path: str) -> None:
     assert head.headers["Content-Length"] == str(len(get.content))
 
 
+def test_patients_are_searched_as_an_extension(web: WebNode) -> None:
+    """PS3.4 table C.6-1"""
+    patients = {row["00100020"]["Value"][0]: row for row in found(web, "/patients")}
+    assert len(patients) == 4
+    assert list(patients) == sorted(patients)
+    japanese = patients["JP-0007"]
+    assert japanese["00100010"]["Value"][0]["Ideographic"] == "山田^太郎"
+    assert japanese["00201200"]["Value"] == japanese["00201204"]["Value"] == [1]
+    assert {"00081190", "0020000D", "00080020"}.isdisjoint(japanese)
+    assert found(web, "/patients?PatientName=" + quote("lefebvre*")) == [patients[LEFEBVRE["PatientID"]]]
+    assert web.get("/patients?limit=1").headers["Warning"].startswith('299 relais "There are')
+
+
 def test_nothing_found_is_an_empty_list(web: WebNode) -> None:
     """CP-2473."""
     response = web.get("/studies?PatientID=nobody")
@@ -95,7 +108,9 @@ def test_nothing_found_is_an_empty_list(web: WebNode) -> None:
         ("AccessionNumber=100%25_.x", {CHEST}),
         ("AccessionNumber=100%25", set()),
         ("AccessionNumber=1_0%25_.x", set()),
-        ("AccessionNumber=%22%22", {HEAD}),
+        ("AccessionNumber=%22%22&emptyvaluematching=true", {HEAD}),
+        ("AccessionNumber=%22%22", set()),
+        ("emptyvaluematching=true&AccessionNumber=", {KNEE, CHEST, LETTER, HEAD}),
         ("PatientName=yamada%5Etarou", {CHEST}),
         ("PatientName=YAMADA*", {CHEST}),
         ("PatientName=" + quote("山田^太郎"), {CHEST}),
@@ -111,6 +126,10 @@ def test_nothing_found_is_an_empty_list(web: WebNode) -> None:
         ("ModalitiesInStudy=SR", {KNEE}),
         ("ModalitiesInStudy=CT,DOC", {KNEE, CHEST, LETTER}),
         ("ModalitiesInStudy=CT&PatientID=JP-0007", {CHEST}),
+        ("ModalitiesInStudy=CT,SR&multiplevaluematching=true", {KNEE}),
+        ("ModalitiesInStudy=CT%5CSR&multiplevaluematching=false", {KNEE, CHEST}),
+        ("StudyDate=20230101-20240505&StudyTime=1900-0300", {LETTER}),
+        ("StudyDate=20230101-20240505", {KNEE, CHEST, LETTER}),
         ("PatientBirthDate=19930228", {HEAD}),
         ("PatientID=", {KNEE, CHEST, LETTER, HEAD}),
         ("PatientID=*", {KNEE, CHEST, LETTER, HEAD}),

@@ -28,6 +28,7 @@ class Use(StrEnum):
 
     UNIQUE = "unique"  # unique key: matched, always returned
     REQUIRED = "required"  # matched, always returned (PS3.18 tables 10.6.3-3 to -5; PS3.4 C.6.1.1, C.6.2.1)
+    CONDITIONAL = "conditional"  # matched where it has a column; always returned where it is known (type C there)
     OPTIONAL = "optional"  # matched, returned when asked for
     KEPT = "kept"  # not matched; returned when asked for
     DERIVED = "derived"  # made from counts or from the level below; returned; matched where a match is defined
@@ -58,7 +59,7 @@ class Attribute:
 
 
 P, T, S, X = LEVELS
-UNIQUE, REQUIRED, OPTIONAL, KEPT, DERIVED = Use
+UNIQUE, REQUIRED, CONDITIONAL, OPTIONAL, KEPT, DERIVED = Use
 
 TABLE: tuple[Attribute, ...] = tuple(
     Attribute(*row)
@@ -85,7 +86,7 @@ TABLE: tuple[Attribute, ...] = tuple(
         ("StudyID", T, REQUIRED, "study_id"),
         ("ReferringPhysicianName", T, REQUIRED, "referring_physician_name"),
         ("StudyDescription", T, OPTIONAL, "study_description"),
-        ("TimezoneOffsetFromUTC", T, KEPT, None),
+        ("TimezoneOffsetFromUTC", T, CONDITIONAL, None),
         ("IssuerOfAccessionNumberSequence", T, KEPT, None),
         ("NameOfPhysiciansReadingStudy", T, KEPT, None),
         ("AdmittingDiagnosesDescription", T, KEPT, None),
@@ -101,12 +102,12 @@ TABLE: tuple[Attribute, ...] = tuple(
         ("SeriesInstanceUID", S, UNIQUE, "series_instance_uid"),
         ("Modality", S, REQUIRED, "modality"),
         ("SeriesNumber", S, REQUIRED, "series_number"),
-        ("SeriesDescription", S, REQUIRED, "series_description"),
+        ("SeriesDescription", S, CONDITIONAL, "series_description"),
         ("SeriesDate", S, OPTIONAL, "series_date"),
         ("SeriesTime", S, OPTIONAL, "series_time"),
-        ("PerformedProcedureStepStartDate", S, REQUIRED, "performed_procedure_step_start_date"),
-        ("PerformedProcedureStepStartTime", S, REQUIRED, "performed_procedure_step_start_time"),
-        ("RequestAttributesSequence", S, REQUIRED, "request_attributes"),
+        ("PerformedProcedureStepStartDate", S, CONDITIONAL, "performed_procedure_step_start_date"),
+        ("PerformedProcedureStepStartTime", S, CONDITIONAL, "performed_procedure_step_start_time"),
+        ("RequestAttributesSequence", S, CONDITIONAL, "request_attributes"),
         ("BodyPartExamined", S, OPTIONAL, "body_part_examined"),
         ("Laterality", S, OPTIONAL, "laterality"),
         ("Manufacturer", S, OPTIONAL, "manufacturer"),
@@ -124,10 +125,10 @@ TABLE: tuple[Attribute, ...] = tuple(
         ("SOPInstanceUID", X, UNIQUE, "sop_instance_uid"),
         ("SOPClassUID", X, REQUIRED, "sop_class_uid"),
         ("InstanceNumber", X, REQUIRED, "instance_number"),
-        ("Rows", X, REQUIRED, "rows"),
-        ("Columns", X, REQUIRED, "columns"),
-        ("BitsAllocated", X, REQUIRED, "bits_allocated"),
-        ("NumberOfFrames", X, REQUIRED, "number_of_frames"),
+        ("Rows", X, CONDITIONAL, "rows"),
+        ("Columns", X, CONDITIONAL, "columns"),
+        ("BitsAllocated", X, CONDITIONAL, "bits_allocated"),
+        ("NumberOfFrames", X, CONDITIONAL, "number_of_frames"),
         ("AvailableTransferSyntaxUID", X, DERIVED, None),
         ("ContentDate", X, OPTIONAL, "content_date"),
         ("ContentTime", X, OPTIONAL, "content_time"),

@@ -1,7 +1,7 @@
 """The keys of a request, QIDO-RS or C-FIND, as matches. Knows values and VRs, not query strings or associations.
 
 1. None stands for universal matching: an empty key, or nothing but "*" (PS3.4 C.2.2.2.3, C.2.2.2.4).
-2. Two quotation marks stand for empty value matching (PS3.4 C.2.2.2.7).
+2. Two quotation marks stand for empty value matching (PS3.4 C.2.2.2.7), where it was not refused.
 3. A backslash divides values wherever the VR allows several; in a query string a comma does so as well where it
    cannot be part of a value (UIDs, codes, dates, times and numbers).
 4. A value that its VR does not allow raises InvalidRequest: no filter is ever ignored in silence.
@@ -41,20 +41,26 @@ _COMMA_VRS = NUMBER_VRS | RANGE_VRS | {"UI", "CS", "AS", "AT"}
 NEVER_MATCHED = frozenset({0x00080005, 0x00080052, 0x00080053, 0x00080054, 0x00080056, 0x00080201})
 
 
-def match_from_text(tag: int, raw: str, *, vr: str | None = None, separators: str = "\\,") -> Match | None:
+def match_from_text(
+    tag: int, raw: str, *, vr: str | None = None, separators: str = "\\,", may_ask_empty: bool = True
+) -> Match | None:
     """The condition that *raw*, already percent-decoded, asks of *tag*; None for universal matching.
 
-    Raises InvalidRequest with a sentence for a value that *vr* (by default that of PS3.6) does not allow.
+    Without *may_ask_empty* two quotation marks are a value like any other. Raises InvalidRequest with a sentence for a
+    value that *vr* (by default that of PS3.6) does not allow.
     """
-    match = _parsed(tag, raw, vr or vr_of(tag), separators)
+    match = unordered_match(tag, raw, vr=vr, separators=separators, may_ask_empty=may_ask_empty)
     if match is not None:
         _check_order(match)
     return match
 
 
-def _parsed(tag: int, raw: str, vr: str, separators: str) -> Match | None:
-    raw = raw.strip(" \0")
-    if raw == EMPTY_VALUE_KEY:
+def unordered_match(
+    tag: int, raw: str, *, vr: str | None = None, separators: str = "\\,", may_ask_empty: bool = True
+) -> Match | None:
+    """As match_from_text, but ranges may end before they begin: check_ranges is asked about all conditions together."""
+    vr, raw = vr or vr_of(tag), raw.strip(" \0")
+    if raw == EMPTY_VALUE_KEY and may_ask_empty:
         return Match(tag, MatchKind.EMPTY_VALUE)
     if not raw.strip("*"):
         return None
@@ -67,6 +73,20 @@ def _parsed(tag: int, raw: str, vr: str, separators: str) -> Match | None:
     if len(values) == 1:
         return conditions[0]
     return Match(tag, MatchKind.LIST_OF_UID if vr == "UI" else MatchKind.MULTIPLE_VALUES, tuple(values))
+
+
+def check_ranges(matches: Sequence[Match], *, combined_date_time: bool) -> None:
+    """Raise InvalidRequest for a range that ends before it begins (PS3.4 C.2.2.2.5).
+
+    With *combined_date_time*, a time range may if the date range beside it does not: from one evening to a later
+    morning (PS3.4 C.2.2.2.5.4).
+    """
+    ranges, apart = combine(matches) if combined_date_time else ((), matches)
+    for match in apart:
+        _check_order(match)
+    for joined in ranges:
+        if joined.low is not None and joined.high is not None and joined.low > joined.high:
+            raise InvalidRequest(f"{_name(joined.date_tag)}: its range and that of the time end before they begin.")
 
 
 def _split(vr: str, raw: str, separators: str) -> list[str]:
@@ -105,7 +125,6 @@ def _check_moment(match: Match, vr: str, value: str) -> None:
 
 
 def _check_order(match: Match) -> None:
-    """No range ends before it begins (PS3.4 C.2.2.2.5)."""
     for one in alternatives(match):
         low, high = _ends(one) if one.kind is MatchKind.RANGE else (None, None)
         if low is not None and high is not None and low > high:
@@ -152,10 +171,12 @@ def merge(matches: Iterable[Match]) -> tuple[Match, ...]:
 
 
 def every_value(match: Match) -> tuple[Match, ...]:
-    """A condition on several values as one condition each, all of which must match.
+    """A condition on several values as one condition each, all of which must match; inside sequences too.
 
-    For requests that negotiated Multiple Value Matching (PS3.4 C.2.2.2.8).
+    For requests that asked for Multiple Value Matching (PS3.4 C.2.2.2.8; PS3.18 8.3.4.6).
     """
+    if match.kind is MatchKind.SEQUENCE:
+        return (replace(match, items=tuple(one for item in match.items for one in every_value(item))),)
     if match.kind is not MatchKind.MULTIPLE_VALUES:
         return (match,)
     return tuple(simple(match.tag, value) for value in match.values)
@@ -167,19 +188,10 @@ def matches_from_identifier(identifier: Dataset) -> tuple[Match, ...]:
 
 
 def matches_from_json(identifier: JsonDataset, *, combined_date_time: bool = False) -> tuple[Match, ...]:
-    """All conditions of an Identifier in the DICOM JSON model; keys that are never matched are left out.
-
-    With *combined_date_time*, a time range may end before it begins if the date range beside it does not: from one
-    evening to a later morning (PS3.4 C.2.2.2.5.4).
-    """
+    """All conditions of an Identifier in the DICOM JSON model; keys that are never matched are left out."""
     found = (_match_from_json(int(key, 16), element) for key, element in identifier.items())
     matches = tuple(match for match in found if match is not None and match.tag not in NEVER_MATCHED)
-    ranges, apart = combine(matches) if combined_date_time else ((), matches)
-    for match in apart:
-        _check_order(match)
-    for joined in ranges:
-        if joined.low is not None and joined.high is not None and joined.low > joined.high:
-            raise InvalidRequest(f"{_name(joined.date_tag)}: its range and that of the time end before they begin.")
+    check_ranges(matches, combined_date_time=combined_date_time)
     return matches
 
 
@@ -197,11 +209,13 @@ def _match_from_json(tag: int, element: dict[str, Any]) -> Match | None:
     """One key, its order not yet checked but inside sequences."""
     vr = vr_of(tag) if vr_of(tag) != "UN" else element["vr"]
     if "InlineBinary" in element:
-        return _parsed(tag, charset.decode(base64.b64decode(element["InlineBinary"]), ()), vr, "\\")
+        return unordered_match(
+            tag, charset.decode(base64.b64decode(element["InlineBinary"]), ()), vr=vr, separators="\\"
+        )
     values = element.get("Value") or []
     if vr == "SQ":
         return _match_from_items(tag, values)
-    return _parsed(tag, "\\".join(map(as_text, values)), vr, "\\")
+    return unordered_match(tag, "\\".join(map(as_text, values)), vr=vr, separators="\\")
 
 
 def _match_from_items(tag: int, items: Sequence[Any]) -> Match | None:

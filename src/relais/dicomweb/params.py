@@ -4,6 +4,7 @@
 2. A key is a keyword, eight hex digits, or a path of them into a sequence (`00400275.00400009`).
 3. No key is ignored in silence: it becomes a match, a return key, a name in Search.unmatched, or an InvalidRequest.
 4. Keys into the same sequence are conditions on one and the same Item (PS3.4 C.2.2.2.6).
+5. A date range and the time range beside it are one range of moments (PS3.4 C.2.2.2.5.4), without being asked for.
 
 Reading: `+` is a space, as browsers and most HTTP libraries write it; a plus sign is `%2B`. In `accept` it is a plus.
 """
@@ -18,7 +19,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import tag_key
 from relais.dicom.query import Match, MatchKind, Query
-from relais.dicom.query_keys import EMPTY_VALUE_KEY, match_from_text
+from relais.dicom.query_keys import EMPTY_VALUE_KEY, check_ranges, every_value, match_from_text, unordered_match
 from relais.errors import InvalidRequest
 
 MAX_PARAMETERS = 200  # a query string with more is an InvalidRequest
@@ -26,7 +27,9 @@ MAX_DEPTH = 8  # a sequence path with more steps is an InvalidRequest
 MAX_OFFSET = 2**31 - 1  # a larger offset is an InvalidRequest
 MAX_RESULTS = 10_000  # a larger limit, or none, means this many; the answer then says that there are more
 
-RESERVED = frozenset({"limit", "offset", "fuzzymatching", "includefield", "accept", "charset"})
+# The parameters of a search that are no keys, and what they may be (PS3.18 table 8.3.4-1).
+SWITCHES = ("fuzzymatching", "emptyvaluematching", "multiplevaluematching")
+RESERVED = frozenset({"limit", "offset", "includefield", "accept", "charset", *SWITCHES})
 
 _HEX = re.compile(r"[0-9A-Fa-f]{8}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -52,6 +55,13 @@ class _Keys:
     all_included: bool = False
     unmatched: list[str] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
+
+    def is_on(self, switch: str) -> bool:
+        """One of SWITCHES; off if it is not given. InvalidRequest if it is neither true nor false."""
+        value = self.settings.get(switch, "false").lower()
+        if value not in _BOOLEANS:
+            raise InvalidRequest(f"The query parameter {switch} must be true or false.")
+        return _BOOLEANS[value]
 
 
 def parameters(query_string: str) -> Iterator[tuple[str, str]]:
@@ -86,7 +96,10 @@ def parse_search(
     keys = _Keys()
     for name, value in parameters(query_string):
         _take(keys, name, value)
-    matches = [*scope, *_matches((), keys.values)]
+    fuzzy, may_ask_empty, every = (keys.is_on(switch) for switch in SWITCHES)
+    matches = [*scope, *_matches((), keys.values, may_ask_empty)]
+    matches = [one for match in matches for one in (every_value(match) if every else (match,))]
+    check_ranges(matches, combined_date_time=True)
     limit = min(_whole_number(keys.settings, "limit", max_results), max_results)
     offset = _whole_number(keys.settings, "offset", 0)
     if offset > MAX_OFFSET:
@@ -98,17 +111,20 @@ def parse_search(
         all_keys=keys.all_included,
         limit=limit,
         offset=offset,
-        fuzzy=_boolean(keys.settings, "fuzzymatching"),
+        fuzzy=fuzzy,
+        combined_date_time=True,
     )
     return Search(query, tuple(keys.unmatched))
 
 
 def format_search(query: Query) -> str:
-    """*query* as a query string. Its level belongs to the path, and combined date-times cannot be asked for here."""
+    """*query*, which has one condition for each attribute, as a query string. Its level belongs to the path."""
     pairs = [("limit", str(query.limit))] if query.limit is not None else []
     pairs += [("offset", str(query.offset))] if query.offset else []
     pairs += [("fuzzymatching", "true")] if query.fuzzy else []
-    pairs += [(".".join(map(tag_key, path)), value) for path, value in _values_of((), query.matches)]
+    values = list(_values_of((), query.matches))
+    pairs += [("emptyvaluematching", "true")] if any(value == EMPTY_VALUE_KEY for _, value in values) else []
+    pairs += [(".".join(map(tag_key, path)), value) for path, value in values]
     matched = {match.tag for match in query.matches}
     included = ["all"] if query.all_keys else []
     included += [tag_key(tag) for tag in sorted(query.return_keys - matched)]
@@ -162,14 +178,15 @@ def _include(keys: _Keys, value: str) -> None:
             keys.included.add(attribute_path(name)[0])
 
 
-def _matches(prefix: Path, values: dict[Path, str]) -> Iterator[Match]:
+def _matches(prefix: Path, values: dict[Path, str], may_ask_empty: bool) -> Iterator[Match]:
     """The conditions below *prefix*, one per attribute; those into one sequence together."""
     depth = len(prefix)
     below = {path: value for path, value in values.items() if path[:depth] == prefix and len(path) > depth}
+    parse = match_from_text if prefix else unordered_match
     for tag in dict.fromkeys(path[depth] for path in below):
         path = (*prefix, tag)
-        items = tuple(_matches(path, below))
-        match = match_from_text(tag, below[path]) if path in below else None
+        items = tuple(_matches(path, below, may_ask_empty))
+        match = parse(tag, below[path], may_ask_empty=may_ask_empty) if path in below else None
         if match is not None:
             yield match
         if items:
@@ -202,13 +219,6 @@ def _whole_number(settings: dict[str, str], name: str, default: int) -> int:
     if not _DIGITS.fullmatch(settings[name]):
         raise InvalidRequest(f"The query parameter {name} must be a whole number, not negative.")
     return int(settings[name])
-
-
-def _boolean(settings: dict[str, str], name: str) -> bool:
-    value = settings.get(name, "false").lower()
-    if value not in _BOOLEANS:
-        raise InvalidRequest(f"The query parameter {name} must be true or false.")
-    return _BOOLEANS[value]
 
 
 def _decoded(text: str, plus: bytes = b" ") -> str:

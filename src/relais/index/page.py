@@ -1,8 +1,9 @@
 """The rows of a page as the attributes that were asked for. Knows return keys, not matching.
 
 Always returned are the unique, required and derived attributes of the query's level and the unique and required ones of
-the levels above it, empty ones without Value; never an attribute of a lower level (PS3.18 10.6.3.3). Modalities and SOP
-Classes in Study are left out where there is none: viewers stumble over an empty one.
+the levels above it, empty ones without Value, and the conditional ones of all these levels where they are known; never
+an attribute of a lower level (PS3.18 10.6.3.3). Modalities and SOP Classes in Study are left out where there is none:
+viewers stumble over an empty one.
 """
 
 import json
@@ -38,17 +39,19 @@ def rows(connection: Connection, query: Query, places: list[Place]) -> list[Json
 
 
 def _wanted(query: Query) -> dict[str, str]:
-    """Tag and VR of what every row holds even when it is empty, sorted by tag."""
-    above = levels_above(query.level)
-    mine = [row for row in TABLE if row.level is query.level and row.use in (Use.UNIQUE, Use.REQUIRED, Use.DERIVED)]
-    mine += [row for row in TABLE if row.level in above and row.use in (Use.UNIQUE, Use.REQUIRED)]
-    asked = [by_tag()[tag] for tag in query.return_keys if tag in by_tag()]
-    mine += [row for row in asked if row.level is query.level or row.level in above]
-    return {tag_key(row.tag): row.vr for row in sorted(mine, key=lambda row: row.tag)}
+    """Tag of what every row holds, sorted, with its VR, or "" for what is left out where it is empty."""
+    levels = (*levels_above(query.level), query.level)
+    searched = [row for row in TABLE if row.level in levels]
+    found = {tag_key(row.tag): "" for row in searched if row.use is Use.CONDITIONAL}
+    for row in searched:
+        is_said = row.use in (Use.UNIQUE, Use.REQUIRED) or (row.use is Use.DERIVED and row.level is query.level)
+        if is_said or row.tag in query.return_keys:
+            found[tag_key(row.tag)] = "" if tag_key(row.tag) in _LEFT_OUT else row.vr
+    return dict(sorted(found.items()))
 
 
 def _chosen(ds: JsonDataset, query: Query, wanted: dict[str, str]) -> JsonDataset:
-    found = {tag: ds.get(tag) or {"vr": vr} for tag, vr in wanted.items() if tag in ds or tag not in _LEFT_OUT}
+    found = {tag: ds.get(tag) or {"vr": vr} for tag, vr in wanted.items() if vr or tag in ds}
     if not query.all_keys:
         return found
     lowest = LEVELS.index(query.level)

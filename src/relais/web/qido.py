@@ -36,6 +36,12 @@ UNMATCHED = "The following keys were not matched: {}."
 routes = Blueprint("qido", __name__)
 
 
+@routes.get("/patients")
+def patients() -> Response:
+    """All patients: our extension, in the attributes of PS3.4 table C.6-1."""
+    return _search(Level.PATIENT)
+
+
 @routes.get("/studies")
 def studies() -> Response:
     """All studies."""
@@ -94,7 +100,12 @@ def _scope(within: Ref | None) -> list[Match]:
 
 
 def _with_retrieval(row: JsonDataset, level: Level) -> JsonDataset:
-    """*row* with Instance Availability and Retrieve URL (PS3.18 tables 10.6.3-3 to 10.6.3-5), in the order of tags."""
+    """*row* with Instance Availability and Retrieve URL (PS3.18 tables 10.6.3-3 to 10.6.3-5), in the order of tags.
+
+    A patient has neither.
+    """
+    if level is Level.PATIENT:
+        return row
     tags = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID)[: attributes.LEVELS.index(level)]
     uids = [str(json_model.values(row, tag)[0]) for tag in tags]
     url = door().url(paths.ref(*uids))

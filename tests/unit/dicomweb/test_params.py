@@ -11,7 +11,7 @@ from relais.dicom.query import Match, MatchKind, Query
 from relais.dicomweb import params
 from relais.errors import InvalidRequest
 
-PATIENT_ID, PATIENT_NAME, STUDY_DATE, STUDY_UID = 0x00100020, 0x00100010, 0x00080020, 0x0020000D
+PATIENT_ID, STUDY_DATE, STUDY_UID, MODALITIES = 0x00100020, 0x00080020, 0x0020000D, 0x00080061
 REQUEST_ATTRIBUTES, STEP_ID, PROCEDURE_ID = 0x00400275, 0x00400009, 0x00401001
 
 # What OHIF appends to its searches (clients.md).
@@ -43,7 +43,10 @@ def single(tag: int, value: str) -> Match:
         ("StudyInstanceUID=1.2%5C1.3", Match(STUDY_UID, MatchKind.LIST_OF_UID, ("1.2", "1.3"))),
         ("PatientID=%2A7%2A", Match(PATIENT_ID, MatchKind.WILD_CARD, ("*7*",))),
         ("StudyDate=20200101-", Match(STUDY_DATE, MatchKind.RANGE, ("20200101", ""))),
-        ("PatientID=%22%22", Match(PATIENT_ID, MatchKind.EMPTY_VALUE)),
+        ("PatientID=%22%22", single(PATIENT_ID, '""')),
+        ("PatientID=%22%22&emptyvaluematching=false", single(PATIENT_ID, '""')),
+        ("PatientID=%22%22&emptyvaluematching=true", Match(PATIENT_ID, MatchKind.EMPTY_VALUE)),
+        ("emptyvaluematching=true&StudyDate=%22%22", Match(STUDY_DATE, MatchKind.EMPTY_VALUE)),
     ],
 )
 def test_a_key_becomes_a_match_after_one_percent_decoding(text: str, expected: Match) -> None:
@@ -76,6 +79,29 @@ def test_everything_that_ohif_appends_is_understood() -> None:
     assert {0x00081030, 0x00080060, 0x00080090, 0x00100030} <= found.return_keys
 
 
+@pytest.mark.parametrize("separator", ["%5C", "\\", ","])
+def test_several_values_ask_for_any_of_them_or_for_all(separator: str) -> None:
+    """PS3.18 8.3.4.6, PS3.4 C.2.2.2.8"""
+    text = f"ModalitiesInStudy=CT{separator}PT"
+    assert query(text).matches == (Match(MODALITIES, MatchKind.MULTIPLE_VALUES, ("CT", "PT")),)
+    assert query(f"multiplevaluematching=true&{text}").matches == (single(MODALITIES, "CT"), single(MODALITIES, "PT"))
+
+
+def test_every_value_is_asked_for_inside_a_sequence_too() -> None:
+    found = query("00400275.00400009=S1%5CS2&multiplevaluematching=true", Level.SERIES)
+    assert found.matches[0].items == (single(STEP_ID, "S1"), single(STEP_ID, "S2"))
+
+
+def test_a_night_is_a_range_of_moments_but_alone_its_times_are_none() -> None:
+    """PS3.4 C.2.2.2.5.4"""
+    night = query("StudyDate=20240101-20240102&StudyTime=2200-0600")
+    assert night.combined_date_time
+    assert [found.kind for found in night.matches] == [MatchKind.RANGE] * 2
+    for text in ("StudyTime=2200-0600", "StudyDate=20240102&StudyTime=2200-0600", "StudyDate=20240102-20240101"):
+        with pytest.raises(InvalidRequest):
+            query(text)
+
+
 def test_include_field_repeats_lists_and_says_all() -> None:
     found = query("includefield=PatientID,00080060&includefield=all&includefield=00400275.00400009")
     assert found.all_keys
@@ -104,6 +130,10 @@ def test_a_limit_is_cut_to_the_maximum_and_none_means_the_maximum() -> None:
         "offset=x",
         "fuzzymatching=yes",
         "fuzzymatching=",
+        "emptyvaluematching=1",
+        "multiplevaluematching=x",
+        "multiplevaluematching=true&multiplevaluematching=true",
+        "StudyDate=%22%22",
         "Nonsense=1",
         "patientid=1",
         "PatientID=1&PatientID=2",
@@ -136,7 +166,9 @@ def test_a_key_that_nobody_knows_the_vr_of_is_told_to_be_unmatched() -> None:
 
 
 def test_reserved_names_are_no_keys() -> None:
-    assert query("accept=application/dicom+json&charset=utf-8") == Query(Level.STUDY, limit=params.MAX_RESULTS)
+    assert query("accept=application/dicom+json&charset=utf-8") == Query(
+        Level.STUDY, limit=params.MAX_RESULTS, combined_date_time=True
+    )
 
 
 def test_a_plus_in_accept_is_a_plus() -> None:

@@ -105,7 +105,19 @@ def test_required_attributes_are_there_even_when_they_are_empty(db: Database) ->
         wanted |= {r.tag for r in TABLE if r.level is level and r.use in (Use.UNIQUE, Use.REQUIRED, Use.DERIVED)}
         assert set(row) == {tag_key(tag) for tag in wanted}
         assert list(row) == sorted(row)
-    assert row["0008103E"] == {"vr": "LO"}
+    assert row["00080050"] == {"vr": "SH"}
+
+
+def test_conditional_attributes_are_there_when_they_are_known_or_asked_for(db: Database) -> None:
+    """PS3.18 tables 10.6.3-3 to 10.6.3-5: type C, shall be present if known."""
+    _register(db, (1, 1, 1), t00080201={"vr": "SH", "Value": ["+0100"]}, t0008103E={"vr": "LO", "Value": ["axial"]})
+    _register(db, (2, 1, 1))
+    known, unknown = sorted(search.search(db, Query(Level.IMAGE)).rows, key=lambda row: str(row[tag_key(UID)]))
+    assert known["00080201"]["Value"] == ["+0100"]
+    assert known["0008103E"]["Value"] == ["axial"]
+    assert {"00080201", "0008103E", tag_key(ROWS)}.isdisjoint(unknown)
+    asked = search.search(db, Query(Level.IMAGE, return_keys=frozenset({ROWS}))).rows
+    assert [row[tag_key(ROWS)] for row in asked] == [{"vr": "US"}] * 2
 
 
 def test_modalities_in_study_is_left_out_where_there_is_none(db: Database) -> None:
