@@ -3,11 +3,13 @@
 import gzip
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
 
@@ -313,10 +315,27 @@ def test_a_malformed_body_is_a_400_and_leaves_nothing(
     nothing_is_left()
 
 
-def test_a_compressed_body_is_refused(web: WebNode, nothing_is_left: Callable[[], None]) -> None:
-    """Trap 15."""
-    response = web.post(gzip.compress(multipart_body([part10(a_ct())])), Content_Encoding="gzip")
-    assert response.status_code == 415
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstandard.compress)]
+)
+def test_a_compressed_body_is_stored_as_the_plain_one(
+    web: WebNode, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """Trap 15; RFC 9110 8.4."""
+    ds = a_ct()
+    packed = pack(multipart_body([part10(ds)]))
+    assert web.post(packed, Content_Encoding=encoding).status_code == 200
+    assert is_kept(web, ds)
+    assert web.post(iter([packed[:100], packed[100:]]), Content_Encoding=encoding).status_code == 200
+    assert web.post(packed[:-20], Content_Encoding=encoding).status_code == 400
+
+
+def test_a_body_that_is_encoded_in_another_way_is_refused(web: WebNode, nothing_is_left: Callable[[], None]) -> None:
+    """Trap 15; hardening.md 5."""
+    packed = gzip.compress(multipart_body([part10(a_ct())]))
+    assert web.post(packed, Content_Encoding="br").status_code == 415
+    assert web.post(gzip.compress(packed), Content_Encoding="gzip, gzip").status_code == 415
+    assert web.post(gzip.compress(bytes(5_000_000)), "application/dicom", Content_Encoding="gzip").status_code == 413
     nothing_is_left()
 
 

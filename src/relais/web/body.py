@@ -1,16 +1,26 @@
-"""The body of a request, read in pieces and counted. Knows WSGI, not what the bytes mean.
+"""The body of a request, read in pieces, decompressed and counted. Knows WSGI, not what the bytes mean.
 
 Content-Length is not believed: a body that ends early is an InvalidRequest, whatever the server made of the lost
-connection. A body without Content-Length is read where the server ends it by itself (chunked transfer coding).
+connection. A body without Content-Length is read where the server ends it by itself (chunked transfer coding). A
+compressed one (RFC 9110 8.4) is counted as it comes and as it opens: beyond FREE_BYTES it may grow MOST_GROWTH times.
 """
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 
+import zstandard
 from flask import request
 
 from relais.errors import InvalidRequest, TooLarge, UnsupportedMedia
 
 CHUNK_BYTES = 256 * 1024
+FREE_BYTES = 256 * 1024**2  # black images compress a thousandfold
+MOST_GROWTH = 100
+ZSTD_WINDOW_BYTES = 8 * 1024**2  # RFC 9659 allows no more; a body that wants more is refused
+ZSTD_PIECE_BYTES = 512  # opened at a time: four bytes may become 128 KiB
+GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib's way of saying: whichever of the two it is
+
+NOT_WHOLE = "The body of the request is not compressed as it says, or not whole."
 
 
 class Body:
@@ -27,15 +37,20 @@ class Body:
     def chunks(self) -> Iterator[bytes]:
         """The body, in pieces. Raises InvalidRequest if it ends early, TooLarge beyond the limit, announced or not.
 
-        Raises UnsupportedMedia for a compressed body: its size would be a stranger's word.
+        Raises UnsupportedMedia for a Content-Encoding other than gzip, deflate and zstd.
         """
-        if self._encoding not in ("", "identity"):
-            raise UnsupportedMedia("The body of a request must not be compressed (Content-Encoding).")
+        if self._encoding not in _OPENERS:
+            raise UnsupportedMedia("The body of a request may be compressed by gzip, deflate or zstd only.")
+        too_large = TooLarge(f"The body of a request may have at most {self._max_bytes} bytes.")
         if (self._announced or 0) > self._max_bytes:
-            raise TooLarge(f"The body of a request may have at most {self._max_bytes} bytes.")
-        while chunk := self._next(CHUNK_BYTES):
-            if self._read_bytes > self._max_bytes:
-                raise TooLarge(f"The body of a request may have at most {self._max_bytes} bytes.")
+            raise too_large
+        given_bytes = 0
+        for chunk in _OPENERS[self._encoding](self._raw()):
+            given_bytes += len(chunk)
+            if given_bytes > self._max_bytes:
+                raise too_large
+            if given_bytes > FREE_BYTES + MOST_GROWTH * self._read_bytes:
+                raise TooLarge(f"The body of a request may not be compressed more than {MOST_GROWTH} times.")
             yield chunk
         if self._announced is not None and self._read_bytes < self._announced:
             raise InvalidRequest("The body of the request is shorter than its Content-Length.")
@@ -50,6 +65,10 @@ class Body:
         while limit_bytes > 0 and (chunk := self._next(min(CHUNK_BYTES, limit_bytes))):
             limit_bytes -= len(chunk)
 
+    def _raw(self) -> Iterator[bytes]:
+        while chunk := self._next(CHUNK_BYTES):
+            yield chunk
+
     def _next(self, wanted: int) -> bytes:
         if self._announced is not None:
             wanted = min(wanted, self._announced - self._read_bytes)
@@ -57,3 +76,51 @@ class Body:
         self._is_at_end = not chunk
         self._read_bytes += len(chunk)
         return chunk
+
+
+def _inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What a gzip or zlib stream holds, or several one behind the other (RFC 1952 2.2)."""
+    inflater = zlib.decompressobj(GZIP_OR_ZLIB)
+    try:
+        for chunk in chunks:
+            rest = chunk
+            while rest:
+                if inflater.eof:
+                    inflater = zlib.decompressobj(GZIP_OR_ZLIB)
+                yield inflater.decompress(rest, CHUNK_BYTES)
+                rest = inflater.unconsumed_tail or inflater.unused_data
+        while piece := inflater.decompress(b"", CHUNK_BYTES):
+            yield piece
+    except zlib.error as exc:
+        raise InvalidRequest(NOT_WHOLE) from exc
+    if not inflater.eof:
+        raise InvalidRequest(NOT_WHOLE)
+
+
+def _zstd_opened(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What a Zstandard stream holds, or several one behind the other (RFC 8878 3)."""
+    maker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
+    opener = maker.decompressobj()
+    try:
+        for chunk in chunks:
+            rest = memoryview(chunk)
+            while rest:
+                if opener.eof:
+                    opener = maker.decompressobj()
+                piece = rest[:ZSTD_PIECE_BYTES]
+                yield opener.decompress(piece)
+                rest = rest[len(piece) - len(opener.unused_data) :]
+    except zstandard.ZstdError as exc:
+        raise InvalidRequest(NOT_WHOLE) from exc
+    if not opener.eof:
+        raise InvalidRequest(NOT_WHOLE)
+
+
+_OPENERS: dict[str, Callable[[Iterable[bytes]], Iterable[bytes]]] = {
+    "": iter,
+    "identity": iter,
+    "gzip": _inflated,
+    "x-gzip": _inflated,
+    "deflate": _inflated,
+    "zstd": _zstd_opened,
+}
