@@ -74,7 +74,11 @@ def ending(connection: socket.socket) -> int | None:
 
 def answers(node: DimseNode) -> bool:
     """Whether the node is as well as ever."""
-    with ul.associate(node.port, ul.associate_rq(PROPOSALS)) as connection:
+    try:
+        connection = ul.associate(node.port, ul.associate_rq(PROPOSALS))
+    except ConnectionError:  # rejected
+        return False
+    with connection:
         connection.sendall(echo())
         found = statuses(connection, 1)
         ul.release(connection)

@@ -7,6 +7,7 @@
 
 import select
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Any
 
 BUFFER_BYTES = 256 * 1024
 MAX_BUFFERS = 512  # handed to the kernel at once, of which Linux takes 1024
+LONGEST_WAIT_S = 3600.0  # in one call; then the deadline is looked at again
 LINGER_S = 1.0  # how long what still comes is dropped, so that closing does not destroy what we sent last
 
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -30,10 +32,12 @@ class Connection:
         self._socket = connected
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._start = self._end = 0
-        self._poll = select.poll()
-        self._poll.register(connected, select.POLLIN)
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(connected, select.POLLIN)
+        self._writable.register(connected, select.POLLOUT)
         self._is_tcp = connected.family in {socket.AF_INET, socket.AF_INET6}
         self._is_plain = type(connected) is socket.socket
+        connected.setblocking(False)  # what is there costs one system call; for the rest there is poll
         if self._is_tcp:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -43,7 +47,7 @@ class Connection:
         if self._end > self._start:
             return True
         pending: Any = getattr(self._socket, "pending", None)  # of TLS, decrypted already
-        return bool(pending and pending()) or bool(self._poll.poll(0))
+        return bool(pending and pending()) or bool(self._readable.poll(0))
 
     def wait(self, deadline: float) -> bool:
         """Whether a byte comes before *deadline*. Raises ConnectionLost."""
@@ -76,11 +80,10 @@ class Connection:
     def send(self, buffers: Sequence[bytes | bytearray | memoryview], timeout_s: float) -> None:
         """Send all of *buffers*, waiting while the network is behind. Raises ConnectionLost, TimeoutError."""
         deadline = time.monotonic() + timeout_s
-        if not self._is_plain or len(buffers) == 1:
-            self._send_all(b"".join(buffers), deadline)
-            return
-        for at in range(0, len(buffers), MAX_BUFFERS):
-            self._send_pieces(list(buffers[at : at + MAX_BUFFERS]), deadline)
+        if self._is_plain:
+            self._send_pieces(list(buffers), deadline)
+        else:
+            self._send_joined(memoryview(b"".join(buffers)), deadline)
 
     def interrupt(self) -> None:
         """End the wait of the thread that reads, now and for ever: it sees the end of the connection. For others."""
@@ -110,33 +113,51 @@ class Connection:
 
     def _fill(self, deadline: float) -> None:
         """Ask the network for as much as fits. Only with an empty buffer."""
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError
-        connected = self._socket
-        connected.settimeout(remaining)
-        if QUICKACK is not None and self._is_tcp:
-            connected.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
-        self._start, self._end = 0, connected.recv_into(self._buffer)
+        self._start = self._end = 0
+        while True:
+            if time.monotonic() >= deadline:
+                raise TimeoutError
+            try:
+                self._end = self._socket.recv_into(self._buffer)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                if QUICKACK is not None and self._is_tcp:
+                    self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+                _wait(self._readable, deadline)
+            except ssl.SSLWantWriteError:
+                _wait(self._writable, deadline)
+            else:
+                break
         if not self._end:
             raise ConnectionLost("closed by the peer")
 
-    def _send_all(self, data: bytes, deadline: float) -> None:
-        self._socket.settimeout(_remaining(deadline))
-        self._socket.sendall(data)
-
     def _send_pieces(self, pieces: list[bytes | bytearray | memoryview], deadline: float) -> None:
-        total = sum(map(len, pieces))
-        self._socket.settimeout(_remaining(deadline))
-        sent = self._socket.sendmsg(pieces)
-        if sent < total:
-            rest = memoryview(b"".join(pieces))[sent:]
-            self._socket.settimeout(_remaining(deadline))
-            self._socket.sendall(rest)
+        at = 0
+        while at < len(pieces):
+            try:
+                sent = self._socket.sendmsg(pieces[at : at + MAX_BUFFERS])
+            except BlockingIOError:
+                _wait(self._writable, deadline)
+                continue
+            while at < len(pieces) and sent >= len(pieces[at]):
+                sent -= len(pieces[at])
+                at += 1
+            if sent:
+                pieces[at] = memoryview(pieces[at])[sent:]
+
+    def _send_joined(self, rest: memoryview, deadline: float) -> None:
+        """Over TLS, which takes one buffer at a time."""
+        while rest:
+            try:
+                rest = rest[self._socket.send(rest) :]
+            except ssl.SSLWantWriteError:
+                _wait(self._writable, deadline)
+            except ssl.SSLWantReadError:
+                _wait(self._readable, deadline)
 
 
-def _remaining(deadline: float) -> float:
+def _wait(event: select.poll, deadline: float) -> None:
+    """Until *event*, or for a good while. Raises TimeoutError."""
     remaining = deadline - time.monotonic()
     if remaining <= 0:
         raise TimeoutError
-    return remaining
+    event.poll(min(remaining, LONGEST_WAIT_S) * 1000)
