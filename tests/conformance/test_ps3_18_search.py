@@ -7,6 +7,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
+import requests
 
 from fixtures.builders import a_code, a_ct, a_pdf, a_series, a_sr, uid
 from fixtures.cast import LEFEBVRE, SURYA, YAMADA
@@ -231,6 +232,26 @@ def test_pages_follow_each_other_and_the_last_one_says_so(web: WebNode) -> None:
     assert whole[0] == CHEST
     assert found(web, "/studies?offset=4") == []
     assert found(web, "/studies?limit=0") == []
+
+
+@pytest.mark.parametrize("accept", ["application/dicom+json", 'multipart/related; type="application/dicom+xml"'])
+def test_who_asks_again_hears_that_nothing_changed_until_something_did(tmp_path: Path, accept: str) -> None:
+    """RFC 9110 13.1.2"""
+    with web_node(tmp_path, workers=2) as node:
+        node.store(a_ct(StudyInstanceUID=KNEE))
+        first = node.get("/studies?limit=5", accept)
+        etag = first.headers["ETag"]
+        for _ in range(6):  # whichever process answers
+            again = requests.get(f"{node.service}/studies?limit=5", headers={"Accept": accept}, timeout=30)
+            assert (again.status_code, again.headers["ETag"]) == (200, etag)
+            unchanged = node.get("/studies?limit=5", accept, If_None_Match=etag)
+            assert (unchanged.status_code, unchanged.content) == (304, b"")
+        assert node.get("/studies?limit=6", accept, If_None_Match=etag).status_code == 200
+        assert node.get("/studies?limit=5", "application/json", If_None_Match=etag).status_code == 200
+        node.store(a_ct(StudyInstanceUID=CHEST))
+        changed = node.get("/studies?limit=5", accept, If_None_Match=etag)
+        assert changed.status_code == 200
+        assert changed.headers["ETag"] != etag
 
 
 def test_the_servers_own_maximum_is_said(tmp_path: Path) -> None:

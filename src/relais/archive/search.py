@@ -9,6 +9,7 @@ from relais.access.principals import Principal
 from relais.archive import Archive
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
+from relais.index import changes
 from relais.index import search as index_search
 
 
@@ -24,12 +25,33 @@ class Found:
     unsupported: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A search that was allowed and recorded: *query*, as far as its principal may see, of the index at *revision*.
+
+    While both are the same, so is what is found.
+    """
+
+    query: Query
+    revision: int
+
+
+def ask(archive: Archive, principal: Principal, query: Query) -> Asked:
+    """Decide what *principal* may see of *query*, and record that it was asked. Raises Forbidden."""
+    narrowed = archive.policy.narrow(principal, query)
+    _record(archive, principal, query)
+    return Asked(narrowed, changes.latest(archive.db))
+
+
+def found(archive: Archive, asked: Asked) -> Found:
+    """One page of what was asked for, at that revision or a newer one."""
+    page = index_search.search(archive.db, asked.query)
+    return Found(page.rows, page.more, index_search.unsupported(asked.query))
+
+
 def search(archive: Archive, principal: Principal, query: Query) -> Found:
     """One page of what *query* matches, as far as *principal* may see it. Raises Forbidden."""
-    narrowed = archive.policy.narrow(principal, query)
-    page = index_search.search(archive.db, narrowed)
-    _record(archive, principal, query)
-    return Found(page.rows, page.more, index_search.unsupported(narrowed))
+    return found(archive, ask(archive, principal, query))
 
 
 def stream(archive: Archive, principal: Principal, query: Query) -> Found:

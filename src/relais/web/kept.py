@@ -10,10 +10,11 @@ LARGEST_SHARE = 4  # an answer larger than a quarter of the room is not kept
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole body, and of how many instances it was made."""
+    """A whole body, of how many instances it was made, and what its Warning header field says."""
 
     body: bytes
-    instances: int
+    instances: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 class Kept:
@@ -45,9 +46,12 @@ class Kept:
                 pieces.append(chunk)
             yield chunk
         if pieces is not None:
-            self._put(key, Answer(b"".join(pieces), instances))
+            self.put(key, Answer(b"".join(pieces), instances))
 
-    def _put(self, key: Hashable, answer: Answer) -> None:
+    def put(self, key: Hashable, answer: Answer) -> None:
+        """Keep *answer* under *key*, unless it is too much."""
+        if len(answer.body) * LARGEST_SHARE > self._limit_bytes:
+            return
         with self._lock:
             former = self._answers.pop(key, None)
             self._size_bytes += len(answer.body) - (len(former.body) if former else 0)

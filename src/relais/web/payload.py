@@ -37,11 +37,20 @@ class Single:
 
 def json_document(content: object, media_type: str = DICOM_JSON, status: int = 200) -> Response:
     """*content* as JSON."""
-    try:
-        body = orjson.dumps(content)
-    except TypeError:  # integers beyond 64 bits, and lone surrogates
-        body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return json_bytes(json_text(content), media_type, status)
+
+
+def json_bytes(body: bytes, media_type: str = DICOM_JSON, status: int = 200) -> Response:
+    """A JSON document that is already text."""
     return Response(body, status, {"Cache-Control": NO_CACHE}, content_type=media_type)
+
+
+def json_text(content: object) -> bytes:
+    """*content* as the text of a JSON document."""
+    try:
+        return orjson.dumps(content)
+    except TypeError:  # integers beyond 64 bits, and lone surrogates
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False, status: int = 200) -> Response:

@@ -1,12 +1,18 @@
-"""QIDO-RS, the Search transaction, in its six forms (PS3.18 10.6). Knows HTTP and JSON, not how anything is found."""
+"""QIDO-RS, the Search transaction, in its six forms (PS3.18 10.6), and /patients. Knows HTTP, not how rows are found.
 
+An answer has a weak validator of what was asked and of the index's revision: who asks again hears 304 for as long as
+nothing was stored or deleted.
+"""
+
+import hashlib
 from collections.abc import Iterable
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from pydicom.datadict import keyword_for_tag
 
+from relais import __version__
 from relais.archive import search as archive_search
-from relais.archive.search import Found
+from relais.archive.search import Asked, Found
 from relais.dicom import attributes, json_model
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
@@ -16,7 +22,8 @@ from relais.dicomweb import media_types, native_xml, params, paths
 from relais.dicomweb.media_types import Offer
 from relais.dicomweb.multipart import Part
 from relais.web import payload
-from relais.web.door import acceptable, door, principal, query_string
+from relais.web.door import Door, acceptable, door, principal, query_string
+from relais.web.kept import Answer
 
 OFFERS = (
     Offer(media_types.DICOM_JSON),
@@ -79,15 +86,41 @@ def instances() -> Response:
 
 
 def _search(level: Level, within: Ref | None = None) -> Response:
-    offer = media_types.select(acceptable(), OFFERS)
-    search = params.parse_search(query_string(), level, _scope(within), door().settings.max_results)
-    found = archive_search.search(door().archive, principal(), search.query)
-    rows = [_with_retrieval(row, level) for row in found.rows]
+    here, offer = door(), media_types.select(acceptable(), OFFERS)
+    search = params.parse_search(query_string(), level, _scope(within), here.settings.max_results)
+    asked = archive_search.ask(here.archive, principal(), search.query)
+    etag = _etag(here, asked, offer)
+    if payload.is_unchanged(etag):
+        return payload.not_modified(etag, is_weak=True)
     if offer.is_multipart:
-        response = payload.multipart(media_types.DICOM_XML, map(_xml_part, rows))
+        found = archive_search.found(here.archive, asked)
+        parts = (_xml_part(_with_retrieval(here, row, level)) for row in found.rows)
+        response, warnings = payload.multipart(media_types.DICOM_XML, parts), _warnings(found, search.unmatched)
     else:
-        response = payload.json_document(rows, offer.media_type)
-    return payload.add_warning(response, *_warnings(found, search.unmatched))
+        answer = _json(here, asked, search.unmatched)
+        response, warnings = payload.json_bytes(answer.body, offer.media_type), answer.warnings
+    response.headers["ETag"] = f'W/"{etag}"'
+    response.headers["Vary"] = "Accept"
+    return payload.add_warning(response, *warnings)
+
+
+def _etag(here: Door, asked: Asked, offer: Offer) -> str:
+    """The same for as long as the same request is answered with the same, in whichever process."""
+    who, how = principal().name, (offer.media_type, here.public_url, here.settings.max_results, __version__)
+    said = repr((request.path, query_string(), asked.revision, who, how))
+    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+
+
+def _json(here: Door, asked: Asked, unmatched: tuple[str, ...]) -> Answer:
+    """The answer as a JSON array. It stays in memory for the next who asks the same, until the index changes."""
+    key = (asked, unmatched)
+    answer = here.kept.get(key)
+    if answer is None:
+        found = archive_search.found(here.archive, asked)
+        rows = [_with_retrieval(here, row, asked.query.level) for row in found.rows]
+        answer = Answer(payload.json_text(rows), warnings=_warnings(found, unmatched))
+        here.kept.put(key, answer)
+    return answer
 
 
 def _scope(within: Ref | None) -> list[Match]:
@@ -99,7 +132,7 @@ def _scope(within: Ref | None) -> list[Match]:
     return [Match(tag, MatchKind.SINGLE_VALUE, (uid,)) for tag, uid in uids.items() if uid]
 
 
-def _with_retrieval(row: JsonDataset, level: Level) -> JsonDataset:
+def _with_retrieval(here: Door, row: JsonDataset, level: Level) -> JsonDataset:
     """*row* with Instance Availability and Retrieve URL (PS3.18 tables 10.6.3-3 to 10.6.3-5), in the order of tags.
 
     A patient has neither.
@@ -108,7 +141,7 @@ def _with_retrieval(row: JsonDataset, level: Level) -> JsonDataset:
         return row
     tags = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID)[: attributes.LEVELS.index(level)]
     uids = [str(json_model.values(row, tag)[0]) for tag in tags]
-    url = door().url(paths.ref(*uids))
+    url = here.url(paths.ref(*uids))
     return dict(sorted({**row, "00080056": ONLINE, "00081190": {"vr": "UR", "Value": [url]}}.items()))
 
 
@@ -117,10 +150,10 @@ def _xml_part(row: JsonDataset) -> Part:
     return Part((("Content-Type", media_types.DICOM_XML),), (document,), len(document))
 
 
-def _warnings(found: Found, unmatched: Iterable[str]) -> list[str]:
+def _warnings(found: Found, unmatched: Iterable[str]) -> tuple[str, ...]:
     names = [*map(_name, found.unsupported), *unmatched]
-    said = [UNMATCHED.format(", ".join(dict.fromkeys(names)))] if names else []
-    return [MORE, *said] if found.more else said
+    said = (UNMATCHED.format(", ".join(dict.fromkeys(names))),) if names else ()
+    return (MORE, *said) if found.more else said
 
 
 def _name(tag: int) -> str:
