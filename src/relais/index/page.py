@@ -9,6 +9,7 @@ viewers stumble over an empty one.
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from relais.db import statements
@@ -29,7 +30,7 @@ _PATIENT_COUNTS = frozenset({answers.PATIENT_STUDIES, answers.PATIENT_SERIES, an
 
 def rows(connection: Connection, query: Query, places: list[Place]) -> list[JsonDataset]:
     """The attributes of each place."""
-    wanted = _wanted(query)
+    wanted = _wanted(query.level, query.return_keys)
     if query.level is Level.PATIENT:
         found = [_patient(connection, query, place) for place in places]
     else:
@@ -38,14 +39,15 @@ def rows(connection: Connection, query: Query, places: list[Place]) -> list[Json
     return [_chosen(ds, query, wanted) for ds in found]
 
 
-def _wanted(query: Query) -> dict[str, str]:
+@lru_cache(maxsize=256)
+def _wanted(level: Level, return_keys: frozenset[int]) -> dict[str, str]:
     """Tag of what every row holds, sorted, with its VR, or "" for what is left out where it is empty."""
-    levels = (*levels_above(query.level), query.level)
+    levels = (*levels_above(level), level)
     searched = [row for row in TABLE if row.level in levels]
     found = {tag_key(row.tag): "" for row in searched if row.use is Use.CONDITIONAL}
     for row in searched:
-        is_said = row.use in (Use.UNIQUE, Use.REQUIRED) or (row.use is Use.DERIVED and row.level is query.level)
-        if is_said or row.tag in query.return_keys:
+        is_said = row.use in (Use.UNIQUE, Use.REQUIRED) or (row.use is Use.DERIVED and row.level is level)
+        if is_said or row.tag in return_keys:
             found[tag_key(row.tag)] = "" if tag_key(row.tag) in _LEFT_OUT else row.vr
     return dict(sorted(found.items()))
 

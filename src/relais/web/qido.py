@@ -13,11 +13,11 @@ from pydicom.datadict import keyword_for_tag
 from relais import __version__
 from relais.archive import search as archive_search
 from relais.archive.search import Asked, Found
-from relais.dicom import attributes, json_model
+from relais.dicom import json_model
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Match, MatchKind
-from relais.dicom.refs import Ref
+from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.dicomweb import media_types, native_xml, params, paths
 from relais.dicomweb.media_types import Offer
 from relais.dicomweb.multipart import Part
@@ -33,7 +33,9 @@ OFFERS = (
 
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
-SOP_INSTANCE_UID = 0x00080018
+
+_UNIQUE_KEYS = ("0020000D", "0020000E", "00080018")
+_NOTHING = {"Value": [""]}
 
 ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
 
@@ -139,10 +141,15 @@ def _with_retrieval(here: Door, row: JsonDataset, level: Level) -> JsonDataset:
     """
     if level is Level.PATIENT:
         return row
-    tags = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID)[: attributes.LEVELS.index(level)]
-    uids = [str(json_model.values(row, tag)[0]) for tag in tags]
-    url = here.url(paths.ref(*uids))
-    return dict(sorted({**row, "00080056": ONLINE, "00081190": {"vr": "UR", "Value": [url]}}.items()))
+    url = {"vr": "UR", "Value": [here.url(_ref(row, level))]}
+    return dict(sorted({**row, "00080056": ONLINE, "00081190": url}.items()))
+
+
+def _ref(row: JsonDataset, level: Level) -> Ref:
+    study, series, instance = (row.get(key, _NOTHING)["Value"][0] for key in _UNIQUE_KEYS)
+    if level is Level.STUDY:
+        return StudyRef(study)
+    return SeriesRef(study, series) if level is Level.SERIES else InstanceRef(study, series, instance)
 
 
 def _xml_part(row: JsonDataset) -> Part:
