@@ -56,7 +56,7 @@ def _value(vr: str, number: int, value: Any) -> str:
         return ""
     if vr == "PN":
         return f'<PersonName number="{number}">{_person_name(value)}</PersonName>'
-    return f'<Value number="{number}">{escape(_legal(str(value)))}</Value>'
+    return f'<Value number="{number}">{_escaped(str(value))}</Value>'
 
 
 def _person_name(value: dict[str, str]) -> str:
@@ -65,7 +65,12 @@ def _person_name(value: dict[str, str]) -> str:
 
 def _components(group: str) -> str:
     pairs = zip(_COMPONENTS, group.split("^", len(_COMPONENTS) - 1), strict=False)
-    return "".join(f"<{name}>{escape(_legal(text))}</{name}>" for name, text in pairs if text)
+    return "".join(f"<{name}>{_escaped(text)}</{name}>" for name, text in pairs if text)
+
+
+def _escaped(text: str) -> str:
+    """*text* as content: a carriage return would else be read as a line feed (XML 1.0 2.11)."""
+    return escape(_legal(text), {"\r": "&#13;"})
 
 
 def _legal(text: str) -> str:

@@ -1,0 +1,132 @@
+"""The Native DICOM Model (PS3.19 A.1), read."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from relais.dicom.json_model import JsonDataset, from_dataset, to_dataset
+from relais.dicomweb import native_xml
+from relais.dicomweb.native_xml_reader import parse
+from relais.errors import InvalidDataSet
+
+HEAD = '<?xml version="1.0"?><NativeDicomModel xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM">'
+
+
+def read(inside: str) -> JsonDataset:
+    return parse(f"{HEAD}{inside}</NativeDicomModel>".encode())
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "reportsi.dcm", "test-SR.dcm", "rtplan.dcm", "UN_sequence.dcm"])
+def test_a_real_data_set_comes_back_from_xml(name: str) -> None:
+    ds = dcmread(get_testdata_file(name), stop_before_pixels=True)  # type: ignore[arg-type]
+    json = from_dataset(ds)
+    assert to_dataset(parse(native_xml.document(json))) == to_dataset(json)
+
+
+@pytest.mark.parametrize(
+    "name", ["LEFEBVRE-OE^Anne Marie^^Dr", "Yamada^Tarou=\u5c71\u7530^\u592a\u90ce", "==x", "^B", "A^B^C^D^E"]
+)
+def test_names_come_back_from_xml(name: str) -> None:
+    groups = zip(("Alphabetic", "Ideographic", "Phonetic"), name.split("="), strict=False)
+    json = {"00100010": {"vr": "PN", "Value": [{group: text for group, text in groups if text}]}}
+    assert parse(native_xml.document(json)) == json
+
+
+def test_empty_values_and_items_between_others_keep_their_places() -> None:
+    """PS3.19 table A.1.5-2"""
+    found = read(
+        '<DicomAttribute tag="00080008" vr="CS"><Value number="3">C</Value><Value number="1">A</Value></DicomAttribute>'
+        '<DicomAttribute tag="00081140" vr="SQ"><Item number="2"/></DicomAttribute>'
+        '<DicomAttribute tag="00100020" vr="LO"/>'
+    )
+    assert found["00080008"]["Value"] == ["A", None, "C"]
+    assert found["00081140"]["Value"] == [None, {}]
+    assert found["00100020"] == {"vr": "LO"}
+
+
+def test_white_space_belongs_to_the_value() -> None:
+    found = read('<DicomAttribute tag="00204000" vr="LT">\n<Value number="1"> a\n b </Value>\n</DicomAttribute>')
+    assert found["00204000"]["Value"] == [" a\n b "]
+
+
+def test_private_attributes_get_a_block_and_its_creator() -> None:
+    """PS3.5 7.8.1; PS3.19 table A.1.5-2."""
+    attributes = "".join(
+        f'<DicomAttribute tag="0009{tag}" vr="LO" privateCreator="{creator}"><Value number="1">{creator}{tag}</Value>'
+        "</DicomAttribute>"
+        for creator, tag in (("ACME", "0001"), ("OTHER", "0001"), ("ACME", "0002"), ("KEEPS", "1503"))
+    )
+    found = read('<DicomAttribute tag="00090010" vr="LO"><Value number="1">OTHER</Value></DicomAttribute>' + attributes)
+    values = {tag: element["Value"][0] for tag, element in sorted(found.items())}
+    assert values == {
+        "00090010": "OTHER",
+        "00090011": "ACME",
+        "00090015": "KEEPS",
+        "00091001": "OTHER0001",
+        "00091101": "ACME0001",
+        "00091102": "ACME0002",
+        "00091503": "KEEPS1503",
+    }
+
+
+def test_a_group_without_room_for_another_creator_is_refused() -> None:
+    one = '<DicomAttribute tag="00090001" vr="LO" privateCreator="{}"/>'
+    read("".join(one.format(number) for number in range(240)))
+    with pytest.raises(InvalidDataSet, match="no room"):
+        read("".join(one.format(number) for number in range(241)))
+
+
+def test_bulk_data_and_inline_binary_are_told_apart() -> None:
+    found = read(
+        '<DicomAttribute tag="7FE00010" vr="OW"><BulkData uri="bulk/1"/></DicomAttribute>'
+        '<DicomAttribute tag="00282000" vr="OB"><InlineBinary>AQ\n I=</InlineBinary></DicomAttribute>'
+    )
+    assert found["7FE00010"] == {"vr": "OW", "BulkDataURI": "bulk/1"}
+    assert found["00282000"] == {"vr": "OB", "InlineBinary": "AQI="}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"junk",
+        b"<a/>",
+        HEAD.encode(),
+        f"{HEAD}<Value/></NativeDicomModel>".encode(),
+        f'{HEAD}<DicomAttribute tag="00100020" vr="LO"><Else/></DicomAttribute></NativeDicomModel>'.encode(),
+        f'{HEAD}<DicomAttribute tag="00100020"><Value number="0"/></DicomAttribute></NativeDicomModel>'.encode(),
+        f'{HEAD}<DicomAttribute tag="00100020"><Value number="-1"/></DicomAttribute></NativeDicomModel>'.encode(),
+        f'{HEAD}<DicomAttribute tag="00100020"><Value number="x"/></DicomAttribute></NativeDicomModel>'.encode(),
+        b'<?xml version="1.0" encoding="nonsense"?><NativeDicomModel/>',
+        b"<!DOCTYPE a><NativeDicomModel/>",
+    ],
+)
+def test_what_is_no_native_dicom_model_is_refused(document: bytes) -> None:
+    with pytest.raises(InvalidDataSet):
+        parse(document)
+
+
+def test_entities_cannot_be_declared() -> None:
+    """hardening.md 5, 6: no entity, external or multiplied."""
+    for entity in ('<!ENTITY a SYSTEM "file:///etc/passwd">', '<!ENTITY a "b"><!ENTITY c "&a;&a;&a;">'):
+        document = f"<!DOCTYPE x [{entity}]><NativeDicomModel><DicomAttribute tag='00100020'>&a;</DicomAttribute>"
+        with pytest.raises(InvalidDataSet, match="document type"):
+            parse(f"{document}</NativeDicomModel>".encode())
+
+
+def test_depth_and_gaps_are_bounded() -> None:
+    """hardening.md 5."""
+    with pytest.raises(InvalidDataSet, match="nested"):
+        read('<DicomAttribute tag="00081140" vr="SQ"><Item>' * 150 + "</Item></DicomAttribute>" * 150)
+    with pytest.raises(InvalidDataSet, match="left out"):
+        read('<DicomAttribute tag="00080008" vr="CS"><Value number="99999999"/></DicomAttribute>')
+
+
+@given(st.text('<>/"=&; aDicomAttributeValuenumber1', max_size=80))
+def test_no_document_does_anything_but_be_read_or_refused(inside: str) -> None:
+    try:
+        read(inside)
+    except InvalidDataSet:
+        return
