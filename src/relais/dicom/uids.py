@@ -1,7 +1,7 @@
 """Unique identifiers: valid ones, our own, and what the Transfer Syntaxes among them mean. Knows no Data Sets."""
 
 import re
-from uuid import uuid4
+from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from relais.errors import InvalidRequest
 
@@ -81,6 +81,11 @@ def require(uid: str | None, keyword: str) -> str:
 def generate() -> str:
     """A new UID under the 2.25 root (PS3.5 B.2)."""
     return f"2.25.{uuid4().int}"
+
+
+def derived(uid: str, purpose: str) -> str:
+    """The UID of what is made out of *uid* for *purpose*: always the same one (PS3.5 B.2)."""
+    return f"2.25.{uuid5(NAMESPACE_OID, f'{uid} {purpose}').int}"
 
 
 def is_encapsulated(transfer_syntax_uid: str) -> bool:

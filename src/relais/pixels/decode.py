@@ -17,7 +17,7 @@ from relais.pixels.codecs import Coded, Samples, decode_components, decoder_of, 
 from relais.pixels.image import ImagePixel
 from relais.pixels.recode import swapped
 
-_COLOUR_AFTER_CODEC = {"YBR_FULL_422": "YBR_FULL", "YBR_PARTIAL_422": "YBR_PARTIAL"}  # chroma is as large as luma
+COLOUR_AFTER_CODEC = {"YBR_FULL_422": "YBR_FULL", "YBR_PARTIAL_422": "YBR_PARTIAL"}  # chroma is as large as luma
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,4 +168,4 @@ def _extended(samples: Samples, precision: int, container: int, *, is_signed: bo
 def _photometric(pixel: ImagePixel, *, is_rgb: bool) -> str:
     if is_rgb:
         return "RGB"
-    return _COLOUR_AFTER_CODEC.get(pixel.photometric_interpretation, pixel.photometric_interpretation)
+    return COLOUR_AFTER_CODEC.get(pixel.photometric_interpretation, pixel.photometric_interpretation)

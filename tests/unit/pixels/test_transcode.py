@@ -17,7 +17,7 @@ from relais.dicom import uids
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.part10 import FileMeta, encode_head, origin_of, parse_whole_head, private_information
 from relais.errors import InvalidDataSet, NodeError, NotAcceptable, TooLarge
-from relais.pixels import transcode as module
+from relais.pixels import pixel_writers
 from relais.pixels.settings import PixelSettings
 from relais.pixels.transcode import transcode
 
@@ -276,11 +276,6 @@ def test_what_is_not_decoded_is_not_transcoded(transcoded: Transcoded, transfer_
         transcoded(compressed(an_image(pixels), transfer_syntax, b"\0\0"))
 
 
-def test_nothing_is_compressed(transcoded: Transcoded) -> None:
-    with pytest.raises(NotAcceptable):
-        transcoded(an_image(texture(8)), JPEG + "90")
-
-
 def test_a_frame_beyond_the_limit_is_refused_before_it_is_decoded(transcoded: Transcoded) -> None:
     ds = compressed(an_image(texture(8), Rows=60000, Columns=60000), JPEG + "70", encode(texture(8), JPEG + "70", 8))
     with pytest.raises(TooLarge):
@@ -304,7 +299,7 @@ def test_fragments_beyond_the_limit_are_not_read(transcoded: Transcoded) -> None
 def test_more_native_bytes_than_a_length_can_say_are_refused(
     transcoded: Transcoded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_NATIVE_BYTES", 1000)
+    monkeypatch.setattr(pixel_writers, "MAX_BYTES", 1000)
     pixels = texture(8)
     with pytest.raises(TooLarge):
         transcoded(compressed(an_image(pixels), JPEG + "70", encode(pixels, JPEG + "70", 8)))
