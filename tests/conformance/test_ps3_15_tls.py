@@ -5,53 +5,28 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
-from fixtures import dcmtk
+from fixtures import certificates, dcmtk
 from fixtures.builders import a_multiframe, a_series, part10
-from fixtures.certificates import Identity, authority, identity
+from fixtures.certificates import World, as_whom, door
 from fixtures.dimse_node import DimseNode, dimse_node
 from relais.config import load
 from relais.dimse.settings import DimseSettings
 from relais.node.inline import Node
 
 
-@dataclass
-class World:
-    """An authority, a node and a modality that it vouches for, and a stranger that it does not."""
-
-    ca: Identity
-    node: Identity
-    modality: Identity
-    stranger: Identity
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("certificates")
-    ca = authority(folder)
-    other = authority(folder, "Other CA")
-    return World(
-        ca, identity(folder, "node", ca), identity(folder, "modality", ca), identity(folder, "stranger", other)
-    )
-
-
-def settings(world: World, client: str = "none") -> dict[str, str]:
-    return {
-        "tls_certificate": str(world.node.certificate),
-        "tls_key": str(world.node.key),
-        "tls_ca": str(world.ca.certificate),
-        "tls_client": client,
-    }
+    return certificates.world(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
 def node(tmp_path: Path, world: World) -> Iterator[DimseNode]:
-    with dimse_node(tmp_path / "node", **settings(world)) as node:
+    with dimse_node(tmp_path / "node", **door(world)) as node:
         yield node
 
 
@@ -62,10 +37,6 @@ def files(tmp_path: Path) -> list[Path]:
     for path, ds in zip(paths, made, strict=True):
         path.write_bytes(part10(ds))
     return paths
-
-
-def as_whom(who: Identity, ca: Identity) -> tuple[object, ...]:
-    return ("+tls", who.key, who.certificate, "+cf", ca.certificate)
 
 
 @pytest.mark.parametrize("profile", ["+py", "+px", "+pz"])
@@ -84,7 +55,7 @@ def test_a_certificate_is_required_where_that_is_configured(
     tmp_path: Path, world: World, who: str | None, code: bool
 ) -> None:
     options = as_whom(getattr(world, who), world.ca) if who else ("+tla", "+cf", world.ca.certificate)
-    with dimse_node(tmp_path / "node", **settings(world, "required")) as node:
+    with dimse_node(tmp_path / "node", **door(world, "required")) as node:
         assert (dcmtk.echoscu(node.port, *options).code == 0) is code
 
 
@@ -127,7 +98,7 @@ def test_fifty_stalled_handshakes_hold_up_nobody(node: DimseNode, world: World) 
 
 def test_a_stalled_handshake_ends(tmp_path: Path, world: World) -> None:
     with (
-        dimse_node(tmp_path / "node", acse_timeout_s=1, **settings(world)) as node,
+        dimse_node(tmp_path / "node", acse_timeout_s=1, **door(world)) as node,
         socket.create_connection(("127.0.0.1", node.port), timeout=10) as stalled,
     ):
         stalled.sendall(b"\x16\x03")
@@ -135,7 +106,7 @@ def test_a_stalled_handshake_ends(tmp_path: Path, world: World) -> None:
 
 
 def test_a_key_may_be_given_as_text(tmp_path: Path, world: World) -> None:
-    given = settings(world) | {"tls_key": world.node.key.read_text()}
+    given = door(world) | {"tls_key": world.node.key.read_text()}
     with dimse_node(tmp_path / "node", **given) as node:
         assert dcmtk.echoscu(node.port, "+tla", "+cf", world.ca.certificate).code == 0
 
@@ -151,11 +122,11 @@ def test_a_key_may_be_given_as_text(tmp_path: Path, world: World) -> None:
 )
 def test_what_cannot_be_used_is_told_before_the_start(world: World, change: dict[str, str], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
-        DimseSettings(**(settings(world) | change))  # type: ignore[arg-type]
+        DimseSettings(**(door(world) | change))  # type: ignore[arg-type]
 
 
 def test_a_node_with_tls_is_ready(tmp_path: Path, world: World) -> None:
-    given = {f"RELAIS_DIMSE__{key.upper()}": value for key, value in settings(world, "required").items()}
+    given = {f"RELAIS_DIMSE__{key.upper()}": value for key, value in door(world, "required").items()}
     (tmp_path / "empty.toml").touch()
     ports = {"RELAIS_NODE__DATA_DIR": str(tmp_path / "data"), "RELAIS_DIMSE__PORT": "0", "RELAIS_WEB__PORT": "0"}
     with Node(load(tmp_path / "empty.toml", ports | given).config) as node:

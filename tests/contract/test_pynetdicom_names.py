@@ -6,6 +6,7 @@ Pinned with pynetdicom itself: a new version has to pass this before anything el
 import inspect
 import re
 from pathlib import Path
+from socket import socket
 
 import pynetdicom
 import pytest
@@ -78,6 +79,10 @@ def test_what_we_set_and_read_is_there() -> None:
     assert assoc.dul._recv_pdu.empty()
     assert assoc.dul.event_queue.empty()
     assert assoc.dul.to_user_queue.empty()
+    with socket() as connected:
+        transport = AssociationSocket(assoc, client_socket=connected)
+        assert transport._ready.is_set()
+        assert transport._is_connected
     assert assoc.dimse.msg_queue.empty()
 
 

@@ -20,6 +20,7 @@ from relais.access.policy import Mode
 from relais.config.convert import converter, explained
 from relais.config.settings import AccessSettings, Config, LogLevel, NodeSettings, address, is_loopback
 from relais.config.written import Written
+from relais.dimse.settings import DimseSettings
 from relais.peers.settings import PeerSettings
 
 __all__ = [
@@ -107,6 +108,7 @@ def _structured(written: Written) -> Config:
         if section not in parts:
             parts[section] = _section(written, section, derived.get(section, {}))
     if not problems:
+        parts["peers"] = tuple(_as_the_door(peer, parts["dimse"]) for peer in parts["peers"])
         config = Config(**parts)
         problems += _contradictions(config)
     if problems:
@@ -140,6 +142,14 @@ def _peers(written: Written) -> tuple[PeerSettings, ...]:
                 f"{place}: {key}: {what}" if key else f"{place}: {what}" for key, what in explained(exc, PeerSettings)
             ]
     return tuple(peers)
+
+
+def _as_the_door(peer: PeerSettings, dimse: DimseSettings) -> PeerSettings:
+    """*peer*, called over TLS with what the DIMSE door has, where its own is not given."""
+    if not peer.tls:
+        return peer
+    own = (peer.tls_certificate, peer.tls_key) if peer.tls_certificate else (dimse.tls_certificate, dimse.tls_key)
+    return replace(peer, tls_certificate=own[0], tls_key=own[1], tls_ca=peer.tls_ca or dimse.tls_ca)
 
 
 def _contradictions(config: Config) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pynetdicom.transport import AddressInformation
 
 from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from relais.errors import Unavailable
-from relais.peers import mended
+from relais.peers import mended, tls
 from relais.peers.settings import PeerSettings
 from relais.peers.wire.inline import InlineSocket, SingleThreaded
 
@@ -35,14 +35,19 @@ class NotAssociated(Unavailable):
 
 @contextmanager
 def association(
-    peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Proposal], as_scp: Sequence[str] = ()
+    peer: PeerSettings,
+    calling_ae_title: str,
+    proposals: Sequence[Proposal],
+    as_scp: Sequence[str] = (),
+    secure: tls.Secure | None = None,
 ) -> Iterator[Association]:
     """An open association with *peer*, released at the end, aborted after an exception.
 
-    *as_scp* are those of the abstract syntaxes whose SCP we want to be (PS3.7 D.3.3.4).
+    *as_scp* are those of the abstract syntaxes whose SCP we want to be (PS3.7 D.3.3.4). *secure* is done to the
+    connection before anything is said.
     Raises NotAssociated with a sentence that says why there is none.
     """
-    assoc = _request(peer, calling_ae_title, proposals, as_scp)
+    assoc = _request(peer, calling_ae_title, proposals, as_scp, secure)
     try:
         yield assoc
     except GeneratorExit:
@@ -67,7 +72,11 @@ def release(assoc: Association) -> None:
 
 
 def _request(
-    peer: PeerSettings, calling_ae_title: str, proposals: Sequence[Proposal], as_scp: Sequence[str]
+    peer: PeerSettings,
+    calling_ae_title: str,
+    proposals: Sequence[Proposal],
+    as_scp: Sequence[str],
+    secure: tls.Secure | None,
 ) -> Association:
     mended.settle()
     ae = AE(calling_ae_title)
@@ -78,7 +87,9 @@ def _request(
         raise NotAssociated(f"{peer.name} cannot be reached: its host is not known.") from exc
     assoc = SingleThreaded(ae, "requestor")
     local = AddressInformation("0.0.0.0" if address.is_ipv4 else "::", 0)  # noqa: S104 - nobody listens there
-    assoc.set_socket(InlineSocket(assoc, address=local))
+    transport = InlineSocket(assoc, address=local)
+    transport.secure = secure
+    assoc.set_socket(transport)
     assoc.acceptor.ae_title, assoc.acceptor.address_info = peer.ae_title, address
     assoc.requestor.ae_title, assoc.requestor.address_info = calling_ae_title, local
     assoc.requestor.maximum_length = MAX_PDU
@@ -89,7 +100,7 @@ def _request(
         assoc.requestor.add_negotiation_item(build_role(uid, scp_role=True))
     assoc.request()
     if not assoc.is_established:
-        reason = _refusal(peer, assoc)
+        reason = _refusal(peer, assoc, transport.failure)
         assoc.kill()
         raise NotAssociated(reason)
     return assoc
@@ -105,11 +116,12 @@ def _contexts(proposals: Sequence[Proposal]) -> list[PresentationContext]:
     return contexts
 
 
-def _refusal(peer: PeerSettings, assoc: Association) -> str:
-    """One sentence on why the association was not accepted."""
+def _refusal(peer: PeerSettings, assoc: Association, failure: OSError | None) -> str:
+    """One sentence on why the association was not accepted. *failure* is that of the connection."""
     answer = assoc.acceptor.primitive
     if assoc.is_rejected and answer is not None:
         return f"{peer.name} rejected the association: {answer.reason_str} ({answer.result_str})."
     if answer is not None:
         return f"{peer.name} accepted the association but none of the presentation contexts."
-    return f"{peer.name} at {peer.host}:{peer.port} does not answer, or broke off while it was called."
+    what = tls.why_not(failure) or "does not answer, or broke off while it was called"
+    return f"{peer.name} at {peer.host}:{peer.port} {what}."

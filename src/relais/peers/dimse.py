@@ -40,6 +40,7 @@ class DimsePeer:
     def __init__(self, settings: PeerSettings, calling_ae_title: str = "RELAIS") -> None:
         self.settings = settings
         self._calling_ae_title = calling_ae_title
+        self._secure = settings.secure
 
     @property
     def name(self) -> str:
@@ -138,7 +139,7 @@ class DimsePeer:
     def _association(
         self, proposals: Sequence[Proposal], as_scp: Sequence[str] = ()
     ) -> AbstractContextManager[Association]:
-        return association(self.settings, self._calling_ae_title, proposals, as_scp)
+        return association(self.settings, self._calling_ae_title, proposals, as_scp, self._secure)
 
 
 def _lost(instances: Iterable[Outgoing], reason: Unavailable) -> Iterator[Sent]:

@@ -1,7 +1,9 @@
 """Where a peer is and what it may do. Knows values, not where they were written down."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
+
+from relais.peers.tls import Secure, calling
 
 KINDS = ("dimse",)
 ACTIONS = ("store", "search", "retrieve", "move", "delete")  # as access.policy.Action
@@ -14,6 +16,10 @@ class PeerSettings:
     that only from an address in one of them.
 
     *timeout_s* bounds every wait for the peer: to connect, to associate, and for each response.
+
+    With *tls* we call it over TLS. *tls_ca*, a PEM file, vouches for its certificate, which must have the name
+    *tls_name*: "" means its host, "*" any. *tls_certificate* and *tls_key* are shown to a peer that wants to know who
+    calls. Where nothing is said of the three files, those of the DIMSE door count (relais.config).
     """
 
     name: str
@@ -24,6 +30,18 @@ class PeerSettings:
     may: tuple[str, ...] = ("store", "search", "retrieve", "move")
     networks: tuple[str, ...] = ()
     timeout_s: float = 60.0
+    tls: bool = False
+    tls_ca: str = ""
+    tls_certificate: str = ""
+    tls_key: str = field(default="", metadata={"secret": True}, repr=False)
+    tls_name: str = ""
+
+    @property
+    def secure(self) -> Secure | None:
+        """What makes a connection to it a secure one; None without TLS. Reads files: ask once."""
+        if not self.tls:
+            return None
+        return calling(self.tls_certificate, self.tls_key, self.tls_ca, self.tls_name or self.host)
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -41,6 +59,14 @@ class PeerSettings:
             raise ValueError("timeout_s must be more than 0")
         for network in self.networks:
             _require_network(network)
+        self._check_tls()
+
+    def _check_tls(self) -> None:
+        if not self.tls and (self.tls_ca or self.tls_certificate or self.tls_key or self.tls_name):
+            raise ValueError("tls must be true where tls_ca, tls_certificate, tls_key or tls_name is given")
+        if self.tls_name.startswith("."):
+            raise ValueError("tls_name must be a name or an address that stands in the certificate")
+        _ = self.secure
 
 
 def _require_network(text: str) -> None:

@@ -1,15 +1,21 @@
-"""TLS for DIMSE, as the end that is called (PS3.15 B.12). Knows certificates and cipher suites, no associations.
+"""TLS for DIMSE, at both ends (PS3.15 B.12). Knows certificates and cipher suites, no associations.
 
-TLS 1.2 and 1.3 only; of TLS 1.2 the suites with ECDHE and AES-GCM, which PS3.15 B.12 and B.13 have in common.
+TLS 1.2 and 1.3 only; of TLS 1.2 the suites with ECDHE and AES-GCM, which PS3.15 B.12 and B.13 have in common, and
+which the earlier profiles of PS3.15 B.9 to B.11 have too.
 """
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
+from socket import socket
 
 CIPHERS = "ECDHE+AESGCM"
+ANY_NAME = "*"  # instead of the name that a certificate must have
+
+Secure = Callable[[socket], socket]
 
 
 class ClientCertificate(StrEnum):
@@ -39,6 +45,37 @@ def server_context(certificate: str, key: str, ca: str, client: ClientCertificat
         _trust(context, ca)
     context.verify_mode = _VERIFY[client]
     return context
+
+
+def calling(certificate: str, key: str, ca: str, name: str) -> Secure:
+    """What makes a connection that we opened a secure one. Files are as in server_context.
+
+    The other end must show a certificate that *ca* vouches for, or where that is "" somebody whom this machine trusts,
+    and it must have the *name*, ANY_NAME for any. Our own *certificate* is shown to who asks for it; "" means none.
+    Raises ValueError with a sentence that says what cannot be used; what it returns raises OSError: see why_not.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _restrict(context)
+    if certificate:
+        _identify(context, certificate, key)
+    if ca:
+        _trust(context, ca)
+    else:
+        context.load_default_certs()
+    context.check_hostname = name != ANY_NAME
+    return partial(context.wrap_socket, server_hostname=None if name == ANY_NAME else name)
+
+
+def why_not(exc: OSError | None) -> str:
+    """The rest of a sentence that begins with whom we called, if *exc* is about TLS; else ""."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"shows a certificate that is not accepted: {exc.verify_message.rstrip('.')}"
+    if not isinstance(exc, ssl.SSLError):
+        return ""
+    reason = _reason(exc).replace("_", " ")
+    if "alert" in reason:
+        return f"refused TLS with us: {reason.partition('alert ')[2]}"
+    return f"does not speak the TLS that we do: {reason}"
 
 
 def _restrict(context: ssl.SSLContext) -> None:

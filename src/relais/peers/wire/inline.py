@@ -22,6 +22,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from relais.peers.mended import TidyProvider
+from relais.peers.tls import Secure
 from relais.peers.wire.connection import Connection
 from relais.peers.wire.framing import P_DATA_TF, PDU_HEADER, PDV_HEADER, Buffer
 from relais.peers.wire.messages import InlineMessages
@@ -33,7 +34,7 @@ FOR_EVER_S = 365 * 86400.0  # a time limit of None
 
 PDU_TYPES = range(1, 8)  # PS3.8 9.3.1
 AWAITING_REQUEST, ESTABLISHED, PEER_RELEASES, CLOSING, IDLE = "Sta2", "Sta6", "Sta8", "Sta13", "Sta1"  # PS3.8 9.2.2
-CONNECTION_CLOSED, INVALID_PDU = "Evt17", "Evt19"  # PS3.8 table 9-10
+CONNECTED, CONNECTION_CLOSED, INVALID_PDU = "Evt2", "Evt17", "Evt19"  # PS3.8 table 9-10
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class InlineSocket(AssociationSocket):
 
     assoc: "SingleThreaded"
     connection: Connection | None = None
+    secure: Secure | None = None  # done to a connection that we open
+    failure: OSError | None = None  # why it could not be opened, or ended
 
     def __init__(
         self, assoc: Any, client_socket: socket | None = None, address: AddressInformation | None = None
@@ -52,12 +55,23 @@ class InlineSocket(AssociationSocket):
             self.connection = Connection(client_socket)
 
     def connect(self, primitive: T_CONNECT) -> None:
-        given = self.socket
-        super().connect(primitive)
-        if self.socket is not None:
-            self.connection = Connection(self.socket)
-        elif given is not None:
-            given.close()  # pynetdicom forgets it
+        """As pynetdicom's, which forgets what went wrong; the TLS handshake too has connection_timeout and no more."""
+        connected = self.socket
+        assert connected is not None
+        try:
+            connected.settimeout(_seconds(self.assoc.connection_timeout))
+            connected.connect(primitive.address_info.as_tuple)
+            if self.secure is not None:
+                connected = self.secure(connected)
+        except OSError as exc:
+            self.failure, self.socket = exc, None
+            connected.close()
+            primitive.result = CONNECTION_CLOSED
+        else:
+            self.socket, self.connection, self._is_connected = connected, Connection(connected), True
+            primitive.result = CONNECTED
+        self.provider_queue.put(primitive)
+        self._ready.set()
 
     def send(self, bytestream: bytes) -> None:
         self.send_buffers([bytestream])
@@ -68,8 +82,19 @@ class InlineSocket(AssociationSocket):
             if self.connection is None:
                 raise OSError("not connected")
             self.connection.send(buffers, _seconds(self.assoc.network_timeout))
-        except OSError:
+        except OSError as exc:
+            self.failure = self._last_word() or exc
             self.event_queue.put(CONNECTION_CLOSED)
+
+    def _last_word(self) -> OSError | None:
+        """Why the peer closed the connection, where its TLS said so before we could send: in TLS 1.3 it judges our
+        certificate when the handshake is over for us."""
+        try:
+            if self.secure is not None and self.connection is not None:
+                self.connection.wait(time.monotonic() + AT_ONCE_S)
+        except OSError as exc:
+            return exc
+        return None
 
     def _shutdown_socket(self) -> None:
         if self.connection is not None:
@@ -156,7 +181,8 @@ class InlineProvider(TidyProvider):
             if not connection.wait(deadline):
                 return False
             self._take_pdu(connection)
-        except OSError:  # also the end of patience inside a PDU
+        except OSError as exc:  # also the end of patience inside a PDU
+            self.socket.failure = exc
             self._lose_connection()
         except Exception as exc:  # a stranger's bytes in a stranger's parser
             log.warning("invalid PDU: %s", type(exc).__name__)
