@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+SIZE ?= full
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
@@ -58,8 +59,8 @@ types: $(DEV) ## Check the types
 floors: $(DEV) ## Check that imports only go down
 	$(BIN)/lint-imports
 
-bench: $(DEV) test-deps ## Measure how fast instances are taken in, beside DCMTK and Orthanc (two minutes)
-	PYTHONPATH=tests $(BIN)/python tests/bench/store.py
+bench: $(DEV) test-deps ## Measure beside DCMTK, Orthanc and nginx: all, or with PARTS="store find" and SIZE=quick less of it
+	PYTHONPATH=tests $(BIN)/python -m bench $(PARTS) --size $(SIZE)
 
 citations: $(DEV) ## List every clause of the DICOM standard that is cited, with its places
 	$(BIN)/python tests/docs/citations.py

@@ -1,0 +1,76 @@
+"""`python -m bench`, for `make bench`: Relais beside DCMTK, Orthanc and nginx, in one run on one machine.
+
+    make bench                           everything, a quarter of an hour; kept in docs/benchmarks
+    make bench PARTS="store find"        only these parts
+    make bench SIZE=quick PARTS=store    less of it, for a first impression; kept in build/bench
+
+Every peer has its turn in every round, so that what else happens on the machine hits all alike; only ratios mean
+something. What a peer keeps or sends is checked, count and bytes: a figure for wrong work is no figure.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench import machine, report
+from bench.figures import Goal, ratios
+from bench.parts import store
+from bench.run import SIZES, Run
+
+PARTS = {"store": store}
+ROOT = Path(__file__).parents[2]
+KEPT = {"full": ROOT / "docs/benchmarks/runs"}
+NOT_KEPT = ROOT / "build/bench"
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").split("\n", 1)[0])
+    options.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named")
+    options.add_argument("--size", choices=SIZES, default="full")
+    options.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="on the disk to measure")
+    options.add_argument("--into", type=Path, help="where the results go")
+    chosen = options.parse_args()
+    if unknown := set(chosen.parts) - set(PARTS):
+        options.error(f"no part is called {', '.join(sorted(unknown))}")
+    os.environ["TCP_NODELAY"] = "1"  # for all that is built on DCMTK
+    facts = machine.facts(chosen.folder)
+    run = Run(SIZES[chosen.size], chosen.folder)
+    goals = _measure(run, chosen.parts or PARTS)
+    into = chosen.into or KEPT.get(chosen.size, NOT_KEPT)
+    lines = report.table(list(ratios(run.figures, goals)), report.earlier(into, chosen.size))
+    _say("", *lines, f"load average {facts['load_average']} before, {machine.load():.1f} after")
+    _keep(into, report.to_json(facts, chosen.size, run.figures, goals))
+
+
+def _measure(run: Run, names: Iterable[str]) -> list[Goal]:
+    """Do each part, and return the goals of all."""
+    goals: list[Goal] = []
+    for name in names:
+        began_at = time.monotonic()
+        _say(f"{name}: {(PARTS[name].__doc__ or '').splitlines()[0]}")
+        PARTS[name].run(run)
+        goals += PARTS[name].goals(run)
+        _say(f"  {time.monotonic() - began_at:.0f} s")
+    return goals
+
+
+def _keep(into: Path, found: dict[str, object]) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    at = str(found["machine"]["at"]).replace(":", "")  # type: ignore[index]
+    path = into / f"{at}.json"
+    path.write_text(json.dumps(found, indent=1) + "\n")
+    _say(f"kept in {path}")
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

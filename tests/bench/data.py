@@ -1,0 +1,45 @@
+"""The instances that are sent, as templates. Knows DICOM and pydicom, no peer."""
+
+from dataclasses import replace
+
+from pydicom import FileDataset
+
+from bench.template import PATIENT_ID, Template
+from fixtures.builders import a_ct, a_multiframe, dataset_bytes
+from fixtures.upper_layer import MR, UID_LENGTH, fresh_uid
+
+FRAME_BYTES = 1024 * 1024
+LEVELS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+
+
+def a_ct_slice() -> Template:
+    """A CT slice of 512 x 512, half a megabyte."""
+    return _template("CT", a_ct(rows=512, columns=512, **_uids()))
+
+
+def an_mr_slice() -> Template:
+    """An MR slice of 256 x 256, 0.13 MB."""
+    return _template("MR", a_ct(rows=256, columns=256, SOPClassUID=MR, Modality="MR", **_uids()))
+
+
+def a_small_slice() -> Template:
+    """A slice of 16 x 16: where the index is at work, not the disk."""
+    return _template("small", a_ct(rows=16, columns=16, PatientID=PATIENT_ID, **_uids()))
+
+
+def a_multiframe_of(megabytes: int) -> Template:
+    """An ultrasound loop of so many frames of 1024 x 1024 bytes."""
+    one = _template("multi-frame", a_multiframe(frames=1, rows=1024, columns=1024, NumberOfFrames=megabytes, **_uids()))
+    length = (megabytes * FRAME_BYTES).to_bytes(4, "little")  # Pixel Data is the last element, OB, explicit VR
+    return replace(one, head=one.head[:-4] + length, repeat=megabytes)
+
+
+def _uids() -> dict[str, str]:
+    return {level: fresh_uid() for level in LEVELS}
+
+
+def _template(name: str, ds: FileDataset) -> Template:
+    whole, uids = dataset_bytes(ds), tuple(str(ds[level].value) for level in LEVELS)
+    assert all(len(uid) == UID_LENGTH for uid in uids)
+    at = len(whole) - len(ds.PixelData)
+    return Template(name, str(ds.SOPClassUID), whole[:at], whole[at:], (uids[0], uids[1], uids[2]))

@@ -1,0 +1,115 @@
+"""The programs that are measured: each starts empty, on free ports, and is gone when its context ends.
+
+Relais and Orthanc run at their own defaults. DCMTK's programs get a longer PDU than theirs, and everything that is
+built on DCMTK, Orthanc too, runs without Nagle's algorithm (TCP_NODELAY=1): with it each message may wait 40 ms.
+
+RELAIS_BENCH_ORTHANC is the command that starts Orthanc, for another one than Debian's.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.wire import OUR_MAX_PDU
+from fixtures.dcmtk import ENVIRONMENT, free_port, wait_for_port
+from fixtures.orthanc import orthanc as orthanc_server
+from fixtures.served import Served, put_away
+
+DESTINATION = "BENCHDST"  # where C-MOVE sends to
+ORTHANC = os.environ.get("RELAIS_BENCH_ORTHANC") or shutil.which("Orthanc") or "Orthanc"
+STOP_S = 30
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One that is running. *files* is the folder below which it keeps what it was sent."""
+
+    name: str
+    pid: int
+    ae_title: str
+    dicom_port: int = 0
+    files: Path = Path()
+    url: str = ""  # of its DICOMweb service
+
+
+Started = AbstractContextManager[Peer]
+
+
+@contextmanager
+def relais(folder: Path, destination_port: int = 0, **environ: str) -> Iterator[Peer]:
+    """The node as `relais serve` runs it; *environ* are settings."""
+    (folder / "conf").mkdir(parents=True)
+    if destination_port:
+        where = f'name = "{DESTINATION}"\nae_title = "{DESTINATION}"\nhost = "127.0.0.1"\nport = {destination_port}\n'
+        (folder / "conf/relais.toml").write_text(f"[[peers]]\n{where}")
+    node = Served(folder, RELAIS_NODE__LOG_LEVEL="warning", **environ)
+    try:
+        node.wait_until_ready()
+        files = folder / "data/objects"
+        yield Peer("Relais", node.process.pid, "RELAIS", node.dimse_port, files, f"{node.url}/dicom-web")
+    finally:
+        put_away(node)
+
+
+@contextmanager
+def orthanc(folder: Path, destination_port: int = 0, **settings: object) -> Iterator[Peer]:
+    """Orthanc with its DICOMweb plugin; *settings* are members of its configuration."""
+    modalities = {DESTINATION: (DESTINATION, "127.0.0.1", destination_port)} if destination_port else {}
+    settings = {"DicomAlwaysAllowGet": True, "DicomAlwaysAllowMove": True, **settings}
+    with orthanc_server(folder, modalities, dicomweb=True, program=ORTHANC, **settings) as server:
+        url = f"{server.url}/dicom-web"
+        yield Peer("Orthanc", server.pid, server.ae_title, server.dicom_port, folder / "storage", url)
+
+
+@contextmanager
+def storescp(folder: Path, *options: str) -> Iterator[Peer]:
+    """DCMTK's receiver: a process for each association, bit for bit to a file, nothing flushed, no index."""
+    port, files = free_port(), folder / "files"
+    files.mkdir(parents=True)
+    command = ["storescp", "--fork", "+B", "-pdu", str(OUR_MAX_PDU), "-od", str(files), *options, str(port)]
+    with _running(command, port, folder) as pid:
+        yield Peer("storescp", pid, "STORESCP", port, files)
+
+
+@contextmanager
+def dcmqrscp(folder: Path, destination_port: int = 0) -> Iterator[Peer]:
+    """DCMTK's archive: files, and an index in one file."""
+    port, files, config = free_port(), folder / "files", folder / "dcmqrscp.cfg"
+    files.mkdir(parents=True)
+    config.write_text(
+        f"MaxPDUSize = {OUR_MAX_PDU}\nMaxAssociations = 16\n"
+        f"HostTable BEGIN\ndestination = ({DESTINATION}, localhost, {destination_port})\nHostTable END\n"
+        "VendorTable BEGIN\nVendorTable END\n"
+        f"AETable BEGIN\nQRSCP {files} RW (1000, 8192mb) ANY\nAETable END\n"
+    )
+    with _running(["dcmqrscp", "-c", str(config), str(port)], port, folder) as pid:
+        yield Peer("dcmqrscp", pid, "QRSCP", port, files)
+
+
+def versions() -> Mapping[str, str]:
+    """What each program says that it is."""
+    commands = {"DCMTK": ["storescp", "--version"], "Orthanc": [ORTHANC, "--version"], "nginx": ["nginx", "-v"]}
+    found = {}
+    for name, command in commands.items():
+        if shutil.which(command[0]):
+            ran = subprocess.run(command, capture_output=True, text=True, check=False)
+            said = (ran.stdout + ran.stderr).strip()
+            found[name] = said.splitlines()[0] if said else "?"
+    return found
+
+
+@contextmanager
+def _running(command: list[str], port: int, folder: Path) -> Iterator[int]:
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(command, env=ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_for_port(port)
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_S)

@@ -1,0 +1,48 @@
+"""What a run has found, for people and for the next run. Knows figures, not how they came about."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.figures import Figure, Goal, Ratio, ratios
+
+MARKS = {True: "met", False: "NOT MET", None: ""}
+
+
+def table(found: Sequence[Ratio], before: Mapping[str, float]) -> Iterator[str]:
+    """A line for each ratio, with its goal, and what it was in an earlier run where that is known."""
+    yield f"{'':8} {'':34} {'beside':18} {'ratio':>7} {'goal':>6} {'':8} {'before':>7}"
+    for one in found:
+        goal = "" if one.goal is None else f"{one.goal:.2f}"
+        earlier = f"{before[key(one)]:.2f}" if key(one) in before else ""
+        line = f"{one.part:8} {one.case:34} {one.than:18} {one.value:7.2f} {goal:>6} {MARKS[one.is_met]:8} {earlier:>7}"
+        yield line.rstrip()
+
+
+def key(ratio: Ratio) -> str:
+    """What is the same in two runs of one size."""
+    return f"{ratio.part} | {ratio.case} | {ratio.than}"
+
+
+def to_json(facts: Mapping[str, object], size: str, figures: Iterable[Figure], goals: Iterable[Goal]) -> dict[str, Any]:
+    figures = list(figures)
+    return {
+        "machine": dict(facts),
+        "size": size,
+        "ratios": {
+            key(one): {"ratio": round(one.value, 3), "goal": one.goal, "is_met": one.is_met}
+            for one in ratios(figures, goals)
+        },
+        "figures": [figure.to_json() for figure in figures],
+    }
+
+
+def earlier(folder: Path, size: str) -> dict[str, float]:
+    """The ratios of the newest run of this *size* in *folder*; of each, the newest there is."""
+    known: dict[str, float] = {}
+    for path in sorted(folder.glob("*.json")):
+        run = json.loads(path.read_text())
+        if run.get("size") == size:
+            known |= {name: ratio["ratio"] for name, ratio in run["ratios"].items()}
+    return known

@@ -1,0 +1,85 @@
+"""One run of the benchmark: how much is done, where, and what was found. Knows no peer and no part."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from bench.figures import Figure
+
+IN_MEMORY = Path("/dev/shm")
+
+Measured = TypeVar("Measured")
+Named = TypeVar("Named")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done in a round, and how many rounds there are."""
+
+    name: str
+    rounds: int
+    ct: int
+    mr: int
+    multiframe_mb: int
+    small: int
+    matches: int
+    associations: tuple[int, ...]
+    echoes: int
+    many_associations: int
+    stream_mb: int
+    seconds: float  # for what is counted by time
+
+
+FULL = Size("full", 3, 500, 1000, 300, 1000, 10_000, (1, 4, 8), 300, 10_000, 1024, 4.0)
+QUICK = Size("quick", 2, 160, 240, 100, 240, 2_000, (1, 8), 100, 1_000, 128, 2.0)
+TINY = Size("tiny", 1, 4, 4, 2, 8, 20, (2,), 3, 10, 4, 0.2)
+SIZES = {size.name: size for size in (FULL, QUICK, TINY)}
+
+
+class WrongResult(Exception):
+    """A peer did not do what its figure would say that it did: the figure is worth nothing."""
+
+
+@dataclass
+class Run:
+    """What parts are given, and where they leave their figures."""
+
+    size: Size
+    folder: Path  # on the disk that is measured
+    figures: list[Figure] = field(default_factory=list)
+
+    @contextmanager
+    def workplace(self, *, in_memory: bool = False) -> Iterator[Path]:
+        """An empty folder for the time of a case; *in_memory* where nothing is to wait for a disk."""
+        above = IN_MEMORY if in_memory and IN_MEMORY.is_dir() else self.folder
+        with tempfile.TemporaryDirectory(dir=above, prefix="relais-bench-", ignore_cleanup_errors=True) as name:
+            yield Path(name)
+
+    def alternate(self, peers: Sequence[Named], measure: Callable[[Named], Measured]) -> list[list[Measured]]:
+        """What *measure* says of each of *peers* in every round; no peer is always the first of a round."""
+        found: list[list[Measured]] = [[] for _ in peers]
+        for number in range(self.size.rounds):
+            order = list(range(len(peers)))
+            for at in order[number % len(peers) :] + order[: number % len(peers)]:
+                os.sync()  # what the one before has left to be written is not the next one's burden
+                found[at].append(measure(peers[at]))
+        return found
+
+    def add(self, figure: Figure) -> None:
+        self.figures.append(figure)
+        spread = f"({min(figure.values):.4g} to {max(figure.values):.4g})" if len(figure.values) > 1 else ""
+        details = "  ".join(f"{name} {value:.3g}" for name, value in figure.details.items() if value is not None)
+        line = f"  {figure.case:34} {figure.peer:14} {figure.median:9.4g} {figure.unit:12} {spread:20} {details}"
+        sys.stdout.write(line.rstrip() + "\n")
+        sys.stdout.flush()
+
+
+def expect(found: object, wanted: object, what: str) -> None:
+    """Raises WrongResult if *found* is not *wanted*."""
+    if found != wanted:
+        raise WrongResult(f"{what}: {found}, not {wanted}")
