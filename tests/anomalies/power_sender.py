@@ -1,14 +1,16 @@
 """Stores and deletes from two processes with two threads each, to be recorded; prints what was acknowledged.
 
-    power_sender.py FOLDER INSTANCES [MUTATION]
+    power_sender.py FOLDER INSTANCES JOURNAL_MB [MUTATION]
 
-The parts are put together as the node does it. A mutation leaves out syncs, to show that the test sees it.
+The parts are put together as the node does it, but settle the journal much more often. A mutation leaves out syncs, to
+show that the test sees it.
 """
 
 import io
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,10 +25,14 @@ from relais.dicom.origin import Channel, Origin
 from relais.dicom.refs import InstanceRef
 from relais.node import compose
 from relais.node.serve import data_directory
+from relais.storage import journal, redo
 from relais.storage.local import LocalStore
 
 DELETE_EVERY = 5
 CHECKPOINT_PAGES = 60  # many checkpoints within a few instances
+LOG_BYTES = 300_000
+IDLE_S = 0.03
+READY_S = 10.0
 
 
 def say(verb: str, ref: InstanceRef) -> None:
@@ -49,11 +55,25 @@ def send(archive: Archive, count: int) -> None:
 
 def work(given: config.Config, count: int, threads: int) -> None:
     with compose.archive_of(given) as archive:
+        if given.storage.journal_mb:
+            await_journal(archive)
         senders = [threading.Thread(target=send, args=(archive, count)) for _ in range(threads)]
         for sender in senders:
             sender.start()
         for sender in senders:
             sender.join()
+
+
+def await_journal(archive: Archive) -> None:
+    """Have the journal of this process made."""
+    assert isinstance(archive.store, LocalStore)
+    ingest.store_part10(archive, io.BytesIO(part10(a_ct())), Origin(Channel.IMPORT))
+    made = archive.store._own_journal()
+    assert made is not None
+    end = time.monotonic() + READY_S
+    while made._active is None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert made._active is not None
 
 
 def leave_out_everything() -> None:
@@ -75,19 +95,30 @@ def leave_out_index() -> None:
     connect.writer = careless
 
 
+def leave_out_journal() -> None:
+    os.fdatasync = lambda fd: None
+
+
+def leave_out_settling() -> None:
+    redo._sync = lambda path: None
+
+
 MUTATIONS: dict[str, Callable[[], None]] = {
     "": lambda: None,
     "objects": leave_out_everything,
     "folders": leave_out_folders,
     "index": leave_out_index,
+    "journal": leave_out_journal,
+    "settling": leave_out_settling,
 }
 
 
 def main() -> None:
-    folder, count, mutation = Path(sys.argv[1]), int(sys.argv[2]), "".join(sys.argv[3:])
-    connect.CHECKPOINT_PAGES = CHECKPOINT_PAGES
+    folder, count, journal_mb, mutation = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], "".join(sys.argv[4:])
+    connect.CHECKPOINT_PAGES, connect.LOG_BYTES, journal.IDLE_S = CHECKPOINT_PAGES, LOG_BYTES, IDLE_S
     MUTATIONS[mutation]()
-    given = config.load(None, {"RELAIS_NODE__DATA_DIR": str(folder / "srv" / "relais")}).config
+    environ = {"RELAIS_NODE__DATA_DIR": str(folder / "srv" / "relais"), "RELAIS_STORAGE__JOURNAL_MB": journal_mb}
+    given = config.load(None, environ).config
     with data_directory(given):
         child = os.fork()
         work(given, count, threads=2)

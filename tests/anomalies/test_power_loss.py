@@ -47,11 +47,12 @@ class Recording:
         return {ref for when, said, ref in self.said if said == verb and when < at}
 
 
-def recorded(folder: Path, count: int, mutation: str = "") -> Recording:
+def recorded(folder: Path, count: int, journal_mb: int, mutation: str = "") -> Recording:
     root = folder / "disk"
     root.mkdir()
     environment = os.environ | {"PYTHONPATH": str(SENDER.parent.parent)}
-    command: list[str | Path] = [sys.executable, "-P", SENDER, root, str(count), *filter(None, [mutation])]
+    command: list[str | Path] = [sys.executable, "-P", SENDER, root, str(count), str(journal_mb)]
+    command += filter(None, [mutation])
     calls = strace.record(command, folder / "strace.txt", environment)
     said = []
     for call in calls:
@@ -95,17 +96,22 @@ def complaints(recording: Recording, folder: Path, cuts: int) -> list[str]:
     return [complaint for complaint in found if complaint]
 
 
-def test_nothing_acknowledged_is_lost_in_200_power_cuts(tmp_path: Path) -> None:
-    recording = recorded(tmp_path, 8)
+@pytest.mark.parametrize("journal_mb", [0, 1])
+def test_nothing_acknowledged_is_lost_in_200_power_cuts(tmp_path: Path, journal_mb: int) -> None:
+    recording = recorded(tmp_path, 8, journal_mb)
     assert len(recording.said_before(recording.last, "stored")) == 8 * 4 + 4
     assert complaints(recording, tmp_path, 200) == []
 
 
-@pytest.mark.parametrize("mutation", ["objects", "folders", "index"])
-def test_a_sync_that_is_left_out_is_noticed(tmp_path: Path, mutation: str) -> None:
-    assert complaints(recorded(tmp_path, 3, mutation), tmp_path, 40)
+@pytest.mark.parametrize(
+    ("journal_mb", "mutation"),
+    [(0, "objects"), (0, "folders"), (0, "index"), (1, "index"), (1, "journal"), (1, "settling")],
+)
+def test_a_sync_that_is_left_out_is_noticed(tmp_path: Path, journal_mb: int, mutation: str) -> None:
+    assert complaints(recorded(tmp_path, 3, journal_mb, mutation), tmp_path, 40)
 
 
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost_in_many_power_cuts(tmp_path: Path) -> None:
-    assert complaints(recorded(tmp_path, 20), tmp_path, 1000) == []
+@pytest.mark.parametrize("journal_mb", [0, 1])
+def test_nothing_acknowledged_is_lost_in_many_power_cuts(tmp_path: Path, journal_mb: int) -> None:
+    assert complaints(recorded(tmp_path, 20, journal_mb), tmp_path, 1000) == []

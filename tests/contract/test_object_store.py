@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +21,26 @@ HEAD, BODY = b"head of the object", b"and its Data Set " * 100
 REF = InstanceRef("1.2.3", "1.2.3.4", "1.2.3.4.5")
 
 
-@pytest.fixture(params=["local"])
+@pytest.fixture(params=["local", "journal"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
-    stores = {"local": lambda: LocalStore(tmp_path / "objects")}
-    yield stores[request.param]()
+    stores = {
+        "local": lambda: LocalStore(tmp_path / "objects"),
+        "journal": lambda: with_journal(tmp_path / "objects"),
+    }
+    store = stores[request.param]()
+    yield store
+    store.close()
+
+
+def with_journal(root: Path) -> LocalStore:
+    """A store whose journal is ready, and so small that it is full again and again."""
+    store = LocalStore(root, journal_bytes=256 * 1024)
+    key = a_key()
+    put(store, key)
+    while len(list((root / ".journal").glob("*/b"))) == 0:
+        time.sleep(0.01)
+    store.delete(key)
+    return store
 
 
 def a_key(ref: InstanceRef = REF) -> str:

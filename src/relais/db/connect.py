@@ -1,5 +1,7 @@
 """SQLite connections with the settings that durability and speed need. Knows pragmas, not tables."""
 
+import logging
+import os
 import sqlite3
 from pathlib import Path
 
@@ -7,7 +9,10 @@ from relais.db.settings import IndexSettings
 
 PAGE_SIZE = 4096  # a commit writes whole pages: half the bytes of 8192 for each instance (docs/decisions/0003)
 CHECKPOINT_PAGES = 8000  # 32 MB of write-ahead log; then the committing thread moves it into the database
+LOG_BYTES = CHECKPOINT_PAGES * (PAGE_SIZE + 32)  # what the log needs until then
 JOURNAL_SIZE_LIMIT = 256 * 1024 * 1024  # the log is cut back to this after a checkpoint
+
+log = logging.getLogger(__name__)
 
 
 def writer(settings: IndexSettings) -> sqlite3.Connection:
@@ -24,6 +29,29 @@ def reader(settings: IndexSettings) -> sqlite3.Connection:
     connection = _connect(settings, "rw", settings.reader_cache_mb)
     connection.execute("PRAGMA query_only=ON")
     return connection
+
+
+def reserve_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Give the write-ahead log its size in advance, in zeros: commits then overwrite blocks that the file has.
+
+    Syncing a file that grows costs a commit of the file system besides. SQLite reads zeros as the end of the log, and
+    writes nothing while we hold the lock that BEGIN IMMEDIATE takes. Where there is no room the log grows as it must.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        with Path(f"{path}-wal").open("r+b", buffering=0) as wal:
+            before = wal.seek(0, os.SEEK_END)
+            try:
+                while (missing := LOG_BYTES - wal.tell()) > 0:
+                    wal.write(bytes(min(missing, 1024 * 1024)))
+                os.fsync(wal.fileno())
+            except OSError as exc:
+                wal.truncate(before)
+                log.warning("the index's log grows as it must: %s", exc)
+    except OSError as exc:
+        log.warning("the index's log grows as it must: %s", exc)
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def prepare_file(connection: sqlite3.Connection) -> None:

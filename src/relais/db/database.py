@@ -117,6 +117,7 @@ def _open(settings: IndexSettings) -> _Process:
         try:
             with lock.held():
                 migrate(connection, settings.path)
+                connect.reserve_log(connection, settings.path)
         except BaseException:
             connection.close()
             lock.close()

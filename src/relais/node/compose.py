@@ -43,6 +43,7 @@ def archive_of(config: Config) -> Iterator[Archive]:
 def close(archive: Archive) -> None:
     """Commit what is still to be written and let go of processes and files."""
     archive.pixels.close()
+    archive.store.close()
     archive.db.close()
 
 

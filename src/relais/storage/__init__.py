@@ -9,4 +9,4 @@ from relais.storage.settings import StorageSettings
 
 def open_store(settings: StorageSettings, data_dir: Path = Path("data")) -> ObjectStore:
     """The store that *settings* name, made if it is not there yet. Raises OutOfResources if that fails."""
-    return LocalStore(settings.root(data_dir))
+    return LocalStore(settings.root(data_dir), journal_bytes=settings.journal_mb * 1024 * 1024)

@@ -75,3 +75,6 @@ class ObjectStore(Protocol):
 
     def free_bytes(self) -> int | None:
         """Room left, None where unknown."""
+
+    def close(self) -> None:
+        """Finish what is done in the background. Whatever is asked for afterwards opens the store again."""

@@ -1,29 +1,37 @@
 """The object store on a local file system. Knows system calls, not instances.
 
-1. An object is written under a temporary name in `.incoming`, synced, renamed to its key, and then its folder is
-   synced. Whoever sees a key sees a whole object.
+1. An object is written under a temporary name in `.incoming`, made durable, and renamed to its key. Whoever sees a key
+   sees a whole object. Durable means: a small one is in the journal (storage.journal) before it has its key, and its
+   own file is synced later; any other is synced, and after the rename its folder.
 2. A folder counts as durable once this process has synced the folder above it; before that no commit returns.
 3. A failed write or sync ends the upload: what the kernel dropped cannot be asked for again, so nothing is retried.
 4. Nothing that is not a key (storage.layout) becomes a path, and what lies around in the folder besides is left alone.
 """
 
+import logging
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO, Self
 
 from relais.errors import Internal, InvalidRequest, NotFound, OutOfResources, Unavailable
+from relais.storage import redo
 from relais.storage.base import Buffer, StoredObject
 from relais.storage.digest import digest_of, new_digest
+from relais.storage.journal import SEGMENTS, Journal, settle_the_dead
 from relais.storage.layout import is_key, require_key
+from relais.storage.redo import FILE_MODE, FOLDER_MODE
 
-INCOMING = ".incoming"
+INCOMING, JOURNAL = ".incoming", ".journal"
+SPARE = 8  # the disk must have this many times the room of a journal before one is made
 KNOWN_FOLDERS = 200_000  # folders remembered as durable; beyond that all are forgotten, and synced once more
 RENAME_ATTEMPTS = 3  # a folder may be pruned between being made and being used; after that many the upload fails
-FILE_MODE, FOLDER_MODE = 0o640, 0o750  # less what umask takes away
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -53,7 +61,7 @@ class LocalUpload:
         self._store = store
         self._path = store.incoming / f"{token_hex(16)}.part"
         self._digest = new_digest()
-        self._head_digest = digest_of(head)
+        self._head_bytes, self._head_digest = len(head), digest_of(head)
         self._size = 0
         self._is_broken = False
         self._fd = self._open()
@@ -95,10 +103,14 @@ class LocalUpload:
         if self._is_broken:
             raise OutOfResources
         self._is_broken = True  # whatever happens now, this upload takes no more
-        with _writing():
-            self._store.sync(self._fd)
-            self._store.adopt(self._path, key)
-        return StoredObject(self._size, self._digest.digest(), self._head_digest)
+        stored = StoredObject(self._size, self._digest.digest(), self._head_digest)
+        with _writing(), self._store.holding(key, self._head_bytes, stored, self._fd) as is_held:
+            if is_held:
+                self._store.adopt_held(self._path, key)
+            else:
+                self._store.sync(self._fd)
+                self._store.adopt(self._path, key)
+        return stored
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -122,17 +134,29 @@ class LocalUpload:
 class LocalStore:
     """Objects as files below *root*. Safe to use from many threads and processes.
 
+    *journal_bytes* is the size of the journal that each process makes when it first stores something; 0 for none.
     *fsync* False gives durability away; it is for tests that are about something else.
     """
 
-    def __init__(self, root: Path, *, fsync: bool = True) -> None:
+    def __init__(self, root: Path, *, fsync: bool = True, journal_bytes: int = 0) -> None:
         self.root = root.absolute()
         self.incoming = self.root / INCOMING
         self._fsync = fsync
+        self._journal_bytes = journal_bytes if fsync else 0
+        self._journal: tuple[int, Journal | None] = (0, None)  # and the process whose it is
+        self._opening = threading.Lock()
         self._durable: set[Path] = set()
         with _writing():
             for folder in (*reversed(self.root.parents), self.root, self.incoming):
                 self._settle(folder)
+            settle_the_dead(self.root / JOURNAL, self)
+
+    def close(self) -> None:
+        """Sync what is in the journal. The next upload opens it again."""
+        with self._opening:
+            (process, journal), self._journal = self._journal, (0, None)
+        if journal is not None and process == os.getpid():
+            journal.close()
 
     def begin(self, head: bytes) -> LocalUpload:
         return LocalUpload(self, head)
@@ -168,6 +192,9 @@ class LocalStore:
         path = self._path(key)
         with _writing(), suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
+        process, journal = self._journal
+        if journal is not None and process == os.getpid():
+            journal.forget(key)
         self._prune(path.parent)
 
     def iterate(self, folder: str = "") -> Iterator[str]:
@@ -177,6 +204,7 @@ class LocalStore:
     def sweep(self, older_than_s: float) -> int:
         removed, limit = 0, time.time() - older_than_s
         with _reading():
+            settle_the_dead(self.root / JOURNAL, self)
             for name in _names(self.incoming):
                 path = self.incoming / name
                 with suppress(FileNotFoundError):
@@ -198,6 +226,38 @@ class LocalStore:
             elif is_key(path):
                 yield path
 
+    @contextmanager
+    def holding(self, key: str, head_bytes: int, stored: StoredObject, source: int) -> Iterator[bool]:
+        """As Journal.holding; False without a journal. For uploads."""
+        journal = self._own_journal()
+        if journal is None:
+            yield False
+            return
+        with journal.holding(key, head_bytes, stored, source) as is_held:
+            yield is_held
+
+    def adopt_held(self, temporary: Path, key: str) -> None:
+        """Give a temporary file its key, while the journal holds the object. For uploads."""
+        self._rename(temporary, self._path(key), self._make_folders_unsynced)
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """Sync these objects, and their folders, if they are still there. For the journal; raises OSError."""
+        redo.settle(self.root, map(self._path, keys))
+
+    def restore(self, key: str, chunks: Callable[[], Iterator[bytes]], *, is_forced: bool) -> None:
+        """See to it that the object is durable and made of *chunks*. For the journal; raises OSError.
+
+        If *is_forced*, it is written anew, unless it was deleted: a sync of its file has failed.
+        """
+        path = self._path(key)
+        if is_forced and path.exists():
+            redo.restore(self.root, self.incoming, path, chunks)
+        elif is_forced or redo.is_made_of(path, chunks()):
+            redo.settle(self.root, [path])
+        else:
+            redo.restore(self.root, self.incoming, path, chunks)
+            log.warning("restored from the journal key=%s", key)
+
     def sync(self, fd: int) -> None:
         """Put a file or folder on stable storage. For uploads."""
         if self._fsync:
@@ -207,7 +267,7 @@ class LocalStore:
         """Give a synced temporary file its key, durably, or leave no trace of the attempt. For uploads."""
         path = self._path(key)
         try:
-            self._rename(temporary, path)
+            self._rename(temporary, path, self._make_folders)
             try:
                 self._sync_folder(path.parent)
             except OSError:
@@ -220,11 +280,25 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         return self.root / require_key(key)
 
-    def _rename(self, temporary: Path, path: Path) -> None:
+    def _own_journal(self) -> Journal | None:
+        """The journal of this process, made when it is first needed and the disk has room for one."""
+        process, journal = self._journal
+        if process == os.getpid() or not self._journal_bytes:
+            return journal
+        with self._opening:
+            if self._journal[0] != os.getpid():
+                room = self.free_bytes()
+                has_room = room is None or room >= SPARE * self._journal_bytes
+                segment = self._journal_bytes // len(SEGMENTS)
+                made = Journal(self.root / JOURNAL, segment, self) if has_room else None
+                self._journal = (os.getpid(), made)
+            return self._journal[1]
+
+    def _rename(self, temporary: Path, path: Path, make_folders: Callable[[Path], None]) -> None:
         attempts = RENAME_ATTEMPTS
         while True:
             try:
-                self._make_folders(path.parent)
+                make_folders(path.parent)
                 if path.exists():
                     raise Internal("This storage key is taken.")
                 temporary.rename(path)
@@ -248,6 +322,12 @@ class LocalStore:
         for folder in (series.parent.parent, series.parent, series):
             if folder not in self._durable:
                 self._make_folder(folder)
+
+    def _make_folders_unsynced(self, series: Path) -> None:
+        """See to it that the folders of a key are there."""
+        if not series.is_dir():
+            for folder in (series.parent.parent, series.parent, series):
+                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
     def _make_folder(self, folder: Path) -> None:
         """Make *folder* if need be, and sync the one above in any case: another process may have made it just now."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 SCHEMES = ("file",)
+MAX_JOURNAL_MB = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,11 +13,16 @@ class StorageSettings:
     """Where the objects are.
 
     *url* is `file:///PATH`, or `file:PATH` relative to the working directory; empty means `objects` under data_dir.
+    *journal_mb* is the size of the journal in which each storing process makes small objects durable before their own
+    files are synced; 0 syncs every file by itself.
     """
 
     url: str = ""
+    journal_mb: int = 128
 
     def __post_init__(self) -> None:
+        if not 0 <= self.journal_mb <= MAX_JOURNAL_MB:
+            raise ValueError(f"[storage] journal_mb must lie between 0 and {MAX_JOURNAL_MB}")
         if self.url:
             self.path_of_url()
 

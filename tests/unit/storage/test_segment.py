@@ -1,0 +1,115 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relais.storage.base import StoredObject
+from relais.storage.digest import digest_of
+from relais.storage.segment import BLOCK, Segment
+
+SIZE = 32 * BLOCK
+HEAD, BODY = b"head", b"body" * 2000
+
+
+@pytest.fixture
+def segment(tmp_path: Path) -> Iterator[Segment]:
+    segment = Segment.create(tmp_path / "a", SIZE)
+    yield segment
+    segment.close()
+
+
+def put(segment: Segment, folder: Path, key: str, body: bytes = BODY) -> int:
+    source = folder / "object"
+    source.write_bytes(HEAD + body)
+    place = segment.reserve(len(HEAD + body))
+    assert place is not None
+    with source.open("rb") as file:
+        stored = StoredObject(len(HEAD + body), digest_of(body), digest_of(HEAD))
+        segment.write(place, key, len(HEAD), stored, file.fileno())
+    return place
+
+
+def found(path: Path) -> dict[str, bytes]:
+    segment = Segment.open(path)
+    assert segment is not None
+    try:
+        return {record.key: b"".join(segment.chunks(record)) for record in segment.records()}
+    finally:
+        segment.close()
+
+
+def test_records_are_found_again(segment: Segment, tmp_path: Path) -> None:
+    assert not segment.is_used
+    bodies = {"one": b"", "two": BODY, "three": b"x" * BLOCK}
+    for key, body in bodies.items():
+        put(segment, tmp_path, key, body)
+    assert segment.is_used
+    assert found(tmp_path / "a") == {key: HEAD + body for key, body in bodies.items()}
+
+
+def test_a_full_segment_says_so(segment: Segment) -> None:
+    assert segment.reserve(SIZE) is None
+    assert segment.reserve(SIZE - 2 * BLOCK) == BLOCK
+    assert segment.reserve(0) is None
+
+
+@pytest.mark.parametrize("offset", [0, 20, 100, BLOCK, BLOCK + 2, BLOCK + 2000])
+def test_a_torn_record_is_none_and_hides_no_other(segment: Segment, tmp_path: Path, offset: int) -> None:
+    torn = put(segment, tmp_path, "torn" * 10)
+    put(segment, tmp_path, "whole")
+    with (tmp_path / "a").open("r+b") as file:
+        file.seek(torn + offset)
+        (byte,) = file.read(1)
+        file.seek(torn + offset)
+        file.write(bytes([byte ^ 1]))
+    assert set(found(tmp_path / "a")) == {"whole"}
+
+
+def test_what_is_stored_cannot_look_like_a_record(segment: Segment, tmp_path: Path) -> None:
+    """Not even a copy of an earlier journal, block by block."""
+    put(segment, tmp_path, "true")
+    earlier = (tmp_path / "a").read_bytes()[BLOCK : 4 * BLOCK]
+    segment.reset()
+    put(segment, tmp_path, "carrier", bytes(BLOCK - len(HEAD)) + earlier)
+    assert set(found(tmp_path / "a")) == {"carrier"}
+
+
+def test_after_a_reset_nothing_is_there(segment: Segment, tmp_path: Path) -> None:
+    put(segment, tmp_path, "one")
+    segment.reset()
+    assert found(tmp_path / "a") == {}
+    assert not segment.is_used
+    again = Segment.open(tmp_path / "a")
+    assert again is not None
+    assert not again.is_used
+    again.close()
+
+
+def test_a_record_that_was_let_go_is_not_found(segment: Segment, tmp_path: Path) -> None:
+    place = put(segment, tmp_path, "deleted")
+    put(segment, tmp_path, "kept")
+    segment.void(place)
+    assert set(found(tmp_path / "a")) == {"kept"}
+
+
+def test_what_is_no_segment_is_not_opened(tmp_path: Path) -> None:
+    for content in (b"", b"RELAIS", bytes(BLOCK)):
+        (tmp_path / "a").write_bytes(content)
+        assert Segment.open(tmp_path / "a") is None
+
+
+def test_a_segment_that_finds_no_room_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, data: memoryview, offset: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(OSError, match="No space"):
+        Segment.create(tmp_path / "a", SIZE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_block_of_a_new_segment_was_written(tmp_path: Path) -> None:
+    segment = Segment.create(tmp_path / "a", SIZE)
+    segment.close()
+    assert (tmp_path / "a").stat().st_blocks * 512 >= SIZE
