@@ -24,6 +24,7 @@ OCTET_STREAM = "application/octet-stream"
 JPEG = "image/jpeg"
 PNG = "image/png"
 PDF = "application/pdf"
+ZIP = "application/zip"
 
 AS_STORED = "*"  # the transfer-syntax parameter's wild card
 
@@ -70,6 +71,11 @@ _FRAME_MEDIA_TYPES: dict[str, str] = {
 def frame_media_type(transfer_syntax_uid: str) -> str:
     """The media type of a frame in this Transfer Syntax, application/octet-stream for native and unknown ones."""
     return _FRAME_MEDIA_TYPES.get(transfer_syntax_uid, OCTET_STREAM)
+
+
+def frame_media_types() -> tuple[str, ...]:
+    """Every media type that an encoded frame may have."""
+    return tuple(dict.fromkeys(_FRAME_MEDIA_TYPES.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +162,7 @@ def format_media_type(essence: str, parameters: Mapping[str, str]) -> str:
 def _fits(wanted: MediaRange, offer: Offer) -> bool:
     if wanted.is_multipart is not None and wanted.is_multipart != offer.is_multipart:
         return False
-    if not _covers(wanted.media_type, offer.media_type):
+    if not covers(wanted.media_type, offer.media_type):
         return False
     if not offer.transfer_syntax_uid:
         return True
@@ -169,7 +175,8 @@ def _fits(wanted: MediaRange, offer: Offer) -> bool:
             return asked == offer.transfer_syntax_uid
 
 
-def _covers(pattern: str, media_type: str) -> bool:
+def covers(pattern: str, media_type: str) -> bool:
+    """Whether *media_type* is in the range *pattern*: `*/*`, `image/*` or a type itself (RFC 9110 12.5.1)."""
     return pattern in (ANY, media_type) or (pattern.endswith("/*") and media_type.startswith(pattern[:-1]))
 
 

@@ -5,7 +5,7 @@ from threading import Semaphore
 from flask import Flask, Response, request
 
 from relais.archive import Archive
-from relais.web import cors, errors, frames, health, metadata, qido, rendered, stow, wado_rs, wado_uri
+from relais.web import capabilities, cors, errors, frames, health, metadata, qido, rendered, stow, wado_rs, wado_uri
 from relais.web.door import ROOT, Checks, Door, install
 from relais.web.kept import Kept
 from relais.web.record import ROUTE, Recorder
@@ -28,6 +28,7 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
         app.register_blueprint(module.routes, url_prefix=ROOT)
     app.register_blueprint(wado_uri.routes)
     app.register_blueprint(health.routes)
+    capabilities.register(app)
     errors.register(app)
     cors.register(app, settings.cors_origins)
     app.after_request(_finish)
