@@ -1,0 +1,323 @@
+"""How the index answers at 10,000 and at 980,000 studies: `make bench-scale`. Knows doors and clocks, no SQL but sizes.
+
+The indexes are made once and kept in RELAIS_BENCH_CACHE (default ~/.cache/relais-bench); each run works on copies. What
+to keep in mind when reading:
+
+- Searches go one at a time over a connection that stays open, to a node that does nothing else, 100 rows at most, from
+  a warm page cache. p95 and the worst are those of the machine's worst moments, too.
+- A study holds one instance for each series: answers and counters at study level do not depend on more.
+- Ingest registers what receivers hand to the index, in threads of one process as a receiver has them; objects are not
+  written. Readers ask the node over HTTP at the same time.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, replace
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from pydicom import Dataset
+from pynetdicom import AE
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+
+from bench import scale_data, scale_fill, scale_report
+from bench.scale_queries import OTHER, Archive, Kind, kinds
+from fixtures.served import Served
+from relais.access import audit
+from relais.access.policy import Action
+from relais.access.principals import of_origin
+from relais.db.database import Database, Transaction
+from relais.db.settings import for_path
+from relais.dicom.refs import InstanceRef
+from relais.index import composite
+from relais.index import statistics as index_statistics
+from relais.index.rows import InstanceFacts
+from relais.storage.layout import instance_key
+
+SMALL, LARGE = 10_000, 980_000
+NOW = 1.79e9
+WRITERS, READERS, INSTANCES = 8, 8, 30
+Report = dict[str, Any]
+Search = Callable[[Kind, dict[str, str]], int]
+
+
+def cache() -> Path:
+    """Where the indexes are kept between runs."""
+    folder = Path(os.environ.get("RELAIS_BENCH_CACHE") or Path.home() / ".cache" / "relais-bench")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def made(count: int) -> Path:
+    """The index of *count* studies, made now if it was never made."""
+    path = cache() / f"{count}.sqlite"
+    if not path.exists():
+        sys.stderr.write(f"making the index of {count:,} studies in {path} ...\n")
+        scale_fill.make(path, count, NOW)
+    return path
+
+
+@contextmanager
+def copied(count: int) -> Iterator[Path]:
+    """A folder with a copy of that index, for one run."""
+    with tempfile.TemporaryDirectory(dir=cache(), prefix="run-") as name:
+        shutil.copy(made(count), Path(name) / "index.sqlite")
+        yield Path(name)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Served]:
+    """A node on the index in *folder*."""
+    node = Served(folder, RELAIS_INDEX__URL=f"sqlite:///{folder / 'index.sqlite'}")
+    try:
+        node.wait_until_ready()
+        yield node
+    finally:
+        node.process.terminate()
+        node.process.wait(30)
+
+
+def percentile(times: list[float], share: float) -> float:
+    return sorted(times)[min(len(times) - 1, int(len(times) * share))]
+
+
+def summary(times: list[float]) -> dict[str, float]:
+    """p50, p95 and worst of some seconds, in milliseconds."""
+    found = {"p50": statistics.median(times), "p95": percentile(times, 0.95), "max": max(times)}
+    return {name: round(value * 1000, 2) for name, value in found.items()}
+
+
+# Searches
+
+
+class Web:
+    """One connection to the web door."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+
+    def search(self, kind: Kind, params: dict[str, str]) -> int:
+        """How many rows came."""
+        query = urlencode({"limit": "100", **params})
+        self._connection.request("GET", f"/dicom-web{kind.path}?{query}", headers={"Accept": "application/dicom+json"})
+        answer = self._connection.getresponse()
+        body = answer.read()
+        if answer.status not in (200, 204):
+            raise SystemExit(f"{kind.name} {params}: {answer.status} {body[:300]!r}")
+        return len(json.loads(body)) if body else 0
+
+
+class Dimse:
+    """One association to the DIMSE door."""
+
+    def __init__(self, port: int) -> None:
+        entity = AE("BENCH")
+        entity.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+        self._assoc = entity.associate("127.0.0.1", port)
+
+    def search(self, _: Kind, params: dict[str, str]) -> int:
+        """How many responses came before the last one."""
+        asked = Dataset()
+        asked.QueryRetrieveLevel = "STUDY"
+        for keyword in ("PatientID", "PatientName", "StudyInstanceUID", "StudyDate", "AccessionNumber"):
+            setattr(asked, keyword, "")
+        for keyword, value in params.items():
+            setattr(asked, keyword, value)
+        answers = list(self._assoc.send_c_find(asked, StudyRootQueryRetrieveInformationModelFind))
+        if answers[-1][0].Status != 0:
+            raise SystemExit(f"C-FIND {params}: {answers[-1][0].Status:04X}")
+        return len(answers) - 1
+
+    def close(self) -> None:
+        self._assoc.release()
+
+
+def measure(search: Search, kind: Kind, archive: Archive, rounds: int) -> dict[str, float]:
+    """The times of *rounds* searches of one kind, each for another study, after one to warm up."""
+    rnd, times, rows = Random(kind.name), [], 0
+    for number in range(rounds + 1):
+        params = kind.params(archive.study(rnd), rnd)
+        started = time.perf_counter()
+        rows += search(kind, params)
+        if number:
+            times.append(time.perf_counter() - started)
+    return {**summary(times), "rows": round(rows / (rounds + 1), 1)}
+
+
+def searches(node: Served, count: int, rounds: int) -> Report:
+    """Every kind of search through both doors."""
+    archive, web, dimse = Archive(count), Web(node.url), Dimse(node.dimse_port)
+    found: Report = {"http": {}, "dimse": {}}
+    for kind in kinds():
+        found["http"][kind.name] = measure(web.search, kind, archive, rounds)
+        if kind.is_found_by_dimse:
+            found["dimse"][kind.name] = measure(dimse.search, kind, archive, rounds)
+    dimse.close()
+    return found
+
+
+# Ingest
+
+
+def arriving(writer: int) -> Iterator[InstanceFacts]:
+    """New studies of one scanner after the other, 30 instances a series."""
+    for number in count(scale_data.STUDIES + writer, 100):
+        for first in scale_data.facts_of(number):
+            for instance in range(1, INSTANCES + 1):
+                ref = InstanceRef(*astuple(first.ref.series), f"{first.ref.series_instance_uid}.{instance}")
+                uids = {"00080018": {"vr": "UI", "Value": [ref.sop_instance_uid]}}
+                uids["00200013"] = {"vr": "IS", "Value": [instance]}
+                key = instance_key(ref, f"{instance:08x}")
+                yield replace(first, ref=ref, key=key, attributes=first.attributes | uids)
+
+
+def register(db: Database, facts: InstanceFacts) -> None:
+    """One instance, as archive.ingest registers it: durable when this returns."""
+    said = {"outcome": "stored", "channel": facts.origin.channel}
+    record = audit.Record(of_origin(facts.origin), Action.STORE, facts.ref.study_instance_uid, said)
+
+    def work(tx: Transaction) -> None:
+        composite.register(tx, facts)
+        audit.write(tx, record)
+
+    db.write(work)
+
+
+def write(path: Path, threads: int, seconds: float) -> Report:
+    """Register as fast as *threads* receivers of one process can; run as a process of its own."""
+    db, times, deadline = Database(for_path(path)), [], time.monotonic() + seconds  # type: Database, list[float], float
+
+    def receive(writer: int) -> None:
+        for facts in arriving(writer):
+            started = time.perf_counter()
+            register(db, facts)
+            times.append(time.perf_counter() - started)
+            if time.monotonic() > deadline:
+                return
+
+    receivers = [threading.Thread(target=receive, args=(writer,)) for writer in range(threads)]
+    for receiver in receivers:
+        receiver.start()
+    for receiver in receivers:
+        receiver.join()
+    db.close()
+    return {"instances_per_s": round(len(times) / seconds), "acknowledged": summary(times)}
+
+
+def ingest(node: Served, folder: Path, size: int, seconds: float) -> Report:
+    """How fast instances are registered while eight readers search, and what the readers notice."""
+    command = [sys.executable, __file__, "--write", str(folder / "index.sqlite"), "--seconds", str(seconds)]
+    stop, times, asked = threading.Event(), [], [kind for kind in kinds() if kind.limit_ms < OTHER]
+
+    def read(reader: int) -> None:
+        rnd, web, archive = Random(reader), Web(node.url), Archive(size)
+        while not stop.is_set():
+            kind = rnd.choice(asked)
+            params = kind.params(archive.study(rnd), rnd)
+            started = time.perf_counter()
+            web.search(kind, params)
+            times.append(time.perf_counter() - started)
+            time.sleep(rnd.uniform(0.02, 0.08))
+
+    readers = [threading.Thread(target=read, args=(reader,)) for reader in range(READERS)]
+    for reader in readers:
+        reader.start()
+    written = json.loads(subprocess.run(command, capture_output=True, check=True, env=node.environ).stdout)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    return {**written, "readers": summary(times)}
+
+
+# Size, start-up, recount
+
+
+def sizes(path: Path, size: int) -> Report:
+    """Bytes a study by table, instances and what belongs to them apart."""
+    connection = sqlite3.connect(path)
+    tables = dict(connection.execute("SELECT name, tbl_name FROM sqlite_schema"))
+    found: dict[str, int] = {}
+    for name, used in connection.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name"):
+        table = tables.get(name, name)
+        found[table] = found.get(table, 0) + used
+    connection.close()
+    of_instances = sum(used for table, used in found.items() if table in ("instance", "change"))
+    return {
+        "bytes_a_study": round((sum(found.values()) - of_instances) / size),
+        "by_table": {table: round(used / size, 1) for table, used in sorted(found.items(), key=lambda one: -one[1])},
+    }
+
+
+def memory_mb(node: Served) -> dict[str, float]:
+    """What each process of the node holds for itself."""
+    found = {}
+    for pid in node.pids():
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        private = [int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty"))]
+        found[str(pid)] = round(sum(private) / 1024, 1)
+    return found
+
+
+def recount(path: Path) -> Report:
+    """How long the proof of all counters takes, and what it found."""
+    db = Database(for_path(path))
+    started = time.perf_counter()
+    differences = index_statistics.recount(db)
+    seconds = time.perf_counter() - started
+    db.close()
+    return {"s": round(seconds, 1), "differences": len(differences)}
+
+
+def run(size: int, options: argparse.Namespace) -> Report:
+    """Everything about the index of one size."""
+    found: Report = {"studies": size, "load_before": os.getloadavg()[0]}
+    with copied(size) as folder:
+        found["size"] = sizes(folder / "index.sqlite", size)
+        started = time.perf_counter()
+        with served(folder) as node:
+            found["start_s"] = round(time.perf_counter() - started, 2)
+            found |= searches(node, size, options.rounds)
+            found["memory_mb"] = memory_mb(node)
+            found["ingest"] = ingest(node, folder, size, options.seconds)
+        found["recount"] = recount(folder / "index.sqlite")
+    found["load_after"] = os.getloadavg()[0]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=40, help="searches of each kind")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long to ingest")
+    parser.add_argument("--large", type=int, default=LARGE, help="studies of the larger index")
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="where report and plot go")
+    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.write:
+        sys.stdout.write(json.dumps(write(options.write, WRITERS, options.seconds)))
+        return
+    small, large = (run(size, options) for size in (SMALL, options.large))
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "scale.json").write_text(json.dumps({"small": small, "large": large}, indent=1) + "\n")
+    text = "\n".join(scale_report.table(small, large)) + "\n"
+    (options.output / "scale.md").write_text(text)
+    scale_report.plot(small, large, options.output / "scale.png")
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The index that the scale benchmark fills in bulk holds the rows that registering would give."""
+
+import sqlite3
+from itertools import chain
+from pathlib import Path
+
+from bench import scale_data
+from bench.scale_fill import Filler
+from fixtures.indexed import an_index
+from relais.index import composite, statistics
+
+STUDIES = 150
+TIMES = {"created_at", "updated_at", "at", "stored_at"}
+SHADOWS = ("_data", "_idx", "_docsize", "_config", "_content")  # of FTS5: they say when, too
+
+
+def _rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of every table, without times."""
+    connection = sqlite3.connect(path)
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    found = {}
+    for table in tables:
+        if not table.endswith(SHADOWS) and not table.startswith("_"):
+            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[1] not in TIMES]
+            listed = ", ".join(f'"{name}"' for name in names)
+            found[table] = sorted(connection.execute(f"SELECT {listed} FROM {table}"), key=repr)
+    connection.close()
+    return found
+
+
+def test_rows_filled_in_bulk_are_those_of_registering_one_after_the_other(tmp_path: Path) -> None:
+    studies = [list(scale_data.facts_of(number)) for number in range(0, STUDIES * 40, 40)]
+    filler = Filler(tmp_path / "bulk.sqlite", now=1.7e9)
+    filler.fill(studies)
+    filler.close()
+    with an_index(tmp_path) as db:
+        db.write(lambda tx: [composite.register(tx, facts) for facts in chain.from_iterable(studies)])
+        assert statistics.recount(db) == []
+    bulk, registered = _rows(tmp_path / "bulk.sqlite"), _rows(tmp_path / "index.sqlite")
+    assert bulk.keys() == registered.keys()
+    for table, rows in bulk.items():
+        assert rows == registered[table], table
+    assert len(bulk["study"]) == STUDIES
+    assert len(bulk["series"]) > 2 * STUDIES
