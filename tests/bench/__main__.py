@@ -18,11 +18,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench import machine, report
-from bench.figures import Goal, ratios
-from bench.parts import store
+from bench.figures import Goal, Limit, compare
+from bench.parts import echo, find, nagle, retrieve, store, unflushed
 from bench.run import SIZES, Run
 
-PARTS = {"store": store}
+PARTS = {
+    "store": store,
+    "unflushed": unflushed,
+    "nagle": nagle,
+    "retrieve": retrieve,
+    "find": find,
+    "echo": echo,
+}
 ROOT = Path(__file__).parents[2]
 KEPT = {"full": ROOT / "docs/benchmarks/runs"}
 NOT_KEPT = ROOT / "build/bench"
@@ -42,19 +49,19 @@ def main() -> None:
     run = Run(SIZES[chosen.size], chosen.folder)
     goals = _measure(run, chosen.parts or PARTS)
     into = chosen.into or KEPT.get(chosen.size, NOT_KEPT)
-    lines = report.table(list(ratios(run.figures, goals)), report.earlier(into, chosen.size))
+    lines = report.table(list(compare(run.figures, goals)), report.earlier(into, chosen.size))
     _say("", *lines, f"load average {facts['load_average']} before, {machine.load():.1f} after")
     _keep(into, report.to_json(facts, chosen.size, run.figures, goals))
 
 
-def _measure(run: Run, names: Iterable[str]) -> list[Goal]:
+def _measure(run: Run, names: Iterable[str]) -> list[Goal | Limit]:
     """Do each part, and return the goals of all."""
-    goals: list[Goal] = []
+    goals: list[Goal | Limit] = []
     for name in names:
         began_at = time.monotonic()
         _say(f"{name}: {(PARTS[name].__doc__ or '').splitlines()[0]}")
         PARTS[name].run(run)
-        goals += PARTS[name].goals(run)
+        goals += PARTS[name].goals(run.size)
         _say(f"  {time.monotonic() - began_at:.0f} s")
     return goals
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pydicom import FileDataset
 
 from bench.template import PATIENT_ID, Template
-from fixtures.builders import a_ct, a_multiframe, dataset_bytes
+from fixtures.builders import a_ct, a_multiframe, dataset_bytes, part10
 from fixtures.upper_layer import MR, UID_LENGTH, fresh_uid
 
 FRAME_BYTES = 1024 * 1024
@@ -39,7 +39,9 @@ def _uids() -> dict[str, str]:
 
 
 def _template(name: str, ds: FileDataset) -> Template:
-    whole, uids = dataset_bytes(ds), tuple(str(ds[level].value) for level in LEVELS)
-    assert all(len(uid) == UID_LENGTH for uid in uids)
-    at = len(whole) - len(ds.PixelData)
-    return Template(name, str(ds.SOPClassUID), whole[:at], whole[at:], (uids[0], uids[1], uids[2]))
+    file, dataset = part10(ds), dataset_bytes(ds)
+    study, series, instance = (str(ds[level].value) for level in LEVELS)
+    assert {len(uid) for uid in (study, series, instance)} == {UID_LENGTH}
+    at, preamble = len(dataset) - len(ds.PixelData), file[: -len(dataset)]
+    uids = (study, series, instance)
+    return Template(name, str(ds.SOPClassUID), dataset[:at], dataset[at:], uids, preamble=preamble)

@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Self
 
-US = "Relais"
-
 
 @dataclass
 class Figure:
@@ -38,7 +36,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Goal:
-    """How many times as good as *than* we want to be in *case* ("": in every case of the part).
+    """How many times as good as *than* the first peer of *case* is to be ("": of every case of the part).
 
     Better is more in a second, or less time: a *factor* of 2 is half the time. 1/3 allows three times the time.
     """
@@ -50,32 +48,49 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """Us beside another in one case: the median of the ratios of the rounds, since both ran in each."""
+class Limit:
+    """What the figure of the first peer of *case* may be at most."""
+
+    part: str
+    case: str
+    at_most: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One peer, mostly Relais, beside another: the median of the ratios of the rounds, since both ran in each.
+
+    Or its figure beside a limit; then *than* says so.
+    """
 
     part: str
     case: str
     than: str
     value: float
     goal: float | None = None
+    is_limit: bool = False
 
     @property
     def is_met(self) -> bool | None:
-        return None if self.goal is None else self.value >= self.goal
+        if self.goal is None:
+            return None
+        return self.value <= self.goal if self.is_limit else self.value >= self.goal
 
 
-def ratios(figures: Iterable[Figure], goals: Iterable[Goal]) -> Iterator[Ratio]:
-    """Us beside every other peer, with the goal where there is one."""
+def compare(figures: Iterable[Figure], goals: Iterable[Goal | Limit]) -> Iterator[Comparison]:
+    """The first peer of each case beside the others, with the goal where there is one."""
+    goals = list(goals)
+    wanted = {(one.part, one.case, one.than): one.factor for one in goals if isinstance(one, Goal)}
+    limits = {(one.part, one.case): one.at_most for one in goals if isinstance(one, Limit)}
     by_case: dict[tuple[str, str], list[Figure]] = {}
     for figure in figures:
         by_case.setdefault((figure.part, figure.case), []).append(figure)
-    wanted = {(goal.part, goal.case, goal.than): goal.factor for goal in goals}
-    for (part, case), found in by_case.items():
-        ours = [one for one in found if one.peer == US]
-        for other in found:
-            if ours and other.peer != US:
-                goal = wanted.get((part, case, other.peer), wanted.get((part, "", other.peer)))
-                yield Ratio(part, case, other.peer, _ratio(ours[0], other), goal)
+    for (part, case), (ours, *others) in by_case.items():
+        for other in others:
+            goal = wanted.get((part, case, other.peer), wanted.get((part, "", other.peer)))
+            yield Comparison(part, case, other.peer, _ratio(ours, other), goal)
+        if (part, case) in limits:
+            yield Comparison(part, case, f"{ours.unit} at most", ours.median, limits[part, case], is_limit=True)
 
 
 def _ratio(ours: Figure, other: Figure) -> float:

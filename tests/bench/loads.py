@@ -18,6 +18,26 @@ WARM_UP = 4
 MB = 1024 * 1024
 
 
+@dataclass(frozen=True)
+class Case:
+    """*count* instances in all, over so many *associations* at once, each with a study of its own."""
+
+    template: Template
+    count: int
+    associations: int
+
+    @property
+    def name(self) -> str:
+        count = self.count - self.count % self.associations
+        return f"{count} {self.template.name}, {self.associations} association{'s' * (self.associations > 1)}"
+
+    def fewer(self, for_each: int) -> "Case":
+        """So many instances for each association, one if they are large."""
+        return Case(
+            self.template, self.associations * (for_each if self.template.repeat == 1 else 1), self.associations
+        )
+
+
 @dataclass
 class Loaded:
     """A peer that is loaded round after round."""
@@ -25,58 +45,62 @@ class Loaded:
     peer: Peer
     known: set[Path] = field(default_factory=set)
 
-    def load(self, template: Template, associations: int, count: int) -> Sent:
-        """*count* new instances in one new study per association.
+    def load(self, case: Case) -> Sent:
+        """Put the load on it.
 
         Raises WrongResult unless the peer said Success to all and now keeps them all, to the last byte.
         """
-        sent = send(self.peer.dicom_port, studies(template, associations), count, self.peer.ae_title)
+        templates = [case.template.of_new_study() for _ in range(case.associations)]
+        sent = send(self.peer.dicom_port, templates, case.count, self.peer.ae_title)
         expect(sent.failures, 0, f"{self.peer.name}, responses other than Success")
-        self.check(template, sent.count)
+        if self.peer.files is not None:
+            self._check(case.template, sent.count)
         return sent
 
-    def measured(self, template: Template, associations: int, count: int) -> tuple[Sent, float]:
+    def measured(self, case: Case) -> tuple[Sent, float]:
         """What the senders saw, and CPU ms for each instance."""
         used = usage.cpu_s(self.peer.pid)
-        sent = self.load(template, associations, count)
+        sent = self.load(case)
         time.sleep(SETTLE_S)
         return sent, (usage.cpu_s(self.peer.pid) - used) * 1000 / sent.count
 
-    def check(self, template: Template, count: int) -> None:
-        """Raises WrongResult unless there are *count* new files, and each ends with the pixels of *template*."""
+    def flushes(self, case: Case) -> float | None:
+        """Of the file system, for each instance."""
+        few = case.fewer(TRACED)
+        number = usage.count_flushes(self.peer.pid, lambda: self.load(few))
+        return None if number is None else number / few.count
+
+    def _check(self, template: Template, count: int) -> None:
+        assert self.peer.files is not None
         new = [path for path in files(self.peer.files) if path not in self.known]
         expect(len(new), count, f"{self.peer.name}, instances kept")
         for path in new:
             self.known.add(path)
-            expect(_ends_with(path, template), True, f"{self.peer.name}, bytes of {path} are those that were sent")
+            expect(_ends_with(path, template), True, f"{self.peer.name}, {path} ends with the bytes that were sent")
 
 
-def studies(template: Template, associations: int) -> list[Template]:
-    return [template.of_new_study() for _ in range(associations)]
-
-
-def case_of(name: str, count: int, associations: int) -> str:
-    return f"{count} {name}, {associations} association{'s' * (associations > 1)}"
-
-
-def store(run: Run, part: str, peers: Sequence[Peer], template: Template, associations: int, count: int) -> None:
+def store(run: Run, part: str, peers: Sequence[Peer], case: Case, *, trace: bool = True) -> None:
     """Measure how fast *peers* store, in alternating rounds."""
-    loaded = [Loaded(peer) for peer in peers]
+    loaded = [Loaded(peer, set(files(peer.files)) if peer.files else set()) for peer in peers]
     for one in loaded:
-        one.known.update(files(one.peer.files))
         usage.forget_peak(one.peer.pid)
-        one.load(template, associations, WARM_UP * associations if template.repeat == 1 else associations)
-    count -= count % associations
-    found = run.alternate(loaded, lambda one: one.measured(template, associations, count))
+        one.load(case.fewer(WARM_UP))
+    found = run.alternate(loaded, lambda one: one.measured(case))
     for one, seen in zip(loaded, found, strict=True):
         values, unit = [sent.rate for sent, _ in seen], "instances/s"
-        if template.repeat > 1:
-            values, unit = [rate * template.dataset_bytes / MB for rate in values], "MB/s"
-        details = _details(seen) | {
-            "flushes": _flushes(one, template, associations),
-            "peak MB": usage.peak_bytes(one.peer.pid) / MB,
-        }
-        run.add(Figure(part, case_of(template.name, count, associations), one.peer.name, unit, values, details))
+        if case.template.repeat > 1:
+            values, unit = [rate * case.template.dataset_bytes / MB for rate in values], "MB/s"
+        details = _details(seen) | {"peak MB": usage.peak_bytes(one.peer.pid) / MB}
+        if trace:
+            details["flushes"] = one.flushes(case)
+        run.add(Figure(part, case.name, one.peer.name, unit, values, details))
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """Every file below *folder* that holds an instance: all but those of uploads, indexes and journals."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix not in (".part", ".dat") and ".journal" not in path.parts:
+            yield path
 
 
 def _details(seen: Sequence[tuple[Sent, float]]) -> dict[str, float | None]:
@@ -87,21 +111,10 @@ def _details(seen: Sequence[tuple[Sent, float]]) -> dict[str, float | None]:
     }
 
 
-def files(folder: Path) -> Iterator[Path]:
-    """Every Part 10 file below *folder*, or Data Set without preamble, as the peer may name it."""
-    for path in folder.rglob("*"):
-        if path.is_file() and path.suffix not in (".part", ".dat") and "journal" not in path.parts:
-            yield path
-
-
-def _flushes(one: Loaded, template: Template, associations: int) -> float | None:
-    """Of the file system, for each instance."""
-    count = associations * (TRACED if template.repeat == 1 else 1)
-    number = usage.count_flushes(one.peer.pid, lambda: one.load(template, associations, count))
-    return None if number is None else number / count
-
-
 def _ends_with(path: Path, template: Template) -> bool:
+    size = path.stat().st_size
+    if size < len(template.tail) * template.repeat:
+        return False
     with path.open("rb") as file:
         file.seek(-len(template.tail) * template.repeat, 2)
         return all(file.read(len(template.tail)) == template.tail for _ in range(template.repeat))

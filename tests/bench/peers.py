@@ -23,6 +23,7 @@ from fixtures.served import Served, put_away
 DESTINATION = "BENCHDST"  # where C-MOVE sends to
 ORTHANC = os.environ.get("RELAIS_BENCH_ORTHANC") or shutil.which("Orthanc") or "Orthanc"
 STOP_S = 30
+FORK = "--fork"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Peer:
     pid: int
     ae_title: str
     dicom_port: int = 0
-    files: Path = Path()
+    files: Path | None = None
     url: str = ""  # of its DICOMweb service
 
 
@@ -68,10 +69,10 @@ def orthanc(folder: Path, destination_port: int = 0, **settings: object) -> Iter
 
 @contextmanager
 def storescp(folder: Path, *options: str) -> Iterator[Peer]:
-    """DCMTK's receiver: a process for each association, bit for bit to a file, nothing flushed, no index."""
+    """DCMTK's receiver, bit for bit to a file, nothing flushed, no index; with FORK a process for each association."""
     port, files = free_port(), folder / "files"
     files.mkdir(parents=True)
-    command = ["storescp", "--fork", "+B", "-pdu", str(OUR_MAX_PDU), "-od", str(files), *options, str(port)]
+    command = ["storescp", "+B", "-pdu", str(OUR_MAX_PDU), "-od", str(files), *options, str(port)]
     with _running(command, port, folder) as pid:
         yield Peer("storescp", pid, "STORESCP", port, files)
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Figure, Goal, Ratio, ratios
+from bench.figures import Comparison, Figure, Goal, Limit, compare
 
 MARKS = {True: "met", False: "NOT MET", None: ""}
 
 
-def table(found: Sequence[Ratio], before: Mapping[str, float]) -> Iterator[str]:
+def table(found: Sequence[Comparison], before: Mapping[str, float]) -> Iterator[str]:
     """A line for each ratio, with its goal, and what it was in an earlier run where that is known."""
     yield f"{'':8} {'':34} {'beside':18} {'ratio':>7} {'goal':>6} {'':8} {'before':>7}"
     for one in found:
@@ -20,19 +20,21 @@ def table(found: Sequence[Ratio], before: Mapping[str, float]) -> Iterator[str]:
         yield line.rstrip()
 
 
-def key(ratio: Ratio) -> str:
+def key(comparison: Comparison) -> str:
     """What is the same in two runs of one size."""
-    return f"{ratio.part} | {ratio.case} | {ratio.than}"
+    return f"{comparison.part} | {comparison.case} | {comparison.than}"
 
 
-def to_json(facts: Mapping[str, object], size: str, figures: Iterable[Figure], goals: Iterable[Goal]) -> dict[str, Any]:
+def to_json(
+    facts: Mapping[str, object], size: str, figures: Iterable[Figure], goals: Iterable[Goal | Limit]
+) -> dict[str, Any]:
     figures = list(figures)
     return {
         "machine": dict(facts),
         "size": size,
         "ratios": {
             key(one): {"ratio": round(one.value, 3), "goal": one.goal, "is_met": one.is_met}
-            for one in ratios(figures, goals)
+            for one in compare(figures, goals)
         },
         "figures": [figure.to_json() for figure in figures],
     }

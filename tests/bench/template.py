@@ -22,6 +22,7 @@ class Template:
     tail: bytes = field(repr=False)
     uids: tuple[str, str, str]
     repeat: int = 1
+    preamble: bytes = field(repr=False, default=b"")  # what a Part 10 file has before the Data Set
 
     @property
     def dataset_bytes(self) -> int:
@@ -47,6 +48,12 @@ class Template:
         for _ in range(count):
             uid = fresh_uid()
             yield uid, self.head.replace(old, uid.encode())
+
+    def part10(self, count: int) -> Iterator[tuple[str, bytes]]:
+        """SOP Instance UID and Part 10 file of *count* new instances of this series."""
+        old, pixels = self.uids[2].encode(), self.tail * self.repeat
+        for uid, head in self.instances(count):
+            yield uid, self.preamble.replace(old, uid.encode()) + head + pixels
 
     def studies(self, first: int, count: int) -> Iterator[tuple[str, bytes]]:
         """The same, each in a study of a patient of its own, numbered from *first*."""

@@ -1,4 +1,4 @@
-"""The requestor's end of an association at next to no cost: bytes made beforehand, answers read without a copy.
+"""One end of an association at next to no cost: bytes made beforehand, messages read without a copy.
 
 Knows PDUs and command sets as bytes (PS3.8 9.3, PS3.7 6.3.1), no library and no peer.
 """
@@ -39,69 +39,82 @@ class Message:
         return self.number(0x0900)
 
 
-class Association:
-    """An association that was accepted. *max_pdu* is the longest P-DATA-TF that the peer takes."""
+class Incoming:
+    """The messages that come in over a connection, read into one buffer and not copied."""
 
-    def __init__(self, port: int, proposals: Sequence[Proposal], called: str, *, as_scp: str = "") -> None:
-        """Raises ConnectionError if it is not accepted. With *as_scp* we offer to be SCP of that SOP Class too."""
-        request = ul.associate_rq(proposals, called=called, max_pdu=OUR_MAX_PDU)
-        self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.sendall(_with_role(request, as_scp) if as_scp else request)
-        kind, answer = ul.read_pdu(self.socket)
-        if kind != ul.A_ASSOCIATE_AC:
-            self.socket.close()
-            raise ConnectionError("the association was not accepted")
-        self.max_pdu = max_pdu_of(answer)
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
 
-    def send(self, *pieces: bytes) -> None:
-        for piece in pieces:
-            self.socket.sendall(piece)
-
     def messages(self) -> Iterator[Message]:
-        """Every message as it comes in, without end."""
+        """Every message as it comes in, until the other side asks for the release."""
         command, length = bytearray(), 0
-        while True:
-            for context_id, control, start, end in self._pdvs():
-                if not control & 1:
-                    length += end - start
-                else:
+        while (pdvs := self._pdvs()) is not None:
+            for context_id, control, start, end in pdvs:
+                if control & 1:
                     command += self._view[start:end]
+                else:
+                    length += end - start
                 if control & 2 and (not control & 1 or _is_alone(command)):
                     yield Message(context_id, elements(bytes(command)), length)
                     command, length = bytearray(), 0
 
-    def release(self) -> None:
-        ul.release(self.socket)
-
-    def _pdvs(self) -> Iterator[tuple[int, int, int, int]]:
-        """Context, control header and place in the buffer of each PDV of the next PDU."""
+    def _pdvs(self) -> list[tuple[int, int, int, int]] | None:
+        """Context, control header and place in the buffer of each PDV of the next PDU; None if it is A-RELEASE-RQ."""
         self._fill(6)
         kind, length = struct.unpack_from(">BxI", self._buffer, self._start)
+        if kind == ul.A_RELEASE_RQ:
+            return None
         if kind != ul.P_DATA_TF:
-            raise ConnectionError(f"a PDU of type {kind} among the answers")
+            raise ConnectionError(f"a PDU of type {kind} among the messages")
         self._fill(6 + length)
         at, end = self._start + 6, self._start + 6 + length
-        self._start = end
+        self._start, found = end, []
         while at < end:
             size, context_id, control = struct.unpack_from(">IBB", self._buffer, at)
-            yield context_id, control, at + 6, at + 4 + size
+            found.append((context_id, control, at + 6, at + 4 + size))
             at += 4 + size
+        return found
 
     def _fill(self, count: int) -> None:
         """See to it that *count* bytes are in the buffer from its start."""
+        if self._start == self._end:
+            self._start = self._end = 0
         if self._start + count > BUFFER_BYTES:
             rest = self._end - self._start
-            self._view[:rest] = self._view[self._start : self._end]
+            self._buffer[:rest] = self._buffer[self._start : self._end]
             self._start, self._end = 0, rest
         while self._end - self._start < count:
             received = self.socket.recv_into(self._view[self._end :])
             if not received:
                 raise ConnectionError("closed by the peer")
             self._end += received
+
+
+class Association(Incoming):
+    """An association that we asked for. *max_pdu* is the longest P-DATA-TF that the peer takes."""
+
+    def __init__(self, port: int, proposals: Sequence[Proposal], called: str, *, as_scp: str = "") -> None:
+        """Raises ConnectionError if it is not accepted. With *as_scp* we offer to be SCP of that SOP Class too."""
+        request = ul.associate_rq(proposals, called=called, max_pdu=OUR_MAX_PDU)
+        connection = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+        super().__init__(connection)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(_with_role(request, as_scp) if as_scp else request)
+        kind, answer = ul.read_pdu(connection)
+        if kind != ul.A_ASSOCIATE_AC:
+            connection.close()
+            raise ConnectionError("the association was not accepted")
+        self.max_pdu = max_pdu_of(answer)
+
+    def send(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.socket.sendall(piece)
+
+    def release(self) -> None:
+        ul.release(self.socket)
 
 
 def elements(command: bytes) -> dict[int, bytes]:

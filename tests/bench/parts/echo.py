@@ -1,0 +1,44 @@
+"""C-ECHO with an association of its own, beside DCMTK, and what memory many associations leave behind."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from bench import light_scu, peers, usage
+from bench.figures import Figure, Goal, Limit
+from bench.peers import Peer
+from bench.run import Run, Size, expect
+
+MB = 1024 * 1024
+ALLOWED_MB = 4.0  # of growth: what the interpreter and its allocator may still settle at
+
+
+def run(run: Run) -> None:
+    with run.workplace(in_memory=True) as folder, ExitStack() as started:
+        relais = started.enter_context(peers.relais(folder / "relais"))
+        found = [relais, started.enter_context(peers.storescp(folder / "storescp"))]
+        for peer in found:
+            _echoes(peer, run.size.echoes)
+        for peer, values in zip(found, run.alternate(found, lambda peer: _echoes(peer, run.size.echoes)), strict=True):
+            run.add(Figure("echo", "association, C-ECHO, release", peer.name, "ms", values))
+        before = usage.resident_bytes(relais.pid)
+        _echoes(relais, run.size.many_associations)
+        growth = (usage.resident_bytes(relais.pid) - before) / MB
+        run.add(Figure("echo", _case(run.size), relais.name, "MB more", [growth]))
+
+
+def goals(size: Size) -> Iterator[Goal | Limit]:
+    yield Goal("echo", "storescp", 1 / 3)
+    yield Limit("echo", _case(size), ALLOWED_MB)
+
+
+def _case(size: Size) -> str:
+    return f"memory after {size.many_associations} associations"
+
+
+def _echoes(peer: Peer, count: int) -> float:
+    """Milliseconds for each of *count*, one after the other."""
+    began_at = time.monotonic()
+    for _ in range(count):
+        expect(light_scu.echo(peer.dicom_port, peer.ae_title), 0, f"{peer.name}, status of C-ECHO")
+    return (time.monotonic() - began_at) * 1000 / count

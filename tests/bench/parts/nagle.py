@@ -1,0 +1,47 @@
+"""A DCMTK sender at its defaults, with Nagle's algorithm, beside one without it; both send to Relais."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import data, peers
+from bench.figures import Figure, Goal
+from bench.peers import Peer
+from bench.run import Run, Size, expect
+
+SENDERS = {"Nagle on": "", "Nagle off": "1"}  # TCP_NODELAY, as DCMTK's programs read it
+NO_SLOWER = 0.95  # what lies closer to 1 is noise
+
+
+def run(run: Run) -> None:
+    count = run.size.ct // 4
+    with run.workplace(in_memory=True) as folder, peers.relais(folder / "relais") as relais:
+        _send(relais, "1", folder / "warm", 2)
+        names = list(SENDERS)
+        found = run.alternate(names, lambda name: _send(relais, SENDERS[name], folder / "files", count))
+        for name, values in zip(names, found, strict=True):
+            run.add(Figure("nagle", f"{count} CT from storescu", name, "instances/s", values))
+
+
+def goals(size: Size) -> Iterator[Goal]:
+    yield Goal("nagle", "Nagle off", NO_SLOWER)
+
+
+def _send(peer: Peer, tcp_nodelay: str, folder: Path, count: int) -> float:
+    """New files by storescu, its start and its end included; instances a second."""
+    folder.mkdir()
+    for uid, file in data.a_ct_slice().part10(count):
+        (folder / uid).write_bytes(file)
+    environ = {name: value for name, value in os.environ.items() if name != "TCP_NODELAY"}
+    environ |= {"TCP_NODELAY": tcp_nodelay} if tcp_nodelay else {}
+    command = ["storescu", "+sd", "-aec", peer.ae_title, "127.0.0.1", str(peer.dicom_port), str(folder)]
+    began_at = time.monotonic()
+    ran = subprocess.run(command, env=environ, capture_output=True, check=False)
+    seconds = time.monotonic() - began_at
+    expect(ran.returncode, 0, f"storescu {ran.stderr.decode()}")
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    return count / seconds
