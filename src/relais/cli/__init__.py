@@ -24,6 +24,7 @@ COMMANDS = {
     "check": "maintain:check",
     "reindex": "maintain:reindex",
     "check-config": "check_config:check_config",
+    "conformance": "conformance:conformance",
 }
 
 

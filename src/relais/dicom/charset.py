@@ -30,6 +30,7 @@ _SINGLE_BYTE = {
 _G1_OF_NUMBER = _SINGLE_BYTE | {"13": "shift_jis", "149": "cp949", "58": "gb18030"}
 # PS3.3 table C.12-5: sets that take no code extensions.
 _WHOLE = {"ISO_IR 192": "utf_8", "UTF-8": "utf_8", "UTF8": "utf_8", "GB18030": "gb18030", "GBK": "gbk"}
+_STANDARD_WHOLE = ("ISO_IR 192", "GB18030", "GBK")
 _TERM = re.compile(r"ISO[ _-]?(?:2022)?[ _-]?(?:IR)?[ _-]*([0-9]+|GBK)")
 
 # What we write. Latin alphabet No. 9 (ISO_IR 203) is new and few readers know it: such text goes out as UTF-8.
@@ -66,6 +67,11 @@ _DELIMITERS = re.compile(rb"[\t\n\f\r\\]")  # after these the initial sets hold 
 _NAME_DELIMITERS = re.compile(rb"[\t\n\f\r\\^=]")
 _G1_BYTES = re.compile(rb"([\x80-\xff]+)")
 _CONTROLS = re.compile(rb"[\0-\x20]")  # a set of two bytes a character has none of these
+
+
+def readable() -> tuple[str, ...]:
+    """The defined terms of the sets that are read, without those of code extensions (PS3.3 C.12.1.1.2)."""
+    return ("ISO_IR 6", *(f"ISO_IR {number}" for number in sorted(_G1_OF_NUMBER, key=int)), *_STANDARD_WHOLE)
 
 
 def decode(value: bytes, specific_character_set: str | Sequence[str] | None, vr: str = "LO") -> str:

@@ -32,19 +32,17 @@ NOT_STORABLE = frozenset(
 )
 
 # Storage SOP Classes that pydicom's dictionary does not have, or not under a name that says so.
-_MORE = frozenset(
-    {
-        "1.2.840.10008.5.1.1.27",  # Stored Print, retired
-        "1.2.840.10008.5.1.1.29",  # Hardcopy Grayscale Image, retired
-        "1.2.840.10008.5.1.1.30",  # Hardcopy Color Image, retired
-        "1.2.840.10008.5.1.4.1.1.9.100.1",  # Waveform Presentation State
-        "1.2.840.10008.5.1.4.1.1.9.100.2",  # Waveform Acquisition Presentation State
-        "1.2.840.10008.5.1.4.1.1.12.77",  # Zeiss OPT File, retired
-        "1.2.840.10008.5.1.4.1.1.40",  # MR Image Storage Zero Padded, retired
-        "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
-        "1.2.840.10008.5.1.4.1.1.66.8",  # Height Map Segmentation
-    }
-)
+_MORE = {
+    "1.2.840.10008.5.1.1.27": "Stored Print Storage (retired)",
+    "1.2.840.10008.5.1.1.29": "Hardcopy Grayscale Image Storage (retired)",
+    "1.2.840.10008.5.1.1.30": "Hardcopy Color Image Storage (retired)",
+    "1.2.840.10008.5.1.4.1.1.9.100.1": "Waveform Presentation State Storage",
+    "1.2.840.10008.5.1.4.1.1.9.100.2": "Waveform Acquisition Presentation State Storage",
+    "1.2.840.10008.5.1.4.1.1.12.77": "Zeiss OPT File (retired)",
+    "1.2.840.10008.5.1.4.1.1.40": "MR Image Storage Zero Padded (retired)",
+    "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
+    "1.2.840.10008.5.1.4.1.1.66.8": "Height Map Segmentation Storage",
+}
 
 
 def _is_storage(uid: str) -> bool:
@@ -52,7 +50,7 @@ def _is_storage(uid: str) -> bool:
     return kind == "SOP Class" and (name.endswith((" Storage", " Storage - Trial")) or " Storage - For Pr" in name)
 
 
-STORAGE_SOP_CLASSES = (_MORE | set(filter(_is_storage, UID_dictionary))) - NOT_STORABLE
+STORAGE_SOP_CLASSES = (_MORE.keys() | set(filter(_is_storage, UID_dictionary))) - NOT_STORABLE
 
 # What we take, the one we choose first when a peer leaves the choice to us: never one that makes it compress with loss.
 TRANSFER_SYNTAXES: tuple[str, ...] = (
@@ -106,6 +104,11 @@ class Supported:
     abstract_syntax: str
     transfer_syntaxes: tuple[str, ...]
     as_scu: bool = False
+
+
+def storage_name(sop_class_uid: str) -> str:
+    """The name of a storage SOP Class of the standard."""
+    return _MORE.get(sop_class_uid) or UID_dictionary[sop_class_uid][0]
 
 
 def is_transfer_syntax(uid: str) -> bool:

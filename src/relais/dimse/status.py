@@ -48,6 +48,21 @@ NO_SUCH_ACTION: Final = Status(0x0123, "There is no such action type.")
 PROCESSING_FAILURE: Final = Status(0x0110, "Something went wrong inside the node.")
 TOO_MANY_MATCHES: Final = Status(0xA701, "More sub-operations than their counters can count.")
 
+# What is answered besides errors, service by service.
+_ASKED_WRONGLY = (UNRECOGNIZED_OPERATION, MISTYPED_ARGUMENT, PROCESSING_FAILURE)
+ANSWERS: Mapping[str, tuple[Status, ...]] = {
+    "C-ECHO": (SUCCESS,),
+    "C-STORE": (SUCCESS, INVALID_SOP_INSTANCE, SOP_CLASS_NOT_SUPPORTED, *_ASKED_WRONGLY),
+    "C-FIND": (SUCCESS, PENDING, PENDING_UNSUPPORTED_KEYS, CANCEL, *_ASKED_WRONGLY),
+    "C-MOVE": (
+        *(SUCCESS, PENDING, CANCEL, SOME_FAILED, NONE_SENT),
+        *(MOVE_DESTINATION_UNKNOWN, TOO_MANY_MATCHES, *_ASKED_WRONGLY),
+    ),
+    "C-GET": (SUCCESS, PENDING, CANCEL, SOME_FAILED, NONE_SENT, TOO_MANY_MATCHES, *_ASKED_WRONGLY),
+    "N-ACTION": (SUCCESS, NO_SUCH_INSTANCE, NO_SUCH_CLASS, NO_SUCH_ACTION, *_ASKED_WRONGLY),
+    "N-EVENT-REPORT": (SUCCESS, NO_SUCH_EVENT, NO_SUCH_CLASS, *_ASKED_WRONGLY),
+}
+
 _Codes = dict[type[NodeError], int]
 
 # A kind that is missing has the code of the kind it is one of (relais.errors). Internal's own text stays here.
@@ -93,6 +108,12 @@ def of_error(service: str, error: NodeError) -> Status:
     if code == PROCESSING_FAILURE.code:
         return PROCESSING_FAILURE
     return Status(code, error.message)
+
+
+def of_service(service: str) -> dict[int, str]:
+    """Every status code that *service* may answer with, and a sentence that says when ("" for no failure)."""
+    found = {code: kind().message for kind, code in _SERVICES.get(service, {}).items()}
+    return found | {status.code: status.comment for status in ANSWERS[service]}
 
 
 def error_comment(text: str) -> str:

@@ -19,20 +19,26 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
 
     *checks* tell /health/ready about each part by its name: a check returns if its part answers, else it raises.
     """
+    app = routed()
+    base_url = (public_url or _own_address(settings)).rstrip("/")
+    install(app, Door(archive, settings, base_url, checks, Kept(settings.kept_bytes), Semaphore(settings.uploads)))
+    errors.register(app)
+    cors.register(app, settings.cors_origins)
+    app.after_request(_finish)
+    app.wsgi_app = Recorder(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def routed() -> Flask:
+    """All routes with nothing behind them: for create_app, and for those who only say what can be asked."""
     app = Flask("relais.web", static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    base_url = (public_url or _own_address(settings)).rstrip("/")
-    install(app, Door(archive, settings, base_url, checks, Kept(settings.kept_bytes), Semaphore(settings.uploads)))
     for module in DICOMWEB:
         app.register_blueprint(module.routes, url_prefix=ROOT)
     app.register_blueprint(wado_uri.routes)
     app.register_blueprint(health.routes)
     capabilities.register(app)
-    errors.register(app)
-    cors.register(app, settings.cors_origins)
-    app.after_request(_finish)
-    app.wsgi_app = Recorder(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 

@@ -65,6 +65,11 @@ def status_of(error: NodeError) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
+def table() -> list[tuple[int, str, str]]:
+    """Every status that tells of an error, the kind of error, and what it says by default; by status."""
+    return sorted((status, kind.__name__, kind().message) for kind, status in _STATUS)
+
+
 def store_status(results: Sequence[Result]) -> int:
     """The status of a Store transaction: 200 all stored, 202 some, else why none (PS3.18 table 10.5.3-1)."""
     failures = [result.failure for result in results if result.failure]
