@@ -14,7 +14,7 @@ from fixtures.commitment import INSTANCE, PROPOSAL, PUSH_MODEL, ask, asking, ear
 from fixtures.dcmtk import free_port
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.pynetdicom_scu import UNCOMPRESSED, scu
-from relais.access.policy import Action, Mode, Policy
+from relais.access.policy import Action, Mode, Policy, Rule
 from relais.archive import Archive, commitment, commitment_asked
 from relais.archive.ingest import store_part10
 from relais.dicom.commitment import Reference
@@ -317,7 +317,8 @@ def test_a_request_that_makes_no_sense_is_refused(
 
 
 def test_mallory_may_not_ask(tmp_path: Path) -> None:
-    policy = Policy(Mode.ENFORCED, {"MALLORY": frozenset({Action.SEARCH}), CALLER: frozenset({Action.STORE})})
+    rules = {"MALLORY": Rule(frozenset({Action.SEARCH})), CALLER: Rule(frozenset({Action.STORE}))}
+    policy = Policy(Mode.ENFORCED, rules)
     with dimse_node(tmp_path / "node", policy=policy) as node:
         [ds] = keep(node, a_ct())
         with scu(node.port, [PROPOSAL], calling="MALLORY") as assoc:

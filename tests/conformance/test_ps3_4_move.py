@@ -27,7 +27,7 @@ from fixtures.retrieving import (
     numbers,
     shared_node,
 )
-from relais.access.policy import Mode, Policy
+from relais.access.policy import Mode, Policy, Rule
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_mallory_gets_and_moves_nothing(tmp_path: Path) -> None:
     inbox = Inbox()
     with (
         storage_scp(EVERYTHING, inbox) as port,
-        node_with(tmp_path, holdings(), port, policy=Policy(Mode.ENFORCED, {MALLORY.upper(): frozenset()})) as node,
+        node_with(tmp_path, holdings(), port, policy=Policy(Mode.ENFORCED, {MALLORY.upper(): Rule()})) as node,
     ):
         keys = ["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={THORAX}"]
         mallory = ("-aet", MALLORY.upper())

@@ -20,7 +20,7 @@ from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
 from fixtures.cast import LEFEBVRE, MALLORY, SURYA, YAMADA
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.pynetdicom_scu import STUDY_ROOT, UNCOMPRESSED, find_bytes, scu
-from relais.access.policy import Mode, Policy
+from relais.access.policy import Mode, Policy, Rule
 from relais.archive import Archive
 from relais.archive.ingest import store_part10
 from relais.dicom.origin import Channel, Origin
@@ -364,7 +364,7 @@ def test_a_cancel_for_another_request_changes_nothing(node: DimseNode) -> None:
 
 def test_mallory_finds_nothing(tmp_path: Path) -> None:
     """PS3.7 C.5.10"""
-    with dimse_node(tmp_path / "node", policy=Policy(Mode.ENFORCED, {MALLORY.upper(): frozenset()})) as node:
+    with dimse_node(tmp_path / "node", policy=Policy(Mode.ENFORCED, {MALLORY.upper(): Rule()})) as node:
         seed(node.archive)
         ran, answers = dcmtk.findscu(
             node.port, ["QueryRetrieveLevel=STUDY"], "-aet", MALLORY.upper(), into=tmp_path / "answers"

@@ -20,7 +20,7 @@ from fixtures.builders import a_ct, a_multiframe, a_pdf, a_series, a_sr, dataset
 from fixtures.cast import LEFEBVRE, MALLORY, SURYA, YAMADA
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.pynetdicom_scu import scu, store_bytes
-from relais.access.policy import Action, Mode, Policy
+from relais.access.policy import Action, Mode, Policy, Rule
 from relais.access.principals import OPERATOR
 from relais.archive import retrieve
 from relais.dicom import contexts
@@ -30,7 +30,7 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 PRIVATE = "1.3.12.2.1107.5.9.1"  # Siemens CSA Non-Image Storage
-ENFORCED = Policy(Mode.ENFORCED, {"MODALITY1": frozenset({Action.STORE}), MALLORY.upper(): frozenset()})
+ENFORCED = Policy(Mode.ENFORCED, {"MODALITY1": Rule(frozenset({Action.STORE})), MALLORY.upper(): Rule()})
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from fixtures import dcmtk
 from fixtures.builders import a_ct, dataset_bytes, part10
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.pynetdicom_scu import scu, store_bytes
-from relais.access.policy import Action, Mode, Policy
+from relais.access.policy import Action, Mode, Policy, Rule
 from relais.dicom.part10 import origin_of, read_head
 
 CT, EXPLICIT, VERIFICATION = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.1"
 PASSCODE = "never-written-down"
-STORING = {"STORESCU": frozenset({Action.STORE})}
+STORING = {"STORESCU": Rule(frozenset({Action.STORE}))}
 
 
 @pytest.fixture
@@ -116,6 +116,6 @@ def test_strangers_are_rejected_but_may_ask_whether_we_are_there(tmp_path: Path)
 
 @pytest.mark.parametrize(("network", "status"), [("127.0.0.0/8", 0), ("10.1.0.0/16", None), ("::/0", None)])
 def test_a_peer_counts_only_from_its_networks(tmp_path: Path, network: str, status: int | None) -> None:
-    policy = Policy(Mode.ENFORCED, STORING, {"STORESCU": [ip_network(network)]})
+    policy = Policy(Mode.ENFORCED, {"STORESCU": Rule(frozenset({Action.STORE}), [ip_network(network)])})
     with dimse_node(tmp_path / "node", policy=policy) as node:
         assert store_as(node, "STORESCU") == status

@@ -1,8 +1,8 @@
 """The one release decision, for every protocol. Asked by the verbs of archive, by nobody else.
 
 Today there are two modes. `open-loopback` allows everything: the node refuses to start with it unless every listener
-is on loopback. `enforced` allows the operator and the configured peers what their `may` list says, and nobody else; a
-peer with `networks` only from there.
+is on loopback. `enforced` allows the operator everything, and everybody else what a Rule says of them: peers by their
+AE title, users of the web by the name that their token proves.
 """
 
 import ipaddress
@@ -31,35 +31,63 @@ class Action(StrEnum):
     RETRIEVE = "retrieve"
     DELETE = "delete"
     MOVE = "move"  # have instances sent to a third party
-    COMMIT = "commit"  # have the node promise that it keeps instances: whoever may store may ask for it
+    COMMIT = "commit"  # have the node promise that it keeps instances
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """What somebody *may*. With *networks* only from an address in one of them; with *certificates* only who shows one
+    of which all that one of them lists is proven. A move goes to the AE titles in *move_to*, to every peer without any.
+    """
+
+    may: frozenset[Action] = frozenset()
+    networks: Sequence[Network] = ()
+    certificates: Sequence[frozenset[str]] = ()
+    move_to: frozenset[str] = frozenset()
+
+    def fits(self, principal: Principal) -> bool:
+        """Whether *principal* is the one that this is about, as far as can be told."""
+        if self.networks and not _is_in(principal.address, self.networks):
+            return False
+        return not self.certificates or any(wanted <= principal.proofs for wanted in self.certificates)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """Decides and narrows. *grants* maps a peer's AE title to what it may do, *networks* to where it must be."""
+    """Decides and narrows. *peers* are the rules by AE title, *users* those by the name of a user of the web."""
 
     mode: Mode = Mode.OPEN_LOOPBACK
-    grants: Mapping[str, frozenset[Action]] = field(default_factory=dict)
-    networks: Mapping[str, Sequence[Network]] = field(default_factory=dict)
+    peers: Mapping[str, Rule] = field(default_factory=dict)
+    users: Mapping[str, Rule] = field(default_factory=dict)
 
     def knows(self, principal: Principal) -> bool:
         """Whether *principal* may do anything at all, as far as that is told by who it is and where."""
-        if self.mode is Mode.OPEN_LOOPBACK or principal.protocol is Protocol.LOCAL:
-            return True
-        if principal.protocol is not Protocol.DIMSE or principal.name not in self.grants:
-            return False
-        networks = self.networks.get(principal.name, ())
-        return not networks or _is_in(principal.address, networks)
+        return self._allows_all(principal) or self._rule(principal) is not None
 
     def allows(self, principal: Principal, action: Action) -> bool:
-        """Whether *principal* may do *action* at all."""
-        if self.mode is Mode.OPEN_LOOPBACK or principal.protocol is Protocol.LOCAL:
+        """Whether *principal* may do *action* at all. Who may store may also ask for commitment to it."""
+        if self._allows_all(principal):
             return True
-        needed = Action.STORE if action is Action.COMMIT else action
-        return self.knows(principal) and needed in self.grants[principal.name]
+        rule = self._rule(principal)
+        return rule is not None and (action in rule.may or (action is Action.COMMIT and Action.STORE in rule.may))
+
+    def allows_move(self, principal: Principal, ae_title: str) -> bool:
+        """Whether *principal* may have instances sent to the peer with that AE title."""
+        rule = self._rule(principal)
+        anywhere = self._allows_all(principal) or (rule is not None and not rule.move_to)
+        return self.allows(principal, Action.MOVE) and (anywhere or (rule is not None and ae_title in rule.move_to))
+
+    def _allows_all(self, principal: Principal) -> bool:
+        return self.mode is Mode.OPEN_LOOPBACK or principal.protocol is Protocol.LOCAL
+
+    def _rule(self, principal: Principal) -> Rule | None:
+        """The one that is about *principal*, None for strangers."""
+        rules = self.peers if principal.protocol is Protocol.DIMSE else self.users
+        rule = rules.get(principal.name)
+        return rule if rule is not None and rule.fits(principal) else None
 
     def decide(self, principal: Principal, action: Action, ref: Ref | None = None) -> None:
         """Return if *principal* may do *action* on *ref*, else raise.

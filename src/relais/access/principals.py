@@ -19,12 +19,14 @@ class Principal:
     """Somebody who asks: an AE title at an address, or a user of the web, or the operator.
 
     *user* is whom an AE title says it works for (PS3.7 D.3.3.7): recorded, and never a reason to allow anything.
+    *proofs* is what a verified certificate says of who asks (relais.peers.tls).
     """
 
     protocol: Protocol
     name: str = ""
     address: str = ""
     user: str = ""
+    proofs: frozenset[str] = frozenset()
 
 
 OPERATOR = Principal(Protocol.LOCAL, "operator")
@@ -34,4 +36,4 @@ def of_origin(origin: Origin) -> Principal:
     """The principal behind an instance that arrives."""
     name = origin.calling_ae_title or origin.user
     protocol = Protocol(origin.channel) if origin.channel != "import" else Protocol.LOCAL
-    return Principal(protocol, name, origin.address, origin.user)
+    return Principal(protocol, name, origin.address, origin.user, origin.proofs)

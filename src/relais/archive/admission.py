@@ -1,9 +1,16 @@
-"""Admission: whether somebody is let in at all, before it is known what is wanted. Knows no protocol."""
+"""Admission: whether somebody is let in at all, and where to, before anything is looked up. Knows no protocol."""
 
 from relais.access.principals import Principal
 from relais.archive import Archive
+from relais.errors import Forbidden
 
 
 def admits(archive: Archive, principal: Principal) -> bool:
     """Whether *principal* is one whom the policy knows. Not audited: nothing is asked for yet."""
     return archive.policy.knows(principal)
+
+
+def require_destination(archive: Archive, principal: Principal, ae_title: str) -> None:
+    """Raise Forbidden unless *principal* may have instances sent to the peer with that AE title."""
+    if not archive.policy.allows_move(principal, ae_title):
+        raise Forbidden("This move destination is not allowed.")

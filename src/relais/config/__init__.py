@@ -22,6 +22,7 @@ from relais.config.settings import AccessSettings, Config, LogLevel, NodeSetting
 from relais.config.written import Written
 from relais.dimse.settings import DimseSettings
 from relais.peers.settings import PeerSettings
+from relais.peers.tls import ClientCertificate
 
 __all__ = [
     "AccessSettings",
@@ -102,7 +103,7 @@ def _structured(written: Written) -> Config:
     derived = {
         "index": {"url": f"sqlite:///{data_dir}/index.sqlite"},
         "storage": {"url": f"file://{quote(str(data_dir))}/objects"},
-        "archive": {"cache_dir": f"{data_dir}/cache"},
+        "archive": {"cache_dir": f"{data_dir}/cache", "deidentify_key_file": f"{data_dir}/deidentify.key"},
     }
     for section in SECTIONS:
         if section not in parts:
@@ -164,7 +165,19 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield f"[dimse] port and [web] port are both {config.web.port}: two doors need two ports"
     if config.dimse.workers != 1:
         yield f"[dimse] workers: this version runs 1 DIMSE worker, not {config.dimse.workers}"
+    yield from _contradictions_of_peers(config)
+
+
+def _contradictions_of_peers(config: Config) -> Iterator[str]:
     names = [peer.name for peer in config.peers]
+    for peer in config.peers:
+        if unknown := [name for name in peer.move_to if name not in names]:
+            yield f"[[peers]] {peer.name}: move_to names {', '.join(unknown)}, but there is no such peer"
+        if peer.certificates and config.dimse.tls_client is ClientCertificate.NONE:
+            yield (
+                f"[[peers]] {peer.name}: certificates are given, but callers show none: "
+                'set [dimse] tls_client = "optional" or "required"'
+            )
     for name in sorted(set(names)):
         if names.count(name) > 1:
             yield f"[[peers]] {name}: this name is given to {names.count(name)} peers"

@@ -7,11 +7,12 @@ from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 
-from relais.access.policy import Action, Mode, Policy
+from relais.access.policy import Action, Mode, Policy, Rule
 from relais.archive.settings import ArchiveSettings
 from relais.db.settings import IndexSettings
 from relais.dimse.settings import DimseSettings
 from relais.peers.settings import PeerSettings
+from relais.peers.tls import required_proofs
 from relais.pixels.settings import PixelSettings
 from relais.storage.settings import StorageSettings
 from relais.web.settings import WebSettings
@@ -74,9 +75,17 @@ class Config:
     @property
     def policy(self) -> Policy:
         """The release policy that this configuration asks for."""
-        grants = {peer.ae_title: frozenset(Action(action) for action in peer.may) for peer in self.peers}
-        networks = {peer.ae_title: [ip_network(network) for network in peer.networks] for peer in self.peers}
-        return Policy(self.access.mode, grants, networks)
+        titles = {peer.name: peer.ae_title for peer in self.peers}
+        peers = {
+            peer.ae_title: Rule(
+                frozenset(Action(action) for action in peer.may),
+                [ip_network(network) for network in peer.networks],
+                [required_proofs(certificate) for certificate in peer.certificates],
+                frozenset(titles[name] for name in peer.move_to),
+            )
+            for peer in self.peers
+        }
+        return Policy(self.access.mode, peers)
 
     @property
     def run_dir(self) -> Path:

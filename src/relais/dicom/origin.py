@@ -14,10 +14,14 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who brought an instance: AE titles for DIMSE, a user for the web, a path's host for an import."""
+    """Who brought an instance: AE titles for DIMSE, a user for the web, a path's host for an import.
+
+    *proofs* is what a certificate says of a DIMSE peer (relais.peers.tls). It is not kept with the instance.
+    """
 
     channel: Channel
     address: str = ""
     calling_ae_title: str = ""
     called_ae_title: str = ""
     user: str = ""
+    proofs: frozenset[str] = frozenset()

@@ -29,6 +29,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from relais.peers.mended import ClosingSocket, mend
+from relais.peers.tls import proofs
 from relais.storage.base import Buffer
 from relais.telemetry.context import bound, new_id
 
@@ -224,6 +225,8 @@ class NodeAssociation(Association):
         self.id = new_id()
         self.began_at = time.monotonic()
         self.tally: Counter[str] = Counter()
+        self.proofs: frozenset[str] = frozenset()  # see relais.peers.tls
+        self.rejected_because = ""
         self._is_serving = False
 
     @property
@@ -291,6 +294,7 @@ class Handler(RequestHandler):
         assoc._server = server
         assoc.name = f"AcceptorThread-{assoc.id}"  # pynetdicom finds its associations by this name
         assoc.set_socket(BoundedSocket(assoc, client_socket=self.request))
+        assoc.proofs = proofs(self.request)
         assoc.acceptor.maximum_length = ae.maximum_pdu_size
         assoc.acceptor.ae_title = server.ae_title
         assoc.acceptor.address_info = self.local

@@ -5,6 +5,7 @@ from contextlib import closing
 
 from relais.access.policy import Action
 from relais.archive import Archive
+from relais.archive.admission import require_destination
 from relais.dimse import suboperations
 from relais.dimse.operation import Operation
 from relais.dimse.status import MOVE_DESTINATION_UNKNOWN
@@ -19,6 +20,7 @@ def serve(operation: Operation, archive: Archive, peers: Registry) -> None:
     if destination is None:
         operation.respond(MOVE_DESTINATION_UNKNOWN)
         return
+    require_destination(archive, operation.principal, str(operation.request.MoveDestination).strip())
     rows = suboperations.rows(operation, archive, Action.MOVE)
     originator = MoveOriginator(operation.origin.calling_ae_title, operation.request.MessageID)
     instances = [suboperations.outgoing(archive, row) for row in rows]

@@ -15,6 +15,7 @@ from relais.access.principals import Principal, of_origin
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.origin import Channel, Origin
 from relais.dimse import identity
+from relais.dimse.engine import NodeAssociation
 from relais.dimse.status import Status, error_comment
 from relais.peers import identifier, messages
 from relais.peers.association import is_open
@@ -112,7 +113,7 @@ class Operation:
 
 
 def origin_of(assoc: Association) -> Origin:
-    """Who is at the other end, as far as it tells: AE titles and users are claims, the address is not."""
+    """Who is at the other end, as far as it tells: AE titles and users are claims, address and proofs are not."""
     asked = assoc.requestor.primitive
     return Origin(
         Channel.DIMSE,
@@ -120,6 +121,7 @@ def origin_of(assoc: Association) -> Origin:
         calling_ae_title=str(asked.calling_ae_title if asked else "").strip(),
         called_ae_title=str(asked.called_ae_title if asked else "").strip(),
         user=identity.user_of(assoc) if asked else "",
+        proofs=assoc.proofs if isinstance(assoc, NodeAssociation) else frozenset(),
     )
 
 

@@ -16,22 +16,33 @@ from relais.archive import Archive
 from relais.archive.admission import admits
 from relais.archive.ingest import Claim
 from relais.dicom.contexts import VERIFICATION
+from relais.dicom.origin import Origin
 from relais.dimse import commitment, echo, find, get, identity, move, negotiation, store
 from relais.dimse.engine import NodeAssociation, Sink
 from relais.dimse.operation import Operation, origin_of
 from relais.dimse.settings import DimseSettings
 from relais.dimse.status import MISTYPED_ARGUMENT, PROCESSING_FAILURE, UNRECOGNIZED_OPERATION, Status, of_error
 from relais.errors import NodeError
+from relais.peers.dimse import DimsePeer
 from relais.peers.messages import AssociationLost
 from relais.peers.registry import Registry
+from relais.peers.tls import FINGERPRINT
 from relais.telemetry import metrics
 from relais.telemetry.line import fields
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
-CONTEXT_NAME_NOT_SUPPORTED = (1, 1, 2)  # result, source, reason (PS3.8 9.3.4)
-CALLING_AE_TITLE_NOT_RECOGNIZED = (1, 1, 3)
-CALLED_AE_TITLE_NOT_RECOGNIZED = (1, 1, 7)
-LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+
+# Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 9.3.4), and what the log says.
+Rejection = tuple[int, int, int, str]
+CONTEXT_NAME_NOT_SUPPORTED: Rejection = (1, 1, 2, "application context name not supported")
+CALLING_AE_TITLE_NOT_RECOGNIZED: Rejection = (
+    1,
+    1,
+    3,
+    "calling AE title not recognized by name, network and certificate",
+)
+CALLED_AE_TITLE_NOT_RECOGNIZED: Rejection = (1, 1, 7, "called AE title not recognized")
+LOCAL_LIMIT_EXCEEDED: Rejection = (2, 3, 2, "too many associations")
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +53,14 @@ class NodeServices:
     def __init__(self, settings: DimseSettings, archive: Archive, peers: Registry) -> None:
         self._settings, self._archive, self._peers = settings, archive, peers
         self._contexts = negotiation.supported(settings.private_sop_classes)
-        self._open: dict[str, str] = {}  # the address of each association
+        self._open: dict[str, Origin] = {}  # who holds each association
         self._lock = Lock()
 
     def requested(self, assoc: NodeAssociation) -> None:
         rejection = self._rejection(assoc)
         if rejection is not None:
-            assoc.acse.send_reject(*rejection)
+            *answer, assoc.rejected_because = rejection
+            assoc.acse.send_reject(*answer)
             assoc.kill()
             return
         metrics.association_opened()
@@ -56,21 +68,30 @@ class NodeServices:
         proposed = {str(context.abstract_syntax) for context in assoc.requestor.requested_contexts}
         assoc.acceptor.supported_contexts = [self._contexts[uid] for uid in sorted(proposed) if uid in self._contexts]
 
-    def _rejection(self, assoc: NodeAssociation) -> tuple[int, int, int] | None:
-        asked = assoc.requestor.primitive
+    def _rejection(self, assoc: NodeAssociation) -> Rejection | None:
+        asked, origin = assoc.requestor.primitive, origin_of(assoc)
         if asked is None or asked.application_context_name != APPLICATION_CONTEXT:
             return CONTEXT_NAME_NOT_SUPPORTED
-        if self._settings.check_called_ae_title and origin_of(assoc).called_ae_title != self._settings.ae_title:
+        if self._settings.check_called_ae_title and origin.called_ae_title != self._settings.ae_title:
             return CALLED_AE_TITLE_NOT_RECOGNIZED
         only_echo = all(context.abstract_syntax == VERIFICATION for context in assoc.requestor.requested_contexts)
-        if not only_echo and not admits(self._archive, of_origin(origin_of(assoc))):
+        if not only_echo and not admits(self._archive, of_origin(origin)):
             return CALLING_AE_TITLE_NOT_RECOGNIZED
         with self._lock:
-            of_peer = sum(address == assoc.requestor.address for address in self._open.values())
-            if len(self._open) >= self._settings.max_associations or of_peer >= self._settings.max_per_peer:
+            if self._is_full(origin):
                 return LOCAL_LIMIT_EXCEEDED
-            self._open[assoc.id] = assoc.requestor.address
+            self._open[assoc.id] = origin
         return None
+
+    def _is_full(self, origin: Origin) -> bool:
+        """Whether there is no room for one more: in all, from that address, or from that peer."""
+        of_address = sum(one.address == origin.address for one in self._open.values())
+        if len(self._open) >= self._settings.max_associations or of_address >= self._settings.max_per_peer:
+            return True
+        peer = self._peers.by_ae_title(origin.calling_ae_title)
+        limit = peer.settings.max_associations if isinstance(peer, DimsePeer) else 0
+        of_peer = sum(one.calling_ae_title == origin.calling_ae_title for one in self._open.values())
+        return 0 < limit <= of_peer
 
     def extended(self, proposed: Mapping[str, bytes]) -> dict[str, bytes]:
         return negotiation.extended(proposed)
@@ -171,7 +192,9 @@ class NodeServices:
                 calling=origin.calling_ae_title,
                 called=origin.called_ae_title,
                 address=origin.address,
+                certificate=next((fact for fact in sorted(assoc.proofs) if fact.startswith(FINGERPRINT)), None),
                 outcome=outcome,
+                reason=assoc.rejected_because or None,
                 **assoc.tally,
                 ms=(time.monotonic() - assoc.began_at) * 1000,
             ),

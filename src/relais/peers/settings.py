@@ -3,17 +3,19 @@
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
-from relais.peers.tls import Secure, calling
+from relais.peers.tls import Secure, calling, required_proofs
 
 KINDS = ("dimse",)
-ACTIONS = ("store", "search", "retrieve", "move", "delete")  # as access.policy.Action
+ACTIONS = ("store", "search", "retrieve", "move", "commit", "delete")  # as access.policy.Action
 AE_TITLE_MAX = 16  # PS3.5 6.2, VR AE
 
 
 @dataclass(frozen=True, slots=True)
 class PeerSettings:
     """One other node. *may* lists what it may do here; it says nothing about what we send to it. With *networks* it may
-    that only from an address in one of them.
+    that only from an address in one of them, with *certificates* only if it shows one of them (relais.peers.tls), and
+    it moves only to the peers that *move_to* names, to all without any. At most *max_associations* at once are taken
+    from it, without a limit of its own if that is 0.
 
     *timeout_s* bounds every wait for the peer: to connect, to associate, and for each response.
 
@@ -29,6 +31,9 @@ class PeerSettings:
     kind: str = "dimse"
     may: tuple[str, ...] = ("store", "search", "retrieve", "move")
     networks: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+    move_to: tuple[str, ...] = ()
+    max_associations: int = 0
     timeout_s: float = 60.0
     tls: bool = False
     tls_ca: str = ""
@@ -57,11 +62,21 @@ class PeerSettings:
             raise ValueError(f"may must hold only {', '.join(ACTIONS)}; not {', '.join(sorted(unknown))}")
         if self.timeout_s <= 0:
             raise ValueError("timeout_s must be more than 0")
-        for network in self.networks:
-            _require_network(network)
+        self._check_limits()
         self._check_tls()
 
+    def _check_limits(self) -> None:
+        for network in self.networks:
+            _require_network(network)
+        if not 0 <= self.max_associations <= 4096:
+            raise ValueError("max_associations must be from 0 to 4096")
+
     def _check_tls(self) -> None:
+        for certificate in self.certificates:
+            try:
+                required_proofs(certificate)
+            except ValueError as exc:
+                raise ValueError(f"certificates {exc}") from exc
         if not self.tls and (self.tls_ca or self.tls_certificate or self.tls_key or self.tls_name):
             raise ValueError("tls must be true where tls_ca, tls_certificate, tls_key or tls_name is given")
         if self.tls_name.startswith("."):

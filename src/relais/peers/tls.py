@@ -5,15 +5,30 @@ which the earlier profiles of PS3.15 B.9 to B.11 have too.
 """
 
 import os
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
+from hashlib import sha256
 from socket import socket
+from typing import Any
 
 CIPHERS = "ECDHE+AESGCM"
 ANY_NAME = "*"  # instead of the name that a certificate must have
+FINGERPRINT = "sha256:"
+
+_SHORT = {
+    "commonName": "CN",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "localityName": "L",
+    "stateOrProvinceName": "ST",
+    "countryName": "C",
+    "domainComponent": "DC",
+    "userId": "UID",
+}  # as people write them (RFC 4514 3); others as they are
 
 Secure = Callable[[socket], socket]
 
@@ -76,6 +91,34 @@ def why_not(exc: OSError | None) -> str:
     if "alert" in reason:
         return f"refused TLS with us: {reason.partition('alert ')[2]}"
     return f"does not speak the TLS that we do: {reason}"
+
+
+def proofs(connection: socket) -> frozenset[str]:
+    """What the verified certificate of the other end says, each fact by itself: "sha256:<its fingerprint>" and every
+    attribute of its subject, like "CN=CT1". Nothing without TLS, or if it showed none."""
+    if not isinstance(connection, ssl.SSLSocket) or not (encoded := connection.getpeercert(binary_form=True)):
+        return frozenset()
+    found = {f"{FINGERPRINT}{sha256(encoded).hexdigest()}"}
+    subject: Any = (connection.getpeercert() or {}).get("subject", ())
+    for names in subject:
+        found.update(f"{_SHORT.get(kind, kind).upper()}={value}" for kind, value in names)
+    return frozenset(found)
+
+
+def required_proofs(text: str) -> frozenset[str]:
+    """What *proofs* must say for a certificate to be the one meant: "sha256:" and a fingerprint, or attributes of the
+    subject such as "CN=CT1, O=Hospital", all of which it must have (RFC 4514: "\\," is a comma in a value).
+
+    Raises ValueError.
+    """
+    if text.lower().startswith(FINGERPRINT):
+        digits = text[len(FINGERPRINT) :].replace(":", "").strip().lower()
+        if re.fullmatch(r"[0-9a-f]{64}", digits):
+            return frozenset({f"{FINGERPRINT}{digits}"})
+    parts = [re.sub(r"\\(.)", r"\1", part).strip().partition("=") for part in re.split(r"(?<!\\),", text)]
+    if not all(kind.strip().isalnum() and value.strip() for kind, _, value in parts):
+        raise ValueError(f'must hold "sha256:<64 hex digits>" or subjects like "CN=CT1, O=Hospital"; not {text}')
+    return frozenset(f"{kind.strip().upper()}={value.strip()}" for kind, _, value in parts)
 
 
 def _restrict(context: ssl.SSLContext) -> None:

@@ -4,15 +4,18 @@ from ipaddress import ip_network
 
 import pytest
 
-from relais.access.policy import Action, Mode, Policy
+from relais.access.policy import Action, Mode, Policy, Rule
 from relais.access.principals import OPERATOR, Principal, Protocol
 from relais.dicom.refs import StudyRef
 from relais.errors import Forbidden, NotFound
 
 ENFORCED = Policy(
     Mode.ENFORCED,
-    {"CT1": frozenset({Action.STORE}), "VIEWER": frozenset({Action.SEARCH, Action.RETRIEVE}), "MALLORY": frozenset()},
-    {"CT1": [ip_network("10.1.0.0/16"), ip_network("fd00::/8")]},
+    {
+        "CT1": Rule(frozenset({Action.STORE}), [ip_network("10.1.0.0/16"), ip_network("fd00::/8")]),
+        "VIEWER": Rule(frozenset({Action.SEARCH, Action.RETRIEVE})),
+        "MALLORY": Rule(),
+    },
 )
 
 
@@ -37,6 +40,36 @@ def test_a_peer_without_networks_is_known_everywhere() -> None:
 def test_who_may_store_may_ask_for_commitment() -> None:
     assert ENFORCED.allows(caller("CT1", "10.1.0.1"), Action.COMMIT)
     assert not ENFORCED.allows(caller("VIEWER"), Action.COMMIT)
+
+
+def test_a_certificate_must_prove_all_that_one_rule_lists() -> None:
+    wanted = [frozenset({"CN=CT1", "O=Nord"}), frozenset({"sha256:12"})]
+    policy = Policy(Mode.ENFORCED, {"CT1": Rule(frozenset({Action.STORE}), certificates=wanted)})
+
+    def knows(*proofs: str) -> bool:
+        return policy.knows(Principal(Protocol.DIMSE, "CT1", proofs=frozenset(proofs)))
+
+    assert knows("CN=CT1", "O=Nord", "C=FR", "sha256:99")
+    assert knows("sha256:12")
+    assert not any((knows(), knows("CN=CT1"), knows("O=Nord", "CN=CT2")))
+
+
+def test_a_move_goes_where_the_rule_says() -> None:
+    may = frozenset({Action.MOVE})
+    rules = {"WARD": Rule(may, move_to=frozenset({"NEAR"})), "ALL": Rule(may), "NONE": Rule()}
+    policy = Policy(Mode.ENFORCED, rules)
+    allowed = {(who, to) for who in rules for to in ("NEAR", "FAR") if policy.allows_move(caller(who), to)}
+    assert allowed == {("WARD", "NEAR"), ("ALL", "NEAR"), ("ALL", "FAR")}
+    assert not policy.allows_move(caller("NOBODY"), "NEAR")
+    assert policy.allows_move(OPERATOR, "FAR")
+    assert Policy().allows_move(caller("NOBODY"), "FAR")
+
+
+def test_users_of_the_web_have_rules_of_their_own() -> None:
+    policy = Policy(Mode.ENFORCED, users={"rosa": Rule(frozenset({Action.SEARCH}))})
+    assert policy.allows(Principal(Protocol.WEB, "rosa"), Action.SEARCH)
+    assert not policy.allows(caller("rosa"), Action.SEARCH)
+    assert not policy.knows(Principal(Protocol.WEB))
 
 
 @pytest.mark.parametrize("principal", [caller("MALLORY"), caller("NOBODY"), Principal(Protocol.WEB, "VIEWER")])

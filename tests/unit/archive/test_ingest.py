@@ -18,7 +18,7 @@ from pydicom.uid import (
 
 from fixtures.builders import a_ct, a_pdf, dataset_bytes, part10, uid
 from fixtures.node import close_archive, make_archive
-from relais.access.policy import Action, Mode, Policy
+from relais.access.policy import Action, Mode, Policy, Rule
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, ingest, overview, retrieve
 from relais.archive.settings import OnConflict
@@ -237,8 +237,8 @@ def test_an_instance_without_pixels_is_kept(archive: Archive) -> None:
 
 
 def test_a_stranger_stores_nothing_when_access_is_enforced(tmp_path: Path) -> None:
-    grants = {"CT01": frozenset({Action.STORE})}
-    archive = make_archive(tmp_path, Policy(Mode.ENFORCED, grants))
+    rules = {"CT01": Rule(frozenset({Action.STORE}))}
+    archive = make_archive(tmp_path, Policy(Mode.ENFORCED, rules))
     assert store(archive, a_ct()).outcome is Outcome.STORED
     with pytest.raises(Forbidden):
         ingest.store_part10(archive, io.BytesIO(part10(a_ct())), Origin(Channel.DIMSE, "127.0.0.1", "MALLORY"))

@@ -8,6 +8,7 @@ from pynetdicom import AE, evt
 from pynetdicom.transport import AddressInformation
 
 from relais.dimse.engine import NodeAssociation, Services
+from relais.peers.tls import proofs
 from relais.peers.wire.command_set import AFFECTED_SOP_CLASS_UID, AFFECTED_SOP_INSTANCE_UID, CommandSet, text
 from relais.peers.wire.inline import InlineSocket, SingleThreaded
 from relais.peers.wire.messages import InlineMessages, Sink
@@ -49,6 +50,7 @@ def accepted(ae: AE, services: Services, connection: socket, address: Any) -> In
     """The association that the peer at *address* will ask for over *connection*, within the ACSE time-out."""
     assoc = InlineNodeAssociation(ae, services)
     assoc.set_socket(InlineSocket(assoc, client_socket=connection))
+    assoc.proofs = proofs(connection)
     assoc.acceptor.maximum_length = ae.maximum_pdu_size
     assoc.acceptor.ae_title = ae.ae_title
     assoc.acceptor.address_info = AddressInformation.from_tuple(connection.getsockname())
