@@ -192,6 +192,14 @@ class Reader:
         return headers
 
 
+def events(chunks: Iterable[bytes], boundary: str) -> Iterator[Event]:
+    """What *chunks*, a whole body, hold. Raises InvalidRequest, TooLarge as Reader does."""
+    reader = Reader(boundary)
+    for chunk in chunks:
+        yield from reader.feed(chunk)
+    yield from reader.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part to be written. *size_bytes* is None where it is not known before the content has been made."""

@@ -65,7 +65,7 @@ def _tree(document: bytes) -> _Node:
     parser.StartDoctypeDeclHandler = doctype
     try:
         parser.Parse(document, True)
-    except (expat.ExpatError, ValueError) as exc:  # ValueError: an encoding that nobody knows
+    except (expat.ExpatError, ValueError, LookupError) as exc:  # the last two: of encodings
         raise InvalidDataSet("The XML is not well-formed.") from exc
     return top.inside[0]
 

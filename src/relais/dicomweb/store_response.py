@@ -34,19 +34,22 @@ _FAILURE_REASONS: tuple[tuple[type[NodeError], int], ...] = (
     (Forbidden, 0x0124),  # Not authorized (PS3.7 C.5.16)
 )
 PROCESSING_FAILURE = 0x0110
+COERCED = 0xB000  # PS3.18 table I.2-1: Coercion of Data Elements
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What became of one part: stored where *failure* is None. UIDs are "" where they are not known.
 
-    *retrieve_url* is that of the instance.
+    *retrieve_url* is that of the instance, *warning_reason* one of PS3.18 table I.2-1, *warnings* are sentences.
     """
 
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
     retrieve_url: str = ""
     failure: NodeError | None = None
+    warning_reason: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def failure_reason(error: NodeError) -> int:
@@ -72,7 +75,8 @@ def document(results: Iterable[Result], retrieve_url: str = "") -> JsonDataset:
 
 
 def _stored(result: Result) -> JsonDataset:
-    return {**_reference(result), "00081190": _text("UR", result.retrieve_url)}
+    stored = {**_reference(result), "00081190": _text("UR", result.retrieve_url)}
+    return stored if result.warning_reason is None else stored | {"00081196": _us(result.warning_reason)}
 
 
 def _failed(result: Result, failure: NodeError) -> JsonDataset:

@@ -71,9 +71,9 @@ def table() -> list[tuple[int, str, str]]:
 
 
 def store_status(results: Sequence[Result]) -> int:
-    """The status of a Store transaction: 200 all stored, 202 some, else why none (PS3.18 table 10.5.3-1)."""
+    """The status of a Store transaction: 200 all stored, 202 some or with warnings, else why none (table 10.5.3-1)."""
     failures = [result.failure for result in results if result.failure]
-    if not failures:
+    if not failures and all(result.warning_reason is None for result in results):
         return 200
     if len(failures) < len(results):
         return 202
