@@ -34,6 +34,8 @@ class Filler:
             self._connection.execute(f"PRAGMA {pragma}")
         self._now = now
         self._names: dict[tuple[str, ...], int] = {}
+        self._labels: dict[tuple[int, str], int] = {}
+        self._known_labels = 0
         self._kept: dict[tuple[str, tuple[str, ...]], int] = {}
         self._patients: Counter[tuple[str, str]] = Counter()
         self._rows: dict[str, list[dict[str, Any]]] = {}
@@ -65,6 +67,7 @@ class Filler:
         first = columns.parts(instances[0].attributes)[Level.STUDY]
         values = self._searched(first, Level.STUDY)
         values["date_time"] = columns.date_time(values["study_date"], values["study_time"])
+        self._mark("study", Level.STUDY, self._studies, values)
         self._patients[values["patient_id"], values["issuer_of_patient_id"]] += 1
         size_bytes = sum(one.size_bytes for one in instances)
         modalities, classes = set(), set()
@@ -76,7 +79,7 @@ class Filler:
         counts = {"series_count": len(instances), "instance_count": len(instances), "size_bytes": size_bytes}
         said = {"study_instance_uid": instances[0].ref.study_instance_uid, "modalities": "\\".join(sorted(modalities))}
         self._add("study", {"id": self._studies, **values, **said, **counts, **dates})
-        searched = ("patient_id", "accession_number", "study_description")
+        searched = ("patient_id", "accession_number")
         self._add("study_trigram", {"rowid": self._studies} | {name: values[name] for name in searched})
         for modality in sorted(modalities):
             row = {"modality": modality, "date_time": values["date_time"], "study_fk": self._studies}
@@ -90,6 +93,7 @@ class Filler:
         self._size_bytes += facts.size_bytes
         parts = columns.parts(facts.attributes)
         values = self._searched(parts[Level.SERIES], Level.SERIES)
+        self._mark("series", Level.SERIES, self._series, values)
         counts = {"instance_count": 1, "size_bytes": facts.size_bytes, "revision": self._instances}
         dates = {"created_at": self._now, "updated_at": self._now}
         place = {"id": self._series, "series_instance_uid": facts.ref.series_instance_uid, "study_fk": self._studies}
@@ -147,6 +151,16 @@ class Filler:
             for word in person_name.words(text):
                 self._add("person_name_word", {"word": word, "name_fk": new})
         return self._names[keys]
+
+    def _mark(self, table: str, level: Level, row_id: int, values: dict[str, Any]) -> None:
+        labels = columns.labels(values, level)
+        ids = [self._labels.setdefault(label, len(self._labels) + 1) for label in labels]
+        first_new = self._known_labels
+        for label, number in zip(labels, ids, strict=True):
+            if number > first_new:
+                self._add("label", {"id": number, "tag": label[0], "value": label[1]})
+        self._known_labels = len(self._labels)
+        self._add(f"{table}_label", {"rowid": row_id, "labels": " ".join(map(str, ids))})
 
     def _id(self, table: str, **values: str) -> int:
         """The id of a row that is kept once."""

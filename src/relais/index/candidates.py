@@ -7,20 +7,23 @@ Conditions are tried from the most to the least selective, and every try stops a
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from relais.db.database import Connection
 from relais.dicom import person_name
 from relais.dicom.attributes import Level, by_tag
 from relais.dicom.matching import alternatives, is_universal
 from relais.dicom.query import Match, MatchKind
-from relais.dicom.values import text_key
+from relais.dicom.values import NUMBER_VRS, interval, number_key, text_key
 from relais.index import compile as sql
-from relais.index.columns import row_level, storable
+from relais.index.columns import ODD_NUMBER, Column, label, label_columns, row_level, storable
 from relais.index.compile import Condition, Fragment
 from relais.index.mapping import all_rows
 
 FEW = 5000
+NOTHING = Fragment("SELECT 0 WHERE 0")
 MAX_WORDS = 8  # of a fuzzy name, the longest ones, are looked up; the check of what is found looks at all
+MAX_LABELS = 1000  # that one condition may name; what names more is frequent
 MAX_ALTERNATIVES = 50  # of a person name; for more no names are looked up
 _LITERAL = re.compile(r"[^*?\[]{3,}")  # what a trigram index can find
 _BY_VALUE = {
@@ -30,11 +33,12 @@ _BY_VALUE = {
 }
 
 
-def few(connection: Connection, candidates: Fragment) -> list[int] | None:
-    """The ids that *candidates* selects, None if they are many."""
+def few(connection: Connection, candidates: Fragment, most: int | None = None) -> list[int] | None:
+    """The ids that *candidates* selects, None if they are many: more than *most*, or else FEW."""
+    most = FEW if most is None else most
     found = sql.fill("WITH found(id) AS ({} LIMIT ?) SELECT json_group_array(id) FROM found", candidates)
-    ids = all_rows(connection, found.sql, (*found.params, FEW + 1))
-    return ids if len(ids) <= FEW else None
+    ids = all_rows(connection, found.sql, (*found.params, most + 1))
+    return ids if len(ids) <= most else None
 
 
 def listed(ids: list[int]) -> Fragment:
@@ -45,11 +49,15 @@ def listed(ids: list[int]) -> Fragment:
 def candidates_of(connection: Connection, conditions: list[Condition], fuzzy: bool) -> Iterator[tuple[Level, Fragment]]:
     """A SELECT of ids for each condition that an index serves, and the level of the rows that it names."""
     asked = [condition.match for condition in conditions if condition.match is not None]
-    for tags in (sql.UIDS, sql.NUMBERS, sql.NAMES, sql.TEXTS, sql.REQUESTS, sql.KINDS):
+    for tags in (sql.UIDS, sql.NUMBERS, sql.NAMES, sql.REQUESTS, sql.KINDS):
         for match in asked:
             found = _candidate(connection, match, fuzzy) if match.tag in tags else None
             if found is not None:
                 yield _level(match), found
+    for level in (Level.SERIES, Level.STUDY):
+        found = by_labels(connection, level, asked)
+        if found is not None:
+            yield level, found
 
 
 def _level(match: Match) -> Level:
@@ -87,7 +95,7 @@ def _has_beginning(match: Match) -> bool:
 def _by_value(match: Match) -> Fragment | None:
     """Through an index of the column itself."""
     attribute = by_tag()[match.tag]
-    if match.tag in sql.TEXTS or not _has_beginning(match):
+    if not _has_beginning(match):
         return None
     column = f'{sql.ALIAS[attribute.level]}."{attribute.column}"'
     return sql.fill(_BY_VALUE[_level(match)], sql.values(attribute.vr, column, match))
@@ -114,6 +122,52 @@ def _with_trigrams(table: str, column: str, pattern: str) -> Fragment:
         phrase = letters.replace('"', '""')
         return sql.fill("{} MATCH {}", table, Fragment("?", (f'{column} : "{phrase}"',)))
     return sql.glob(column, pattern)
+
+
+def by_labels(connection: Connection, level: Level, asked: list[Match]) -> Fragment | None:
+    """Rows of *level* under labels that satisfy all of *asked* that labels can tell, None where they tell nothing."""
+    columns = {column.tag: column for column in label_columns(level)}
+    wanted = []
+    for match in asked:
+        said = label_condition(columns[match.tag], match) if match.tag in columns else None
+        ids = few(connection, said, MAX_LABELS) if said is not None else None
+        if ids is not None:
+            wanted.append(ids)
+    if not wanted:
+        return None
+    if not all(wanted):
+        return NOTHING
+    table = {Level.STUDY: "study_label", Level.SERIES: "series_label"}[level]
+    words = " AND ".join(f"({' OR '.join(map(str, ids))})" for ids in wanted)
+    return sql.fill("SELECT rowid FROM {0} WHERE {0} MATCH {1}", table, Fragment("?", (words,)))
+
+
+def label_condition(column: Column, match: Match) -> Fragment | None:
+    """The labels of every value that satisfies *match*, perhaps of a few more; None where labels cannot tell."""
+    simple = alternatives(match)
+    if any(is_universal(one) for one in simple):
+        return None
+    if match.kind is MatchKind.EMPTY_VALUE:
+        found: Fragment | None = Fragment("l.value = ''")
+    elif column.vr == "TM":
+        found = sql.any_of([_minutes(one) for one in simple])
+    elif column.vr in NUMBER_VRS:
+        numbers = tuple(label(column.vr, number_key(one.values[0])) for one in simple)
+        found = None if ODD_NUMBER in numbers else sql.values("LO", "l.value", replace(match, values=numbers))
+    else:
+        found = sql.values(column.vr, "l.value", match)
+    return found and sql.fill(
+        "SELECT l.id FROM label AS l WHERE l.tag = {} AND {}", Fragment("?", (column.tag,)), found
+    )
+
+
+def _minutes(match: Match) -> Fragment:
+    """The minutes that lie in a time or range of times."""
+    ends = interval("TM", match.values[0], match.values[-1])
+    if ends is None:
+        return sql.values("TM", "l.value", match)
+    low, high = (str(end or other) for end, other in zip(ends, ("0", "9"), strict=True))
+    return Fragment("l.value BETWEEN ? AND ?", (label("TM", low), label("TM", high)))
 
 
 def _by_kind(match: Match) -> Fragment | None:

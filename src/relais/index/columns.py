@@ -5,7 +5,7 @@ empty attribute is ''. A date or time that cannot be parsed is kept after a ques
 and matches only itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,7 +20,10 @@ from relais.dicom.values import NUMBER_VRS, RANGE_VRS, key, number_key
 
 UNPARSED = "?"
 MIDNIGHT = "000000"
+SECONDS = "00000000"  # of the time that stands for a minute
+ODD_NUMBER = "~"
 LARGE = 2**62  # no count, number or position comes near it
+_LABELLED_OF_STUDY = frozenset({"study_time", "patient_sex", "issuer_of_patient_id", "study_description"})
 ROW_LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
 # What a row says in columns of its own, and what is made when it is asked for.
 _NOT_PACKED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
@@ -120,6 +123,26 @@ def text_of(ds: JsonDataset, column: Column) -> str:
 def _text(element: Element, column: Column) -> str:
     found = texts(element, column.tag)
     return storable(found[0]) if found else ""
+
+
+@cache
+def label_columns(level: Level) -> tuple[Column, ...]:
+    """The columns of the rows of *level* that are found by their labels: those without an index of their own."""
+    named = {Level.STUDY: _LABELLED_OF_STUDY}.get(level)
+    found = value_columns(level) if level in (Level.STUDY, Level.SERIES) else ()
+    return tuple(column for column in found if column.name != "modality" and (named is None or column.name in named))
+
+
+def labels(values: Mapping[str, Any], level: Level) -> tuple[tuple[int, str], ...]:
+    """Tag and label of each label column in *values*, a row or what is to become one."""
+    return tuple((column.tag, label(column.vr, values[column.name])) for column in label_columns(level))
+
+
+def label(vr: str, value: Any) -> str:
+    """What stands for *value* among labels: its minute for a time, and one word for all that is no small integer."""
+    if vr in NUMBER_VRS:
+        return "" if value is None else str(value) if type(value) is int and -LARGE < value < LARGE else ODD_NUMBER
+    return f"{value[:4]}{SECONDS}" if vr == "TM" and value and not value.startswith(UNPARSED) else str(value)
 
 
 def _value(vr: str, text: str) -> Any:

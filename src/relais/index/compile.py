@@ -25,8 +25,7 @@ STUDY_DATE, MODALITY = 0x00080020, 0x00080060
 # What a search can start from, from the most to the least selective; see index.plan.
 UIDS = (0x00080018, 0x0020000E, 0x0020000D)
 NUMBERS = (0x00080050, 0x00100020, 0x00200010, 0x00100030)  # Accession Number, Patient and Study ID, birth date
-TEXTS = (0x00081030,)  # Study Description
-TRIGRAMS = (0x00080050, 0x00100020, 0x00081030)  # the columns of study_trigram
+TRIGRAMS = (0x00080050, 0x00100020)  # the columns of study_trigram
 NAMES = (0x00100010, 0x00080090)  # Patient's Name, Referring Physician's Name
 REQUESTS = (REQUEST_SEQUENCE,)
 KINDS = (SOP_CLASSES_IN_STUDY, 0x00080016, MODALITIES_IN_STUDY, MODALITY)  # they name studies by what is in them

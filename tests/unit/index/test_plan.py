@@ -11,21 +11,33 @@ from relais.dicom.attributes import Level
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.query_keys import match_from_text
 from relais.errors import InvalidRequest
-from relais.index import candidates, composite, plan, search, walk
+from relais.index import candidates, columns, composite, plan, search, walk
 from relais.index import compile as sql
 from relais.index.compile import Fragment
 
 UID, SERIES_UID, SOP_UID = 0x0020000D, 0x0020000E, 0x00080018
 PATIENT_ID, NAME, BIRTH_DATE, ACCESSION, STUDY_ID = 0x00100020, 0x00100010, 0x00100030, 0x00080050, 0x00200010
+SEX, ISSUER = 0x00100040, 0x00100021
 PHYSICIAN, DESCRIPTION, STUDY_DATE, TIME = 0x00080090, 0x00081030, 0x00080020, 0x00080030
 MODALITIES, MODALITY, CLASSES, CLASS = 0x00080061, 0x00080060, 0x00080062, 0x00080016
-REQUESTS, NUMBER = 0x00400275, 0x00200011
+REQUESTS, NUMBER, STATION, BODY_PART = 0x00400275, 0x00200011, 0x00081010, 0x00180015
+SERIES_DATE, SERIES_TIME = 0x00080021, 0x00080031
+SAID = (
+    ("t00081030", "LO", "THORAX"),
+    ("t00080030", "TM", "101112"),
+    ("t00100040", "CS", "O"),
+    ("t00100021", "LO", "NORTH"),
+    ("t00080021", "DA", "20240102"),
+    ("t00080031", "TM", "101112.5"),
+    ("t00081010", "SH", "CT1"),
+)
 
 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     with an_index(tmp_path_factory.mktemp("index")) as db:
-        db.write(lambda tx: [composite.register(tx, facts(a_dataset(study))) for study in range(10)])
+        said = {tag: {"vr": vr, "Value": [value]} for tag, vr, value in SAID}
+        db.write(lambda tx: [composite.register(tx, facts(a_dataset(study, **said))) for study in range(10)])
         yield db
 
 
@@ -77,8 +89,12 @@ def _scans(lines: list[str]) -> list[str]:
         (_match(ACCESSION, "A1"), "study_accession_number (accession_number=?)"),
         (_match(ACCESSION, "A*"), "study_accession_number (accession_number>? AND accession_number<?)"),
         (_match(ACCESSION, "*123?4"), "study_trigram VIRTUAL TABLE INDEX 0:G1"),
-        (_match(DESCRIPTION, "*THORAX*"), "study_trigram VIRTUAL TABLE INDEX 0:M"),
-        (_match(DESCRIPTION, "THORAX"), "study_trigram VIRTUAL TABLE INDEX 0:G2"),
+        (_match(DESCRIPTION, "*THORAX*"), "study_label VIRTUAL TABLE INDEX 0:M"),
+        (_match(DESCRIPTION, "*HO*"), "study_label VIRTUAL TABLE INDEX 0:M"),
+        (_match(DESCRIPTION, "THORAX"), "study_label VIRTUAL TABLE INDEX 0:M"),
+        (_match(TIME, "101112"), "study_label VIRTUAL TABLE INDEX 0:M"),
+        (_match(SEX, "O"), "study_label VIRTUAL TABLE INDEX 0:M"),
+        (_match(ISSUER, "NORTH"), "study_label VIRTUAL TABLE INDEX 0:M"),
         (_match(STUDY_ID, "1"), "study_study_id (study_id=?)"),
         (_match(BIRTH_DATE, "19600101"), "study_patient_birth_date (patient_birth_date>? AND patient_birth_date<?)"),
         (_match(NAME, "LEFEBVRE^ZOE"), "study_patient_name (patient_name=?)"),
@@ -171,6 +187,53 @@ def test_lower_levels_start_from_the_row_that_the_key_names(
     tries, found = _explained(db, level, match)
     assert found[0].startswith(first), found
     assert _scans(tries + found) == []
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        _match(NUMBER, "1"),
+        _match(SERIES_DATE, "20240101-20240131"),
+        _match(SERIES_TIME, "10-11"),
+        _match(SERIES_TIME, "101112.5"),
+        _match(STATION, "*T1"),
+        _match(STATION, "CT1\\CT2"),
+        _match(BODY_PART, '""'),
+    ],
+)
+@pytest.mark.parametrize("level", [Level.SERIES, Level.IMAGE])
+def test_what_series_say_is_found_by_labels(db: Database, level: Level, match: Match) -> None:
+    tries, found = _explained(db, level, match)
+    assert any("SEARCH l USING" in line and "(tag=?" in line for line in _explain_labels(db, match)), match
+    assert tries[-1] == "SCAN series_label VIRTUAL TABLE INDEX 0:M1", tries
+    assert found[0].startswith("SEARCH e USING INTEGER PRIMARY KEY"), found
+    assert len(search.search(db, Query(level, (match,))).rows) == 10
+
+
+def _explain_labels(db: Database, match: Match) -> list[str]:
+    column = next(one for one in columns.label_columns(Level.SERIES) if one.tag == match.tag)
+    with db.read() as connection:
+        condition = candidates.label_condition(column, match)
+        assert condition is not None
+        return _explain(connection, condition)
+
+
+def test_several_labels_are_looked_up_together(db: Database) -> None:
+    tries, found = _explained(db, Level.STUDY, _match(TIME, "101112"), _match(SEX, "O"), _match(DESCRIPTION, "*O*"))
+    assert len([line for line in tries if "study_label" in line]) == 1, tries
+    assert _scans(tries + found) == []
+
+
+def test_what_no_label_says_is_nowhere(db: Database) -> None:
+    tries, found = _explained(db, Level.SERIES, _match(STATION, "NOWHERE"))
+    assert tries == ["SCAN CONSTANT ROW"]
+    assert found[0].startswith("SEARCH e USING INTEGER PRIMARY KEY"), found
+
+
+def test_a_condition_that_very_many_labels_satisfy_is_frequent(db: Database) -> None:
+    with patch.object(candidates, "MAX_LABELS", 0):
+        _, found = _explained(db, Level.STUDY, _match(SEX, "O"))
+    assert found[0] == WALK
 
 
 @pytest.mark.parametrize("keyword", ["AccessionNumber", "RequestedProcedureID", "ScheduledProcedureStepID"])

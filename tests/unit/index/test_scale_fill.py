@@ -10,6 +10,7 @@ from fixtures.indexed import an_index
 from relais.index import composite, statistics
 
 STUDIES = 150
+LABELS = ("study_label", "series_label")  # their words are read another way
 TIMES = {"created_at", "updated_at", "at", "stored_at"}
 SHADOWS = ("_data", "_idx", "_docsize", "_config", "_content")  # of FTS5: they say when, too
 
@@ -20,10 +21,13 @@ def _rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
     tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     found = {}
     for table in tables:
-        if not table.endswith(SHADOWS) and not table.startswith("_"):
+        if not table.endswith(SHADOWS) and not table.startswith("_") and table not in LABELS:
             names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})") if row[1] not in TIMES]
             listed = ", ".join(f'"{name}"' for name in names)
             found[table] = sorted(connection.execute(f"SELECT {listed} FROM {table}"), key=repr)
+    for table in LABELS:
+        connection.execute(f"CREATE VIRTUAL TABLE temp.{table}_words USING fts5vocab(main, {table}, instance)")
+        found[table] = sorted(connection.execute(f"SELECT term, doc FROM {table}_words"))
     connection.close()
     return found
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fixtures.indexed import Model, an_index, facts, identity, ref_of
+from fixtures.indexed import Model, an_index, check_labels, facts, identity, ref_of
 from fixtures.strategies import cases, held
 from relais.db.database import Database, Transaction
 from relais.dicom.attributes import LEVELS
@@ -76,6 +76,7 @@ def test_search_agrees_after_deletes_and_stores_in_any_order(
             assert len(removed) == model.remove(chosen)
     assert statistics.recount(db) == []
     db.write(_check_full_text)
+    db.write(check_labels)
     assert statistics.statistics(db).instances == len(model.refs())
     with patch.object(candidates, "FEW", few):
         for query in [*queries, *(Query(level) for level in LEVELS)]:

@@ -38,17 +38,20 @@ DELETE FROM patient WHERE patient_id = ? AND issuer_of_patient_id = ?;
 -- name: study
 SELECT * FROM study WHERE id = ?;
 
+-- name: series
+SELECT * FROM series WHERE id = ?;
+
 -- name: dated
 SELECT date_time, modalities FROM study WHERE id = ?;
 
 -- name: add_trigrams
-INSERT INTO study_trigram(rowid, patient_id, accession_number, study_description)
-SELECT id, patient_id, accession_number, study_description FROM study WHERE id = ?;
+INSERT INTO study_trigram(rowid, patient_id, accession_number)
+SELECT id, patient_id, accession_number FROM study WHERE id = ?;
 
 -- name: remove_trigrams
 -- FTS5 with external content must be told what it is to forget, before the row changes.
-INSERT INTO study_trigram(study_trigram, rowid, patient_id, accession_number, study_description)
-SELECT 'delete', id, patient_id, accession_number, study_description FROM study WHERE id = ?;
+INSERT INTO study_trigram(study_trigram, rowid, patient_id, accession_number)
+SELECT 'delete', id, patient_id, accession_number FROM study WHERE id = ?;
 
 -- name: add_modality
 INSERT OR IGNORE INTO study_modality(modality, date_time, study_fk) VALUES (?, ?, ?);

@@ -6,6 +6,15 @@ INSERT INTO person_name_trigram(person_name_trigram) VALUES ('delete-all');
 -- name: trigrams
 INSERT INTO study_trigram(study_trigram) VALUES ('delete-all');
 
+-- name: study_labels
+INSERT INTO study_label(study_label) VALUES ('delete-all');
+
+-- name: series_labels
+INSERT INTO series_label(series_label) VALUES ('delete-all');
+
+-- name: labels
+DELETE FROM label;
+
 -- name: words
 DELETE FROM person_name_word;
 
