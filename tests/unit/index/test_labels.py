@@ -10,8 +10,8 @@ from fixtures.indexed import a_dataset, an_index, check_labels, facts
 from relais.db import migrate
 from relais.db.database import Database, Transaction
 from relais.dicom.attributes import Level
+from relais.dicom.matching import simple
 from relais.dicom.query import Query
-from relais.dicom.query_keys import match_from_text
 from relais.index import composite, search
 
 ODD = (
@@ -56,7 +56,6 @@ def test_an_older_index_gets_its_labels_by_the_migration(db: Database) -> None:
     ],
 )
 def test_what_is_odd_is_found_too(db: Database, tag: int, asked: str, study: int) -> None:
-    match = match_from_text(tag, asked)
-    assert match is not None
-    found = {row["0020000D"]["Value"][0] for row in search.search(db, Query(Level.SERIES, (match,))).rows}
+    rows = search.search(db, Query(Level.SERIES, (simple(tag, asked),))).rows
+    found = {row["0020000D"]["Value"][0] for row in rows}
     assert found == {f"1.2.{study}"}
