@@ -44,6 +44,8 @@ CALLING_AE_TITLE_NOT_RECOGNIZED: Rejection = (
 CALLED_AE_TITLE_NOT_RECOGNIZED: Rejection = (1, 1, 7, "called AE title not recognized")
 LOCAL_LIMIT_EXCEEDED: Rejection = (2, 3, 2, "too many associations")
 
+LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+
 log = logging.getLogger(__name__)
 
 
@@ -103,6 +105,14 @@ class NodeServices:
             sop_instance_uid=announced["AffectedSOPInstanceUID"],
         )
         return store.Incoming(self._archive, claim, str(context.abstract_syntax), origin_of(assoc))
+
+    def _is_our_own_check(self, assoc: NodeAssociation, origin: Origin) -> bool:
+        """Whether the node asked itself if it is ready, as it does every few seconds: nothing to tell."""
+        is_own = origin.calling_ae_title == self._settings.ae_title and origin.address in {
+            *LOOPBACK,
+            self._settings.host,
+        }
+        return is_own and set(assoc.tally) <= {"c_echo"}
 
     def serve(
         self, assoc: NodeAssociation, request: DimseServiceType, context: PresentationContext, sink: Sink | None
@@ -186,7 +196,8 @@ class NodeServices:
         else:
             metrics.association_rejected()
         origin = origin_of(assoc)
-        log.info(
+        log.log(
+            logging.DEBUG if self._is_our_own_check(assoc, origin) else logging.INFO,
             "%s",
             fields(
                 calling=origin.calling_ae_title,

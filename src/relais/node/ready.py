@@ -1,18 +1,22 @@
 """Whether the node can do its work: both doors accept, index and storage answer. Asked by /health/ready.
 
-The web door answers for itself by answering. A full disk is no reason to be taken out of service: what is kept can
-still be read, and a store that cannot be made durable is refused one by one.
+The web door answers for itself by answering. A DIMSE door that rejects one association more than it may have answers too:
+to be taken out of service then would break what it is doing. A full disk is no reason either: what is kept can still be
+read, and a store that cannot be made durable is refused one by one.
 """
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from relais.archive import Archive
 from relais.config import Config
 from relais.errors import OutOfResources, Unavailable
 from relais.index import statistics
+from relais.peers.association import Rejected
 from relais.peers.dimse import DimsePeer
 from relais.peers.settings import PeerSettings
 
@@ -24,7 +28,7 @@ ECHO_TIMEOUT_S = 3.0
 def checks(config: Config, archive: Archive) -> Mapping[str, Check]:
     """One check by part. Each returns if the part answers, else raises a NodeError with a sentence."""
     found: dict[str, Check] = {
-        "dimse": _connection(config) if config.dimse.tls_certificate else _echo(config),
+        "dimse": _handshake(config) if config.dimse.tls_certificate else _echo(config),
         "index": lambda: _index_answers(archive),
         "storage": lambda: _storage_answers(archive),
     }
@@ -35,22 +39,34 @@ def _host(config: Config) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(config.dimse.host, config.dimse.host)  # noqa: S104
 
 
-def _connection(config: Config) -> Check:
-    """Whether the door accepts; with TLS it may want a certificate that is not ours to have."""
+def _handshake(config: Config) -> Check:
+    """Whether the door speaks TLS; it may go on to want a certificate that is not ours to have, and say so."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is our own door, asked for nothing
 
-    def connect() -> None:
+    def shake_hands() -> None:
         try:
-            socket.create_connection((_host(config), config.dimse.port), ECHO_TIMEOUT_S).close()
+            with socket.create_connection((_host(config), config.dimse.port), ECHO_TIMEOUT_S) as connection:
+                context.wrap_socket(connection).close()
+        except ssl.SSLError as exc:
+            if "ALERT" not in (exc.reason or ""):
+                raise Unavailable("The DIMSE door does not speak TLS.") from exc
         except OSError as exc:
-            raise Unavailable("The DIMSE door does not accept.") from exc
+            raise Unavailable("The DIMSE door does not answer.") from exc
 
-    return connect
+    return shake_hands
 
 
 def _echo(config: Config) -> Check:
     title = config.dimse.ae_title
     own = PeerSettings(name="own", ae_title=title, host=_host(config), port=config.dimse.port, timeout_s=ECHO_TIMEOUT_S)
-    return DimsePeer(own, title).echo
+    door = DimsePeer(own, title)
+
+    def echo() -> None:
+        with suppress(Rejected):
+            door.echo()
+
+    return echo
 
 
 def _index_answers(archive: Archive) -> None:

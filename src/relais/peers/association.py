@@ -33,6 +33,10 @@ class NotAssociated(Unavailable):
     """The peer cannot be reached, or did not accept the association."""
 
 
+class Rejected(NotAssociated):
+    """The peer is there and does not want the association, now or ever (PS3.8 9.3.4)."""
+
+
 @contextmanager
 def association(
     peer: PeerSettings,
@@ -100,9 +104,9 @@ def _request(
         assoc.requestor.add_negotiation_item(build_role(uid, scp_role=True))
     assoc.request()
     if not assoc.is_established:
-        reason = _refusal(peer, assoc, transport.failure)
+        refusal = (Rejected if assoc.is_rejected else NotAssociated)(_refusal(peer, assoc, transport.failure))
         assoc.kill()
-        raise NotAssociated(reason)
+        raise refusal
     return assoc
 
 
