@@ -57,11 +57,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Decides and narrows. *peers* are the rules by AE title, *users* those by the name of a user of the web."""
+    """Decides and narrows. *peers* are the rules by AE title, *users* those by the name of a user of the web.
+
+    Without *deletes* nobody but the operator may delete, whatever else is allowed.
+    """
 
     mode: Mode = Mode.OPEN_LOOPBACK
     peers: Mapping[str, Rule] = field(default_factory=dict)
     users: Mapping[str, Rule] = field(default_factory=dict)
+    deletes: bool = False
 
     def knows(self, principal: Principal) -> bool:
         """Whether *principal* may do anything at all, as far as that is told by who it is and where."""
@@ -69,6 +73,8 @@ class Policy:
 
     def allows(self, principal: Principal, action: Action) -> bool:
         """Whether *principal* may do *action* at all. Who may store may also ask for commitment to it."""
+        if action is Action.DELETE and not self.deletes and principal.protocol is not Protocol.LOCAL:
+            return False
         if self._allows_all(principal):
             return True
         rule = self._rule(principal)

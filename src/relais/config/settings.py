@@ -48,9 +48,13 @@ class NodeSettings:
 
 @dataclass(frozen=True, slots=True)
 class AccessSettings:
-    """Who gets in. `open-loopback` is only for a node that nobody outside this machine can reach."""
+    """Who gets in. `open-loopback` is only for a node that nobody outside this machine can reach.
+
+    Without *delete* nobody can delete from outside, whatever else is allowed.
+    """
 
     mode: Mode = Mode.OPEN_LOOPBACK
+    delete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Config:
             )
             for peer in self.peers
         }
-        return Policy(self.access.mode, peers)
+        return Policy(self.access.mode, peers, deletes=self.access.delete)
 
     @property
     def run_dir(self) -> Path:

@@ -85,3 +85,15 @@ def test_the_operator_and_an_open_node_need_no_peers() -> None:
     assert ENFORCED.knows(OPERATOR)
     assert all(ENFORCED.allows(OPERATOR, action) for action in Action)
     assert Policy().knows(caller("NOBODY"))
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_nobody_but_the_operator_deletes_unless_deleting_is_on(mode: Mode) -> None:
+    users = {"rosa": Rule(frozenset({Action.DELETE})), "tomas": Rule(frozenset({Action.RETRIEVE}))}
+    rosa, tomas = (Principal(Protocol.WEB, name) for name in users)
+    for deletes in (False, True):
+        policy = Policy(mode, users=users, deletes=deletes)
+        assert policy.allows(OPERATOR, Action.DELETE)
+        assert policy.allows(rosa, Action.DELETE) is deletes
+        assert policy.allows(tomas, Action.DELETE) is (deletes and mode is Mode.OPEN_LOOPBACK)
+        assert policy.allows(rosa, Action.STORE) is (mode is Mode.OPEN_LOOPBACK)
