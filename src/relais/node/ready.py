@@ -1,8 +1,8 @@
 """Whether the node can do its work: both doors accept, index and storage answer. Asked by /health/ready.
 
-The web door answers for itself by answering. A DIMSE door that rejects one association more than it may have answers too:
-to be taken out of service then would break what it is doing. A full disk is no reason either: what is kept can still be
-read, and a store that cannot be made durable is refused one by one.
+The web door answers for itself by answering. A DIMSE door that rejects one association too many answers too: to be
+taken out of service then would break what it is doing. A full disk is no reason either: what is kept can still be read,
+and a store that cannot be made durable is refused one by one.
 """
 
 import socket
