@@ -1,4 +1,4 @@
-"""Rendered resources, thumbnails and WADO-URI over real sockets: PS3.18 8.3.5, 9, 10.4.1.1.3; trap 13 as HTTP."""
+"""Rendered resources and thumbnails over real sockets: PS3.18 8.3.5, 8.7.4, 10.4.1.1.3, 10.4.1.1.4; trap 13 as HTTP."""
 
 import io
 from collections.abc import Iterator
@@ -8,16 +8,44 @@ import numpy as np
 import pytest
 import requests
 from PIL import Image
-from pydicom import Dataset, dcmread
-from pydicom.filebase import DicomBytesIO
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.uid import (
+    HEVCMP51,
+    MPEG2MPML,
+    MPEG4HP41,
+    EncapsulatedCDAStorage,
+    ExplicitVRBigEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
-from fixtures.builders import A_TINY_PDF, a_ct, a_multiframe, a_pdf, a_series, a_sr, uid
+from fixtures.builders import A_TINY_PDF, a_ct, a_film, a_multiframe, a_pdf, a_series, a_sr, uid
+from fixtures.images import an_image, texture
+from fixtures.states import a_state
 from fixtures.web import WebNode, parts_of, web_node
 
 CT = a_ct(rows=40, columns=80)
 LOOP = a_multiframe(frames=5, rows=24, columns=48)
 PDF, REPORT = a_pdf(EncapsulatedDocument=A_TINY_PDF * 10), a_sr()
+LETTER = a_pdf(
+    SOPClassUID=EncapsulatedCDAStorage,
+    MIMETypeOfEncapsulatedDocument="text/xml",
+    EncapsulatedDocument=b"<ClinicalDocument/>\0",
+    EncapsulatedDocumentLength=19,
+)
+MOVING = an_image(np.stack([np.roll(texture(8), step) for step in range(5)]), frames=True, FrameTime="40")
+COLOURS = an_image(texture(8, samples=3))
+FILMS = [
+    (a_film(MPEG2MPML, b"\0\0\1\xba"), "video/mpeg"),
+    (a_film(MPEG4HP41, b"\0\0\0\x18ftypmp42"), "video/mp4"),
+    (a_film(HEVCMP51, (b"\x47" + bytes(187)) * 2), "video/mp2t"),
+]
+NO_FILM = a_film(MPEG4HP41, b"nothing known")
+STATE = a_state(CT, voi=(0, 100), PresentationLUTShape="INVERSE", ImageHorizontalFlip="Y", ImageRotation=0)
+LOOP_STATE = a_state(LOOP, frames=[2, 4], RescaleSlope=None, RescaleIntercept=None)
+LOST_STATE = a_state(a_ct())
 SERIES = a_series(3, StudyInstanceUID=uid("to see"), SeriesInstanceUID=uid("to see 1"))
 BESIDES = a_sr(StudyInstanceUID=uid("to see"), SeriesNumber=0)
 COMPRESSED = [a_ct(transfer_syntax=s) for s in (JPEGLSLossless, JPEG2000Lossless, RLELossless, ExplicitVRBigEndian)]
@@ -27,7 +55,9 @@ COMPRESSED = [a_ct(transfer_syntax=s) for s in (JPEGLSLossless, JPEG2000Lossless
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
     folder: Path = tmp_path_factory.mktemp("rendered")
     with web_node(folder) as node:
-        assert node.store(CT, LOOP, PDF, REPORT, BESIDES, *SERIES, *COMPRESSED).status_code == 200
+        films = [ds for ds, _ in FILMS]
+        others = (LETTER, MOVING, COLOURS, NO_FILM, STATE, LOOP_STATE, LOST_STATE, *films)
+        assert node.store(CT, LOOP, PDF, REPORT, BESIDES, *SERIES, *COMPRESSED, *others).status_code == 200
         yield node
 
 
@@ -52,6 +82,8 @@ def picture(response: requests.Response, media_type: str = "image/jpeg") -> Imag
         ("*/*", "image/jpeg"),
         ("", "image/jpeg"),
         ("image/*", "image/jpeg"),
+        ("image/gif", "image/gif"),
+        ("image/jp2", "image/jp2"),
         ("image/png, image/jpeg;q=0.5", "image/png"),
         ("text/html, image/webp, */*;q=0.8", "image/jpeg"),
     ],
@@ -70,7 +102,7 @@ def test_the_query_parameter_wins_over_the_header_field(web: WebNode, resource: 
     assert web.get(f"{path(CT)}/{resource}?accept=text/html", "image/jpeg").status_code == 406
 
 
-@pytest.mark.parametrize("accept", ["image/gif", "video/mp4", "text/html", "image/jpeg;q=0"])
+@pytest.mark.parametrize("accept", ["image/webp", "video/mp4", "text/html", "image/jpeg;q=0"])
 def test_what_is_not_made_is_a_406(web: WebNode, accept: str) -> None:
     assert web.get(f"{path(CT)}/rendered", accept).status_code == 406
 
@@ -143,17 +175,52 @@ def test_impossible_parameters_are_a_400(web: WebNode, query: str) -> None:
 
 @pytest.mark.parametrize(
     ("query", "named"),
-    [
-        ("annotation=patient,technique", "annotation"),
-        ("iccprofile=srgb", "iccprofile"),
-        ("quality=50&accept=image/png", "quality"),
-    ],
+    [("quality=50&accept=image/png", "quality"), ("iccprofile=srgb&accept=image/gif", "iccprofile")],
 )
 def test_parameters_that_change_nothing_are_told(web: WebNode, query: str, named: str) -> None:
     """Trap 13: done, or said."""
     response = web.get(f"{path(CT)}/rendered?{query}")
     assert response.status_code == 200
     assert named in response.headers["Warning"]
+
+
+def test_annotation_is_written_into_the_image(web: WebNode) -> None:
+    """PS3.18 8.3.5.1.1"""
+    size = "accept=image/png&viewport=800,400"
+    bare, *annotated = (
+        np.asarray(picture(web.get(f"{path(CT)}/rendered?{size}{more}"), "image/png"), int)
+        for more in ("", "&annotation=patient", "&annotation=technique", "&annotation=patient,technique")
+    )
+    changed = [np.argwhere(other != bare) for other in annotated]
+    assert changed[0][:, 0].max() < 150  # at the top
+    assert changed[1][:, 0].min() > 250  # at the bottom
+    assert len(changed[2]) == len(changed[0]) + len(changed[1])
+
+
+@pytest.mark.parametrize("profile", ["yes", "srgb", "adobergb", "rommrgb", "displayp3"])
+@pytest.mark.parametrize("media_type", ["image/jpeg", "image/png"])
+def test_an_image_is_labelled_with_the_colour_space_that_was_asked_for(
+    web: WebNode, profile: str, media_type: str
+) -> None:
+    """PS3.18 8.3.5.1.5"""
+    image = picture(web.get(f"{path(COLOURS)}/rendered?iccprofile={profile}", media_type), media_type)
+    assert image.info["icc_profile"][36:40] == b"acsp"
+    assert "icc_profile" not in picture(web.get(f"{path(COLOURS)}/rendered?iccprofile=no")).info
+
+
+def test_several_frames_move_as_a_gif(web: WebNode) -> None:
+    """PS3.18 8.7.4: Multi-frame Image"""
+    moving = Image.open(io.BytesIO(web.get(f"{path(MOVING)}/rendered", "image/gif").content))
+    assert (moving.n_frames, moving.info["duration"], moving.info["loop"]) == (5, 40, 0)
+    response = web.get(f"{path(MOVING)}/frames/5,1,3/rendered", "image/gif")
+    assert Image.open(io.BytesIO(response.content)).n_frames == 3
+    assert web.get(f"{path(MOVING)}/frames/5,9/rendered", "image/gif").status_code == 404
+
+
+def test_every_frame_is_a_part_where_parts_are_acceptable(web: WebNode) -> None:
+    parts = parts_of(web.get(f"{path(LOOP)}/rendered", 'multipart/related; type="image/png"'))
+    assert len(parts) == 5
+    assert picture(web.get(f"{path(LOOP)}/rendered", "image/jpeg")).size == (48, 24)
 
 
 def test_frames_are_rendered_by_their_numbers(web: WebNode) -> None:
@@ -183,11 +250,46 @@ def test_a_study_and_a_series_are_rendered_image_by_image(web: WebNode) -> None:
         assert all(Image.open(io.BytesIO(content)).size == (32, 32) for _, content in parts)
 
 
-def test_what_is_no_image_cannot_be_rendered(web: WebNode) -> None:
+def test_what_is_no_image_has_no_picture(web: WebNode) -> None:
     for resource in ("rendered", "thumbnail"):
-        response = web.get(f"{path(REPORT)}/{resource}")
+        response = web.get(f"{path(REPORT)}/{resource}", "image/jpeg")
         assert response.status_code == 406
         assert response.json()["message"]
+
+
+def test_a_report_is_a_page_or_lines_of_text(web: WebNode) -> None:
+    """PS3.18 8.7.4: Text"""
+    page = web.get(f"{path(REPORT)}/rendered")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "script" not in page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert "<b>Finding:</b> No abnormality." in page.text
+    assert "Hélène" in page.text
+    lines = web.get(f"{path(REPORT)}/rendered", "text/plain")
+    assert "Finding: No abnormality.\n" in lines.text
+    assert web.get(f"{path(REPORT)}/rendered", "text/xml").text.startswith("<?xml")
+    assert "window" in web.get(f"{path(REPORT)}/rendered?window=1,2,linear").headers["Warning"]
+
+
+@pytest.mark.parametrize(
+    ("charset", "status", "found"),
+    [
+        ("utf-8", 200, "Hélène".encode()),
+        ("iso-8859-1", 200, "Hélène".encode("latin-1")),
+        ("us-ascii", 406, b""),
+        ("ebcdic-nonsense", 406, b""),
+        ("rot13, utf-8;q=0.5", 200, "Hélène".encode()),
+    ],
+)
+def test_text_comes_in_the_character_set_that_was_asked_for(
+    web: WebNode, charset: str, status: int, found: bytes
+) -> None:
+    """PS3.18 8.8"""
+    by_parameter = web.get(f"{path(REPORT)}/rendered?charset={charset}", "text/plain")
+    by_header = web.get(f"{path(REPORT)}/rendered", "text/plain", Accept_Charset=charset)
+    for response in (by_parameter, by_header):
+        assert response.status_code == status
+        assert found in response.content
 
 
 def test_a_document_is_rendered_as_itself(web: WebNode) -> None:
@@ -197,12 +299,70 @@ def test_a_document_is_rendered_as_itself(web: WebNode) -> None:
         assert response.headers["Content-Type"] == "application/pdf"
         assert response.content == PDF.EncapsulatedDocument
     assert web.get(f"{path(PDF)}/rendered", "image/jpeg").status_code == 406
+    response = web.get(f"{path(LETTER)}/rendered")
+    assert response.headers["Content-Type"] == "text/xml"
+    assert response.content == b"<ClinicalDocument/>"
+    assert "sandbox" in response.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(("ds", "media_type"), FILMS, ids=lambda value: value if isinstance(value, str) else "")
+def test_video_is_passed_on_as_it_is(web: WebNode, ds: Dataset, media_type: str) -> None:
+    """PS3.18 8.7.4: Video"""
+    response = web.get(f"{path(ds)}/rendered")
+    assert (response.status_code, response.headers["Content-Type"]) == (200, media_type)
+    start = response.content[:50]
+    assert b"".join(generate_frames(ds.PixelData, number_of_frames=1)).startswith(start)
+    assert web.get(f"{path(ds)}/rendered", Range="bytes=4-11").content == response.content[4:12]
+    assert web.get(f"{path(ds)}/rendered", "image/jpeg").status_code == 406
+
+
+def test_video_in_no_known_stream_is_a_406(web: WebNode) -> None:
+    assert web.get(f"{path(NO_FILM)}/rendered").status_code == 406
+
+
+# Presentation states
+
+
+def test_a_presentation_state_is_the_images_that_it_shows(web: WebNode) -> None:
+    """PS3.18 10.4.1.1.3; PS3.4 N.2"""
+    shown = np.asarray(picture(web.get(f"{path(STATE)}/rendered", "image/png"), "image/png"), int)
+    stored = np.asarray(picture(web.get(f"{path(CT)}/rendered?window=0,100,linear", "image/png"), "image/png"), int)
+    assert np.abs(shown - (255 - stored)[:, ::-1]).max() <= 1  # inverted and flipped
+    parts = parts_of(web.get(f"{path(LOOP_STATE)}/rendered", 'multipart/related; type="image/png"'))
+    assert [headers["Content-Location"].rpartition("/frames/")[2] for headers, _ in parts] == [
+        "2/rendered",
+        "4/rendered",
+    ]
+
+
+@pytest.mark.parametrize("query", ["window=1,2,linear", "viewport=10,10,1,1,2,2"])
+def test_a_presentation_state_decides_itself(web: WebNode, query: str) -> None:
+    """PS3.18 8.3.5.1"""
+    assert web.get(f"{path(STATE)}/rendered?{query}").status_code == 400
+    assert picture(web.get(f"{path(STATE)}/rendered?viewport=40,40")).size == (40, 20)
+
+
+def test_a_presentation_state_without_its_images_is_a_404(web: WebNode) -> None:
+    assert web.get(f"{path(LOST_STATE)}/rendered").status_code == 404
 
 
 def test_every_level_has_a_thumbnail(web: WebNode) -> None:
     study, series = f"/studies/{uid('to see')}", f"/studies/{uid('to see')}/series/{uid('to see 1')}"
     for resource in (study, series, path(SERIES[0]), f"{path(LOOP)}/frames/3"):
         assert max(picture(web.get(f"{resource}/thumbnail", "image/jpeg")).size) <= 200
+        assert picture(web.get(f"{resource}/thumbnail?viewport=20,40", "image/png"), "image/png").width == 20
+    assert web.get(f"{study}/thumbnail?viewport=20,40,1,1,2,2").status_code == 400
+
+
+def test_what_was_rendered_is_kept_within_its_bound(tmp_path: Path) -> None:
+    with web_node(tmp_path) as node:
+        node.store(CT)
+        first = node.get(f"{path(CT)}/rendered?quality=50")
+        assert len([file for file in (tmp_path / "cache").rglob("*") if file.is_file()]) == 1
+        kept = next(file for file in (tmp_path / "cache").rglob("*") if file.is_file())
+        kept.write_bytes(b"kept")
+        assert node.get(f"{path(CT)}/rendered?quality=50").content == b"kept"
+        assert node.get(f"{path(CT)}/rendered?quality=51").content[:4] == first.content[:4]
 
 
 def test_an_instance_whose_pixels_cannot_be_decoded_is_a_406(web: WebNode) -> None:
@@ -213,85 +373,3 @@ def test_an_instance_whose_pixels_cannot_be_decoded_is_a_406(web: WebNode) -> No
     response = web.get(f"{path(ds)}/rendered")
     assert response.status_code == 406
     assert response.json()["message"]
-
-
-# WADO-URI
-
-
-def wado(web: WebNode, ds: Dataset, query: str = "", **headers: str) -> requests.Response:
-    uids = f"studyUID={ds.StudyInstanceUID}&seriesUID={ds.SeriesInstanceUID}&objectUID={ds.SOPInstanceUID}"
-    url = f"{web.base}/wado?requestType=WADO&{uids}&{query}"
-    return requests.get(url, headers=headers, timeout=30)
-
-
-def test_wado_uri_gives_an_image_by_default_and_a_file_of_the_rest(web: WebNode) -> None:
-    """PS3.18 9.1.2.2.1"""
-    assert picture(wado(web, CT)).size == (80, 40)
-    for ds in (LOOP, REPORT):
-        response = wado(web, ds)
-        assert response.headers["Content-Type"].startswith("application/dicom")
-        assert dcmread(DicomBytesIO(response.content)).SOPInstanceUID == ds.SOPInstanceUID
-
-
-@pytest.mark.parametrize("syntax", ["", "*", ExplicitVRLittleEndian, JPEGLSLossless])
-def test_wado_uri_gives_the_file_in_the_transfer_syntax_asked(web: WebNode, syntax: str) -> None:
-    """clients.md: OHIF asks so, with the Accept of frames."""
-    ds = COMPRESSED[0]
-    accept = 'multipart/related; type="application/octet-stream"'
-    response = wado(web, ds, f"contentType=application/dicom&transferSyntax={syntax}", Accept=accept)
-    assert response.status_code == 200
-    read = dcmread(DicomBytesIO(response.content))
-    stored = syntax in ("*", JPEGLSLossless)
-    assert read.file_meta.TransferSyntaxUID == (JPEGLSLossless if stored else ExplicitVRLittleEndian)
-
-
-def test_wado_uri_renders_with_its_own_parameters(web: WebNode) -> None:
-    """Trap 13."""
-    image = picture(wado(web, CT, "contentType=image/png&windowCenter=40&windowWidth=400"), "image/png")
-    assert image.size == (80, 40)
-    assert picture(wado(web, CT, "contentType=image/jpeg&rows=20")).size == (40, 20)
-    assert picture(wado(web, CT, "contentType=image/jpeg&columns=20")).size == (20, 10)
-    assert picture(wado(web, CT, "contentType=image/jpeg&rows=100&columns=100")).size == (100, 50)
-    assert picture(wado(web, CT, "contentType=image/jpeg&region=0,0,0.5,1")).size == (40, 40)
-    assert picture(wado(web, LOOP, "contentType=image/jpeg&frameNumber=5&imageQuality=50")).size == (48, 24)
-
-
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ("contentType=image/gif", 406),
-        ("contentType=nonsense", 400),
-        ("contentType=application/dicom&transferSyntax=nonsense", 400),
-        ("contentType=application/dicom&transferSyntax=1.2.3", 406),
-        ("anonymize=yes", 400),
-        ("presentationUID=1.2", 400),
-        ("frameNumber=2", 404),
-        ("frameNumber=0", 400),
-        ("frameNumber=1,1", 400),
-        ("windowCenter=40", 400),
-        ("windowCenter=a&windowWidth=b", 400),
-        ("region=0,0,2,2", 400),
-        ("region=0.5,0,0.4,1", 400),
-        ("rows=0", 400),
-        ("rows=-5", 400),
-        ("imageQuality=500", 400),
-        ("studyUID=1.2", 400),
-    ],
-)
-def test_wado_uri_tells_what_it_cannot_do(web: WebNode, query: str, status: int) -> None:
-    """Trap 13: `anonymize=yes` is done or refused."""
-    assert wado(web, CT, query).status_code == status
-
-
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ("", 400),
-        ("requestType=XERO&studyUID=1&seriesUID=2&objectUID=3", 400),
-        ("requestType=WADO&studyUID=1.2&seriesUID=1.3", 400),
-        ("requestType=WADO&studyUID=../..&seriesUID=1.3&objectUID=1.4", 400),
-        ("requestType=WADO&studyUID=1.2&seriesUID=1.3&objectUID=1.4", 404),
-    ],
-)
-def test_wado_uri_needs_its_uids(web: WebNode, query: str, status: int) -> None:
-    assert requests.get(f"{web.base}/wado?{query}", timeout=10).status_code == status

@@ -1,4 +1,11 @@
-"""Rendered frames and thumbnails. Knows rows and requests; pixels does the work, in processes of its own."""
+"""Rendered frames, animations and thumbnails. Knows rows and requests; pixels does the work, in processes of its own.
+
+What was made is kept on disk within the bound of the settings, under the digest of the instance and all of the request,
+so that nothing goes stale.
+"""
+
+import hashlib
+from collections.abc import Sequence
 
 from relais.access.policy import Action
 from relais.access.principals import Principal
@@ -9,31 +16,47 @@ from relais.dicom.refs import InstanceRef, Ref
 from relais.errors import NotAcceptable, NotFound
 from relais.index import lookup
 from relais.index.rows import InstanceRow
-from relais.pixels.workers import RenderRequest
+from relais.pixels.workers import AppliedState, RenderRequest
 
 THUMBNAIL_PX = 200
 THUMBNAIL = RenderRequest(media_type="image/jpeg", quality=80, max_size=THUMBNAIL_PX)
 
+_LAYOUT = "1"  # of what is kept; another one when the same request begins to look different
 
-def rendered(archive: Archive, row: InstanceRow, number: int, request: RenderRequest) -> bytes:
-    """Frame *number*, counted from 1, as an image file of the requested media type.
+
+def rendered(
+    archive: Archive, row: InstanceRow, number: int, request: RenderRequest, state: AppliedState | None = None
+) -> bytes:
+    """Frame *number*, counted from 1, as an image file of the requested media type, by the presentation state *state*.
 
     Raises NotAcceptable if the instance is no image, NotFound beyond the last frame, InvalidDataSet, TooLarge or
     Unavailable if it cannot be decoded.
     """
     if row.layout.pixel_offset is None:
         raise NotAcceptable("This instance cannot be rendered as an image.")
-    stored, _ = stored_frame(archive, row, number)
-    if stored is None:
+    by = hashlib.sha256(state.part10).hexdigest() if state else ""
+    name = f"{_LAYOUT} {row.ref} {row.digest.hex()} {number} {request} {by}"
+    return _cache(archive).get_or_make(name, lambda: _render(archive, row, number, request, state))
+
+
+def animation(archive: Archive, row: InstanceRow, numbers: Sequence[int], request: RenderRequest) -> bytes:
+    """Frames, in the order of *numbers*, as one animated GIF. Raises as `rendered` does, TooLarge for too many."""
+    if row.layout.pixel_offset is None:
+        raise NotAcceptable("This instance cannot be rendered as an image.")
+    if max(numbers) > row.number_of_frames:
+        raise NotFound(f"The instance has {row.number_of_frames} frames.")
+
+    def make() -> bytes:
         with archive.store.as_path(row.key) as path:
-            return archive.pixels.render_file(path, number, request)
-    return archive.pixels.render(
-        header(archive, row), row.transfer_syntax_uid, stored.data, request, frame_number=number
-    )
+            return archive.pixels.animate_file(path, numbers, request)
+
+    return _cache(archive).get_or_make(f"{_LAYOUT} {row.ref} {row.digest.hex()} {numbers} {request}", make)
 
 
-def thumbnail(archive: Archive, principal: Principal, ref: Ref, number: int | None = None) -> bytes:
-    """A small JPEG of the instance that stands for *ref*: its middle frame, or frame *number*.
+def thumbnail(
+    archive: Archive, principal: Principal, ref: Ref, number: int | None = None, request: RenderRequest = THUMBNAIL
+) -> bytes:
+    """A small image of the instance that stands for *ref*: its middle frame, or frame *number*.
 
     Raises NotFound, NotAcceptable if nothing there is an image.
     """
@@ -42,7 +65,20 @@ def thumbnail(archive: Archive, principal: Principal, ref: Ref, number: int | No
     if row is None:
         raise NotFound
     record_release(archive, principal, [row], Action.RETRIEVE)
-    chosen = number or (row.number_of_frames + 1) // 2
-    cache = Cache(archive.settings.cache_dir, archive.settings.cache_bytes)
-    name = f"{row.ref.sop_instance_uid}-{row.revision}-{chosen}-{THUMBNAIL_PX}.jpg"
-    return cache.get_or_make(name, lambda: rendered(archive, row, chosen, THUMBNAIL))
+    return rendered(archive, row, number or (row.number_of_frames + 1) // 2, request)
+
+
+def _cache(archive: Archive) -> Cache:
+    return Cache(archive.settings.cache_dir, archive.settings.cache_bytes)
+
+
+def _render(
+    archive: Archive, row: InstanceRow, number: int, request: RenderRequest, state: AppliedState | None
+) -> bytes:
+    stored, _ = stored_frame(archive, row, number)
+    if stored is None:
+        with archive.store.as_path(row.key) as path:
+            return archive.pixels.render_file(path, number, request, state)
+    return archive.pixels.render(
+        header(archive, row), row.transfer_syntax_uid, stored.data, request, frame_number=number, state=state
+    )

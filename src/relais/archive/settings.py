@@ -16,7 +16,10 @@ class ArchiveSettings:
     """*max_instance_bytes*: a larger instance is refused while it arrives, and nothing of it is kept.
 
     *verify_on_read*: whole instances are checked against their digest while they are sent. *cache_bytes* bounds the
-    rendered thumbnails kept under *cache_dir*; "" keeps none.
+    rendered images kept under *cache_dir*; "" keeps none.
+
+    *deidentify_key_file* holds the secret by which UIDs are replaced in de-identified instances; it is made where
+    there is none.
 
     *verify_on_commit*: storage is committed to only after every byte was read; else size and presence are looked at.
     *commitment_retry_s* is how long we try to tell a requester who is away.
@@ -27,6 +30,7 @@ class ArchiveSettings:
     verify_on_read: bool = True
     cache_dir: str = ""
     cache_bytes: int = 512 * 1024**2
+    deidentify_key_file: str = ""
     verify_on_commit: bool = False
     commitment_retry_s: float = 7 * 86400.0
 

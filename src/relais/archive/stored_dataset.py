@@ -68,10 +68,11 @@ def open_dataset(archive: Archive, row: InstanceRow) -> Iterator[StoredDataset]:
             source, start, end = inflated.read_at, 0, inflated.size_bytes
             meta = FileMeta(uids.EXPLICIT_VR_LITTLE_ENDIAN, row.sop_class_uid, row.ref.sop_instance_uid)
             head = encode_head(meta)
-        yield _split(source, start, end, head, row)
+        yield split(source, start, end, head, row)
 
 
-def _split(read_at: ReadAt, start: int, end: int, head: bytes, row: InstanceRow) -> StoredDataset:
+def split(read_at: ReadAt, start: int, end: int, head: bytes, row: InstanceRow) -> StoredDataset:
+    """The Data Set that lies from *start* to *end* behind *head*, in the Transfer Syntax of *row*."""
     found = scan(read_at, start, end, row.transfer_syntax_uid)
     vrs = {tag: _vr(element) for tag, element in found.elements.items()}
     pixel_tag = found.pixel.tag if found.pixel else None

@@ -15,6 +15,7 @@ from pydicom import Dataset
 from relais.errors import InvalidRequest
 from relais.pixels.request import VOI_LUT_FUNCTIONS, Window
 
+_UNKNOWN_FRAME_MS = 100.0
 _ENTRIES_FOR_ZERO = 65536  # PS3.3 C.11.1.1.1: 0 entries are 2^16
 
 
@@ -37,7 +38,7 @@ class Rescale:
 
 def modality_of(ds: Dataset, frame_number: int) -> Rescale | LookupTable:
     """What turns stored values into modality values."""
-    if table := _lookup_table(_first_item(ds, "ModalityLUTSequence")):
+    if table := lookup_table(first_item(ds, "ModalityLUTSequence")):
         return table
     group = _group(ds, "PixelValueTransformationSequence", frame_number)
     # Deviation: a slope of 0 would make every image one grey; it is taken as missing, as DCMTK does.
@@ -57,7 +58,7 @@ def voi_of(ds: Dataset, frame_number: int) -> Window | LookupTable | None:
             return Window(center, width, function if function in VOI_LUT_FUNCTIONS else "LINEAR")
         except InvalidRequest:
             pass
-    return _lookup_table(_first_item(ds, "VOILUTSequence"))
+    return lookup_table(first_item(ds, "VOILUTSequence"))
 
 
 def padding_of(ds: Dataset) -> tuple[int, int] | None:
@@ -74,15 +75,26 @@ def pixel_aspect_of(ds: Dataset, frame_number: int) -> float:
     """How many times a pixel is higher than wide (PS3.3 C.7.6.3.1.7); 1 where nothing is known."""
     measures = _group(ds, "PixelMeasuresSequence", frame_number)
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
-        values = _numbers((measures if keyword in measures else ds).get(keyword))
+        values = numbers((measures if keyword in measures else ds).get(keyword))
         if len(values) == 2 and min(values) > 0:
             return values[0] / values[1]
     return 1.0
 
 
+def frame_time_ms(ds: Dataset, frame_number: int) -> float:
+    """For how long the frame is shown (PS3.3 C.7.6.5); a tenth of a second where nothing is known."""
+    steps = numbers(ds.get("FrameTimeVector"))
+    if frame_number < len(steps) and steps[frame_number] > 0:  # the nth value is the time before frame n
+        return steps[frame_number]
+    if (time_ms := number(ds, "FrameTime") or 0) > 0:
+        return time_ms
+    rates = (number(ds, keyword) or 0 for keyword in ("RecommendedDisplayFrameRate", "CineRate"))
+    return next((1000 / rate for rate in rates if rate > 0), _UNKNOWN_FRAME_MS)
+
+
 def number(ds: Dataset, keyword: str) -> float | None:
     """The first value of *keyword*, None if it is missing or not a number."""
-    values = _numbers(ds.get(keyword))
+    values = numbers(ds.get(keyword))
     return values[0] if values else None
 
 
@@ -100,7 +112,8 @@ def lookup_descriptor(values: Any, *, is_signed: bool) -> tuple[int, int, int]:
     return entries & 0xFFFF or _ENTRIES_FOR_ZERO, first - 65536 if is_signed and first > 32767 else first, bits
 
 
-def _lookup_table(item: Dataset | None) -> LookupTable | None:
+def lookup_table(item: Dataset | None) -> LookupTable | None:
+    """The table of an item of a LUT sequence; None where it has none that can be used."""
     if item is None or not item.get("LUTDescriptor") or item.get("LUTData") is None:
         return None
     is_signed = isinstance(item.LUTDescriptor[1], int) and item.LUTDescriptor[1] < 0
@@ -117,17 +130,19 @@ def _group(ds: Dataset, sequence: str, frame_number: int) -> Dataset:
     groups = [per_frame[frame_number - 1]] if frame_number <= len(per_frame) else []
     groups += list(ds.get("SharedFunctionalGroupsSequence") or ())[:1]
     for group in groups:
-        if (item := _first_item(group, sequence)) is not None:
+        if (item := first_item(group, sequence)) is not None:
             return item
     return ds
 
 
-def _first_item(ds: Dataset, sequence: str) -> Dataset | None:
+def first_item(ds: Dataset, sequence: str) -> Dataset | None:
+    """The first Item of *sequence*."""
     items = ds.get(sequence)
     return items[0] if items else None
 
 
-def _numbers(value: Any) -> list[float]:
+def numbers(value: Any) -> list[float]:
+    """All values of an attribute; [] where there is none, or one that is not a finite number."""
     values = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
     try:
         found = [float(one) for one in values]

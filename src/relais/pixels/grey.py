@@ -1,8 +1,9 @@
-"""Stored values to grey levels: modality LUT, VOI LUT, polarity (PS3.4 N.2). Knows numbers, not files or image formats.
+"""Stored values to grey levels: modality LUT, VOI LUT, presentation LUT (PS3.4 N.2). Knows numbers, not image formats.
 
 Nearly always through a table over the stored values that occur, so that a pixel costs one look-up.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,19 @@ _Values = NDArray[Any]
 _WHITE = 255.0
 
 
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What stored values go through (PS3.4 N.2). Without *voi* it is from the least to the greatest value that occurs.
+
+    *is_inverted* shows the least value white; *presentation* is a table over all that the VOI LUT gives.
+    """
+
+    modality: Rescale | LookupTable
+    voi: Window | LookupTable | None = None
+    is_inverted: bool = False
+    presentation: LookupTable | None = None
+
+
 def to_grey(
     stored: _Values, pixel: ImagePixel, attributes: Dataset, window: Window | None = None, frame_number: int = 1
 ) -> Grey:
@@ -26,13 +40,21 @@ def to_grey(
 
     Pixel padding does not count for the latter. MONOCHROME1 is shown with its least value white (PS3.3 C.7.6.3.1.2).
     """
-    modality = modality_of(attributes, frame_number)
-    voi = window or voi_of(attributes, frame_number) or _whole_range(stored, pixel, attributes, modality)
+    voi = window or voi_of(attributes, frame_number)
     is_inverted = pixel.photometric_interpretation == "MONOCHROME1"
+    return through(stored, pixel, attributes, Pipeline(modality_of(attributes, frame_number), voi, is_inverted))
+
+
+def through(stored: _Values, pixel: ImagePixel, attributes: Dataset, pipeline: Pipeline) -> Grey:
+    """8-bit grey levels of one frame that goes through *pipeline*."""
+    modality = pipeline.modality
+    voi = pipeline.voi or _whole_range(stored, pixel, attributes, modality)
 
     def grey_of(values: _Values) -> Grey:
         shown = _apply_voi(_apply_modality(values, modality), voi)
-        return ((1.0 - shown if is_inverted else shown) * _WHITE + 0.5).astype(np.uint8)
+        if pipeline.presentation is not None:
+            shown = _apply_presentation(shown, pipeline.presentation)
+        return ((1.0 - shown if pipeline.is_inverted else shown) * _WHITE + 0.5).astype(np.uint8)
 
     if stored.dtype.kind == "f":
         return in_blocks(lambda values: grey_of(np.nan_to_num(values.astype(np.float64))), stored)
@@ -60,6 +82,12 @@ def _apply_voi(values: NDArray[np.float64], voi: Window | LookupTable) -> NDArra
     if voi.width == 1:
         return (values > voi.center - 0.5).astype(np.float64)
     return np.clip((values - (voi.center - 0.5)) / (voi.width - 1.0) + 0.5, 0.0, 1.0)  # PS3.3 C.11.2.1.2.1
+
+
+def _apply_presentation(shown: NDArray[np.float64], table: LookupTable) -> NDArray[np.float64]:
+    """PS3.3 C.11.6.1: the entries are spread over the whole range that the VOI LUT gives."""
+    index = np.rint(shown * (len(table.values) - 1)).astype(np.int64)
+    return np.minimum(table.values[index] / float((1 << table.bits) - 1), 1.0)
 
 
 def _look_up(values: _Values, table: LookupTable) -> NDArray[np.uint16]:

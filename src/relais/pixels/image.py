@@ -12,6 +12,7 @@ from relais.dicom import part10, uids
 from relais.dicom.elements import LONG_VRS, SHORT_VRS
 from relais.errors import InvalidDataSet, InvalidRequest, TooLarge
 from relais.pixels.recode import in_explicit_little_endian
+from relais.pixels.shutters import overlay_tags
 
 _MAX_SIDE = 65535  # Rows and Columns are US
 
@@ -51,8 +52,33 @@ _KEYWORDS = (
     "VOILUTSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    "ICCProfile",
+    "OpticalPathSequence",
+    "FrameTime",
+    "FrameTimeVector",
+    "RecommendedDisplayFrameRate",
+    "CineRate",
+    "SpecificCharacterSet",
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyDescription",
+    "SeriesDescription",
+    "SeriesNumber",
+    "InstanceNumber",
+    "Modality",
+    "InstitutionName",
+    "SliceThickness",
+    "SliceLocation",
+    "KVP",
+    "XRayTubeCurrent",
+    "RepetitionTime",
+    "EchoTime",
 )
-_WANTED: list[BaseTag | int] = [Tag(keyword) for keyword in _KEYWORDS]
+_WANTED: list[BaseTag | int] = [*(Tag(keyword) for keyword in _KEYWORDS), *overlay_tags()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,14 @@ from typing import Any
 
 from relais.errors import InvalidRequest, NotAcceptable
 
-MEDIA_TYPES = ("image/jpeg", "image/png")
+MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/jp2")
+ANNOTATIONS = ("patient", "technique")
+ICC_PROFILES = ("no", "yes", "srgb", "adobergb", "rommrgb", "displayp3")
 VOI_LUT_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+GRAYSCALE_STATE = "1.2.840.10008.5.1.4.1.1.11.1"
+COLOR_STATE = "1.2.840.10008.5.1.4.1.1.11.2"
+PSEUDO_COLOR_STATE = "1.2.840.10008.5.1.4.1.1.11.3"
+SHOWN_STATES = frozenset({GRAYSCALE_STATE, COLOR_STATE, PSEUDO_COLOR_STATE})  # SOP Classes that can be applied here
 MAX_SIDE_PX = 8192  # a viewport or thumbnail may not ask for more
 
 
@@ -60,6 +66,9 @@ class Viewport:
 class RenderRequest:
     """How a frame is to be shown. *max_size* limits the longer side and never enlarges.
 
+    *annotation* names what is written into the image (PS3.18 8.3.5.1.1), *icc_profile* the colour space that it is
+    turned into and labelled with: "no" leaves it alone, "yes" is its own (PS3.18 8.3.5.1.5).
+
     Raises NotAcceptable for a media type that is not made here, InvalidRequest for values out of range.
     """
 
@@ -68,6 +77,8 @@ class RenderRequest:
     window: Window | None = None
     viewport: Viewport | None = None
     max_size: int | None = None
+    annotation: tuple[str, ...] = ()
+    icc_profile: str = "no"
 
     def __post_init__(self) -> None:
         if self.media_type not in MEDIA_TYPES:
@@ -76,6 +87,18 @@ class RenderRequest:
             raise InvalidRequest("Quality is between 1 and 100.")
         if self.max_size is not None and not 1 <= self.max_size <= MAX_SIDE_PX:
             raise InvalidRequest(f"The longest side is between 1 and {MAX_SIDE_PX} pixels.")
+        if not set(self.annotation) <= set(ANNOTATIONS):
+            raise InvalidRequest(f"annotation is {' or '.join(ANNOTATIONS)}, or both.")
+        if self.icc_profile not in ICC_PROFILES:
+            raise InvalidRequest(f"iccprofile is one of {', '.join(ICC_PROFILES)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedState:
+    """A softcopy presentation state as a Part 10 file, to be applied to the image *sop_instance_uid*."""
+
+    part10: bytes
+    sop_instance_uid: str
 
 
 def to_fields(request: RenderRequest) -> dict[str, Any]:
@@ -86,5 +109,9 @@ def to_fields(request: RenderRequest) -> dict[str, Any]:
 def from_fields(fields: dict[str, Any]) -> RenderRequest:
     """What to_fields made of it."""
     window, viewport = fields["window"], fields["viewport"]
-    parts = {"window": Window(**window) if window else None, "viewport": Viewport(**viewport) if viewport else None}
+    parts = {
+        "window": Window(**window) if window else None,
+        "viewport": Viewport(**viewport) if viewport else None,
+        "annotation": tuple(fields["annotation"]),
+    }
     return RenderRequest(**{**fields, **parts})

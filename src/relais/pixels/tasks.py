@@ -1,6 +1,6 @@
 """What a worker can do, by name: the other half of pixels.workers. Knows pixels and files, not pipes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from relais.pixels.decode import (
 )
 from relais.pixels.image import ImageHeader, ImagePixel, check_size, read_part10_header
 from relais.pixels.part10_file import Part10File
-from relais.pixels.render import render
+from relais.pixels.presentation import Presentation
+from relais.pixels.presentation import read as read_presentation
+from relais.pixels.render import animate, render
 from relais.pixels.request import from_fields
 from relais.pixels.settings import PixelSettings
 from relais.pixels.syntaxes import can_transcode
@@ -44,24 +46,38 @@ class Tasks:
         if fields["task"] == "transcode":
             transcode(Path(fields["path"]), fields["target"], Path(fields["out"]), self._settings, progress)
             return b""
+        if fields["task"] == "animate":
+            return self._animate(fields, progress)
         return self._tasks[fields["task"]](fields, body)
 
     def _render(self, fields: Fields, body: memoryview) -> bytes:
-        image, frame = self._split(fields, body)
+        end = len(body) - fields.get("state_bytes", 0)
+        image, frame = self._split(fields, body[:end])
         decoded = decode_frame(frame, fields["transfer_syntax_uid"], image.pixel)
-        return render(decoded, image, from_fields(fields["request"]), fields["frame_number"])
+        state = _state(fields, body[end:])
+        return render(decoded, image, from_fields(fields["request"]), fields["frame_number"], state)
 
     def _decode(self, fields: Fields, body: memoryview) -> bytes:
         image, frame = self._split(fields, body)
         return decode_to_bytes(frame, fields["transfer_syntax_uid"], image.pixel)
 
-    def _render_file(self, fields: Fields, _: memoryview) -> bytes:
+    def _render_file(self, fields: Fields, body: memoryview) -> bytes:
         number = fields["frame_number"]
         with Part10File(Path(fields["path"]), self._settings) as file:
             pixels, image = self._open(file)
-            if (decoded := _component_frame(file, image.pixel, number)) is None:
-                decoded = decode_frame(*file.frame(number, pixels, image.pixel), image.pixel)
-        return render(decoded, image, from_fields(fields["request"]), number)
+            decoded = _decoded(file, pixels, image.pixel, number)
+        return render(decoded, image, from_fields(fields["request"]), number, _state(fields, body))
+
+    def _animate(self, fields: Fields, progress: Callable[[], None]) -> bytes:
+        with Part10File(Path(fields["path"]), self._settings) as file:
+            pixels, image = self._open(file)
+
+            def frames() -> Iterator[tuple[int, Decoded]]:
+                for number in fields["frame_numbers"]:
+                    yield number, _decoded(file, pixels, image.pixel, number)
+                    progress()
+
+            return animate(frames(), image, from_fields(fields["request"]))
 
     def _decode_file(self, fields: Fields, _: memoryview) -> bytes:
         number = fields["frame_number"]
@@ -85,6 +101,19 @@ class Tasks:
         image = read_part10_header(bytes(body[:header_bytes]), fields["transfer_syntax_uid"])
         check_size(image.pixel, self._settings.max_frame_pixels, self._settings.max_frame_bytes)
         return image, bytes(body[header_bytes:])
+
+
+def _state(fields: Fields, part10: memoryview) -> Presentation | None:
+    """The presentation state that goes with a request, as it applies to the frame."""
+    if not part10:
+        return None
+    return read_presentation(bytes(part10), fields["sop_instance_uid"], fields["frame_number"])
+
+
+def _decoded(file: Part10File, pixels: Element, pixel: ImagePixel, number: int) -> Decoded:
+    if (decoded := _component_frame(file, pixel, number)) is not None:
+        return decoded
+    return decode_frame(*file.frame(number, pixels, pixel), pixel)
 
 
 def _component_frame(file: Part10File, pixel: ImagePixel, number: int) -> Decoded | None:

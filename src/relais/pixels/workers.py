@@ -17,13 +17,15 @@ from typing import Any
 from relais import errors
 from relais.errors import Internal, NodeError, TooLarge, Unavailable
 from relais.pixels.process import Buffer, WorkerProcess
-from relais.pixels.request import RenderRequest, Viewport, Window, to_fields
+from relais.pixels.request import SHOWN_STATES, AppliedState, RenderRequest, Viewport, Window, to_fields
 from relais.pixels.settings import PixelSettings
 from relais.pixels.syntaxes import can_transcode
 
-__all__ = ["PixelWorkers", "RenderRequest", "Viewport", "Window", "can_transcode"]
+__all__ = ["SHOWN_STATES", "AppliedState", "PixelWorkers", "RenderRequest", "Viewport", "Window", "can_transcode"]
 
 logger = logging.getLogger(__name__)
+
+MAX_ANIMATION_FRAMES = 4096
 
 _CLOSING_S = 5.0  # for callers to notice that their worker is gone
 
@@ -50,24 +52,40 @@ class PixelWorkers:
         request: RenderRequest,
         *,
         frame_number: int = 1,
+        state: AppliedState | None = None,
     ) -> bytes:
-        """*frame* as an image file.
+        """*frame* as an image file, by the presentation state *state* if there is one.
 
         *header* is the Part 10 file up to its Pixel Data, *frame* the native bytes or the bitstream of one frame;
         *frame_number*, counted from 1, finds its functional groups.
         """
         fields = {"task": "render", "request": to_fields(request), "frame_number": frame_number}
-        return self._ask_about_frame(fields, header, transfer_syntax_uid, frame)
+        if state is None:
+            return self._ask_about_frame(fields, header, transfer_syntax_uid, frame)
+        fields |= self._state_fields(state, len(header))
+        return self._ask_about_frame(fields, header, transfer_syntax_uid, frame, state.part10)
 
     def decode(self, header: bytes, transfer_syntax_uid: str, frame: bytes, *, frame_number: int = 1) -> bytes:
         """*frame* as native little endian bytes, as it stands in an Explicit VR Little Endian Data Set, unpadded."""
         fields = {"task": "decode", "frame_number": frame_number}
         return self._ask_about_frame(fields, header, transfer_syntax_uid, frame)
 
-    def render_file(self, path: Path, frame_number: int, request: RenderRequest) -> bytes:
+    def render_file(
+        self, path: Path, frame_number: int, request: RenderRequest, state: AppliedState | None = None
+    ) -> bytes:
         """One frame of a Part 10 file as an image file. Raises NotFound beyond the last frame."""
         fields = {"task": "render_file", "request": to_fields(request), "frame_number": frame_number}
-        return self._ask(fields | {"path": str(path.absolute())})
+        if state is not None:
+            fields |= self._state_fields(state, 0)
+        return self._ask(fields | {"path": str(path.absolute())}, (state.part10,) if state else ())
+
+    def animate_file(self, path: Path, frame_numbers: Sequence[int], request: RenderRequest) -> bytes:
+        """Frames of a Part 10 file, in the order of their numbers, as one animated GIF. Raises NotFound, TooLarge."""
+        if len(frame_numbers) > MAX_ANIMATION_FRAMES:
+            raise TooLarge(f"An animation has at most {MAX_ANIMATION_FRAMES} frames.")
+        fields = {"task": "animate", "request": to_fields(request), "frame_numbers": list(frame_numbers)}
+        longest_s = self._settings.file_timeout_s
+        return self._ask(fields | {"path": str(path.absolute())}, longest_s=longest_s)
 
     def decode_file(self, path: Path, frame_number: int) -> bytes:
         """One frame of a Part 10 file as native little endian bytes. Raises NotFound beyond the last frame."""
@@ -95,13 +113,20 @@ class PixelWorkers:
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._started, timeout=_CLOSING_S)
 
-    def _ask_about_frame(self, fields: dict[str, Any], header: bytes, transfer_syntax_uid: str, frame: bytes) -> bytes:
+    def _ask_about_frame(
+        self, fields: dict[str, Any], header: bytes, transfer_syntax_uid: str, frame: bytes, rest: bytes = b""
+    ) -> bytes:
         if len(header) > self._settings.max_header_bytes:
             raise TooLarge(f"{len(header)} bytes before Pixel Data are more than the limit.")
         if len(frame) > self._settings.max_frame_bytes:
             raise TooLarge(f"A frame of {len(frame)} bytes is larger than the limit.")
         fields = fields | {"header_bytes": len(header), "transfer_syntax_uid": transfer_syntax_uid}
-        return self._ask(fields, (header, frame))
+        return self._ask(fields, (header, frame, rest))
+
+    def _state_fields(self, state: AppliedState, header_bytes: int) -> dict[str, Any]:
+        if len(state.part10) + header_bytes > self._settings.max_header_bytes:
+            raise TooLarge(f"A presentation state of {len(state.part10)} bytes is larger than the limit.")
+        return {"state_bytes": len(state.part10), "sop_instance_uid": state.sop_instance_uid}
 
     def _ask(self, fields: dict[str, Any], parts: Sequence[Buffer] = (), longest_s: float | None = None) -> bytes:
         worker = self._borrow()

@@ -5,13 +5,13 @@ from threading import Semaphore
 from flask import Flask, Response, request
 
 from relais.archive import Archive
-from relais.web import capabilities, cors, errors, frames, health, metadata, qido, rendered, stow, wado_rs, wado_uri
+from relais.web import capabilities, cors, errors, frames, health, metadata, qido, rendered, stow, thumbnails, wado_rs, wado_uri
 from relais.web.door import ROOT, Checks, Door, install
 from relais.web.kept import Kept
 from relais.web.record import ROUTE, Recorder
 from relais.web.settings import WebSettings
 
-DICOMWEB = (qido, wado_rs, metadata, frames, rendered, stow)
+DICOMWEB = (qido, wado_rs, metadata, frames, rendered, thumbnails, stow)
 
 
 def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, public_url: str = "") -> Flask:

@@ -1,34 +1,49 @@
 """Query parameters of rendered resources (PS3.18 8.3.5) and of WADO-URI (PS3.18 9.1.2), as what should be rendered.
 
-Knows text and values, not requests or pixels. An impossible value is an InvalidRequest; a possible one that is not
-made here is told in `ignored`.
+Knows text and values, not requests or pixels. An impossible value is an InvalidRequest.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relais.errors import InvalidRequest
-from relais.pixels.request import RenderRequest, Viewport, Window
+from relais.pixels.request import ANNOTATIONS, ICC_PROFILES, MAX_SIDE_PX, RenderRequest, Viewport, Window
+
+QUALITY = 90  # of a JPEG where nothing else is asked for
 
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
-_ANNOTATIONS = frozenset({"patient", "technique"})
-_ICC_PROFILES = frozenset({"no", "yes", "srgb", "adobergb", "rommrgb", "displayp3"})
 
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What was asked for. *ignored* names what is not done here, for a Warning (PS3.18 8.3.5.1)."""
+    """What was asked for; None and "no" where nothing was."""
 
     quality: int | None = None
     window: Window | None = None
     viewport: Viewport | None = None
-    ignored: tuple[str, ...] = ()
+    annotation: tuple[str, ...] = ()
+    icc_profile: str = "no"
 
     def request(self, media_type: str) -> RenderRequest:
         """What pixels is asked for. Raises NotAcceptable for a media type that is not made."""
-        if self.quality is None:
-            return RenderRequest(media_type, window=self.window, viewport=self.viewport)
-        return RenderRequest(media_type, quality=self.quality, window=self.window, viewport=self.viewport)
+        return RenderRequest(
+            media_type,
+            quality=QUALITY if self.quality is None else self.quality,
+            window=self.window,
+            viewport=self.viewport,
+            annotation=self.annotation,
+            icc_profile=self.icc_profile,
+        )
+
+    def for_state(self) -> "Rendering":
+        """The same for a presentation state, which has its own window and region (PS3.18 8.3.5.1, 9.5.1.2.7).
+
+        Raises InvalidRequest if one was asked for.
+        """
+        region = (self.viewport.sx, self.viewport.sy, self.viewport.sw, self.viewport.sh) if self.viewport else ()
+        if self.window or any(region):
+            raise InvalidRequest("A presentation state decides about window and region itself.")
+        return self
 
 
 def parse(parameters: Mapping[str, str]) -> Rendering:
@@ -37,8 +52,17 @@ def parse(parameters: Mapping[str, str]) -> Rendering:
         quality=_quality(parameters, "quality"),
         window=_window(parameters.get("window", "")),
         viewport=_viewport(parameters.get("viewport", "")),
-        ignored=_ignored(parameters),
+        annotation=_annotation(parameters.get("annotation", "")),
+        icc_profile=_icc_profile(parameters.get("iccprofile", "")),
     )
+
+
+def parse_thumbnail(parameters: Mapping[str, str]) -> Viewport | None:
+    """The viewport of a thumbnail, which has no region (PS3.18 8.3.5.2)."""
+    text = parameters.get("viewport", "")
+    if text.count(",") > 1:
+        raise InvalidRequest("The viewport of a thumbnail must be width,height.")
+    return _viewport(text)
 
 
 def parse_uri(parameters: Mapping[str, str], rows: int, columns: int) -> Rendering:
@@ -47,8 +71,20 @@ def parse_uri(parameters: Mapping[str, str], rows: int, columns: int) -> Renderi
         quality=_quality(parameters, "imageQuality"),
         window=_uri_window(parameters),
         viewport=_uri_viewport(parameters, rows, columns),
-        ignored=_ignored(parameters),
+        annotation=_annotation(parameters.get("imageAnnotation") or parameters.get("annotation", "")),
     )
+
+
+def parse_uri_state(parameters: Mapping[str, str]) -> Rendering:
+    """The parameters of WADO-URI that go with a presentation state (PS3.18 9.5.1.2.7).
+
+    Reading: `region` is refused with it, as windows are: the displayed area of the state says what is seen.
+    """
+    if any(parameters.get(name) for name in ("windowCenter", "windowWidth", "region")):
+        raise InvalidRequest("A presentation state decides about window and region itself.")
+    sides = [_whole(parameters[name], name) if parameters.get(name) else None for name in ("columns", "rows")]
+    viewport = Viewport(*(MAX_SIDE_PX if side is None else side for side in sides)) if any(sides) else None
+    return replace(parse_uri(parameters, 1, 1), viewport=viewport)
 
 
 def _quality(parameters: Mapping[str, str], name: str) -> int | None:
@@ -119,15 +155,18 @@ def _region(text: str) -> tuple[float, float, float, float]:
     return values[0], values[1], values[2], values[3]
 
 
-def _ignored(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    annotations = {name.strip().lower() for name in parameters.get("annotation", "").split(",") if name.strip()}
-    if not annotations <= _ANNOTATIONS:
+def _annotation(text: str) -> tuple[str, ...]:
+    names = {name.strip().lower() for name in text.split(",") if name.strip()}
+    if not names <= set(ANNOTATIONS):
         raise InvalidRequest("annotation must be patient, technique or both.")
-    profile = parameters.get("iccprofile", "no").lower()
-    if profile not in _ICC_PROFILES:
-        raise InvalidRequest(f"iccprofile must be one of {', '.join(sorted(_ICC_PROFILES))}.")
-    names = {"annotation": bool(annotations), "iccprofile": profile != "no"}
-    return tuple(name for name, is_asked in names.items() if is_asked)
+    return tuple(sorted(names))
+
+
+def _icc_profile(text: str) -> str:
+    name = text.strip().lower() or "no"
+    if name not in ICC_PROFILES:
+        raise InvalidRequest(f"iccprofile must be one of {', '.join(ICC_PROFILES)}.")
+    return name
 
 
 def _number(text: str, name: str) -> float:

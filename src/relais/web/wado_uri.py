@@ -1,43 +1,68 @@
 """WADO-URI: one instance by query parameters (PS3.18 9). Knows HTTP and parameters, not files or pixels.
 
-Without contentType, what the Accept header field names is made if it can be, else image/jpeg for a single-frame image
-and application/dicom for everything else (PS3.18 9.1.2.2.1).
+Without contentType, what the Accept header field names is made if it can be; else image/jpeg for a single-frame image,
+text/html for a report, the document or video itself, and application/dicom for everything else (PS3.18 9.1.2.2.1).
+
+Deviation: frameNumber=1 is taken for an image of one frame, too; PS3.18 9.5.2 wants a 400.
 """
+
+from collections.abc import Sequence
 
 from flask import Blueprint, Response
 
-from relais.archive import retrieve
+from relais.archive import deidentified, presented, retrieve
 from relais.dicom import json_model
 from relais.dicom.refs import InstanceRef
 from relais.dicomweb import media_types, paths
-from relais.dicomweb.media_types import DICOM, JPEG, PNG, MediaRange, Offer
+from relais.dicomweb.media_types import DICOM, MediaRange, Offer
 from relais.errors import InvalidRequest, NotAcceptable
 from relais.index.rows import InstanceRow
-from relais.web import rendered, rendering, wado_rs
+from relais.web import payload, pictures, readable, rendering, wado_rs
 from relais.web.door import acceptable, door, principal, query_parameters
-from relais.web.offers import instance_offers
+from relais.web.offers import EXPLICIT, instance_offers
+from relais.web.payload import Single
+from relais.web.pictures import GIF, STILL, Picture
+from relais.web.rendered import is_state, state_pictures, unused
+from relais.web.rendering import Rendering
 
 ROWS, COLUMNS = 0x00280010, 0x00280011
 
-# Known to the standard and not done here: asking for them is refused, never ignored (PS3.18 9.1.2).
-REFUSED = ("presentationUID", "presentationSeriesUID")
+OF_IMAGES = (
+    "frameNumber",
+    "imageAnnotation",
+    "annotation",
+    "imageQuality",
+    "rows",
+    "columns",
+    "region",
+    "windowCenter",
+    "windowWidth",
+    "presentationUID",
+    "presentationSeriesUID",
+)
+OF_FILES = ("transferSyntax",)
 
 routes = Blueprint("wado_uri", __name__)
 
 
 @routes.get("/wado")
 def wado() -> Response:
-    """One instance, as a file or as an image."""
+    """One instance, as a file, as an image, or as what else people can look at."""
     asked = query_parameters()
     ref = _instance(asked)
-    _refuse(asked)
+    is_anonymous = _is_anonymous(asked)
     ranges = media_types.parse_accept(asked["contentType"]) if asked.get("contentType") else ()
-    by_header = () if ranges else acceptable()
     row = retrieve.instances(door().archive, principal(), ref)[0]
-    media_type = _media_type(row, ranges, by_header)
+    if is_anonymous:
+        deidentified.check(door().archive, row)
+    media_type = _media_type(row, ranges, () if ranges else acceptable())
     if media_type == DICOM:
-        return _file(row, asked)
-    return _image(row, asked, media_type)
+        return unused(_anonymous_file(row, asked) if is_anonymous else _file(row, asked), *OF_IMAGES)
+    if media_type in STILL:
+        return unused(_image(row, asked, media_type), *OF_FILES)
+    found = readable.answer(row, media_types.parse_accept(media_type))
+    assert found is not None
+    return unused(found, *OF_IMAGES, *OF_FILES)
 
 
 def _instance(asked: dict[str, str]) -> InstanceRef:
@@ -49,39 +74,99 @@ def _instance(asked: dict[str, str]) -> InstanceRef:
     return paths.instance_ref(asked["studyUID"], asked["seriesUID"], asked["objectUID"])
 
 
-def _refuse(asked: dict[str, str]) -> None:
-    if asked.get("anonymize"):
-        raise InvalidRequest("This node does not de-identify on retrieval (anonymize).")
-    refused = [name for name in REFUSED if asked.get(name)]
-    if refused:
-        raise InvalidRequest(f"{refused[0]} is not supported.")
+def _is_anonymous(asked: dict[str, str]) -> bool:
+    """PS3.18 9.4.1.2.1. A name in the picture would undo it."""
+    if not asked.get("anonymize"):
+        return False
+    if asked["anonymize"] != "yes":
+        raise InvalidRequest("anonymize must be yes.")
+    if "patient" in f"{asked.get('imageAnnotation')} {asked.get('annotation')}":
+        raise InvalidRequest("An image cannot be anonymous and annotated with the patient.")
+    return True
 
 
 def _media_type(row: InstanceRow, asked: tuple[MediaRange, ...], by_header: tuple[MediaRange, ...]) -> str:
-    is_image = row.layout.pixel_offset is not None
-    default = JPEG if is_image and row.number_of_frames <= 1 else DICOM
-    names = [default, *(name for name in (JPEG, PNG, DICOM) if name != default and (is_image or name == DICOM))]
-    offers = [Offer(name) for name in names]
+    offers = [Offer(name) for name in _made_of(row)]
     if asked:
         return media_types.select(asked, offers).media_type
     try:
         return media_types.select(by_header, offers).media_type
     except NotAcceptable:
-        return default
+        return offers[0].media_type
+
+
+def _made_of(row: InstanceRow) -> Sequence[str]:
+    """The media types of *row*, the default one first."""
+    if names := readable.media_types_of(row):
+        return (*names, DICOM)
+    if is_state(row):
+        return (DICOM, *STILL)
+    if row.layout.pixel_offset is None:
+        return (DICOM,)
+    return (*STILL, DICOM) if row.number_of_frames <= 1 else (DICOM, *STILL)
 
 
 def _file(row: InstanceRow, asked: dict[str, str]) -> Response:
-    syntax = asked.get("transferSyntax", "")
     forms = [offer for offer in instance_offers(row, may_be_single=True) if not offer.is_multipart]
-    ranges = media_types.parse_accept(f"{DICOM}; transfer-syntax={syntax}" if syntax else DICOM)
-    return wado_rs.one_instance(row, media_types.select(ranges, forms))
+    return wado_rs.one_instance(row, media_types.select(_syntax(asked), forms))
+
+
+def _syntax(asked: dict[str, str]) -> tuple[MediaRange, ...]:
+    syntax = asked.get("transferSyntax", "")
+    return media_types.parse_accept(f"{DICOM}; transfer-syntax={syntax}" if syntax else DICOM)
+
+
+def _anonymous_file(row: InstanceRow, asked: dict[str, str]) -> Response:
+    """Always uncompressed: compressed bitstreams have comments of their own."""
+    media_types.select(_syntax(asked), (Offer(DICOM, transfer_syntax_uid=EXPLICIT),))
+    made = deidentified.part10(door().archive, row)
+    content_type = media_types.format_media_type(DICOM, {"transfer-syntax": EXPLICIT})
+    name = f"{made.sop_instance_uid}.dcm"
+    return payload.single(Single(content_type, made.body.length, made.body.chunks, filename=name))
 
 
 def _image(row: InstanceRow, asked: dict[str, str], media_type: str) -> Response:
-    number = paths.frame_numbers(asked.get("frameNumber") or "1")
-    if len(number) != 1:
-        raise InvalidRequest("frameNumber must be one number.")
+    if is_state(row):
+        wanted = rendering.parse_uri_state(asked)
+        return pictures.warn(pictures.still(state_pictures(row)[0], wanted.request(media_type)), wanted, media_type)
+    number = _frame_number(row, asked)
+    if asked.get("presentationUID") or asked.get("presentationSeriesUID"):
+        wanted = rendering.parse_uri_state(asked)
+        picture = Picture(row, number or 1, presented.applied_to(door().archive, _state(row, asked), row.ref))
+        return pictures.warn(pictures.still(picture, wanted.request(media_type)), wanted, media_type)
+    return _frame(row, number, _parameters(row, asked), media_type)
+
+
+def _frame(row: InstanceRow, number: int | None, wanted: Rendering, media_type: str) -> Response:
+    """Frame *number*; without one all in motion where that can be, else the first."""
+    numbers = range(1, row.number_of_frames + 1) if number is None and media_type == GIF else (number or 1,)
+    chosen = [Picture(row, one) for one in numbers] or [Picture(row, 1)]
+    return pictures.answer(chosen, wanted, media_types.parse_accept(media_type), (Offer(media_type),))
+
+
+def _parameters(row: InstanceRow, asked: dict[str, str]) -> Rendering:
     attributes = retrieve.attributes(door().archive, principal(), row.ref)
     size = [int((json_model.values(attributes, tag) or [1])[0]) for tag in (ROWS, COLUMNS)]
-    wanted = rendering.parse_uri(asked, *size)
-    return rendered.warn(rendered.image(row, number[0], wanted.request(media_type)), wanted, media_type)
+    return rendering.parse_uri(asked, *size)
+
+
+def _frame_number(row: InstanceRow, asked: dict[str, str]) -> int | None:
+    """PS3.18 9.5.2: one number, of a frame that there is; None where none is asked for."""
+    if not asked.get("frameNumber"):
+        return None
+    numbers = paths.frame_numbers(asked["frameNumber"])
+    if len(numbers) != 1 or numbers[0] > max(row.number_of_frames, 1):
+        raise InvalidRequest("frameNumber must be the number of one frame of the instance.")
+    return numbers[0]
+
+
+def _state(row: InstanceRow, asked: dict[str, str]) -> InstanceRow:
+    """The presentation state that was named; it is of the same study (PS3.18 9.5.1.2.7)."""
+    missing = [name for name in ("presentationSeriesUID", "presentationUID") if not asked.get(name)]
+    if missing:
+        raise InvalidRequest("presentationUID and presentationSeriesUID go together.")
+    ref = paths.instance_ref(row.ref.study_instance_uid, asked["presentationSeriesUID"], asked["presentationUID"])
+    found = retrieve.instances(door().archive, principal(), ref)[0]
+    if not is_state(found):
+        raise InvalidRequest("presentationUID is not a presentation state that can be applied here.")
+    return found

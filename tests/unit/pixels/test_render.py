@@ -169,7 +169,7 @@ def test_impossible_parameters_are_refused(make: Any) -> None:
 
 def test_an_unknown_media_type_cannot_be_made() -> None:
     with pytest.raises(NotAcceptable):
-        RenderRequest("image/gif")
+        RenderRequest("image/tiff")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relais.errors import InvalidRequest
-from relais.pixels.request import Viewport, Window
+from relais.pixels.request import MAX_SIDE_PX, Viewport, Window
 from relais.web import rendering
 
 
@@ -59,11 +59,51 @@ def test_wado_uri_has_rows_columns_and_a_region(parameters: dict[str, str], view
     assert rendering.parse_uri(parameters, 100, 200).viewport == viewport
 
 
-def test_what_is_not_done_is_named() -> None:
-    asked = rendering.parse({"annotation": "patient", "iccprofile": "yes", "quality": "10"})
-    assert asked.ignored == ("annotation", "iccprofile")
-    assert asked.request("image/jpeg").quality == 10
-    assert rendering.parse({"iccprofile": "no", "annotation": ""}).ignored == ()
+def test_annotation_and_profile_go_on_as_asked() -> None:
+    """PS3.18 8.3.5.1.1, 8.3.5.1.5"""
+    wanted = rendering.parse({"annotation": "Technique, patient", "iccprofile": "SRGB"}).request("image/png")
+    assert (wanted.annotation, wanted.icc_profile) == (("patient", "technique"), "srgb")
+    assert rendering.parse_uri({"imageAnnotation": "patient"}, 1, 1).annotation == ("patient",)
+    assert rendering.parse_uri({"annotation": "patient"}, 1, 1).annotation == ("patient",)
+    assert rendering.parse({"quality": "10"}).request("image/jpeg").quality == 10
+    for wrong in ({"annotation": "all"}, {"iccprofile": "cmyk"}):
+        with pytest.raises(InvalidRequest):
+            rendering.parse(wrong)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "viewport"),
+    [
+        ({}, None),
+        ({"rows": "50"}, Viewport(MAX_SIDE_PX, 50)),
+        ({"rows": "50", "columns": "20"}, Viewport(20, 50)),
+    ],
+)
+def test_a_presentation_state_is_fitted_into_rows_and_columns(
+    parameters: dict[str, str], viewport: Viewport | None
+) -> None:
+    """PS3.18 9.5.1.2.7"""
+    assert rendering.parse_uri_state(parameters).viewport == viewport
+
+
+@pytest.mark.parametrize("parameters", [{"windowCenter": "1", "windowWidth": "2"}, {"region": "0,0,1,0.5"}])
+def test_a_presentation_state_has_its_own_window_and_region(parameters: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest):
+        rendering.parse_uri_state(parameters)
+
+
+def test_a_rendered_state_takes_a_viewport_without_region() -> None:
+    assert rendering.parse({"viewport": "5,6"}).for_state().viewport == Viewport(5, 6)
+    for wrong in ({"viewport": "5,6,1,,,"}, {"viewport": "5,6,,,-3,"}, {"window": "1,2,linear"}):
+        with pytest.raises(InvalidRequest):
+            rendering.parse(wrong).for_state()
+
+
+def test_a_thumbnail_has_a_viewport_without_region() -> None:
+    assert rendering.parse_thumbnail({"viewport": "5,6"}) == Viewport(5, 6)
+    assert rendering.parse_thumbnail({}) is None
+    with pytest.raises(InvalidRequest):
+        rendering.parse_thumbnail({"viewport": "5,6,1,2,3,4"})
 
 
 names = st.sampled_from(["window", "viewport", "quality", "annotation", "iccprofile", "rows", "region", "windowCenter"])

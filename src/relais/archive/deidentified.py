@@ -1,0 +1,164 @@
+"""An instance as that of nobody: de-identified for who asks for it so, and never kept. Knows files, not the profile.
+
+UIDs are replaced by a keyed hash: the same one each time, so that instances still belong together, and nobody without
+the key can tell from which they come.
+"""
+
+import hmac
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from secrets import token_bytes, token_hex
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
+
+from pydicom import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+
+from relais.archive import Archive, retrieve
+from relais.archive.retrieve import CHUNK_BYTES, Body
+from relais.archive.stored_dataset import StoredDataset, open_dataset, split
+from relais.dicom import deidentify, uids
+from relais.dicom.elements import Element
+from relais.dicom.part10 import FileMeta, encode_head, read_head
+from relais.errors import NotAcceptable, Unavailable
+from relais.index.rows import InstanceRow
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Deidentified:
+    """A Part 10 file in Explicit VR Little Endian, and the SOP Instance UID that it has now."""
+
+    body: Body
+    sop_instance_uid: str
+
+
+def check(archive: Archive, row: InstanceRow) -> None:
+    """Raises NotAcceptable, with the reason, if *row* cannot be de-identified honestly."""
+    with open_dataset(archive, row) as stored:
+        reason = deidentify.obstacle(stored.small)
+    if not reason and "Rows" in stored.small and not retrieve.can_send(row, uids.EXPLICIT_VR_LITTLE_ENDIAN):
+        reason = "Its bitstream cannot be decoded here, and may hold comments."
+    if reason:
+        raise NotAcceptable(f"This instance cannot be de-identified. {reason}")
+
+
+def part10(archive: Archive, row: InstanceRow) -> Deidentified:
+    """*row*, which was checked, as a de-identified Part 10 file. Raises NotAcceptable, Unavailable."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="relais-deidentify-"))
+        path = Path(folder, "instance.dcm")
+        with path.open("wb") as out:
+            for chunk in retrieve.part10(archive, row, uids.EXPLICIT_VR_LITTLE_ENDIAN).chunks:
+                out.write(chunk)
+        stream = stack.enter_context(path.open("rb"))
+        stored = _split(stream, path.stat().st_size, row)
+        remap = partial(_new_uid, key_of(archive.settings.deidentify_key_file))
+        deidentify.deidentify(stored.small, remap)
+        pieces = list(_pieces(stored))
+        length = sum(piece.length if isinstance(piece, _Range) else len(piece) for piece in pieces)
+        closing = stack.pop_all()
+    body = Body(length, _chunks(stream, pieces, closing), uids.EXPLICIT_VR_LITTLE_ENDIAN)
+    return Deidentified(body, str(stored.small.SOPInstanceUID))
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """Bytes that leave as they are."""
+
+    offset: int
+    length: int
+
+
+def _split(stream: BinaryIO, size_bytes: int, row: InstanceRow) -> StoredDataset:
+    _, head = read_head(stream.read)
+
+    def read_at(offset: int, length: int) -> bytes:
+        stream.seek(offset)
+        return stream.read(length)
+
+    return split(read_at, len(head), size_bytes, head, replace(row, transfer_syntax_uid=uids.EXPLICIT_VR_LITTLE_ENDIAN))
+
+
+def _pieces(stored: StoredDataset) -> Iterator["bytes | _Range"]:
+    """Head, and Data Set in the order of its tags."""
+    ds = stored.small
+    yield encode_head(FileMeta(uids.EXPLICIT_VR_LITTLE_ENDIAN, str(ds.SOPClassUID), str(ds.SOPInstanceUID)))
+    start = 0
+    for tag, element in sorted(stored.large.items()):
+        if tag == stored.pixel_tag or deidentify.keeps(tag):
+            yield _encoded(ds, start, tag)
+            yield _range(element)
+            start = tag
+    yield _encoded(ds, start, 1 << 32)
+
+
+def _range(element: Element) -> _Range:
+    return _Range(element.offset, element.end - element.offset)
+
+
+def _encoded(ds: Dataset, start: int, stop: int) -> bytes:
+    """The elements from tag *start* to before *stop*."""
+    part = Dataset({element.tag: element for element in ds if start <= element.tag < stop})
+    part.set_original_encoding(is_implicit_vr=False, is_little_endian=True, character_encoding=ds._character_set)
+    out = DicomBytesIO()
+    out.is_implicit_VR, out.is_little_endian = False, True
+    write_dataset(out, part)
+    return bytes(out.getvalue())
+
+
+def _chunks(stream: BinaryIO, pieces: "list[bytes | _Range]", closing: ExitStack) -> Iterator[bytes]:
+    with closing:
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                yield piece
+                continue
+            stream.seek(piece.offset)
+            left = piece.length
+            while left:
+                chunk = stream.read(min(CHUNK_BYTES, left))
+                if not chunk:
+                    raise Unavailable("The de-identified file ends too early.")
+                left -= len(chunk)
+                yield chunk
+
+
+@lru_cache(maxsize=4)
+def key_of(path: str) -> bytes:
+    """The secret key in the file *path*, which is made if it is not there; "" stands for one that nobody keeps."""
+    if not path:
+        return token_bytes(KEY_BYTES)
+    file = Path(path)
+    if not file.exists():
+        _make_key(file)
+    key = file.read_bytes()
+    if len(key) < KEY_BYTES:
+        raise Unavailable("The key of de-identification is too short.")
+    return key
+
+
+def _make_key(file: Path) -> None:
+    """Whole or not at all; whoever comes first wins."""
+    temporary = file.with_name(f"{file.name}.{token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, token_bytes(KEY_BYTES))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    with suppress(FileExistsError):
+        os.link(temporary, file)
+    temporary.unlink()
+
+
+def _new_uid(key: bytes, uid: str) -> str:
+    """PS3.5 B.2."""
+    digest = hmac.digest(key, uid.encode(), "sha256")
+    return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"

@@ -1,0 +1,89 @@
+"""Which images a softcopy presentation state is about, and what applies it to them. Knows Data Sets, no pixels.
+
+Reading: the images are looked for in the study of the presentation state (PS3.3 C.11.11: they are of that study).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pydicom import Dataset
+
+from relais.access.principals import Principal
+from relais.archive import Archive
+from relais.archive.retrieve import instances_of
+from relais.archive.stored_dataset import UNREADABLE, open_dataset
+from relais.dicom import uids
+from relais.dicom.refs import InstanceRef, SeriesRef, StudyRef
+from relais.errors import NotAcceptable, NotFound, TooLarge
+from relais.index.rows import InstanceRow
+from relais.pixels.workers import AppliedState
+
+MAX_REFERENCES = 10_000  # images of one presentation state
+
+
+class Presented(NamedTuple):
+    """One frame, and the presentation state that it is shown by."""
+
+    row: InstanceRow
+    number: int
+    state: AppliedState
+
+
+def images(archive: Archive, principal: Principal, state: InstanceRow) -> list[Presented]:
+    """Every frame that *state* is about, in its order.
+
+    Raises NotFound if none of the images is here, NotAcceptable if *state* names none.
+    """
+    wanted = _references(archive, state)
+    if not wanted:
+        raise NotAcceptable("The presentation state names no image.")
+    study = StudyRef(state.ref.study_instance_uid)
+    series = [study.series(uid) for uid in dict.fromkeys(series for series, _, _ in wanted)]
+    rows = {row.ref: row for row in _here(archive, principal, series)}
+    part10 = archive.store.read_range(state.key, 0, state.size_bytes)
+    found = []
+    for series_uid, instance_uid, frames in wanted:
+        row = rows.get(study.series(series_uid).instance(instance_uid))
+        if row is not None:
+            numbers = frames or range(1, row.number_of_frames + 1)
+            found += [Presented(row, number, AppliedState(part10, instance_uid)) for number in numbers]
+    if not found:
+        raise NotFound("The images of the presentation state are not here.")
+    return found
+
+
+def applied_to(archive: Archive, state: InstanceRow, image: InstanceRef) -> AppliedState:
+    """What applies *state* to *image*. Raises NotAcceptable if it is not about that image."""
+    if not any(instance_uid == image.sop_instance_uid for _, instance_uid, _ in _references(archive, state)):
+        raise NotAcceptable("The presentation state is not about this image.")
+    part10 = archive.store.read_range(state.key, 0, state.size_bytes)
+    return AppliedState(part10, image.sop_instance_uid)
+
+
+def _here(archive: Archive, principal: Principal, series: Sequence[SeriesRef]) -> Iterator[InstanceRow]:
+    try:
+        yield from instances_of(archive, principal, series)
+    except NotFound:
+        raise NotFound("The images of the presentation state are not here.") from None
+
+
+def _references(archive: Archive, state: InstanceRow) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Series, instance and frames of each image that *state* names (PS3.3 C.11.11)."""
+    with open_dataset(archive, state) as stored:
+        try:
+            found = list(_read_references(stored.small))
+        except UNREADABLE as exc:
+            raise NotAcceptable("The presentation state cannot be read.") from exc
+    if len(found) > MAX_REFERENCES:
+        raise TooLarge(f"A presentation state of more than {MAX_REFERENCES} images is not rendered.")
+    return found
+
+
+def _read_references(ds: Dataset) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    for series in ds.get("ReferencedSeriesSequence") or ():
+        for image in series.get("ReferencedImageSequence") or ():
+            names = str(series.get("SeriesInstanceUID", "")), str(image.get("ReferencedSOPInstanceUID", ""))
+            frames = image.get("ReferencedFrameNumber") or ()
+            numbers = (frames,) if isinstance(frames, int | str) else tuple(frames)
+            if all(map(uids.is_valid, names)):
+                yield *names, tuple(int(number) for number in numbers)

@@ -1,0 +1,122 @@
+"""Frames as images: which media types there are, one or many, still or moving (PS3.18 8.7.4). Knows HTTP, not pixels.
+
+Reading: an instance of several frames, asked for without a frame list, is its first frame where one image is
+acceptable, all of them in motion as image/gif, and all of them one by one in a multipart answer.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from flask import Response, request
+
+from relais.archive import render
+from relais.dicomweb import media_types
+from relais.dicomweb.media_types import JPEG, PNG, MediaRange, Offer
+from relais.dicomweb.multipart import Part
+from relais.errors import InvalidRequest, NotAcceptable
+from relais.index.rows import InstanceRow
+from relais.pixels.workers import AppliedState, RenderRequest
+from relais.web import payload
+from relais.web.door import Door, door
+from relais.web.payload import Single
+from relais.web.rendering import Rendering
+
+GIF, JP2 = "image/gif", "image/jp2"
+STILL = (JPEG, PNG, GIF, JP2)
+
+_NO_MEANING = "The {} parameter has no meaning for {} and was ignored."
+
+
+class Picture(NamedTuple):
+    """A frame, and the presentation state that it is shown by, if there is one."""
+
+    row: InstanceRow
+    number: int
+    state: AppliedState | None = None
+
+
+def offers(pictures: Sequence[Picture], *, is_one_instance: bool, may_be_first: bool) -> tuple[Offer, ...]:
+    """What can be made of *pictures*. *may_be_first* lets the first of several stand for all."""
+    single: tuple[str, ...] = STILL if len(pictures) == 1 or may_be_first else ()
+    if len(pictures) > 1 and is_one_instance and pictures[0].state is None and GIF not in single:
+        single = (GIF,)
+    return tuple(Offer(name) for name in single) + tuple(Offer(name, is_multipart=True) for name in STILL)
+
+
+def answer(
+    pictures: Sequence[Picture], asked: Rendering, ranges: tuple[MediaRange, ...], offers: Sequence[Offer]
+) -> Response:
+    """*pictures* in the best form that is acceptable."""
+    offer = media_types.select(ranges, offers)
+    wanted = asked.request(offer.media_type)
+    if offer.is_multipart:
+        response = _parts(pictures, wanted)
+    elif offer.media_type == GIF and len(pictures) > 1:
+        response = _moving(pictures, wanted)
+    else:
+        response = still(pictures[0], wanted)
+    return warn(response, asked, offer.media_type)
+
+
+def still(picture: Picture, wanted: RenderRequest) -> Response:
+    """One frame as an image file."""
+    etag = _etag(picture, (picture.number,), wanted)
+    if payload.is_unchanged(etag):
+        return payload.not_modified(etag)
+    data = _made(door(), picture, wanted)
+    return payload.single(Single(wanted.media_type, len(data), (data,), etag=etag))
+
+
+def warn(response: Response, asked: Rendering, media_type: str) -> Response:
+    """Say which parameters changed nothing."""
+    idle = {
+        "quality": asked.quality is not None and media_type != JPEG,
+        "iccprofile": asked.icc_profile != "no" and media_type not in (JPEG, PNG),
+    }
+    return payload.add_warning(response, *(_NO_MEANING.format(name, media_type) for name in idle if idle[name]))
+
+
+def _moving(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
+    numbers = tuple(picture.number for picture in pictures)
+    etag = _etag(pictures[0], numbers, wanted)
+    if payload.is_unchanged(etag):
+        return payload.not_modified(etag)
+    data = _animated(door(), pictures[0].row, numbers, wanted)
+    return payload.single(Single(GIF, len(data), (data,), etag=etag))
+
+
+def _parts(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
+    """The first is made before the answer begins: if it cannot be, that is the answer."""
+    if request.method == "HEAD":
+        return payload.multipart(wanted.media_type, [])
+    here = door()
+    first = _made(here, pictures[0], wanted)
+    return payload.multipart(wanted.media_type, _each(here, pictures, wanted, first), is_lazy=len(pictures) > 1)
+
+
+def _each(here: Door, pictures: Sequence[Picture], wanted: RenderRequest, first: bytes) -> Iterator[Part]:
+    for place, picture in enumerate(pictures):
+        data = _made(here, picture, wanted) if place else first
+        location = f"{here.url(picture.row.ref)}/frames/{picture.number}/rendered"
+        yield Part((("Content-Type", wanted.media_type), ("Content-Location", location)), (data,), len(data))
+
+
+def _made(here: Door, picture: Picture, wanted: RenderRequest) -> bytes:
+    try:
+        return render.rendered(here.archive, picture.row, picture.number, wanted, picture.state)
+    except InvalidRequest as error:  # the parameters were right: it is the instance that is no image
+        raise NotAcceptable(error.message) from error
+
+
+def _animated(here: Door, row: InstanceRow, numbers: tuple[int, ...], wanted: RenderRequest) -> bytes:
+    try:
+        return render.animation(here.archive, row, numbers, wanted)
+    except InvalidRequest as error:
+        raise NotAcceptable(error.message) from error
+
+
+def _etag(picture: Picture, numbers: tuple[int, ...], wanted: RenderRequest) -> str:
+    state = picture.state.part10 if picture.state else b""
+    key = zlib.crc32(state, zlib.crc32(f"{numbers} {wanted}".encode()))
+    return f"{picture.row.digest.hex()[:32]}-{picture.row.revision}-{numbers[0]}-{key:08x}"

@@ -1,0 +1,184 @@
+"""The Basic Application Level Confidentiality Profile (PS3.15 E.2) on invented Data Sets."""
+
+from importlib import resources
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import Dataset
+from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_VR
+from pydicom.uid import (
+    BasicTextSRStorage,
+    CTImageStorage,
+    EncapsulatedPDFStorage,
+    RTStructureSetStorage,
+    SecondaryCaptureImageStorage,
+)
+
+from fixtures.builders import a_code, a_ct
+from relais.dicom.deidentify import deidentify, keeps, obstacle
+
+ROWS = [
+    line.split("\t")
+    for line in (resources.files("relais.dicom") / "basic_profile.tsv").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
+
+BYTES, NUMBERS = dict.fromkeys(("OB", "OW", "UN"), b"MOREL!"), dict.fromkeys(("US", "UL", "SS", "SL", "FD", "FL"), 7)
+VALUES = {
+    "SQ": [a_code("1", "X", "MOREL")],
+    "DA": "20240310",
+    "DT": "20240310",
+    "TM": "0915",
+    "AS": "063Y",
+    "UI": "1.2.3",
+    "IS": "7",
+    "DS": "7",
+    "AT": 0x00100010,
+    **BYTES,
+    **NUMBERS,
+}
+
+
+def remap(uid: str) -> str:
+    return f"2.25.{abs(hash(uid))}"
+
+
+def cleaned(ds: Dataset) -> Dataset:
+    deidentify(ds, remap)
+    return ds
+
+
+def test_the_table_names_what_the_data_dictionary_names() -> None:
+    """PS3.15 table E.1-1"""
+    known = [(tag, name) for tag, _, name in ROWS if dictionary_has_tag(int(tag, 16))]
+    assert len(ROWS) > 600
+    assert len(known) > len(ROWS) - 30  # newer ones than those of pydicom
+    plain = [("".join(filter(str.isalnum, text.lower()))) for text in ("Patient's Name", "Study Instance UID")]
+    named = {tag: "".join(filter(str.isalnum, name.lower())) for tag, _, name in ROWS}
+    assert [named["00100010"], named["0020000D"]] == plain
+    differing = [
+        tag
+        for tag, _ in known
+        if named[tag] != "".join(filter(str.isalnum, dictionary_description(int(tag, 16)).lower()))
+    ]
+    assert len(differing) < 25, differing  # spelled in another way
+
+
+def test_every_action_is_one_of_the_profile() -> None:
+    assert {action for _, action, _ in ROWS} <= {"D", "Z", "X", "U", "Z/D", "X/Z", "X/D", "X/Z/D", "X/Z/U*"}
+
+
+def test_no_attribute_of_the_table_keeps_its_value() -> None:
+    kept = []
+    for name, action, _ in ROWS:
+        tag, ds = int(name, 16), Dataset()
+        if not dictionary_has_tag(tag) or tag >> 16 < 8 or action == "X/Z/U*":  # Items of those are gone through
+            continue
+        vr = dictionary_VR(tag).split(" or ")[0]
+        ds.add_new(tag, vr, VALUES.get(vr, "MOREL"))
+        before = ds[tag].value
+        deidentify(ds, remap)
+        kept += [name] if tag in ds and ds[tag].value == before else []
+    assert kept == []
+
+
+def test_what_the_standard_wants_said_is_said() -> None:
+    """PS3.15 E.1.1 d), e)"""
+    ds = cleaned(a_ct())
+    assert ds.PatientIdentityRemoved == "YES"
+    assert ds.DeidentificationMethod
+    assert [item.CodeValue for item in ds.DeidentificationMethodCodeSequence] == ["113100"]
+    assert ds.LongitudinalTemporalInformationModified == "REMOVED"
+    clean = cleaned(a_ct(BurnedInAnnotation="NO"))
+    assert [item.CodeValue for item in clean.DeidentificationMethodCodeSequence] == ["113100", "113101"]
+
+
+def test_an_image_is_still_one() -> None:
+    ds = cleaned(a_ct())
+    assert (ds.SOPClassUID, ds.Modality, ds.Rows, ds.WindowCenter) == (CTImageStorage, "CT", 32, 40)
+    emptied = (ds.PatientName, ds.PatientBirthDate, ds.StudyDate, ds.AccessionNumber)
+    assert [str(value or "") for value in emptied] == [""] * 4
+    assert ds.InstitutionName == "ANONYMIZED"
+
+
+def test_uids_are_replaced_at_every_depth_but_for_those_of_the_standard() -> None:
+    """PS3.15 E.3.9: the Basic Profile replaces them."""
+    ds, item, inner = a_ct(), Dataset(), Dataset()
+    inner.ReferencedSOPClassUID, inner.ReferencedSOPInstanceUID = CTImageStorage, "1.2.3.4"
+    item.SeriesInstanceUID, item.ReferencedImageSequence = "1.2.3", [inner]
+    ds.ReferencedSeriesSequence, ds.RelatedFrameOfReferenceUID = [item], "1.2.840.10008.1.4.1.1"
+    study = ds.StudyInstanceUID
+    deidentify(ds, remap)
+    found = ds.ReferencedSeriesSequence[0]
+    assert ds.StudyInstanceUID == remap(study)
+    assert found.SeriesInstanceUID == remap("1.2.3")
+    assert found.ReferencedImageSequence[0].ReferencedSOPInstanceUID == remap("1.2.3.4")
+    assert found.ReferencedImageSequence[0].ReferencedSOPClassUID == CTImageStorage
+    assert ds.RelatedFrameOfReferenceUID == "1.2.840.10008.1.4.1.1"
+
+
+def test_private_unknown_curves_and_overlays_go() -> None:
+    ds = a_ct()
+    ds.private_block(0x0099, "NORTH", create=True).add_new(1, "LO", "MOREL")
+    ds.add_new(0x00109998, "LO", "MOREL")
+    ds.add_new(0x50000010, "US", 1)
+    ds.add_new(0x60003000, "OW", b"\xff\xff")
+    ds.add_new(0x60000010, "US", 1)
+    deidentify(ds, remap)
+    assert not [e for e in ds if e.tag.group in (0x0099, 0x5000, 0x6000) or e.tag == 0x00109998]
+
+
+def test_names_and_dates_that_the_table_does_not_know_are_emptied() -> None:
+    ds = Dataset()
+    ds.add_new(0x00400006, "PN", "MOREL^Paul")
+    ds.VerifyingObserverName = "MOREL^Paul"
+    ds.add_new(0x0018700C, "DA", "20240310")
+    deidentify(ds, remap)
+    assert b"MOREL" not in str(ds).encode()
+    assert "20240310" not in str(ds)
+
+
+@given(st.text(st.characters(codec="ascii", categories=("Lu",)), min_size=6, max_size=12))
+def test_the_name_of_a_patient_is_nowhere(name: str) -> None:
+    marked = f"ZZ{name}ZZ"
+    ds, item = a_ct(PatientName=marked, PatientID=marked, OtherPatientIDs=marked), Dataset()
+    item.PatientName = item.PatientID = marked
+    ds.RequestAttributesSequence, ds.ReferencedStudySequence = [item], [item]
+    assert marked not in str(cleaned(ds))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "is_refused"),
+    [
+        ({}, False),
+        ({"BurnedInAnnotation": "YES"}, True),
+        ({"BurnedInAnnotation": "NO"}, False),
+        ({"ImageType": ["DERIVED", "SECONDARY", "OTHER"]}, True),
+        ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, False),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "SCREEN SAVE"]}, True),
+        ({"ConversionType": "WSD"}, True),
+        ({"SOPClassUID": SecondaryCaptureImageStorage}, True),
+        ({"SOPClassUID": SecondaryCaptureImageStorage, "BurnedInAnnotation": "NO"}, False),
+        ({"SOPClassUID": BasicTextSRStorage, "ContentSequence": []}, True),
+        ({"SOPClassUID": EncapsulatedPDFStorage, "BurnedInAnnotation": "NO"}, True),
+        ({"SOPClassUID": RTStructureSetStorage, "Rows": None}, False),
+    ],
+)
+def test_what_cannot_be_done_honestly_has_an_obstacle(attributes: dict[str, object], is_refused: bool) -> None:
+    assert bool(obstacle(a_ct(**attributes))) is is_refused
+
+
+@pytest.mark.parametrize(("element", "value"), [(0x0102, 12), (0x0100, 16)])
+def test_overlays_within_the_pixels_are_an_obstacle(element: int, value: int) -> None:
+    """PS3.3 C.9.2"""
+    ds = a_ct()
+    ds.add_new(0x60000000 | element, "US", value)
+    assert "overlays" in obstacle(ds)
+
+
+@pytest.mark.parametrize(
+    ("tag", "is_kept"), [(0x7FE00010, True), (0x00091001, False), (0x60003000, False), (0x00420011, False)]
+)
+def test_large_values_are_judged_by_their_tag(tag: int, is_kept: bool) -> None:
+    assert keeps(tag) is is_kept
