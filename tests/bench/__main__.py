@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench import machine, report
 from bench.figures import Goal, Limit, compare
-from bench.parts import echo, find, nagle, retrieve, store, unflushed
+from bench.parts import echo, find, memory, nagle, rendered, retrieve, store, stow, unflushed, web
 from bench.run import SIZES, Run
 
 PARTS = {
@@ -29,6 +29,10 @@ PARTS = {
     "retrieve": retrieve,
     "find": find,
     "echo": echo,
+    "web": web,
+    "stow": stow,
+    "rendered": rendered,
+    "memory": memory,
 }
 ROOT = Path(__file__).parents[2]
 KEPT = {"full": ROOT / "docs/benchmarks/runs"}

@@ -12,7 +12,6 @@ from bench.peers import Peer
 from bench.run import Run, expect
 from bench.template import Template
 
-SETTLE_S = 1.0  # work that a peer puts off until after its response still counts as its processor time
 TRACED = 10  # instances of each association while flushes are counted
 WARM_UP = 4
 MB = 1024 * 1024
@@ -57,11 +56,11 @@ class Loaded:
             self._check(case.template, sent.count)
         return sent
 
-    def measured(self, case: Case) -> tuple[Sent, float]:
+    def measured(self, case: Case, settle_s: float) -> tuple[Sent, float]:
         """What the senders saw, and CPU ms for each instance."""
         used = usage.cpu_s(self.peer.pid)
         sent = self.load(case)
-        time.sleep(SETTLE_S)
+        time.sleep(settle_s)
         return sent, (usage.cpu_s(self.peer.pid) - used) * 1000 / sent.count
 
     def flushes(self, case: Case) -> float | None:
@@ -85,7 +84,7 @@ def store(run: Run, part: str, peers: Sequence[Peer], case: Case, *, trace: bool
     for one in loaded:
         usage.forget_peak(one.peer.pid)
         one.load(case.fewer(WARM_UP))
-    found = run.alternate(loaded, lambda one: one.measured(case))
+    found = run.alternate(loaded, lambda one: one.measured(case, run.size.settle_s))
     for one, seen in zip(loaded, found, strict=True):
         values, unit = [sent.rate for sent, _ in seen], "instances/s"
         if case.template.repeat > 1:

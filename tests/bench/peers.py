@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +90,32 @@ def dcmqrscp(folder: Path, destination_port: int = 0) -> Iterator[Peer]:
     )
     with _running(["dcmqrscp", "-c", str(config), str(port)], port, folder) as pid:
         yield Peer("dcmqrscp", pid, "QRSCP", port, files)
+
+
+@contextmanager
+def nginx(folder: Path, root: Path) -> Iterator[Peer]:
+    """The files below *root* over HTTP, by sendfile."""
+    port, config = free_port(), folder / "nginx.conf"
+    folder.mkdir(parents=True)
+    temporary = "".join(
+        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config.write_text(
+        ("user root;" if os.getuid() == 0 else "")
+        + f"worker_processes auto; daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
+        f"http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; {temporary}"
+        f"server {{ listen 127.0.0.1:{port}; root {root}; }} }}"
+    )
+    with _running(["nginx", "-p", str(folder), "-c", str(config)], port, folder) as pid:
+        yield Peer("nginx", pid, "", url=f"http://127.0.0.1:{port}")
+
+
+def has_nginx() -> bool:
+    return shutil.which("nginx") is not None
+
+
+def named(found: Iterable[Peer]) -> dict[str, Peer]:
+    return {peer.name: peer for peer in found}
 
 
 def versions() -> Mapping[str, str]:

@@ -3,10 +3,11 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import TypeVar
 
 from bench.figures import Figure
@@ -14,7 +15,7 @@ from bench.figures import Figure
 IN_MEMORY = Path("/dev/shm")
 
 Measured = TypeVar("Measured")
-Named = TypeVar("Named")
+Entrant = TypeVar("Entrant")
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,21 @@ class Size:
     many_associations: int
     stream_mb: int
     seconds: float  # for what is counted by time
+    settle_s: float  # after a load: work that a peer puts off until after its response is its processor time too
 
 
-FULL = Size("full", 3, 500, 1000, 300, 1000, 10_000, (1, 4, 8), 300, 10_000, 1024, 4.0)
-QUICK = Size("quick", 2, 160, 240, 100, 240, 2_000, (1, 8), 100, 1_000, 128, 2.0)
-TINY = Size("tiny", 1, 4, 4, 2, 8, 20, (2,), 3, 10, 4, 0.2)
+FULL = Size("full", 3, 500, 1000, 300, 1000, 10_000, (1, 4, 8), 300, 10_000, 1024, 4.0, 1.0)
+QUICK = Size("quick", 2, 160, 240, 100, 240, 2_000, (1, 8), 100, 1_000, 128, 2.0, 1.0)
+TINY = Size("tiny", 1, 4, 4, 2, 8, 20, (2,), 3, 10, 4, 0.2, 0.0)
 SIZES = {size.name: size for size in (FULL, QUICK, TINY)}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one measurement has found, and what was seen besides, by name."""
+
+    value: float
+    details: Mapping[str, float] = field(default_factory=dict)
 
 
 class WrongResult(Exception):
@@ -60,14 +70,22 @@ class Run:
         with tempfile.TemporaryDirectory(dir=above, prefix="relais-bench-", ignore_cleanup_errors=True) as name:
             yield Path(name)
 
-    def alternate(self, peers: Sequence[Named], measure: Callable[[Named], Measured]) -> list[list[Measured]]:
-        """What *measure* says of each of *peers* in every round; no peer is always the first of a round."""
-        found: list[list[Measured]] = [[] for _ in peers]
+    def beside(
+        self, part: str, case: str, unit: str, entrants: Mapping[str, Entrant], measure: Callable[[Entrant], Reading]
+    ) -> None:
+        """A figure of each of *entrants*, by its name, after as many rounds as the size says."""
+        for name, seen in zip(entrants, self.alternate(list(entrants.values()), measure), strict=True):
+            details = {key: mean(one.details[key] for one in seen) for key in seen[0].details}
+            self.add(Figure(part, case, name, unit, [one.value for one in seen], dict(details)))
+
+    def alternate(self, entrants: Sequence[Entrant], measure: Callable[[Entrant], Measured]) -> list[list[Measured]]:
+        """What *measure* says of each of *entrants* in every round; none is always the first of a round."""
+        found: list[list[Measured]] = [[] for _ in entrants]
         for number in range(self.size.rounds):
-            order = list(range(len(peers)))
-            for at in order[number % len(peers) :] + order[: number % len(peers)]:
+            order = list(range(len(entrants)))
+            for at in order[number % len(entrants) :] + order[: number % len(entrants)]:
                 os.sync()  # what the one before has left to be written is not the next one's burden
-                found[at].append(measure(peers[at]))
+                found[at].append(measure(entrants[at]))
         return found
 
     def add(self, figure: Figure) -> None:

@@ -44,17 +44,22 @@ def forget_peak(pid: int) -> None:
 
 def peak_bytes(pid: int) -> int:
     """The most memory that each process has had since forget_peak, added up: what they share counts several times."""
-    return sum(_status_kb(one, "VmHWM") for one in processes(pid)) * 1024
+    return sum(each_peak(pid).values())
 
 
 def resident_bytes(pid: int) -> int:
     """What is in memory now, added up in the same way."""
-    return sum(_status_kb(one, "VmRSS") for one in processes(pid)) * 1024
+    return sum(each_resident(pid).values())
 
 
-def largest_resident_bytes(pid: int) -> int:
-    """What the largest of the processes has in memory now."""
-    return max(_status_kb(one, "VmRSS") for one in processes(pid)) * 1024
+def each_resident(pid: int) -> dict[int, int]:
+    """The bytes in memory now, of each process."""
+    return {one: _status_kb(one, "VmRSS") * 1024 for one in processes(pid)}
+
+
+def each_peak(pid: int) -> dict[int, int]:
+    """The most bytes that each process has had since forget_peak."""
+    return {one: _status_kb(one, "VmHWM") * 1024 for one in processes(pid)}
 
 
 def count_flushes(pid: int, work: Callable[[], object]) -> int | None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from bench import light_scu, peers, usage
 from bench.figures import Figure, Goal, Limit
 from bench.peers import Peer
-from bench.run import Run, Size, expect
+from bench.run import Reading, Run, Size, expect
 
 MB = 1024 * 1024
 ALLOWED_MB = 4.0  # of growth: what the interpreter and its allocator may still settle at
@@ -19,8 +19,8 @@ def run(run: Run) -> None:
         found = [relais, started.enter_context(peers.storescp(folder / "storescp"))]
         for peer in found:
             _echoes(peer, run.size.echoes)
-        for peer, values in zip(found, run.alternate(found, lambda peer: _echoes(peer, run.size.echoes)), strict=True):
-            run.add(Figure("echo", "association, C-ECHO, release", peer.name, "ms", values))
+        case = "association, C-ECHO, release"
+        run.beside("echo", case, "ms", peers.named(found), lambda peer: _echoes(peer, run.size.echoes))
         before = usage.resident_bytes(relais.pid)
         _echoes(relais, run.size.many_associations)
         growth = (usage.resident_bytes(relais.pid) - before) / MB
@@ -36,9 +36,10 @@ def _case(size: Size) -> str:
     return f"memory after {size.many_associations} associations"
 
 
-def _echoes(peer: Peer, count: int) -> float:
+def _echoes(peer: Peer, count: int) -> Reading:
     """Milliseconds for each of *count*, one after the other."""
-    began_at = time.monotonic()
+    used, began_at = usage.cpu_s(peer.pid), time.monotonic()
     for _ in range(count):
         expect(light_scu.echo(peer.dicom_port, peer.ae_title), 0, f"{peer.name}, status of C-ECHO")
-    return (time.monotonic() - began_at) * 1000 / count
+    seconds = time.monotonic() - began_at
+    return Reading(seconds * 1000 / count, {"CPU ms": (usage.cpu_s(peer.pid) - used) * 1000 / count})

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from bench import data, light_scu, peers, usage
-from bench.figures import Figure, Goal
+from bench.figures import Goal
 from bench.light_sender import send
 from bench.peers import Peer
-from bench.run import Run, Size, expect
+from bench.run import Reading, Run, Size, expect
 from bench.wire import identifier
 
 SENDERS = 4
@@ -50,9 +50,7 @@ def goals(size: Size) -> Iterator[Goal]:
 def _case(run: Run, found: list[Peer], name: str, keys: bytes, matches: int) -> None:
     for peer in found:
         _find(peer, keys, matches)
-    for peer, seen in zip(found, run.alternate(found, lambda peer: _find(peer, keys, matches)), strict=True):
-        details = {"CPU ms": sum(cpu for _, cpu in seen) / len(seen)}
-        run.add(Figure("find", name, peer.name, "responses/s", [rate for rate, _ in seen], dict(details)))
+    run.beside("find", name, "responses/s", peers.named(found), lambda peer: _find(peer, keys, matches))
 
 
 def _fill(peer: Peer, count: int) -> None:
@@ -61,9 +59,9 @@ def _fill(peer: Peer, count: int) -> None:
     expect((sent.count, sent.failures), (count, 0), f"{peer.name}, studies stored and refused")
 
 
-def _find(peer: Peer, keys: bytes, matches: int) -> tuple[float, float]:
+def _find(peer: Peer, keys: bytes, matches: int) -> Reading:
     """Responses a second, and CPU ms for each, association included."""
     used, began_at = usage.cpu_s(peer.pid), time.monotonic()
     expect(light_scu.find(peer.dicom_port, peer.ae_title, keys), matches, f"{peer.name}, matches")
     seconds = time.monotonic() - began_at
-    return matches / seconds, (usage.cpu_s(peer.pid) - used) * 1000 / matches
+    return Reading(matches / seconds, {"CPU ms": (usage.cpu_s(peer.pid) - used) * 1000 / matches})

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import data, peers
-from bench.figures import Figure, Goal
+from bench.figures import Goal
 from bench.peers import Peer
-from bench.run import Run, Size, expect
+from bench.run import Reading, Run, Size, expect
 
 SENDERS = {"Nagle on": "", "Nagle off": "1"}  # TCP_NODELAY, as DCMTK's programs read it
 NO_SLOWER = 0.95  # what lies closer to 1 is noise
@@ -19,17 +19,15 @@ def run(run: Run) -> None:
     count = run.size.ct // 4
     with run.workplace(in_memory=True) as folder, peers.relais(folder / "relais") as relais:
         _send(relais, "1", folder / "warm", 2)
-        names = list(SENDERS)
-        found = run.alternate(names, lambda name: _send(relais, SENDERS[name], folder / "files", count))
-        for name, values in zip(names, found, strict=True):
-            run.add(Figure("nagle", f"{count} CT from storescu", name, "instances/s", values))
+        case, files = f"{count} CT from storescu", folder / "files"
+        run.beside("nagle", case, "instances/s", SENDERS, lambda environ: _send(relais, environ, files, count))
 
 
 def goals(size: Size) -> Iterator[Goal]:
     yield Goal("nagle", "Nagle off", NO_SLOWER)
 
 
-def _send(peer: Peer, tcp_nodelay: str, folder: Path, count: int) -> float:
+def _send(peer: Peer, tcp_nodelay: str, folder: Path, count: int) -> Reading:
     """New files by storescu, its start and its end included; instances a second."""
     folder.mkdir()
     for uid, file in data.a_ct_slice().part10(count):
@@ -44,4 +42,4 @@ def _send(peer: Peer, tcp_nodelay: str, folder: Path, count: int) -> float:
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
-    return count / seconds
+    return Reading(count / seconds)

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from bench import data, light_scu, peers, usage
-from bench.figures import Figure, Goal
+from bench.figures import Goal
 from bench.light_scp import Sink, sink
 from bench.light_sender import send
 from bench.peers import DESTINATION, Peer
-from bench.run import Run, Size, WrongResult, expect
+from bench.run import Reading, Run, Size, WrongResult, expect
 from bench.template import Template
 
 MB = 1024 * 1024
@@ -40,18 +40,15 @@ def _case(run: Run, part: str, found: list[Peer], retrieve: Callable[[Peer], Non
     for peer in found:
         usage.forget_peak(peer.pid)
         retrieve(peer)
-    for peer, seen in zip(found, run.alternate(found, lambda peer: _timed(peer, retrieve)), strict=True):
-        rates = [run.size.ct / seconds for seconds, _ in seen]
-        cpu = sum(used for _, used in seen) * 1000 / len(seen) / run.size.ct
-        details = {"CPU ms": cpu, "peak MB": usage.peak_bytes(peer.pid) / MB}
-        run.add(Figure(part, f"study of {run.size.ct} CT", peer.name, "instances/s", rates, dict(details)))
+    case = f"study of {run.size.ct} CT"
+    run.beside(part, case, "instances/s", peers.named(found), lambda peer: _timed(peer, retrieve, run.size.ct))
 
 
-def _timed(peer: Peer, retrieve: Callable[[Peer], None]) -> tuple[float, float]:
-    """Seconds, and seconds of processor time."""
+def _timed(peer: Peer, retrieve: Callable[[Peer], None], count: int) -> Reading:
     used, began_at = usage.cpu_s(peer.pid), time.monotonic()
     retrieve(peer)
-    return time.monotonic() - began_at, usage.cpu_s(peer.pid) - used
+    seconds, used = time.monotonic() - began_at, usage.cpu_s(peer.pid) - used
+    return Reading(count / seconds, {"CPU ms": used * 1000 / count, "peak MB": usage.peak_bytes(peer.pid) / MB})
 
 
 def _get(peer: Peer, study: Template, count: int) -> None:

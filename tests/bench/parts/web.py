@@ -1,0 +1,149 @@
+"""DICOMweb reads beside Orthanc's plugin and nginx: metadata, frames, instances, a study, searches."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench import data, light_http, peers, usage
+from bench.figures import Goal
+from bench.light_http import Client, get
+from bench.light_sender import send
+from bench.peers import Peer
+from bench.run import Reading, Run, Size, expect
+from bench.studies import Series, search, sent_by_dimse
+from bench.template import PATIENT_ID, Template
+
+MB = 1024 * 1024
+CLIENTS = 8
+SENDERS = 4
+JSON = "application/dicom+json"
+DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+FRAMES = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+LEAST_METADATA = 1000  # bytes of an instance
+LEAST_STUDY = 300
+
+Requested = Callable[[str], bytes]
+
+
+def run(run: Run) -> None:
+    ct = data.a_ct_slice()
+    with run.workplace() as folder, ExitStack() as started:
+        found = [
+            started.enter_context(peers.relais(folder / "relais")),
+            started.enter_context(peers.orthanc(folder / "orthanc")),
+        ]
+        _first_metadata(run, found)
+        series = {peer.name: sent_by_dimse(peer, ct, run.size.ct, SENDERS) for peer in found}
+        _warm_metadata(run, series)
+        _slices(run, "frames", series, lambda url: get(f"{url}/frames/1", FRAMES), len(ct.tail))
+        _slices(run, "instances", series, lambda url: get(url, DICOM), ct.dataset_bytes)
+        _study(run, series, ct, started, folder)
+        _searches(run, found)
+
+
+def goals(size: Size) -> Iterator[Goal]:
+    yield Goal("metadata", "Orthanc", 3.0, f"{size.ct} instances, first time")
+    yield Goal("metadata", "Orthanc", 20.0, f"{size.ct} instances, warm")
+    yield Goal("frames", "Orthanc", 3.0)
+    yield Goal("instances", "Orthanc", 3.0)
+    yield Goal("study", "Orthanc", 3.0)
+    yield Goal("study", "nginx", 0.4)
+    yield Goal("qido", "Orthanc", 10.0)
+
+
+def _first_metadata(run: Run, found: Sequence[Peer]) -> None:
+    """Of a series whose last instance was acknowledged a moment ago."""
+    case = f"{run.size.ct} instances, first time"
+
+    def measure(peer: Peer) -> Reading:
+        return Reading(_milliseconds(sent_by_dimse(peer, data.a_small_slice(), run.size.ct, SENDERS)))
+
+    run.beside("metadata", case, "ms", peers.named(found), measure)
+
+
+def _warm_metadata(run: Run, series: Mapping[str, Series]) -> None:
+    for one in series.values():
+        _milliseconds(one)
+
+    def measure(one: Series) -> Reading:
+        found = _asked(run, one.peer, [[get(f"{one.url}/metadata", JSON)]], LEAST_METADATA * run.size.ct)
+        return Reading(1000 / found.value, found.details)
+
+    run.beside("metadata", f"{run.size.ct} instances, warm", "ms", series, measure)
+
+
+def _milliseconds(series: Series) -> float:
+    client = Client(_port(series.url))
+    began_at = time.monotonic()
+    status, length = client.ask(get(f"{series.url}/metadata", JSON))
+    seconds = time.monotonic() - began_at
+    client.close()
+    expect((status, length > LEAST_METADATA * len(series.instances)), (200, True), f"{series.peer.name}, metadata")
+    return seconds * 1000
+
+
+def _slices(run: Run, part: str, series: Mapping[str, Series], request: Requested, least_bytes: int) -> None:
+    """One after the other by several clients at once."""
+
+    def measure(one: Series) -> Reading:
+        requests = [request(url) for url in one.instances]
+        return _asked(run, one.peer, [requests[number::CLIENTS] or requests for number in range(CLIENTS)], least_bytes)
+
+    run.beside(part, f"CT, {CLIENTS} clients", "requests/s", series, measure)
+
+
+def _study(run: Run, series: Mapping[str, Series], ct: Template, started: ExitStack, folder: Path) -> None:
+    """All instances in one answer, beside a file of the same size."""
+    whole = ct.dataset_bytes * run.size.ct
+    asked_of = {name: (one.peer, get(one.study_url, DICOM)) for name, one in series.items()}
+    if peers.has_nginx():
+        _write(folder / "root/study", whole)
+        server = started.enter_context(peers.nginx(folder / "nginx", folder / "root"))
+        asked_of[server.name] = (server, get(f"{server.url}/study"))
+
+    def measure(one: tuple[Peer, bytes]) -> Reading:
+        found = _asked(run, one[0], [[one[1]]], whole)
+        return Reading(found.details["MB/s"], {"CPU ms": found.details["CPU ms"]})
+
+    run.beside("study", f"{run.size.ct} CT, 1 client", "MB/s", asked_of, measure)
+
+
+def _searches(run: Run, found: Sequence[Peer]) -> None:
+    """For one patient among many, another one each time."""
+    count = run.size.small - run.size.small % SENDERS
+    patients = [f"{PATIENT_ID[0]}{number:07}" for number in range(count)]
+    for peer in found:
+        sent = send(peer.dicom_port, [data.a_small_slice()] * SENDERS, count, peer.ae_title, own_studies=True)
+        expect(sent.failures, 0, f"{peer.name}, responses other than Success")
+        expect(len(search(_studies_of(peer, patients[-1]))), 1, f"{peer.name}, studies of one patient")
+
+    def measure(peer: Peer) -> Reading:
+        requests = [get(_studies_of(peer, patient), JSON) for patient in patients]
+        return _asked(run, peer, [requests[number::CLIENTS] for number in range(CLIENTS)], LEAST_STUDY)
+
+    run.beside("qido", f"{count} studies, {CLIENTS} clients", "requests/s", peers.named(found), measure)
+
+
+def _asked(run: Run, peer: Peer, shares: Sequence[Sequence[bytes]], least_bytes: int) -> Reading:
+    """Requests a second, for so long as the size says."""
+    used = usage.cpu_s(peer.pid)
+    asked = light_http.ask(peer.url, shares, least_bytes, run.size.seconds)
+    cpu_ms = (usage.cpu_s(peer.pid) - used) * 1000 / asked.count
+    return Reading(asked.rate, {"CPU ms": cpu_ms, "MB/s": asked.bytes_per_s / MB})
+
+
+def _studies_of(peer: Peer, patient_id: str) -> str:
+    return f"{peer.url}/studies?PatientID={patient_id}"
+
+
+def _write(path: Path, count: int) -> None:
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        for at in range(0, count, MB):
+            file.write(bytes(range(256)) * 4096 if count - at >= MB else bytes(count - at))
+
+
+def _port(url: str) -> int:
+    return urlsplit(url).port or 80
