@@ -10,8 +10,8 @@ from relais.dicom import charset
 from relais.dimse import services
 from relais.peers.tls import CIPHERS, ClientCertificate
 
-# Settings that say where something lies on one machine, or that are secrets: no part of a statement.
-LEFT_OUT = frozenset({"tls_certificate", "tls_key", "tls_ca", "cache_dir", "cache_bytes"})
+# Settings that end so say where something lies on one machine, or are secrets: no part of a statement.
+LEFT_OUT = ("_dir", "_file", "_certificate", "_key", "_ca")
 
 REJECTIONS = (
     (services.CONTEXT_NAME_NOT_SUPPORTED, "The application context name is not that of DICOM."),
@@ -50,7 +50,7 @@ def _configuration(config: Config) -> Section:
 
 
 def _settings(section: str, settings: Any) -> list[tuple[str, str, str]]:
-    names = [field.name for field in fields(settings) if field.name not in LEFT_OUT]
+    names = [field.name for field in fields(settings) if not field.name.endswith(LEFT_OUT)]
     return [(section, name, _shown(getattr(settings, name))) for name in names]
 
 
