@@ -4,10 +4,12 @@
     +-- InvalidRequest        the caller asked for something that makes no sense
     |   +-- InvalidDataSet    the bytes are not a Data Set that can be kept
     |   +-- Mismatch          the Data Set contradicts the command set, File Meta or URL it came with
+    |   +-- TooSlow           it did not come in the time that was given for it
     +-- NotFound              nothing there (or nothing that you may see)
     |   +-- Gone              it was there and has been deleted
     +-- Forbidden             the policy says no
     +-- Conflict              another instance holds this UID
+    |   +-- Unwanted          it was rejected for good and comes again
     +-- NotAcceptable         no representation fits what was asked
     +-- UnsupportedMedia      a body or Data Set of a kind that is not taken
     |   +-- UnsupportedSOPClass
@@ -45,6 +47,10 @@ class Mismatch(InvalidRequest):
     """The Data Set does not match what was announced with it."""
 
 
+class TooSlow(InvalidRequest):
+    """The request did not arrive in time."""
+
+
 class NotFound(NodeError):
     """There is no such resource."""
 
@@ -59,6 +65,10 @@ class Forbidden(NodeError):
 
 class Conflict(NodeError):
     """Another instance with this SOP Instance UID is already kept."""
+
+
+class Unwanted(Conflict):
+    """This instance was rejected before, and is not taken again."""
 
 
 class NotAcceptable(NodeError):

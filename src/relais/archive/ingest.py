@@ -18,6 +18,7 @@ from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import of_origin
 from relais.archive import Archive
+from relais.archive.delete import check_wanted
 from relais.archive.integrity import is_lost
 from relais.archive.sameness import is_same
 from relais.archive.settings import OnConflict
@@ -110,7 +111,7 @@ class Receiving:
         """Make the instance durable and findable.
 
         Raises InvalidDataSet if it is truncated or lacks a required UID, Mismatch if it is not what was announced,
-        UnsupportedSOPClass, Conflict (only with on_conflict = keep), OutOfResources or Unavailable.
+        UnsupportedSOPClass, Conflict (only with on_conflict = keep), Unwanted, OutOfResources or Unavailable.
         """
         with self._exit:
             header = self._read_header()
@@ -149,6 +150,7 @@ class Receiving:
         )[: 1 if self._claim.is_hint else 3]:
             if announced and announced != found:
                 raise Mismatch(f"{keyword} in the Data Set is not the one announced with it.")
+        check_wanted(self._archive, header.ref)
 
     def _warnings(self, header: Header) -> tuple[str, ...]:
         announced = zip((self._claim.sop_class_uid, self._claim.sop_instance_uid), _sop(header), strict=True)

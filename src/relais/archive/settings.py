@@ -11,6 +11,13 @@ class OnConflict(StrEnum):
     REPLACE = "replace"  # it is served from now on; the bytes of the former one stay in the storage
 
 
+class OnRejected(StrEnum):
+    """What happens to an instance that was rejected for good (archive.delete), when it comes again."""
+
+    REFUSE = "refuse"
+    ACCEPT = "accept"  # it is stored as if it were new
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveSettings:
     """*max_instance_bytes*: a larger instance is refused while it arrives, and nothing of it is kept.
@@ -26,6 +33,7 @@ class ArchiveSettings:
     """
 
     on_conflict: OnConflict = OnConflict.KEEP
+    on_rejected: OnRejected = OnRejected.REFUSE
     max_instance_bytes: int = 8 * 1024**3
     verify_on_read: bool = True
     cache_dir: str = ""

@@ -19,6 +19,7 @@ from relais.errors import (
     UnsupportedMedia,
     UnsupportedSOPClass,
     UnsupportedTransferSyntax,
+    Unwanted,
 )
 
 # PS3.18 table I.2-2. The first line that fits counts.
@@ -30,8 +31,9 @@ _FAILURE_REASONS: tuple[tuple[type[NodeError], int], ...] = (
     (UnsupportedTransferSyntax, 0xC122),  # Referenced Transfer Syntax not supported
     (UnsupportedMedia, 0xC000),  # Error: cannot understand
     (InvalidRequest, 0xC000),
+    (Unwanted, 0x0124),  # Not authorized (PS3.7 C.5.16)
     (Conflict, 0x0111),  # Duplicate SOP Instance (PS3.7 C.5.2)
-    (Forbidden, 0x0124),  # Not authorized (PS3.7 C.5.16)
+    (Forbidden, 0x0124),
 )
 PROCESSING_FAILURE = 0x0110
 COERCED = 0xB000  # PS3.18 table I.2-1: Coercion of Data Elements

@@ -73,6 +73,7 @@ _STORE: _Codes = _EVERYWHERE | {
     errors.TooLarge: 0xA700,
     errors.Mismatch: 0xA900,
     errors.InvalidRequest: 0xC000,
+    errors.Unwanted: 0x0124,
     errors.Conflict: 0x0111,
 }
 _FIND: _Codes = _EVERYWHERE | {

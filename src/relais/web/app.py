@@ -5,13 +5,27 @@ from threading import Semaphore
 from flask import Flask, Response, request
 
 from relais.archive import Archive
-from relais.web import capabilities, cors, errors, frames, health, metadata, qido, rendered, stow, thumbnails, wado_rs, wado_uri
-from relais.web.door import ROOT, Checks, Door, install
+from relais.web import (
+    capabilities,
+    cors,
+    deletion,
+    errors,
+    frames,
+    health,
+    metadata,
+    qido,
+    rendered,
+    stow,
+    thumbnails,
+    wado_rs,
+    wado_uri,
+)
+from relais.web.door import API, ROOT, Checks, Door, install
 from relais.web.kept import Kept
 from relais.web.record import ROUTE, Recorder
 from relais.web.settings import WebSettings
 
-DICOMWEB = (qido, wado_rs, metadata, frames, rendered, thumbnails, stow)
+DICOMWEB = (qido, wado_rs, metadata, frames, rendered, thumbnails, stow, deletion)
 
 
 def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, public_url: str = "") -> Flask:
@@ -37,6 +51,7 @@ def routed() -> Flask:
     for module in DICOMWEB:
         app.register_blueprint(module.routes, url_prefix=ROOT)
     app.register_blueprint(wado_uri.routes)
+    app.register_blueprint(deletion.notes, url_prefix=API)
     app.register_blueprint(health.routes)
     capabilities.register(app)
     return app

@@ -16,6 +16,7 @@ from relais.web.kept import Kept
 from relais.web.settings import WebSettings
 
 ROOT = "/dicom-web"
+API = "/api"
 
 Checks = Mapping[str, Callable[[], None]]  # by the name of a part: returns if it answers, else raises
 

@@ -160,7 +160,7 @@ def test_bytes_that_outlived_their_deletion_are_removed_by_the_sweep(archive: Ar
 def test_a_deleted_study_can_be_stored_again(archive: Archive) -> None:
     ds = a_ct()
     (stored,) = store(archive, ds)
-    assert delete.delete(archive, OPERATOR, stored.ref.study) == 1
+    assert delete.delete(archive, OPERATOR, stored.ref.study).instances == 1
     with pytest.raises(NotFound):
         delete.delete(archive, OPERATOR, stored.ref.study)
     store(archive, ds)
