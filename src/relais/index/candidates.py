@@ -102,8 +102,16 @@ def _by_value(match: Match) -> Fragment | None:
 
 
 def _by_trigrams(match: Match) -> Fragment | None:
-    """Through the trigrams of the study's texts: any pattern or value with three ordinary letters in a row."""
-    if match.tag not in sql.TRIGRAMS or match.kind not in (MatchKind.WILD_CARD, MatchKind.SINGLE_VALUE):
+    """Through the trigrams of the study's texts: patterns and values with three ordinary letters in a row."""
+    if match.tag not in sql.TRIGRAMS:
+        return None
+    found = [_by_pattern(one) for one in alternatives(match)]
+    served = [one for one in found if one is not None]
+    return sql.joined(" UNION ", served) if len(served) == len(found) else None
+
+
+def _by_pattern(match: Match) -> Fragment | None:
+    if match.kind not in (MatchKind.WILD_CARD, MatchKind.SINGLE_VALUE):
         return None
     pattern = storable(text_key(match.values[0]))
     if (match.kind is MatchKind.SINGLE_VALUE and ("*" in pattern or "?" in pattern)) or not _LITERAL.search(pattern):

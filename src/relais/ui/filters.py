@@ -1,10 +1,11 @@
 """The search form of the study list: its fields to a Query and back to a query string. Knows forms and keys, no SQL.
 
-People type fragments, not DICOM patterns: a text is looked for anywhere in an ID or a description, words of a name by
-their beginnings in any order. Whoever types * or ? means it, and gets what C-FIND would give.
+People type fragments, not DICOM patterns: a text is looked for anywhere in an ID, each word of it anywhere in a
+description, in any case; words of a name by their beginnings in any order. Whoever types * or ? means it, and gets what
+C-FIND would give.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from urllib.parse import urlencode
 
@@ -74,9 +75,9 @@ def query(filters: Filters) -> Query:
     """The study search that *filters* ask for. Raises InvalidRequest, with a sentence, for what cannot be a date."""
     wanted = (
         ("PatientName", _name(filters.name)),
-        ("PatientID", _anywhere((filters.patient_id,))),
-        ("AccessionNumber", _anywhere((filters.accession,))),
-        ("StudyDescription", _anywhere(spellings(filters.description))),
+        ("PatientID", _anywhere(spellings(filters.patient_id))),
+        ("AccessionNumber", _anywhere(spellings(filters.accession))),
+        *(("StudyDescription", _anywhere(spellings(word))) for word in _words(filters.description)),
         ("StudyDate", _range(filters.date_from, filters.date_to)),
         ("ModalitiesInStudy", "\\".join(filters.modalities)),
     )
@@ -101,11 +102,16 @@ def others_of_patient(patient_id: str, issuer: str, limit: int) -> Query | None:
 
 
 def spellings(text: str) -> tuple[str, ...]:
-    """Ways in which a word may stand in a description: matching of LO heeds case and accents (PS3.4 C.2.2.2.1)."""
+    """Ways in which a word may stand in a text: matching of LO and SH heeds case and accents (PS3.4 C.2.2.2.1)."""
     if not text or _is_pattern(text):
         return (text,)
     plain = fold(text)
     return tuple(dict.fromkeys((text, text.upper(), text.lower(), text.capitalize(), plain, plain.upper())))
+
+
+def _words(text: str) -> Sequence[str]:
+    """The words of *text*, which must all be there; a pattern is one."""
+    return (text,) if _is_pattern(text) else text.split()
 
 
 def _is_pattern(text: str) -> bool:

@@ -86,6 +86,7 @@ def _scans(lines: list[str]) -> list[str]:
         (_match(PATIENT_ID, '""'), "study_patient_id (patient_id=?)"),
         (_match(PATIENT_ID, "*123*"), "study_trigram VIRTUAL TABLE INDEX 0:M"),
         (_match(PATIENT_ID, "*123*4"), "study_trigram VIRTUAL TABLE INDEX 0:G0"),
+        (_match(PATIENT_ID, "*abc*\\*ABC*"), "study_trigram VIRTUAL TABLE INDEX 0:M"),
         (_match(ACCESSION, "A1"), "study_accession_number (accession_number=?)"),
         (_match(ACCESSION, "A*"), "study_accession_number (accession_number>? AND accession_number<?)"),
         (_match(ACCESSION, "*123?4"), "study_trigram VIRTUAL TABLE INDEX 0:G1"),

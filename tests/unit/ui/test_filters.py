@@ -46,6 +46,17 @@ def test_ids_are_found_by_any_part() -> None:
     assert not found_by(Filters(accession="0613"), accession="RIV240612087")
 
 
+def test_ids_are_found_whatever_the_case() -> None:
+    assert found_by(Filters(patient_id="jp-00"), patient_id="JP-0007")
+    assert found_by(Filters(accession="RIV24"), accession="riv240612087")
+
+
+@pytest.mark.parametrize("typed", ["irm droit", "DROIT Genou", "genou irm"])
+def test_the_words_of_a_description_may_stand_in_any_order_and_case(typed: str) -> None:
+    assert found_by(Filters(description=typed), description="IRM genou Droit")
+    assert not found_by(Filters(description=f"{typed} gauche"), description="IRM genou Droit")
+
+
 @pytest.mark.parametrize("typed", ["thorax", "Thorax", "THORAX", "cérébrale", "cerebrale"])
 def test_descriptions_are_found_whatever_the_case(typed: str) -> None:
     assert found_by(Filters(description=typed), description="TDM THORAX CEREBRALE") is True
