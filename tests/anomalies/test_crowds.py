@@ -4,7 +4,8 @@ import http.client
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +116,37 @@ def is_refused(member: socket.socket) -> bool:
         return member.recv(4096).startswith(b"HTTP/1.1 503 ")
     except BlockingIOError:
         return False
+
+
+def drip(members: list[socket.socket]) -> list[socket.socket]:
+    """Send one more byte of each body; those that are still there."""
+    left = []
+    for member in members:
+        with suppress(OSError):
+            member.send(b"x")
+            left.append(member)
+    return left
+
+
+def test_uploads_that_drip_or_stall_hold_their_threads_for_a_while_and_no_longer(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The limit is 64 kB/s here, so that the while is some four seconds."""
+    settings = {"RELAIS_WEB__WORKERS": "1", "RELAIS_WEB__THREADS": "8", "RELAIS_WEB__MIN_UPLOAD_RATE": str(2**16)}
+    node = Served(tmp_path_factory.mktemp("drips"), **settings)
+    try:
+        node.wait_until_ready()
+        visitor = Visitor(node.dimse_port, node.web_port)
+        with crowd(node.web_port, 3, A_BODY_TO_COME) as stalled, crowd(node.web_port, 3, A_BODY_TO_COME) as dripping:
+            assert eventually(lambda: visitor.store("web") == "503", 5)
+            assert eventually(lambda: bool(drip(dripping)) and visitor.store("web") == "200", 10)
+            for member in stalled:
+                member.settimeout(5)
+                assert member.recv(4096).startswith(b"HTTP/1.1 408 ")
+            assert eventually(lambda: all(map(is_closed, [*stalled, *dripping])), 5)
+        assert "upload cut off" in Path(node.errors).read_text()
+    finally:
+        put_away(node)
 
 
 @pytest.mark.slow

@@ -6,12 +6,14 @@ Granian starts the workers and starts dead ones again; each loads the applicatio
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
+from relais.node.patience import Patient
 from relais.web.settings import WebSettings
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -39,4 +41,8 @@ def serve(settings: WebSettings, load: Callable[[], Application]) -> None:
         websockets=False,
         log_level=LogLevels.error,
         log_dictconfig=LOGGING,
-    ).serve(target_loader=load, wrap_loader=False)
+    ).serve(target_loader=partial(_patient, load, settings), wrap_loader=False)
+
+
+def _patient(load: Callable[[], Application], settings: WebSettings) -> Application:
+    return Patient(load(), settings.port, settings.min_upload_rate)

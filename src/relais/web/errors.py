@@ -25,6 +25,7 @@ from relais.errors import (
     NotFound,
     OutOfResources,
     TooLarge,
+    TooSlow,
     Unavailable,
     UnsupportedMedia,
     UnsupportedSOPClass,
@@ -38,6 +39,7 @@ from relais.web.record import ERROR
 _STATUS: tuple[tuple[type[NodeError], int], ...] = (
     (InvalidDataSet, 406),  # one that is kept, but whose pixels cannot be decoded
     (Mismatch, 409),
+    (TooSlow, 408),
     (InvalidRequest, 400),
     (Gone, 410),
     (NotFound, 404),

@@ -14,7 +14,8 @@ class WebSettings:
     *cors_origins* are the web pages of other origins that may read from here, like "https://viewer.example.org";
     "*" means any, but never with credentials. *max_results* is the most that one search answers: a larger limit, or
     none, means this many, and the answer says that there are more. *max_body_bytes* bounds the body of one request;
-    beyond it, 413. up to *drain_bytes* of a refused body are still read, so that its sender sees the answer.
+    beyond it, 413. One that brings fewer than *min_upload_rate* bytes a second for some half a minute is cut off, 408.
+    Up to *drain_bytes* of a refused body are still read, so that its sender sees the answer.
     *kept_bytes* of ready metadata are kept in the memory of each worker; what was not asked for longest goes first.
     """
 
@@ -25,6 +26,7 @@ class WebSettings:
     cors_origins: tuple[str, ...] = ()
     max_results: int = 10_000
     max_body_bytes: int = 64 * 1024**3
+    min_upload_rate: int = 8192
     drain_bytes: int = 16 * 1024**2
     kept_bytes: int = 64 * 1024**2
 
@@ -40,6 +42,7 @@ class WebSettings:
             ("threads", 1, 1024),
             ("max_results", 1, 1_000_000),
             ("max_body_bytes", 1024, 2**53),
+            ("min_upload_rate", 1, 2**40),
             ("drain_bytes", 0, 2**53),
             ("kept_bytes", 0, 2**40),
         ):
