@@ -29,7 +29,7 @@ from relais.storage.redo import FILE_MODE, FOLDER_MODE
 INCOMING, JOURNAL = ".incoming", ".journal"
 SPARE = 8  # the disk must have this many times the room of a journal before one is made
 KNOWN_FOLDERS = 200_000  # folders remembered as durable; beyond that all are forgotten, and synced once more
-RENAME_ATTEMPTS = 3  # a folder may be pruned between being made and being used; after that many the upload fails
+RENAME_ATTEMPTS = 4  # a folder may be pruned between being made and being used; after that many the upload fails
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class LocalUpload:
 
     def __init__(self, store: "LocalStore", head: bytes) -> None:
         self._store = store
-        self._path = store.incoming / f"{token_hex(16)}.part"
+        self._path = f"{store.incoming}/{token_hex(16)}.part"
         self._digest = new_digest()
         self._head_bytes, self._head_digest = len(head), digest_of(head)
         self._size = 0
@@ -80,8 +80,9 @@ class LocalUpload:
             with suppress(OSError):
                 os.close(self._fd)
             self._fd = -1
-            with suppress(OSError):  # gone after a commit; what cannot be removed now is swept later
-                self._path.unlink()
+            if self._path:
+                with suppress(OSError):  # what cannot be removed now is swept later
+                    os.unlink(self._path)  # noqa: PTH108 - as everywhere on this way: paths are strings, for speed
 
     @property
     def size_bytes(self) -> int:
@@ -110,6 +111,7 @@ class LocalUpload:
             else:
                 self._store.sync(self._fd)
                 self._store.adopt(self._path, key)
+            self._path = ""
         return stored
 
     def _open(self) -> int:
@@ -236,13 +238,13 @@ class LocalStore:
         with journal.holding(key, head_bytes, stored, source) as is_held:
             yield is_held
 
-    def adopt_held(self, temporary: Path, key: str) -> None:
+    def adopt_held(self, temporary: str, key: str) -> None:
         """Give a temporary file its key, while the journal holds the object. For uploads."""
-        self._rename(temporary, self._path(key), self._make_folders_unsynced)
+        self._rename(temporary, f"{self.root}/{key}", is_held=True)
 
     def settle(self, keys: Iterable[str]) -> None:
         """Sync these objects, and their folders, if they are still there. For the journal; raises OSError."""
-        redo.settle(self.root, map(self._path, keys))
+        redo.settle(str(self.root), keys)
 
     def restore(self, key: str, chunks: Callable[[], Iterator[bytes]], *, is_forced: bool) -> None:
         """See to it that the object is durable and made of *chunks*. For the journal; raises OSError.
@@ -251,11 +253,11 @@ class LocalStore:
         """
         path = self._path(key)
         if is_forced and path.exists():
-            redo.restore(self.root, self.incoming, path, chunks)
+            redo.restore(self.root, self.incoming, key, chunks)
         elif is_forced or redo.is_made_of(path, chunks()):
-            redo.settle(self.root, [path])
+            redo.settle(str(self.root), [key])
         else:
-            redo.restore(self.root, self.incoming, path, chunks)
+            redo.restore(self.root, self.incoming, key, chunks)
             log.warning("restored from the journal key=%s", key)
 
     def sync(self, fd: int) -> None:
@@ -263,11 +265,11 @@ class LocalStore:
         if self._fsync:
             os.fsync(fd)
 
-    def adopt(self, temporary: Path, key: str) -> None:
+    def adopt(self, temporary: str, key: str) -> None:
         """Give a synced temporary file its key, durably, or leave no trace of the attempt. For uploads."""
         path = self._path(key)
         try:
-            self._rename(temporary, path, self._make_folders)
+            self._rename(temporary, str(path), is_held=False)
             try:
                 self._sync_folder(path.parent)
             except OSError:
@@ -294,19 +296,20 @@ class LocalStore:
                 self._journal = (os.getpid(), made)
             return self._journal[1]
 
-    def _rename(self, temporary: Path, path: Path, make_folders: Callable[[Path], None]) -> None:
-        attempts = RENAME_ATTEMPTS
-        while True:
+    def _rename(self, temporary: str, path: str, *, is_held: bool) -> None:
+        """Give a temporary file its name; folders that are not there, or vanish meanwhile, are made."""
+        for attempt in range(RENAME_ATTEMPTS):
             try:
-                make_folders(path.parent)
-                if path.exists():
-                    raise Internal("This storage key is taken.")
-                temporary.rename(path)
+                if not is_held:
+                    self._make_folders(Path(path).parent)
+                elif attempt:
+                    _make_unsynced(Path(path).parent)
+                _require_absent(path)
+                os.rename(temporary, path)  # noqa: PTH104
                 return
             except FileNotFoundError:
-                self._forget(path.parent)
-                attempts -= 1
-                if not attempts:
+                self._forget(Path(path).parent)
+                if attempt + 1 == RENAME_ATTEMPTS:
                     raise
 
     def _settle(self, folder: Path) -> None:
@@ -322,12 +325,6 @@ class LocalStore:
         for folder in (series.parent.parent, series.parent, series):
             if folder not in self._durable:
                 self._make_folder(folder)
-
-    def _make_folders_unsynced(self, series: Path) -> None:
-        """See to it that the folders of a key are there."""
-        if not series.is_dir():
-            for folder in (series.parent.parent, series.parent, series):
-                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
     def _make_folder(self, folder: Path) -> None:
         """Make *folder* if need be, and sync the one above in any case: another process may have made it just now."""
@@ -357,6 +354,18 @@ class LocalStore:
             except OSError:
                 return
             self._durable.discard(folder)
+
+
+def _make_unsynced(series: Path) -> None:
+    """See to it that the folders of a key are there. Whoever holds the object syncs them later."""
+    for folder in (series.parent.parent, series.parent, series):
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+
+
+def _require_absent(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.stat(path)  # noqa: PTH116
+        raise Internal("This storage key is taken.")
 
 
 def _names(folder: Path) -> list[str]:

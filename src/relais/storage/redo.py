@@ -17,23 +17,28 @@ if _begin_writing is not None:
     _begin_writing.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 
-def settle(root: Path, paths: Iterable[Path]) -> None:
-    """Sync these files, and every folder between them and *root*. Those that are gone are no error. Raises OSError."""
-    paths = list(paths)
-    for path in paths:
-        with _opened(path) as fd:
+def settle(root: str, keys: Iterable[str]) -> None:
+    """Sync the files of *keys*, and every folder between them and *root*. Those that are gone are no error.
+
+    Raises OSError.
+    """
+    keys = list(keys)
+    for key in keys:
+        with _opened(f"{root}/{key}") as fd:
             if fd is not None and _begin_writing is not None:
                 _begin_writing(fd, 0, 0, _WRITE)
-    folders: dict[Path, None] = {}
-    for path in paths:
-        _sync(path)
-        folders |= dict.fromkeys(folder for folder in path.parents if folder.is_relative_to(root))
+    folders: dict[str, None] = {}
+    for key in keys:
+        _sync(f"{root}/{key}")
+        shard, study, series, _ = key.split("/")
+        folders |= dict.fromkeys((f"{shard}/{study}/{series}", f"{shard}/{study}", shard, ""))
     for folder in folders:
-        _sync(folder)
+        _sync(f"{root}/{folder}")
 
 
-def restore(root: Path, temporary: Path, path: Path, chunks: Callable[[], Iterator[bytes]]) -> None:
-    """Have *path* made of *chunks*, durably, by way of a *temporary* folder. Raises OSError."""
+def restore(root: Path, temporary: Path, key: str, chunks: Callable[[], Iterator[bytes]]) -> None:
+    """Have the file of *key* made of *chunks*, durably, by way of a *temporary* folder. Raises OSError."""
+    path = root / key
     fresh = temporary / f"{token_hex(16)}.part"
     try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb") as file:
@@ -44,7 +49,7 @@ def restore(root: Path, temporary: Path, path: Path, chunks: Callable[[], Iterat
         for folder in (path.parent.parent.parent, path.parent.parent, path.parent):
             folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         fresh.rename(path)
-        settle(root, [path])
+        settle(str(root), [key])
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -56,14 +61,14 @@ def is_made_of(path: Path, chunks: Iterator[bytes]) -> bool:
     return False
 
 
-def _sync(path: Path) -> None:
+def _sync(path: str) -> None:
     with _opened(path) as fd:
         if fd is not None:
             os.fsync(fd)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int | None]:
+def _opened(path: str) -> Iterator[int | None]:
     """A file or folder; None if it is gone."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
