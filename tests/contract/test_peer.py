@@ -19,7 +19,7 @@ from relais.dicom.attributes import Level
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.query import Match, MatchKind, Query
 from relais.errors import InvalidRequest, OutOfResources, Unavailable
-from relais.peers.base import MoveOriginator, Outgoing, Peer, Verdict
+from relais.peers.base import MoveOriginator, Outgoing, Peer, Sent, Verdict
 from relais.peers.dimse import DimsePeer
 from relais.peers.settings import PeerSettings
 
@@ -41,8 +41,9 @@ def peer(request: pytest.FixtureRequest, node: DimseNode) -> Peer:
     return dimse_peer(node.port)
 
 
-def dimse_peer(port: int, timeout_s: float = 20, ae_title: str = "RELAIS") -> DimsePeer:
-    return DimsePeer(PeerSettings("there", ae_title, "127.0.0.1", port, timeout_s=timeout_s), "HERE")
+def dimse_peer(port: int, timeout_s: float = 20, ae_title: str = "RELAIS", parallel: int = 1) -> DimsePeer:
+    settings = PeerSettings("there", ae_title, "127.0.0.1", port, timeout_s=timeout_s, parallel=parallel)
+    return DimsePeer(settings, "HERE")
 
 
 def outgoing(ds: FileDataset, piece_bytes: int = 1000) -> Outgoing:
@@ -94,6 +95,34 @@ def test_what_is_stored_arrives_as_it_was(peer: Peer, node: DimseNode) -> None:
     assert node.instances == 5
     stored = sorted(path.read_bytes()[-3000:] for path in node.stored_files)
     assert all(any(data.endswith(dataset_bytes(ds)[-1000:]) for data in stored) for ds in instances)
+
+
+@pytest.mark.parametrize("allowed", [48, 1])
+def test_over_several_associations_everything_arrives_once(tmp_path: Path, allowed: int) -> None:
+    """also where the peer takes fewer associations than it is offered"""
+    instances = a_series(25)
+    with dimse_node(tmp_path, max_per_peer=allowed) as node:
+        sent = list(dimse_peer(node.port, parallel=4).store([outgoing(ds) for ds in instances]))
+        assert node.instances == 25
+    assert {one.sop_instance_uid for one in sent} == {ds.SOPInstanceUID for ds in instances}
+    assert [one.status for one in sent] == [0] * 25
+
+
+def test_several_associations_with_nobody_are_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        list(dimse_peer(dcmtk.free_port(), timeout_s=5, parallel=4).store([outgoing(ds) for ds in a_series(8)]))
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_who_says_stop_gets_what_was_on_its_way_and_no_more(tmp_path: Path, parallel: int) -> None:
+    told: list[Sent] = []
+    with dcmtk.storescp(tmp_path / "out", "--fork", ae_title="THERE") as scp:
+        peer = dimse_peer(scp.port, ae_title="THERE", parallel=parallel)
+        for sent in peer.store([outgoing(ds) for ds in a_series(40)], keep_going=lambda: len(told) < 5):
+            told.append(sent)
+        assert len(scp.files) == len(told)
+    assert 5 <= len(told) <= 5 + 3 * parallel
+    assert all(one.status == 0 for one in told)
 
 
 def test_nothing_to_store_needs_no_peer() -> None:

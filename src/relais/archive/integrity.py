@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 from relais.archive import Archive
 from relais.db.database import Transaction
-from relais.errors import NotFound, Unavailable
+from relais.errors import InvalidRequest, NotFound, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceFacts, InstanceRow
-from relais.storage.digest import new_digest
+from relais.storage.digest import digest_of, new_digest
 
 CHUNK_BYTES = 256 * 1024
+WHOLE_BYTES = 2 * 1024 * 1024  # up to it a Data Set is read at once: most instances are smaller
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,9 @@ def verified_chunks(archive: Archive, row: InstanceRow, offset: int, *, always: 
     head_bytes, verify = row.layout.dataset_offset, always or archive.settings.verify_on_read
     if offset == 0:
         yield checked_head(archive, row)
+    if row.size_bytes - head_bytes <= WHOLE_BYTES:
+        yield _whole(archive, row, verify=verify)
+        return
     digest, left, held = new_digest(), row.size_bytes - head_bytes, b""
     with archive.store.open(row.key) as stream:
         stream.seek(head_bytes)
@@ -41,6 +45,18 @@ def verified_chunks(archive: Archive, row: InstanceRow, offset: int, *, always: 
     if left or (verify and digest.digest() != row.digest):
         raise damaged(row)
     yield held
+
+
+def _whole(archive: Archive, row: InstanceRow, *, verify: bool) -> bytes:
+    """The Data Set, if undamaged."""
+    start = row.layout.dataset_offset
+    try:
+        data = archive.store.read_range(row.key, start, row.size_bytes - start)
+    except InvalidRequest as exc:  # it has become shorter
+        raise damaged(row) from exc
+    if verify and digest_of(data) != row.digest:
+        raise damaged(row)
+    return data
 
 
 def checked_head(archive: Archive, row: InstanceRow) -> bytes:

@@ -1,15 +1,12 @@
 """Retrieve as SCP: C-GET (PS3.4 C.4.3). Instances go back over the peer's own association, in contexts it offered."""
 
-from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from relais.access.policy import Action
 from relais.archive import Archive
-from relais.dimse import suboperations
 from relais.dimse.operation import Operation
-from relais.index.rows import InstanceRow
-from relais.peers.base import Sent
-from relais.peers.sending import accepted_contexts, send_instance
+from relais.dimse.suboperations import Performance, outgoing, rows
+from relais.peers.sending import MAX_MESSAGE_ID, Sending
 
 
 def serve(operation: Operation, archive: Archive) -> None:
@@ -17,12 +14,10 @@ def serve(operation: Operation, archive: Archive) -> None:
 
     An instance that fits none of them, as it is stored or uncompressed, is a failed sub-operation.
     """
-    rows = suboperations.rows(operation, archive, Action.RETRIEVE)
-    with closing(_send(operation, archive, rows)) as sending:
-        suboperations.perform(operation, len(rows), sending)
-
-
-def _send(operation: Operation, archive: Archive, rows: Sequence[InstanceRow]) -> Generator[Sent]:
-    accepted = accepted_contexts(operation.assoc)
-    for number, row in enumerate(rows, start=operation.request.MessageID + 1):
-        yield send_instance(operation.assoc, accepted, suboperations.outgoing(archive, row), number % 0xFFFF + 1)
+    found = rows(operation, archive, Action.RETRIEVE)
+    performance = Performance(operation, len(found))
+    instances = (outgoing(archive, row) for row in found)
+    first = operation.request.MessageID % MAX_MESSAGE_ID + 1
+    sending = Sending(operation.assoc, instances, keep_going=performance.keep_going, first_message_id=first)
+    with closing(sending):
+        performance.count(iter(sending))

@@ -3,6 +3,7 @@
 Knows the archive and how to count, not over which association the instances go.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +24,9 @@ from relais.peers.identifier import decode
 
 MAX_SUBOPERATIONS = 0xFFFF  # the counters have 16 bits (PS3.7 E); more are refused, to be asked for in parts
 FAILED_SOP_INSTANCE_UID_LIST = "00080058"
+TELL_EVERY_S = (
+    0.1  # a pending response, at most: they are optional, and each costs both ends as much as a small instance
+)
 MAX_FAILED_LISTED = 1000  # as many UIDs of 64 characters as fit a value of VR UI; further ones are counted only
 
 
@@ -88,21 +92,41 @@ def _read(archive: Archive, row: InstanceRow, transfer_syntax_uid: str) -> Itera
     return retrieve.dataset_chunks(archive, row, transfer_syntax_uid).chunks
 
 
-def perform(operation: Operation, count: int, sending: Iterator[Sent]) -> None:
-    """Take *count* results from *sending*, tell of each but the last in a pending response, and of all in the final.
+class Performance:
+    """Sub-operations that go on until all are done or the peer cancels."""
 
-    Stops between two sub-operations when the peer cancels or is gone.
-    """
-    if count > MAX_SUBOPERATIONS:
-        operation.respond(TOO_MANY_MATCHES)
-        return
-    progress = Progress(count)
-    while progress.remaining and not operation.is_cancelled:
-        progress.record(next(sending))
-        if progress.remaining and not operation.is_cancelled:
-            operation.respond(PENDING, counters=replace(progress.counters, remaining=progress.remaining))
-    operation.tally.update({f"{verdict}": number for verdict, number in progress.verdicts.items() if number})
-    if progress.remaining:
-        operation.respond(CANCEL, progress.failed_list, replace(progress.counters, remaining=progress.remaining))
-    else:
-        operation.respond(progress.outcome, progress.failed_list, progress.counters)
+    def __init__(self, operation: Operation, count: int) -> None:
+        self._operation, self._progress = operation, Progress(count)
+        self._is_cancelled = False
+        self._told_at = float("-inf")
+
+    def keep_going(self) -> bool:
+        """Whether the next sub-operation may begin. May be asked by any thread."""
+        return not self._is_cancelled
+
+    def count(self, results: Iterator[Sent]) -> None:
+        """Take all *results*, which ends early only because of `keep_going`, and tell the peer (PS3.4 C.4.2.3.1)."""
+        if self._progress.remaining > MAX_SUBOPERATIONS:
+            self._operation.respond(TOO_MANY_MATCHES)
+            return
+        for sent in results:
+            self._progress.record(sent)
+            if self._progress.remaining and not self._is_cancelled:
+                self._look_and_tell()
+        self._conclude()
+
+    def _look_and_tell(self) -> None:
+        self._is_cancelled = self._operation.is_cancelled
+        if self._is_cancelled or time.monotonic() - self._told_at < TELL_EVERY_S:
+            return
+        progress = self._progress
+        self._operation.respond(PENDING, counters=replace(progress.counters, remaining=progress.remaining))
+        self._told_at = time.monotonic()
+
+    def _conclude(self) -> None:
+        operation, progress = self._operation, self._progress
+        operation.tally.update({f"{verdict}": number for verdict, number in progress.verdicts.items() if number})
+        if progress.remaining:
+            operation.respond(CANCEL, progress.failed_list, replace(progress.counters, remaining=progress.remaining))
+        else:
+            operation.respond(progress.outcome, progress.failed_list, progress.counters)

@@ -72,9 +72,15 @@ class Peer(Protocol):
     def search(self, query: Query) -> Iterator[JsonDataset]:
         """What the peer answers to *query*, as it arrives. Raises Unavailable, and InvalidRequest if it refuses."""
 
-    def store(self, instances: Iterable[Outgoing], originator: MoveOriginator | None = None) -> Iterator[Sent]:
+    def store(
+        self,
+        instances: Iterable[Outgoing],
+        originator: MoveOriginator | None = None,
+        keep_going: Callable[[], bool] = lambda: True,
+    ) -> Iterator[Sent]:
         """Send *instances* and tell what became of each, in any order, as it is known.
 
-        Closing the iterator early stops after the instance that is on its way. Raises Unavailable only if not a single
-        instance could be offered; a peer that goes away later leaves Sents without a status.
+        *keep_going* is asked, in any thread, before each: once it says no, the results of those on their way are the
+        last. Closing the iterator stops at the same point. Raises Unavailable only if not a single instance could be
+        offered; a peer that goes away later leaves Sents without a status.
         """

@@ -55,12 +55,16 @@ def _proposals(sop_class_uid: str, instances: Sequence[Outgoing]) -> list[tuple[
     return [(sop_class_uid, transfer_syntaxes) for transfer_syntaxes in wanted]
 
 
-def select(accepted: Iterable[Accepted], instance: Outgoing) -> Accepted | None:
-    """The best of *accepted* for *instance*: as it is stored, else uncompressed; None if neither was accepted."""
-    usable = {
-        context.transfer_syntax: context for context in accepted if context.abstract_syntax == instance.sop_class_uid
-    }
-    for uid in (instance.transfer_syntax_uid, *TRANSCODE_TARGETS):
-        if uid in usable:
-            return usable[uid]
-    return None
+class Selection:
+    """The accepted contexts of one association, to choose from."""
+
+    def __init__(self, accepted: Iterable[Accepted]) -> None:
+        self._by_syntaxes = {(one.abstract_syntax, one.transfer_syntax): one for one in accepted}
+
+    def select(self, instance: Outgoing) -> Accepted | None:
+        """The best for *instance*: as it is stored, else uncompressed; None if neither was accepted."""
+        for uid in (instance.transfer_syntax_uid, *TRANSCODE_TARGETS):
+            found = self._by_syntaxes.get((instance.sop_class_uid, uid))
+            if found is not None:
+                return found
+        return None

@@ -6,6 +6,7 @@ Every operation has an association of its own, which is released before the oper
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, suppress
+from functools import partial
 from io import BytesIO
 from itertools import islice
 
@@ -21,15 +22,14 @@ from relais.errors import InvalidRequest, Unavailable
 from relais.peers import commitment, contexts, identifier, messages
 from relais.peers.association import MAX_CONTEXTS, NotAssociated, Proposal, association
 from relais.peers.base import MoveOriginator, Outgoing, Sent
-from relais.peers.contexts import Batch
-from relais.peers.sending import accepted_contexts, send_instance
+from relais.peers.delivery import Delivery, lost
+from relais.peers.sending import MAX_MESSAGE_ID
 from relais.peers.settings import PeerSettings
 
 VERIFICATION = "1.2.840.10008.1.1"
 PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 PENDING = frozenset({0xFF00, 0xFF01})
-MAX_MESSAGE_ID = 0xFFFF  # then they begin again (PS3.7 9.1.1.1.1)
 
 log = logging.getLogger(__name__)
 
@@ -87,36 +87,23 @@ class DimsePeer:
             comment = f": {response.ErrorComment}" if response.ErrorComment else ""
             raise InvalidRequest(f"{self.name} refused the query with status {response.Status:04X}{comment}.")
 
-    def store(self, instances: Iterable[Outgoing], originator: MoveOriginator | None = None) -> Iterator[Sent]:
+    def store(
+        self,
+        instances: Iterable[Outgoing],
+        originator: MoveOriginator | None = None,
+        keep_going: Callable[[], bool] = lambda: True,
+    ) -> Iterator[Sent]:
         some_told = False
         for batch in contexts.batches(instances, MAX_CONTEXTS):
+            connect = partial(self._association, batch.proposals)
             try:
-                for sent in self._store_batch(batch, originator):
+                for sent in Delivery(connect, batch.instances, originator, keep_going).run(self.settings.parallel):
                     yield sent
                     some_told = True
             except NotAssociated as exc:
                 if not some_told:
                     raise
-                yield from _lost(batch.instances, exc)
-
-    def _store_batch(self, batch: Batch, originator: MoveOriginator | None) -> Iterator[Sent]:
-        """Over one association; over another one for the rest if that was lost after it had been of use."""
-        left: Sequence[Outgoing] = batch.instances
-        while left:
-            done, lost = 0, []
-            try:
-                with self._association(batch.proposals) as assoc:
-                    accepted = accepted_contexts(assoc)
-                    for number, instance in enumerate(left):
-                        yield send_instance(assoc, accepted, instance, number % MAX_MESSAGE_ID + 1, originator)
-                        done += 1
-            except Unavailable as exc:
-                if isinstance(exc, NotAssociated) and left is batch.instances:
-                    raise
-                log.warning("lost the association with %s: %s", self.name, exc.message)
-                lost = list(_lost(left[done : done + 1] if done else left, exc))
-            yield from lost
-            left = left[done + len(lost) :]
+                yield from (lost(instance, exc) for instance in batch.instances)
 
     def ask_commitment(self, request: Request, wait_s: float, is_answered: Callable[[], bool]) -> Report | None:
         """Ask the peer to commit to the storage of what *request* names, as relais.peers.commitment.ask does.
@@ -140,7 +127,3 @@ class DimsePeer:
         self, proposals: Sequence[Proposal], as_scp: Sequence[str] = ()
     ) -> AbstractContextManager[Association]:
         return association(self.settings, self._calling_ae_title, proposals, as_scp, self._secure)
-
-
-def _lost(instances: Iterable[Outgoing], reason: Unavailable) -> Iterator[Sent]:
-    return (Sent(instance.sop_instance_uid, comment=reason.message) for instance in instances)

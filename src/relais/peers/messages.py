@@ -18,6 +18,7 @@ from pynetdicom.pdu_primitives import P_DATA
 from relais.errors import Unavailable
 from relais.peers.association import is_open
 from relais.peers.wire.messages import InlineMessages
+from relais.peers.wire.primitives import plain
 
 QUEUED_PDUS = 8  # handed to the network thread ahead of the network; more wait, so memory stays at some 8 PDUs
 MAX_FRAGMENT = 131072  # of a Data Set, also where the peer takes PDUs of any length
@@ -32,6 +33,12 @@ Message = TypeVar("Message", bound=DIMSEPrimitive)
 
 class AssociationLost(Unavailable):
     """The association cannot be used any further; if it is still there it must be aborted."""
+
+
+def make(assoc: Association, service: type[Message]) -> Message:
+    """An empty message of *service*, one of the DIMSE-C services, to be sent over *assoc*."""
+    made: Message = (plain(service) if isinstance(assoc.dimse, InlineMessages) else service)()
+    return made
 
 
 def send(assoc: Association, context_id: int, message: DimsePrimitiveType, data: Iterable[bytes] | None = None) -> None:

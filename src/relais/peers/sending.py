@@ -1,28 +1,126 @@
-"""One C-STORE as SCU (PS3.4 B.2): the stored bytes of an instance, and what the peer said about it.
+"""C-STORE as SCU (PS3.4 B.2): the stored bytes of instances, one after the other, and what the peer said about each.
 
-Knows associations, not who opened them: C-MOVE, deliveries and `relais send` use one that we requested, C-GET the
-peer's own.
+Knows associations, not who opened them: C-MOVE, deliveries and `relais send` use ones that we requested, C-GET the
+peer's own. While the peer takes an instance, the next ones are read, checked and if need be transcoded.
 """
 
 import logging
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from io import BytesIO
-from itertools import chain
+from itertools import chain, count
 
 from pydicom.uid import UID
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
 from relais.errors import NodeError
-from relais.peers import contexts, messages
+from relais.peers import messages
 from relais.peers.base import MoveOriginator, Outgoing, Sent
-from relais.peers.contexts import Accepted
+from relais.peers.contexts import Accepted, Selection
 from relais.peers.messages import AssociationLost
+from relais.peers.readahead import ReadAhead
 
-READ_AHEAD = 16 * 1024 * 1024  # read before the first byte is sent, so that damage is found while it can still be told
+READ_AHEAD = 8 * 1024 * 1024  # read before the first byte is sent, so that damage is found while it can still be told
+MAX_MESSAGE_ID = 0xFFFF  # then they begin again (PS3.7 9.1.1.1.1)
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Ready:
+    """An instance whose turn may come: *data* to be sent in *context*, or the *reason* why it cannot be offered."""
+
+    instance: Outgoing
+    context: Accepted | None = None
+    data: Iterable[bytes] = ()
+    source: Iterator[bytes] | None = None
+    reason: str = ""
+
+    def close(self) -> None:
+        """Let go of what it holds open, also if it was not read to its end."""
+        if isinstance(self.source, Generator):
+            self.source.close()
+
+
+class Sending:
+    """*instances* offered over *assoc*, each in the best of the contexts in which we are SCU. Close it.
+
+    Iterated once it gives what became of each, until *keep_going* says no, which is asked before each. An instance that
+    cannot be offered, because no context fits it or it cannot be read, is a Sent without status. Raises AssociationLost
+    if the association cannot be used further: the peer broke off or did not answer, or an instance turned out to be
+    damaged when more than READ_AHEAD of it was sent, which only an abort can take back.
+
+    *on_its_way* is the instance that was lost then. Once closed, *left* are those that were taken and not offered.
+    """
+
+    def __init__(
+        self,
+        assoc: Association,
+        instances: Iterator[Outgoing],
+        originator: MoveOriginator | None = None,
+        *,
+        keep_going: Callable[[], bool] = lambda: True,
+        first_message_id: int = 1,
+    ) -> None:
+        self._assoc, self._originator, self._keep_going = assoc, originator, keep_going
+        self._message_ids = (number % MAX_MESSAGE_ID + 1 for number in count(first_message_id - 1))
+        self._selection = Selection(accepted_contexts(assoc))
+        self._ahead = ReadAhead(self._prepare, instances)
+        self.on_its_way: Outgoing | None = None
+        self.left: list[Outgoing] = []
+
+    def close(self) -> None:
+        """Offer no more."""
+        for ready in self._ahead.close():
+            self._put_back(ready)
+
+    def __iter__(self) -> Iterator[Sent]:
+        for ready in self._ahead:
+            if not self._keep_going():
+                self._put_back(ready)
+                return
+            yield self._offer(ready)
+
+    def _put_back(self, ready: _Ready) -> None:
+        self.left.append(ready.instance)
+        ready.close()
+
+    def _prepare(self, instance: Outgoing) -> _Ready:
+        """In the other thread."""
+        context = self._selection.select(instance)
+        if context is None:
+            return _Ready(instance, reason="No presentation context was accepted for it.")
+        try:
+            source = instance.read(context.transfer_syntax)
+            return _Ready(instance, context, _read_ahead(source), source)
+        except NodeError as exc:
+            return _Ready(instance, reason=exc.message)
+
+    def _offer(self, ready: _Ready) -> Sent:
+        instance = ready.instance
+        if ready.context is None:
+            return Sent(instance.sop_instance_uid, comment=ready.reason)
+        self.on_its_way = instance
+        request = self._request(instance)
+        try:
+            messages.send(self._assoc, ready.context.context_id, request, _honest(ready.data))
+        finally:
+            ready.close()
+        response = messages.expect(messages.receive(self._assoc), request)
+        self.on_its_way = None
+        return Sent(instance.sop_instance_uid, response.Status, getattr(response, "ErrorComment", None) or "")
+
+    def _request(self, instance: Outgoing) -> C_STORE:
+        request = messages.make(self._assoc, C_STORE)
+        request.MessageID, request.Priority = next(self._message_ids), 0
+        request.AffectedSOPClassUID = UID(instance.sop_class_uid)
+        request.AffectedSOPInstanceUID = UID(instance.sop_instance_uid)
+        request.DataSet = BytesIO()
+        if self._originator is not None:
+            request.MoveOriginatorApplicationEntityTitle = self._originator.ae_title
+            request.MoveOriginatorMessageID = self._originator.message_id
+        return request
 
 
 def accepted_contexts(assoc: Association) -> list[Accepted]:
@@ -32,57 +130,6 @@ def accepted_contexts(assoc: Association) -> list[Accepted]:
         for context in assoc.accepted_contexts
         if context.as_scu and context.context_id is not None
     ]
-
-
-def send_instance(
-    assoc: Association,
-    accepted: Sequence[Accepted],
-    instance: Outgoing,
-    message_id: int,
-    originator: MoveOriginator | None = None,
-) -> Sent:
-    """Offer *instance* in the best of the *accepted* contexts and wait for the answer.
-
-    An instance that cannot be offered, because no context fits it or it cannot be read, is a Sent without status, and
-    the association can be used further. Raises AssociationLost if it cannot: the peer broke off or did not answer, or
-    the instance turned out to be damaged when more than READ_AHEAD of it was sent, which only an abort can take back.
-    """
-    context = contexts.select(accepted, instance)
-    if context is None:
-        return Sent(instance.sop_instance_uid, comment="No presentation context was accepted for it.")
-    try:
-        with _closing(instance.read(context.transfer_syntax)) as data:
-            whole = _read_ahead(data)
-            request = _request(instance, message_id, originator)
-            messages.send(assoc, context.context_id, request, _honest(whole))
-    except AssociationLost:
-        raise
-    except NodeError as exc:
-        return Sent(instance.sop_instance_uid, comment=exc.message)
-    response = messages.expect(messages.receive(assoc), request)
-    return Sent(instance.sop_instance_uid, response.Status, getattr(response, "ErrorComment", None) or "")
-
-
-@contextmanager
-def _closing(data: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
-    """Let go of what *data* holds open, also if it was not read to its end."""
-    try:
-        yield data
-    finally:
-        if isinstance(data, Generator):
-            data.close()
-
-
-def _request(instance: Outgoing, message_id: int, originator: MoveOriginator | None) -> C_STORE:
-    request = C_STORE()
-    request.MessageID, request.Priority = message_id, 0
-    request.AffectedSOPClassUID = UID(instance.sop_class_uid)
-    request.AffectedSOPInstanceUID = UID(instance.sop_instance_uid)
-    request.DataSet = BytesIO()
-    if originator is not None:
-        request.MoveOriginatorApplicationEntityTitle = originator.ae_title
-        request.MoveOriginatorMessageID = originator.message_id
-    return request
 
 
 def _read_ahead(data: Iterator[bytes]) -> Iterable[bytes]:

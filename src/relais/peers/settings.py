@@ -7,6 +7,7 @@ from relais.peers.tls import Secure, calling, required_proofs
 
 KINDS = ("dimse",)
 ACTIONS = ("store", "search", "retrieve", "move", "commit", "delete")  # as access.policy.Action
+MAX_ASSOCIATIONS, MAX_PARALLEL = 4096, 16
 AE_TITLE_MAX = 16  # PS3.5 6.2, VR AE
 
 
@@ -17,7 +18,8 @@ class PeerSettings:
     it moves only to the peers that *move_to* names, to all without any. At most *max_associations* at once are taken
     from it, without a limit of its own if that is 0.
 
-    *timeout_s* bounds every wait for the peer: to connect, to associate, and for each response.
+    *timeout_s* bounds every wait for the peer: to connect, to associate, and for each response. *parallel* associations
+    at most are opened at once to send it the instances of one request.
 
     With *tls* we call it over TLS. *tls_ca*, a PEM file, vouches for its certificate, which must have the name
     *tls_name*: "" means its host, "*" any. *tls_certificate* and *tls_key* are shown to a peer that wants to know who
@@ -35,6 +37,7 @@ class PeerSettings:
     move_to: tuple[str, ...] = ()
     max_associations: int = 0
     timeout_s: float = 60.0
+    parallel: int = 1
     tls: bool = False
     tls_ca: str = ""
     tls_certificate: str = ""
@@ -56,20 +59,23 @@ class PeerSettings:
         require_ae_title(self.ae_title)
         if not self.host:
             raise ValueError("host must be a name or an address")
-        if not 0 < self.port < 65536:
-            raise ValueError("port must be from 1 to 65535")
         if unknown := set(self.may) - set(ACTIONS):
             raise ValueError(f"may must hold only {', '.join(ACTIONS)}; not {', '.join(sorted(unknown))}")
-        if self.timeout_s <= 0:
-            raise ValueError("timeout_s must be more than 0")
+        for network in self.networks:
+            _require_network(network)
         self._check_limits()
         self._check_tls()
 
     def _check_limits(self) -> None:
-        for network in self.networks:
-            _require_network(network)
-        if not 0 <= self.max_associations <= 4096:
-            raise ValueError("max_associations must be from 0 to 4096")
+        for name, low, high in (
+            ("port", 1, 65535),
+            ("max_associations", 0, MAX_ASSOCIATIONS),
+            ("parallel", 1, MAX_PARALLEL),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be from {low} to {high}")
+        if self.timeout_s <= 0:
+            raise ValueError("timeout_s must be more than 0")
 
     def _check_tls(self) -> None:
         for certificate in self.certificates:

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from relais.peers.base import Outgoing, Sent, Verdict
-from relais.peers.contexts import Accepted, batches, select
+from relais.peers.contexts import Accepted, Selection, batches
 
 EXPLICIT, IMPLICIT, JPEG, RLE = (
     "1.2.840.10008.1.2.1",
@@ -59,7 +59,7 @@ def test_nothing_to_send_needs_no_batch() -> None:
 def test_the_stored_syntax_is_preferred_and_then_explicit(
     accepted: list[tuple[int, str, str]], expected: int | None
 ) -> None:
-    chosen = select([Accepted(*context) for context in accepted], outgoing(CT, JPEG))
+    chosen = Selection(Accepted(*context) for context in accepted).select(outgoing(CT, JPEG))
     assert (chosen and chosen.context_id) == expected
 
 

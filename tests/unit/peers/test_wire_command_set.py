@@ -166,7 +166,7 @@ def test_every_message_is_decoded_as_pynetdicom_does(primitive: Any) -> None:
     command, data = primitives.of_primitive(primitive)
     ours = primitives.to_primitive(cs.decode(command), data)
     theirs = decoded_by_pynetdicom(command, data)
-    assert type(ours) is type(theirs)
+    assert isinstance(ours, type(theirs))
     assert fields(ours) == fields(theirs) == fields(primitive)
 
 

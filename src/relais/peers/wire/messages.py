@@ -31,7 +31,7 @@ MAX_WAITING = 4  # requests of one association that wait for an earlier one (PS3
 BATCH = 64  # pending C-FIND responses that leave together
 BATCH_BYTES = 64 * 1024
 BATCH_S = 0.05  # how long the first of them waits for more
-SEND_BYTES = 512 * 1024  # of a Data Set, handed to the network at once
+SEND_BYTES = 1024 * 1024  # of a Data Set, handed to the network at once
 
 PENDING = frozenset({0xFF00, 0xFF01})
 

@@ -1,6 +1,8 @@
 """Command sets as pynetdicom's DIMSE primitives and back: the five DIMSE-C services and C-CANCEL (PS3.7 9.3).
 
-Knows which fields each message has; whatever else there is (DIMSE-N) is left to pynetdicom's own way.
+Knows which fields each message has; whatever else there is (DIMSE-N) is left to pynetdicom's own way. The primitives
+made here are plain: subclasses whose fields are attributes instead of properties that check what is given to them,
+which costs more than all the rest of a message. What a peer says is checked where it is used.
 """
 
 from collections.abc import Mapping
@@ -55,7 +57,12 @@ _FIELDS: Mapping[int, tuple[int, ...]] = {  # PS3.7 9.3.1 to 9.3.5
     C_CANCEL_RQ: (cs.MESSAGE_ID_BEING_RESPONDED_TO,),
 }
 _ENCODED = {field: tuple((element, _KEYWORDS[element]) for element in elements) for field, elements in _FIELDS.items()}
-_SERVICES: Mapping[int, type[Any]] = {
+_DATA_SETS = {
+    C_STORE_RQ: "DataSet",
+    **dict.fromkeys((C_FIND_RQ, C_FIND_RQ | RESPONSE, C_MOVE_RQ, C_MOVE_RQ | RESPONSE), "Identifier"),
+    **dict.fromkeys((C_GET_RQ, C_GET_RQ | RESPONSE), "Identifier"),
+}
+_STOCK: Mapping[int, type[Any]] = {
     C_STORE_RQ: C_STORE,
     C_FIND_RQ: C_FIND,
     C_GET_RQ: C_GET,
@@ -63,16 +70,27 @@ _SERVICES: Mapping[int, type[Any]] = {
     C_ECHO_RQ: C_ECHO,
     C_CANCEL_RQ: C_CANCEL,
 }
-_OF_SERVICE = {service: field for field, service in _SERVICES.items()}
-_DATA_SETS = {
-    C_STORE_RQ: "DataSet",
-    **dict.fromkeys((C_FIND_RQ, C_FIND_RQ | RESPONSE, C_MOVE_RQ, C_MOVE_RQ | RESPONSE), "Identifier"),
-    **dict.fromkeys((C_GET_RQ, C_GET_RQ | RESPONSE), "Identifier"),
-}
+
+
+def _plain(stock: type[Any]) -> type[Any]:
+    model = stock()
+    keywords = {*_KEYWORDS.values(), *_DATA_SETS.values()}
+    fields = {keyword: getattr(model, keyword) for keyword in keywords if hasattr(model, keyword)}
+    return type(stock.__name__, (stock,), {"__init__": lambda self: None, **fields})
+
+
+_SERVICES = {field: _plain(stock) for field, stock in _STOCK.items()}
+_PLAIN = {stock: _SERVICES[field] for field, stock in _STOCK.items()}
+_OF_SERVICE = {service: field for services in (_STOCK, _SERVICES) for field, service in services.items()}
 _DECODED = {
-    field: tuple(pair for pair in _KEYWORDS.items() if hasattr(_SERVICES[field & ~RESPONSE](), pair[1]))
+    field: tuple(pair for pair in _KEYWORDS.items() if hasattr(_SERVICES[field & ~RESPONSE], pair[1]))
     for field in _FIELDS
 }
+
+
+def plain(service: type[Any]) -> type[Any]:
+    """The plain kind of *service*, one of pynetdicom's DIMSE-C primitives."""
+    return _PLAIN[service]
 
 
 def is_known(field: int | None) -> bool:
@@ -93,7 +111,7 @@ def is_coded(primitive: DimsePrimitiveType) -> bool:
 def to_primitive(command: CommandSet, data: bytes | bytearray | None) -> DimsePrimitiveType:
     """The message with that command set and, if it has one, that Data Set; its Command Field is one of ours.
 
-    Raises ValueError or TypeError if a value is none that the field may have.
+    A value that is malformed is left out.
     """
     field = cs.number(command, cs.COMMAND_FIELD) or 0
     primitive: Any = _SERVICES[field & ~RESPONSE]()
