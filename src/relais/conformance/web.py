@@ -7,16 +7,17 @@ from relais.conformance.document import Section, Table
 from relais.dicomweb import params
 from relais.web import errors
 from relais.web.app import routed
-from relais.web.capabilities import Transaction, kinds, transactions
+from relais.web.capabilities import OURS, Transaction, kinds, transactions
 from relais.web.door import ROOT
 
 
 def overview() -> Iterator[tuple[str, str, str]]:
     """Services, and whether we are user agent or origin server of them."""
     clauses = {kinds()[one.kind].clause for one in transactions(routed())}
-    names = {"10.4": "Retrieve", "10.5": "Store", "10.6": "Search", "10.8": "Delete"}
-    for clause in sorted(clauses):
+    names = {"10.4": "Retrieve", "10.5": "Store", "10.6": "Search"}
+    for clause in sorted(clauses - {OURS}):
         yield f"Studies Service, {names[clause]} (PS3.18 {clause})", "no", "yes"
+    yield "Deletion by DELETE, where `[access] delete` is on (an extension)", "no", "yes"
     yield "Retrieve Capabilities (PS3.18 8.9)", "no", "yes"
     yield "WADO-URI (PS3.18 9)", "no", "yes"
     yield "Worklist Service (PS3.18 11)", "no", "no"

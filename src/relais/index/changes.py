@@ -1,4 +1,12 @@
-"""The change feed: every change to what the node holds, in order. Knows instances, not who reads the feed."""
+"""The change feed: every change to what the node holds, in order. Knows instances, not who reads the feed.
+
+1. Revisions are given out one after the other inside the transaction that makes the change, and become visible with it:
+   whoever has seen a revision will never find a new one before it.
+2. A change is never altered. A rebuild of the index drops all and tells every instance anew, behind the last revision.
+3. An index that was lost and made from nothing counts from 1 again, under another name.
+"""
+
+from secrets import token_hex
 
 from relais.db import statements
 from relais.db.database import Database
@@ -25,6 +33,15 @@ def latest(db: Database) -> int:
     """The newest revision, 0 before the first change."""
     with db.read() as connection:
         return int(connection.execute(SQL["latest"]).fetchone()[0])
+
+
+def name(db: Database) -> str:
+    """The name of the feed, the same for as long as the index lives."""
+    with db.read() as connection:
+        row = connection.execute(SQL["name"]).fetchone()
+    if row is not None:
+        return str(row["name"])
+    return db.write(lambda tx: str(tx.execute(SQL["give_name"], (token_hex(8),)).fetchone()["name"]))
 
 
 def was_dropped(db: Source, key: str) -> bool:

@@ -7,6 +7,7 @@ from flask import Flask, Response, request
 from relais.archive import Archive
 from relais.web import (
     capabilities,
+    changes,
     cors,
     deletion,
     errors,
@@ -25,6 +26,7 @@ from relais.web.kept import Kept
 from relais.web.record import ROUTE, Recorder
 from relais.web.settings import WebSettings
 
+WAITING_SHARE = 8  # one thread in so many may be held by who waits for something to happen
 DICOMWEB = (qido, wado_rs, metadata, frames, rendered, thumbnails, stow, deletion)
 
 
@@ -35,7 +37,8 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
     """
     app = routed()
     base_url = (public_url or _own_address(settings)).rstrip("/")
-    install(app, Door(archive, settings, base_url, checks, Kept(settings.kept_bytes), Semaphore(settings.uploads)))
+    uploads, waiters = Semaphore(settings.uploads), Semaphore(settings.threads // WAITING_SHARE)
+    install(app, Door(archive, settings, base_url, checks, Kept(settings.kept_bytes), uploads, waiters))
     errors.register(app)
     cors.register(app, settings.cors_origins)
     app.after_request(_finish)
@@ -52,6 +55,7 @@ def routed() -> Flask:
         app.register_blueprint(module.routes, url_prefix=ROOT)
     app.register_blueprint(wado_uri.routes)
     app.register_blueprint(deletion.notes, url_prefix=API)
+    app.register_blueprint(changes.routes, url_prefix=API)
     app.register_blueprint(health.routes)
     capabilities.register(app)
     return app

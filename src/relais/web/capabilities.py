@@ -17,9 +17,9 @@ from werkzeug.routing import Rule
 
 from relais.dicom.attributes import TABLE, Level, Use, levels_above
 from relais.dicomweb import media_types, params, wadl
-from relais.dicomweb.media_types import DICOM, JPEG, OCTET_STREAM, PNG, Offer, frame_media_types
+from relais.dicomweb.media_types import DICOM, JPEG, OCTET_STREAM, PNG, ZIP, Offer, frame_media_types
 from relais.dicomweb.wadl import Method, Parameter, Resource
-from relais.web import metadata, payload, qido
+from relais.web import metadata, payload, qido, stow, stow_metadata
 from relais.web.door import ROOT, acceptable, door
 
 OFFERS = (Offer(wadl.MEDIA_TYPE), Offer(media_types.JSON))
@@ -33,6 +33,7 @@ TEMPLATES = {
     "path": "BulkdataReference",
 }
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
+OURS = "-"  # instead of a clause: an extension
 LEVELS = {"patients": Level.PATIENT, "studies": Level.STUDY, "series": Level.SERIES, "instances": Level.IMAGE}
 
 
@@ -82,13 +83,14 @@ def kinds() -> dict[str, Kind]:
     """Every kind of resource, by the last fixed segment of its path or by what is done to it."""
     frames = (OCTET_STREAM, *frame_media_types())
     dicom = (_in_parts(DICOM), DICOM)
+    storable = (*dicom, *(each for name in sorted(stow_metadata.METADATA) for each in (_in_parts(name), name)))
     images = (JPEG, PNG, _in_parts(JPEG), _in_parts(PNG))
     rendering = ("quality", "viewport", "window", "iccprofile", "annotation")
     return {
         "search": Kind("10.6", makes=_names(qido.OFFERS), failures=(400, 406, 413, 503)),
-        "store": Kind("10.5", dicom, _names(qido.OFFERS[:2]), (), (200, 202), (400, 409, 413, 415, 503, 507)),
-        "delete": Kind("10.8", statuses=(200, 204), failures=(403, 404, 410, 503)),
-        "retrieve": Kind("10.4", makes=dicom, statuses=(200, 206)),
+        "store": Kind("10.5", storable, _names(stow.OFFERS), (), (200, 202), (400, 403, 406, 409, 413, 415, 503, 507)),
+        "delete": Kind(OURS, (), (), ("reason",), (204,), (400, 403, 404, 410, 503)),
+        "retrieve": Kind("10.4", makes=(*dicom, ZIP), statuses=(200, 206)),
         "metadata": Kind("10.4", makes=_names(metadata.OFFERS)),
         "frames": Kind("10.4", makes=(*map(_in_parts, frames), *frames), statuses=(200, 206)),
         "bulkdata": Kind("10.4", makes=(_in_parts(OCTET_STREAM), OCTET_STREAM), statuses=(200, 206)),

@@ -27,7 +27,8 @@ _EXTENSION = "relais.web"
 class Door:
     """*public_url* is the base of every absolute URL, without a slash at its end. *checks* say whether we are ready.
 
-    *kept* holds ready metadata, *uploads* is held by each upload while it lasts.
+    *kept* holds ready metadata, *uploads* is held by each upload while it lasts, *waiters* by each request that
+    waits for something to happen.
     """
 
     archive: Archive
@@ -36,6 +37,7 @@ class Door:
     checks: Checks
     kept: Kept
     uploads: Semaphore
+    waiters: Semaphore
 
     @property
     def service(self) -> str:

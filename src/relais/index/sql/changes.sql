@@ -15,6 +15,13 @@ WHERE change.revision > ? ORDER BY change.revision LIMIT ?;
 -- name: latest
 SELECT revision FROM totals;
 
+-- name: name
+SELECT name FROM feed;
+
+-- name: give_name
+-- Or the one that another process has given meanwhile.
+INSERT INTO feed(id, name) VALUES (1, ?) ON CONFLICT DO UPDATE SET name = feed.name RETURNING name;
+
 -- name: was_dropped
 -- By its own index: deleted keys are kept whole.
 SELECT 1 FROM deleted WHERE key = :key
