@@ -16,11 +16,12 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from bench import machine, report
+from bench import machine, plot, report
 from bench.figures import Goal, Limit, compare
 from bench.parts import echo, find, memory, nagle, rendered, retrieve, store, stow, unflushed, web
-from bench.run import SIZES, Run
+from bench.run import FULL, SIZES, Run
 
 PARTS = {
     "store": store,
@@ -35,8 +36,7 @@ PARTS = {
     "memory": memory,
 }
 ROOT = Path(__file__).parents[2]
-KEPT = {"full": ROOT / "docs/benchmarks/runs"}
-NOT_KEPT = ROOT / "build/bench"
+KEPT, NOT_KEPT = ROOT / "docs/benchmarks", ROOT / "build/bench"
 
 
 def main() -> None:
@@ -52,10 +52,11 @@ def main() -> None:
     facts = machine.facts(chosen.folder)
     run = Run(SIZES[chosen.size], chosen.folder)
     goals = _measure(run, chosen.parts or PARTS)
-    into = chosen.into or KEPT.get(chosen.size, NOT_KEPT)
-    lines = report.table(list(compare(run.figures, goals)), report.earlier(into, chosen.size))
-    _say("", *lines, f"load average {facts['load_average']} before, {machine.load():.1f} after")
-    _keep(into, report.to_json(facts, chosen.size, run.figures, goals))
+    into = chosen.into or (KEPT if chosen.size == FULL.name else NOT_KEPT)
+    lines = report.table(list(compare(run.figures, goals)), report.earlier(into / "runs", chosen.size))
+    _say("", *lines)
+    facts["load_average_after"] = machine.load()
+    _keep(into, report.to_json(facts, chosen.size, run.figures, goals), is_whole=not chosen.parts)
 
 
 def _measure(run: Run, names: Iterable[str]) -> list[Goal | Limit]:
@@ -70,11 +71,14 @@ def _measure(run: Run, names: Iterable[str]) -> list[Goal | Limit]:
     return goals
 
 
-def _keep(into: Path, found: dict[str, object]) -> None:
-    into.mkdir(parents=True, exist_ok=True)
-    at = str(found["machine"]["at"]).replace(":", "")  # type: ignore[index]
-    path = into / f"{at}.json"
+def _keep(into: Path, found: dict[str, Any], *, is_whole: bool) -> None:
+    """The run among the runs; of a whole one also the table and the picture."""
+    (into / "runs").mkdir(parents=True, exist_ok=True)
+    path = into / "runs" / f"{found['machine']['at'].replace(':', '')}.json"
     path.write_text(json.dumps(found, indent=1) + "\n")
+    if is_whole:
+        (into / "results.md").write_text("\n".join(report.markdown(found)) + "\n")
+        plot.draw(found, into / "results.png")
     _say(f"kept in {path}")
 
 

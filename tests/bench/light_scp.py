@@ -54,8 +54,6 @@ def _serve(connection: socket.socket, one: Sink) -> None:
         try:
             connection.sendall(accepted(ul.read_pdu(connection)[1]))
             for message in Incoming(connection).messages():
-                if message.number(0x0100) == ul.C_ECHO_RQ:
-                    continue
                 with one.lock:
                     one.instances += 1
                     one.bytes += message.dataset_bytes

@@ -20,16 +20,16 @@ def facts(folder: Path) -> dict[str, object]:
         "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1024**3, 1),
         "kernel": platform.release(),
         "disk": _disk(folder),
-        "load_average": list(os.getloadavg()),
+        "load_average_before": load(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "peers": dict(versions()),
     }
 
 
-def load() -> float:
-    """How many processes wanted a core in the last minute: with more than there are cores, figures are too low."""
-    return os.getloadavg()[0]
+def load() -> list[float]:
+    """How many processes wanted a core in the last 1, 5, 15 minutes: more than cores, and figures are too low."""
+    return list(os.getloadavg())
 
 
 def _processor() -> str:

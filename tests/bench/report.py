@@ -20,6 +20,33 @@ def table(found: Sequence[Comparison], before: Mapping[str, float]) -> Iterator[
         yield line.rstrip()
 
 
+def markdown(run: Mapping[str, Any]) -> Iterator[str]:
+    """The ratios and the figures behind them, for docs/benchmarks."""
+    machine = run["machine"]
+    yield f"# Run of {machine['at']}, size {run['size']}"
+    yield ""
+    for name, value in machine.items():
+        yield f"- {name.replace('_', ' ')}: {_plain(value)}"
+    yield from ("", "| part | case | beside | ratio | goal | |", "|---|---|---|---|---|---|")
+    for name, one in run["ratios"].items():
+        goal = "" if one["goal"] is None else f"{one['goal']:.2f}"
+        yield f"| {name} | {one['ratio']:.2f} | {goal} | {MARKS[one['is_met']]} |"
+    yield from ("", "| part | case | who | median | unit | rounds | besides |", "|---|---|---|---|---|---|---|")
+    for one in run["figures"]:
+        rounds = ", ".join(f"{value:.4g}" for value in one["values"])
+        besides = ", ".join(f"{name} {value:.3g}" for name, value in one["details"].items() if value is not None)
+        who = f"{one['part']} | {one['case']} | {one['peer']}"
+        yield f"| {who} | {one['median']:.4g} | {one['unit']} | {rounds} | {besides} |"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(_plain(one) for one in value)
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
 def key(comparison: Comparison) -> str:
     """What is the same in two runs of one size."""
     return f"{comparison.part} | {comparison.case} | {comparison.than}"
@@ -33,7 +60,7 @@ def to_json(
         "machine": dict(facts),
         "size": size,
         "ratios": {
-            key(one): {"ratio": round(one.value, 3), "goal": one.goal, "is_met": one.is_met}
+            key(one): {"ratio": round(one.value, 3), "goal": one.goal, "is_met": one.is_met, "is_limit": one.is_limit}
             for one in compare(figures, goals)
         },
         "figures": [figure.to_json() for figure in figures],
