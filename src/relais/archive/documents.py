@@ -6,18 +6,22 @@ absolute. Values up to BULK_BYTES are inline. Knows Data Sets, not HTTP.
 
 import logging
 from collections.abc import Iterator, Sequence
+from struct import unpack
+from typing import BinaryIO
 
 import orjson
 from pydicom import Dataset
 
-from relais.archive import Archive
+from relais.archive import Archive, retrieve
 from relais.archive.retrieve import CHUNK_BYTES, Body
 from relais.archive.stored_dataset import BULK_BYTES, open_dataset, swapped
 from relais.db.database import Transaction
 from relais.dicom import uids
 from relais.dicom.elements import UNDEFINED
-from relais.dicom.json_model import from_dataset
-from relais.errors import InvalidRequest, NodeError, NotAcceptable, NotFound, Unavailable
+from relais.dicom.frames import FrameTable
+from relais.dicom.json_model import JsonDataset, from_dataset
+from relais.dicom.scan import scan
+from relais.errors import InvalidRequest, NodeError, NotFound, Unavailable
 from relais.index import documents as kept
 from relais.index.rows import InstanceRow
 
@@ -68,8 +72,8 @@ def make(archive: Archive, row: InstanceRow) -> bytes:
 def bulkdata(archive: Archive, row: InstanceRow, path: str) -> Body:
     """The value that a BulkDataURI of the metadata names, little endian.
 
-    *path* is what follows `bulkdata/`: tags and 0-based Item numbers in turn, as in `00400275/0/00420011`. Raises
-    NotFound, NotAcceptable for Pixel Data that is encapsulated or big endian (ask for its frames).
+    *path* is what follows `bulkdata/`: tags and 0-based Item numbers in turn, as in `00400275/0/00420011`. Pixel Data
+    that is encapsulated or big endian is decoded, all frames of it. Raises NotFound, NotAcceptable if it cannot be.
     """
     steps = _steps(path)
     with open_dataset(archive, row) as stored:
@@ -79,8 +83,62 @@ def bulkdata(archive: Archive, row: InstanceRow, path: str) -> Body:
             return Body(len(value), iter([value]), uids.EXPLICIT_VR_LITTLE_ENDIAN)
         is_big_endian = uids.is_big_endian(row.transfer_syntax_uid)
         if element.length == UNDEFINED or (is_big_endian and element.tag == stored.pixel_tag):
-            raise NotAcceptable("This Pixel Data can be had as frames only.")
+            return retrieve.transcoded(archive, row, uids.EXPLICIT_VR_LITTLE_ENDIAN, _pixel_value)
     return Body(element.length, _chunks(archive, row, element.tag), uids.EXPLICIT_VR_LITTLE_ENDIAN)
+
+
+def bulk_paths(document: bytes) -> list[str]:
+    """What `bulkdata` can be asked for, by a document of `metadata`: the paths of all its BulkDataURIs, in order."""
+    return list(_paths(orjson.loads(document)))
+
+
+def pixel_data(archive: Archive, row: InstanceRow) -> tuple[str, Body]:
+    """The path and the value of Pixel Data, Float or Double Float Pixel Data, native, all frames of it.
+
+    Raises NotFound if there is none, NotAcceptable if it cannot be decoded.
+    """
+    if row.layout.pixel_offset is None:
+        raise NotFound("There is no Pixel Data.")
+    table = FrameTable.unpack(row.layout.frame_table) if row.layout.frame_table else None
+    if table is not None and table.size:
+        group, element = unpack("<HH", archive.store.read_range(row.key, row.layout.pixel_offset, 4))
+        length = table.size * table.count
+        chunks = _range(archive, row, table.first, length)
+        return f"{group:04X}{element:04X}", Body(length, chunks, uids.EXPLICIT_VR_LITTLE_ENDIAN)
+    with open_dataset(archive, row) as stored:
+        assert stored.pixel_tag is not None
+        path = f"{stored.pixel_tag:08X}"
+    return path, bulkdata(archive, row, path)
+
+
+def _range(archive: Archive, row: InstanceRow, offset: int, length: int) -> Iterator[bytes]:
+    with archive.store.open(row.key) as stream:
+        stream.seek(offset)
+        while chunk := stream.read(min(CHUNK_BYTES, length)):
+            length -= len(chunk)
+            yield chunk
+
+
+def _paths(ds: JsonDataset) -> Iterator[str]:
+    for element in ds.values():
+        if uri := element.get("BulkDataURI"):
+            yield uri.removeprefix(BULK_PREFIX)
+        elif element["vr"] == "SQ":
+            for item in element.get("Value") or ():
+                yield from _paths(item or {})
+
+
+def _pixel_value(part10: BinaryIO) -> tuple[int, int]:
+    """Where the value of Pixel Data is, in an Explicit VR Little Endian file."""
+
+    def read_at(offset: int, length: int) -> bytes:
+        part10.seek(offset)
+        return part10.read(length)
+
+    start, length = retrieve.without_head(part10)
+    pixel = scan(read_at, start, start + length, uids.EXPLICIT_VR_LITTLE_ENDIAN).pixel
+    assert pixel is not None
+    return pixel.value_offset, pixel.length
 
 
 def _chunks(archive: Archive, row: InstanceRow, tag: int) -> Iterator[bytes]:

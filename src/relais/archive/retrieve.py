@@ -4,10 +4,12 @@
 A damaged object is never passed on as a success: whole instances are checked against their digest while they are read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 from relais.access import audit
 from relais.access.policy import Action
@@ -23,9 +25,14 @@ from relais.dicom.refs import Ref
 from relais.errors import Gone, InvalidRequest, NotAcceptable, NotFound
 from relais.index import lookup
 from relais.index.rows import InstanceRow
-from relais.pixels.workers import can_transcode
+from relais.pixels.workers import ENCODABLE, can_transcode
 
 CHUNK_BYTES = 256 * 1024
+
+Span = Callable[[BinaryIO], tuple[int, int]]
+"""Start and length of what is wanted of a Part 10 file."""
+
+_FRAME_TARGETS = ENCODABLE | {uids.EXPLICIT_VR_LITTLE_ENDIAN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,7 @@ def part10(archive: Archive, row: InstanceRow, transfer_syntax_uid: str | None =
     """
     if transfer_syntax_uid in {None, row.transfer_syntax_uid}:
         return Body(row.size_bytes, verified_chunks(archive, row, 0), row.transfer_syntax_uid)
-    return _transcoded(archive, row, str(transfer_syntax_uid), skip_head=False)
+    return transcoded(archive, row, str(transfer_syntax_uid), whole)
 
 
 def dataset_chunks(archive: Archive, row: InstanceRow, transfer_syntax_uid: str | None = None) -> Body:
@@ -125,11 +132,11 @@ def dataset_chunks(archive: Archive, row: InstanceRow, transfer_syntax_uid: str 
     if transfer_syntax_uid in {None, row.transfer_syntax_uid}:
         offset = row.layout.dataset_offset
         return Body(row.size_bytes - offset, verified_chunks(archive, row, offset), row.transfer_syntax_uid)
-    return _transcoded(archive, row, str(transfer_syntax_uid), skip_head=True)
+    return transcoded(archive, row, str(transfer_syntax_uid), without_head)
 
 
 def can_send(row: InstanceRow, transfer_syntax_uid: str) -> bool:
-    """Whether the instance can be had in *transfer_syntax_uid*."""
+    """Whether the instance can be had in *transfer_syntax_uid*, stored or uncompressed (compressed: archive.forms)."""
     if transfer_syntax_uid == row.transfer_syntax_uid:
         return True
     return transfer_syntax_uid in uids.TRANSCODE_TARGETS and can_transcode(row.transfer_syntax_uid)
@@ -141,17 +148,31 @@ def frame(archive: Archive, row: InstanceRow, number: int, transfer_syntax_uid: 
     Raises InvalidRequest if the instance is no image, NotFound beyond the last frame, NotAcceptable if it cannot be had
     in *transfer_syntax_uid*.
     """
-    stored, table = stored_frame(archive, row, number)
+    stored, _ = stored_frame(archive, row, number)
     if stored is not None and transfer_syntax_uid in {None, stored.transfer_syntax_uid}:
         return stored
-    if transfer_syntax_uid not in {None, uids.EXPLICIT_VR_LITTLE_ENDIAN} or not can_transcode(row.transfer_syntax_uid):
+    target = transfer_syntax_uid or uids.EXPLICIT_VR_LITTLE_ENDIAN
+    if target not in _FRAME_TARGETS or not can_transcode(row.transfer_syntax_uid):
         raise NotAcceptable
-    if stored is None or table is None:
-        with archive.store.as_path(row.key) as path:
-            data = archive.pixels.decode_file(path, number)
-    else:
-        data = archive.pixels.decode(header(archive, row), row.transfer_syntax_uid, stored.data, frame_number=number)
-    return Frame(data, uids.EXPLICIT_VR_LITTLE_ENDIAN)
+    data = stored.data if stored is not None else None
+    made = _encoded(archive, row, number, data, target) if target in ENCODABLE else _decoded(archive, row, number, data)
+    return Frame(made, target)
+
+
+def _decoded(archive: Archive, row: InstanceRow, number: int, data: bytes | None) -> bytes:
+    """A frame in native form; *data* is it as it is stored, None where it cannot be cut out."""
+    if data is not None:
+        return archive.pixels.decode(header(archive, row), row.transfer_syntax_uid, data, frame_number=number)
+    with archive.store.as_path(row.key) as path:
+        return archive.pixels.decode_file(path, number)
+
+
+def _encoded(archive: Archive, row: InstanceRow, number: int, data: bytes | None, target_uid: str) -> bytes:
+    """The same as a bitstream of *target_uid*."""
+    if data is not None:
+        return archive.pixels.encode(header(archive, row), row.transfer_syntax_uid, data, target_uid=target_uid)
+    with archive.store.as_path(row.key) as path:
+        return archive.pixels.encode_file(path, number, target_uid)
 
 
 def stored_frame(archive: Archive, row: InstanceRow, number: int) -> tuple[Frame | None, FrameTable | None]:
@@ -172,36 +193,53 @@ def stored_frame(archive: Archive, row: InstanceRow, number: int) -> tuple[Frame
     return Frame(data, row.transfer_syntax_uid if encapsulated else uids.EXPLICIT_VR_LITTLE_ENDIAN), table
 
 
+def frame_count(row: InstanceRow) -> int:
+    """How many frames can be asked for: 0 without Pixel Data, 1 of a video, which is one bitstream (PS3.5 8.2.5)."""
+    if row.layout.pixel_offset is None:
+        return 0
+    if row.layout.frame_table is None:
+        return row.number_of_frames
+    return FrameTable.unpack(row.layout.frame_table).count
+
+
 def header(archive: Archive, row: InstanceRow) -> bytes:
     """The stored object up to its Pixel Data."""
     assert row.layout.pixel_offset is not None
     return archive.store.read_range(row.key, 0, row.layout.pixel_offset)
 
 
-def _transcoded(archive: Archive, row: InstanceRow, transfer_syntax_uid: str, *, skip_head: bool) -> Body:
-    """Transcode into a temporary file, which goes when the chunks are read or closed."""
-    if not can_send(row, transfer_syntax_uid):
+def transcoded(archive: Archive, row: InstanceRow, transfer_syntax_uid: str, span: Span) -> Body:
+    """What *span* finds of the transcoded instance. It is in a temporary file, which goes once it is read or closed."""
+    if not can_send(row, transfer_syntax_uid) and transfer_syntax_uid not in ENCODABLE:
         raise NotAcceptable
     folder = TemporaryDirectory(prefix="relais-transcode-")
     out = Path(folder.name, "instance.dcm")
     try:
         with archive.store.as_path(row.key) as path:
             archive.pixels.transcode(path, transfer_syntax_uid, out)
-        offset = _dataset_offset(out) if skip_head else 0
-        return Body(out.stat().st_size - offset, _file_chunks(folder, out, offset), transfer_syntax_uid)
+        with out.open("rb") as stream:
+            start, length = span(stream)
+        return Body(length, _file_chunks(folder, out, start, length), transfer_syntax_uid)
     except BaseException:
         folder.cleanup()
         raise
 
 
-def _dataset_offset(path: Path) -> int:
-    with path.open("rb") as stream:
-        read_head(stream.read)
-        return stream.tell()
+def whole(part10: BinaryIO) -> tuple[int, int]:
+    """All of a Part 10 file."""
+    return 0, part10.seek(0, SEEK_END)
 
 
-def _file_chunks(folder: "TemporaryDirectory[str]", path: Path, offset: int) -> Iterator[bytes]:
+def without_head(part10: BinaryIO) -> tuple[int, int]:
+    """Its Data Set."""
+    read_head(part10.read)
+    offset = part10.tell()
+    return offset, part10.seek(0, SEEK_END) - offset
+
+
+def _file_chunks(folder: "TemporaryDirectory[str]", path: Path, start: int, length: int) -> Iterator[bytes]:
     with folder, path.open("rb") as stream:
-        stream.seek(offset)
-        while chunk := stream.read(CHUNK_BYTES):
+        stream.seek(start)
+        while chunk := stream.read(min(CHUNK_BYTES, length)):
+            length -= len(chunk)
             yield chunk

@@ -15,6 +15,7 @@ from relais.pixels.decode import (
     holds_several_frames,
     to_bytes,
 )
+from relais.pixels.encoders import encode_frame
 from relais.pixels.image import ImageHeader, ImagePixel, check_size, read_part10_header
 from relais.pixels.part10_file import Part10File
 from relais.pixels.presentation import Presentation
@@ -36,8 +37,10 @@ class Tasks:
         self._tasks: dict[str, Callable[[Fields, memoryview], bytes]] = {
             "render": self._render,
             "decode": self._decode,
+            "encode": self._encode,
             "render_file": self._render_file,
             "decode_file": self._decode_file,
+            "encode_file": self._encode_file,
         }
 
     def run(self, request: wire.Message, progress: Callable[[], None]) -> bytes:
@@ -60,6 +63,11 @@ class Tasks:
     def _decode(self, fields: Fields, body: memoryview) -> bytes:
         image, frame = self._split(fields, body)
         return decode_to_bytes(frame, fields["transfer_syntax_uid"], image.pixel)
+
+    def _encode(self, fields: Fields, body: memoryview) -> bytes:
+        image, frame = self._split(fields, body)
+        decoded = decode_frame(frame, fields["transfer_syntax_uid"], image.pixel)
+        return encode_frame(decoded, fields["target"], image.pixel)
 
     def _render_file(self, fields: Fields, body: memoryview) -> bytes:
         number = fields["frame_number"]
@@ -86,6 +94,12 @@ class Tasks:
             if (decoded := _component_frame(file, image.pixel, number)) is not None:
                 return to_bytes(decoded, image.pixel)
             return decode_to_bytes(*file.frame(number, pixels, image.pixel), image.pixel)
+
+    def _encode_file(self, fields: Fields, _: memoryview) -> bytes:
+        with Part10File(Path(fields["path"]), self._settings) as file:
+            pixels, image = self._open(file)
+            decoded = _decoded(file, pixels, image.pixel, fields["frame_number"])
+        return encode_frame(decoded, fields["target"], image.pixel)
 
     def _open(self, file: Part10File) -> tuple[Element, ImageHeader]:
         if not can_transcode(file.transfer_syntax_uid):

@@ -19,9 +19,20 @@ from relais.errors import Internal, NodeError, TooLarge, Unavailable
 from relais.pixels.process import Buffer, WorkerProcess
 from relais.pixels.request import SHOWN_STATES, AppliedState, RenderRequest, Viewport, Window, to_fields
 from relais.pixels.settings import PixelSettings
-from relais.pixels.syntaxes import can_transcode
+from relais.pixels.syntaxes import ENCODABLE, Shape, can_encode, can_transcode
 
-__all__ = ["SHOWN_STATES", "AppliedState", "PixelWorkers", "RenderRequest", "Viewport", "Window", "can_transcode"]
+__all__ = [
+    "ENCODABLE",
+    "SHOWN_STATES",
+    "AppliedState",
+    "PixelWorkers",
+    "RenderRequest",
+    "Shape",
+    "Viewport",
+    "Window",
+    "can_encode",
+    "can_transcode",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +81,11 @@ class PixelWorkers:
         fields = {"task": "decode", "frame_number": frame_number}
         return self._ask_about_frame(fields, header, transfer_syntax_uid, frame)
 
+    def encode(self, header: bytes, transfer_syntax_uid: str, frame: bytes, *, target_uid: str) -> bytes:
+        """*frame* as a bitstream of *target_uid*, unpadded. Raises NotAcceptable if the image is none for it."""
+        fields = {"task": "encode", "target": target_uid}
+        return self._ask_about_frame(fields, header, transfer_syntax_uid, frame)
+
     def render_file(
         self, path: Path, frame_number: int, request: RenderRequest, state: AppliedState | None = None
     ) -> bytes:
@@ -91,8 +107,13 @@ class PixelWorkers:
         """One frame of a Part 10 file as native little endian bytes. Raises NotFound beyond the last frame."""
         return self._ask({"task": "decode_file", "path": str(path.absolute()), "frame_number": frame_number})
 
+    def encode_file(self, path: Path, frame_number: int, target_uid: str) -> bytes:
+        """One frame of a Part 10 file as a bitstream of *target_uid*, as `encode`."""
+        fields = {"task": "encode_file", "frame_number": frame_number, "target": target_uid}
+        return self._ask(fields | {"path": str(path.absolute())})
+
     def transcode(self, path: Path, target_transfer_syntax_uid: str, out: Path) -> None:
-        """Write the Part 10 file *path* to *out* in Explicit or Implicit VR Little Endian.
+        """Write the Part 10 file *path* to *out* in another Transfer Syntax: uncompressed, or one that is encoded here.
 
         After an error *out* may be there, incomplete.
         """

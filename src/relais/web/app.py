@@ -6,6 +6,7 @@ from flask import Flask, Response, request
 
 from relais.archive import Archive
 from relais.web import (
+    bulkdata,
     capabilities,
     changes,
     cors,
@@ -27,7 +28,7 @@ from relais.web.record import ROUTE, Recorder
 from relais.web.settings import WebSettings
 
 WAITING_SHARE = 8  # one thread in so many may be held by who waits for something to happen
-DICOMWEB = (qido, wado_rs, metadata, frames, rendered, thumbnails, stow, deletion)
+DICOMWEB = (qido, wado_rs, metadata, frames, bulkdata, rendered, thumbnails, stow, deletion)
 
 
 def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, public_url: str = "") -> Flask:

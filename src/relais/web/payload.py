@@ -17,6 +17,7 @@ NO_CACHE = "private, no-cache"  # kept by the user agent, but asked about each t
 PIECE_BYTES = 64 * 1024  # small documents leave together
 GZIP_LEVEL = 5
 ZSTD_LEVEL = 3
+LEFT_OUT = "Some of it is left out: it cannot be made in an acceptable media type or Transfer Syntax."
 GZIP_WINDOW = 31  # zlib's way of saying gzip with the largest window
 
 
@@ -53,11 +54,11 @@ def json_text(content: object) -> bytes:
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False, status: int = 200) -> Response:
+def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False) -> Response:
     """*parts* under a fresh boundary, with Content-Length if that is known. *is_lazy* parts are made as they go out."""
     writer = Writer(media_type)
     parts = parts if is_lazy else list(parts)
-    response = Response(writer.chunks(parts), status, content_type=writer.content_type, direct_passthrough=True)
+    response = Response(writer.chunks(parts), content_type=writer.content_type, direct_passthrough=True)
     response.headers["Cache-Control"] = NO_CACHE
     if isinstance(parts, list) and (length := writer.content_length(parts)) is not None:
         response.content_length = length
@@ -138,6 +139,12 @@ def is_unchanged(etag: str) -> bool:
 def not_modified(etag: str, *, is_weak: bool = False) -> Response:
     """304: what the user agent has is what it would get."""
     return Response(status=304, headers={"ETag": f'W/"{etag}"' if is_weak else f'"{etag}"', "Cache-Control": NO_CACHE})
+
+
+def partial(response: Response) -> Response:
+    """Say that *response* has some, but not all of what was asked for (PS3.18 table 10.4.3-1)."""
+    response.status_code = 206
+    return add_warning(response, LEFT_OUT)
 
 
 def add_warning(response: Response, *sentences: str) -> Response:

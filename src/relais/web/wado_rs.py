@@ -1,36 +1,49 @@
-"""WADO-RS: retrieving studies, series and instances as application/dicom (PS3.18 10.4). Knows HTTP, not files.
+"""WADO-RS: retrieving studies, series and instances as application/dicom or zip (PS3.18 10.4). Knows HTTP, not files.
 
-An instance as it is stored leaves as the very bytes that are kept. One that should be transcoded but cannot be decoded
-leaves as stored, under the Transfer Syntax that it has: nothing is left out in silence, and no other is cut short.
+An instance as it is stored leaves as the very bytes that are kept. One that should be transcoded but turns out to be
+damaged leaves as stored, under the Transfer Syntax that it has: nothing is left out in silence, and no other is cut
+short. What is known beforehand to have no acceptable form is left out, and the answer says so.
 
-Deviation: that instance then is not in an acceptable Transfer Syntax (PS3.18 8.7.8); alone it is a 406.
+Deviation: that damaged instance is not in an acceptable Transfer Syntax (PS3.18 8.7.8); alone it is a 406.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from flask import Blueprint, Response, request
 
-from relais.archive import retrieve
+from relais.archive import retrieve, zipped
 from relais.archive.retrieve import Body
 from relais.dicom.refs import InstanceRef, Ref
 from relais.dicomweb import media_types, paths
-from relais.dicomweb.media_types import DICOM, MediaRange, Offer
+from relais.dicomweb.media_types import DICOM, OCTET_STREAM, ZIP, MediaRange, Offer
 from relais.dicomweb.multipart import Part
 from relais.errors import InvalidRequest, NodeError, NotAcceptable
 from relais.index.rows import InstanceRow
 from relais.telemetry.line import fields
-from relais.web import payload
+from relais.web import bulkdata, payload
 from relais.web.door import Door, acceptable, door, principal
-from relais.web.offers import instance_offers
+from relais.web.offers import NEVER_SENT, Targets, instance_offers, targets_for_instances, zip_offers
 from relais.web.payload import Single
 
 SMALL_BYTES = 1024 * 1024  # a single instance up to this size is read before the answer begins
-LEFT_OUT = "Some instances are left out: they cannot be made in an acceptable Transfer Syntax."
+BULK = Offer(OCTET_STREAM, is_multipart=True)
 
 log = logging.getLogger(__name__)
 routes = Blueprint("wado_rs", __name__)
+
+
+class _Chosen(NamedTuple):
+    """One instance in the form that was selected for it."""
+
+    row: InstanceRow
+    transfer_syntax_uid: str
+
+    @property
+    def is_stored(self) -> bool:
+        return self.transfer_syntax_uid == self.row.transfer_syntax_uid
 
 
 @routes.get("/studies/<study>")
@@ -52,29 +65,31 @@ def instance(study: str, series: str, instance: str) -> Response:
 
 
 def one_instance(row: InstanceRow, offer: Offer) -> Response:
-    """One instance, in the form that was selected for it."""
-    here = door()
-    if request.method == "HEAD" and _is_transcoded(row, offer):
-        return Response(content_type=_content_type(offer.transfer_syntax_uid))
-    body = _whole(here, row, offer)
+    """One instance as application/dicom, in the form that was selected for it."""
+    here, syntax = door(), offer.transfer_syntax_uid
+    if request.method == "HEAD" and not _Chosen(row, syntax).is_stored:
+        return Response(content_type=_content_type(syntax))
+    etag = f"{row.digest.hex()[:32]}-{row.revision}-{syntax}"
+    if not offer.is_multipart and payload.is_unchanged(etag):
+        return payload.not_modified(etag)
+    body = _whole(here, row, syntax)
     if offer.is_multipart:
         return payload.multipart(DICOM, [_part(here, row, body)])
-    return payload.single(
-        Single(
-            _content_type(body.transfer_syntax_uid),
-            body.length,
-            body.chunks,
-            etag=f"{row.digest.hex()[:32]}-{row.revision}-{body.transfer_syntax_uid}",
-            location=here.url(row.ref),
-            filename=f"{row.ref.sop_instance_uid}.dcm",
-        )
-    )
+    filename = f"{row.ref.sop_instance_uid}.dcm"
+    content_type = _content_type(body.transfer_syntax_uid)
+    return payload.single(Single(content_type, body.length, body.chunks, etag, here.url(row.ref), filename))
 
 
-def _whole(here: Door, row: InstanceRow, offer: Offer) -> Body:
+def file_offers(row: InstanceRow, ranges: tuple[MediaRange, ...]) -> tuple[Offer, ...]:
+    """What one instance can be had as, if *ranges* are what is acceptable."""
+    (targets,) = targets_for_instances(door().archive, [row], ranges)
+    return instance_offers(row, may_be_single=True, targets=targets)
+
+
+def _whole(here: Door, row: InstanceRow, transfer_syntax_uid: str) -> Body:
     """The instance, already read if it is not large, so that damage is an error and not a connection that breaks."""
     try:
-        body = retrieve.part10(here.archive, row, offer.transfer_syntax_uid)
+        body = retrieve.part10(here.archive, row, transfer_syntax_uid)
     except InvalidRequest as error:  # it was not the request that was wrong
         raise NotAcceptable(error.message) from error
     if body.length > SMALL_BYTES:
@@ -83,50 +98,78 @@ def _whole(here: Door, row: InstanceRow, offer: Offer) -> Body:
 
 
 def _retrieve(ref: Ref) -> Response:
-    ranges = acceptable()
-    rows = retrieve.instances(door().archive, principal(), ref)
-    if isinstance(ref, InstanceRef):
-        return one_instance(rows[0], media_types.select(ranges, instance_offers(rows[0], may_be_single=True)))
-    chosen = _choose(ranges, rows)
-    is_lazy = any(_is_transcoded(row, offer) for row, offer in chosen)
-    is_partial = len(chosen) < len(rows)
-    response = payload.multipart(DICOM, _parts(door(), chosen), is_lazy=is_lazy, status=206 if is_partial else 200)
-    return payload.add_warning(response, *([LEFT_OUT] if is_partial else []))
+    ranges, here = acceptable(), door()
+    rows = retrieve.instances(here.archive, principal(), ref)
+    targets = targets_for_instances(here.archive, rows, ranges)
+    is_one = isinstance(ref, InstanceRef)
+    in_dicom = [instance_offers(row, may_be_single=is_one, targets=each) for row, each in _pairs(rows, targets)]
+    in_zip = [zip_offers(row, targets=each) for row, each in _pairs(rows, targets)]
+    first = media_types.select(ranges, (*_distinct(in_dicom), *_distinct(in_zip), BULK))
+    if first == BULK:
+        return bulkdata.every_value(rows, ranges)
+    if first.media_type == ZIP:
+        return _zip(here, ref, _choose(ranges, rows, in_zip), len(rows))
+    if is_one:
+        return one_instance(rows[0], first)
+    return _many(here, _choose(ranges, rows, in_dicom), len(rows))
 
 
-def _choose(ranges: tuple[MediaRange, ...], rows: list[InstanceRow]) -> list[tuple[InstanceRow, Offer]]:
-    """The rows that can be had in an acceptable form, with that form. NotAcceptable if there is none."""
-    by_syntax: dict[str, Offer | NotAcceptable] = {}
-    for row in rows:
-        if row.transfer_syntax_uid not in by_syntax:
-            try:
-                by_syntax[row.transfer_syntax_uid] = media_types.select(
-                    ranges, instance_offers(row, may_be_single=False)
-                )
-            except NotAcceptable as error:
-                by_syntax[row.transfer_syntax_uid] = error
-    found = [(row, by_syntax[row.transfer_syntax_uid]) for row in rows]
-    chosen = [(row, offer) for row, offer in found if isinstance(offer, Offer)]
-    if not chosen:
-        raise next(offer for _, offer in found if isinstance(offer, NotAcceptable))
-    return chosen
+def _many(here: Door, chosen: list[_Chosen], count: int) -> Response:
+    """Instances as parts, with the length of the whole if none has to be transcoded."""
+    is_lazy = not all(one.is_stored for one in chosen)
+    response = payload.multipart(DICOM, _parts(here, chosen), is_lazy=is_lazy)
+    return payload.partial(response) if len(chosen) < count else response
 
 
-def _parts(here: Door, chosen: list[tuple[InstanceRow, Offer]]) -> Iterator[Part]:
-    return (_part(here, row, _body(here, row, offer)) for row, offer in chosen)
+def _zip(here: Door, ref: Ref, chosen: list[_Chosen], count: int) -> Response:
+    names = zipped.names(here.archive, principal(), [one.row for one in chosen])
+    files = (zipped.File(name, one.row.stored_at, _body(here, one)) for name, one in zip(names, chosen, strict=True))
+    response = Response(zipped.chunks(files), content_type=ZIP, direct_passthrough=True)
+    response.headers["Cache-Control"] = payload.NO_CACHE
+    response.headers["Content-Disposition"] = f'attachment; filename="{_last_uid(ref)}.zip"'
+    return payload.partial(response) if len(chosen) < count else response
 
 
-def _body(here: Door, row: InstanceRow, offer: Offer) -> Body:
+def _last_uid(ref: Ref) -> str:
+    return paths.format_ref(ref).rpartition("/")[2]
+
+
+def _pairs(rows: Sequence[InstanceRow], targets: Sequence[Targets]) -> Iterator[tuple[InstanceRow, Targets]]:
+    return zip(rows, targets, strict=True)
+
+
+def _distinct(offers: Iterable[tuple[Offer, ...]]) -> list[Offer]:
+    """Every offer once: instances of one Transfer Syntax have the same."""
+    return [offer for group in dict.fromkeys(offers) for offer in group]
+
+
+def _choose(
+    ranges: tuple[MediaRange, ...], rows: list[InstanceRow], offers: Sequence[tuple[Offer, ...]]
+) -> list[_Chosen]:
+    """The rows that can be had in an acceptable form, with its Transfer Syntax."""
+    selected: dict[tuple[Offer, ...], str] = {}
+    for group in dict.fromkeys(offers):
+        try:
+            selected[group] = media_types.select(ranges, group).transfer_syntax_uid
+        except NotAcceptable:
+            selected[group] = ""
+    found = (_Chosen(row, selected[group]) for row, group in zip(rows, offers, strict=True))
+    return [one for one in found if one.transfer_syntax_uid]
+
+
+def _parts(here: Door, chosen: list[_Chosen]) -> Iterator[Part]:
+    return (_part(here, one.row, _body(here, one)) for one in chosen)
+
+
+def _body(here: Door, one: _Chosen) -> Body:
     try:
-        return retrieve.part10(here.archive, row, offer.transfer_syntax_uid)
+        return retrieve.part10(here.archive, one.row, one.transfer_syntax_uid)
     except NodeError as error:
-        uid = row.ref.sop_instance_uid
+        if one.row.transfer_syntax_uid in NEVER_SENT:
+            raise
+        uid = one.row.ref.sop_instance_uid
         log.warning(fields(event="sent as stored", sop_instance_uid=uid, error=error.message))
-        return retrieve.part10(here.archive, row)
-
-
-def _is_transcoded(row: InstanceRow, offer: Offer) -> bool:
-    return offer.transfer_syntax_uid != row.transfer_syntax_uid
+        return retrieve.part10(here.archive, one.row)
 
 
 def _part(here: Door, row: InstanceRow, body: Body) -> Part:
