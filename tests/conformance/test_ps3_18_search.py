@@ -1,6 +1,7 @@
 """QIDO-RS over real sockets: PS3.18 10.6, traps 1 to 7, and every request shape of OHIF."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -252,6 +253,29 @@ def test_who_asks_again_hears_that_nothing_changed_until_something_did(tmp_path:
         changed = node.get("/studies?limit=5", accept, If_None_Match=etag)
         assert changed.status_code == 200
         assert changed.headers["ETag"] != etag
+
+
+@pytest.mark.parametrize("resource", ["studies", "series", "instances", "patients"])
+def test_pages_neither_repeat_nor_skip_what_was_there_when_more_comes_in(tmp_path: Path, resource: str) -> None:
+    """Trap 6; whichever process answers."""
+    key = {"studies": "0020000D", "series": "0020000E", "instances": "00080018", "patients": "00100020"}[resource]
+    dates = iter(range(20240101, 20240130))
+
+    def store(count: int) -> None:
+        node.store(*(a_ct(PatientID=str(number), StudyDate=str(number)) for number in islice(dates, count)))
+
+    with web_node(tmp_path, workers=2) as node:
+        store(7)
+        there = [row[key]["Value"][0] for row in found(node, f"/{resource}")]
+        read: list[str] = []
+        for offset in range(0, 7, 2):
+            rows = requests.get(f"{node.service}/{resource}?limit=2&offset={offset}&PatientID=*", timeout=30).json()
+            read += [row[key]["Value"][0] for row in rows]
+            store(3)  # newer: they come first
+        assert [uid for uid in read if uid in there] == there
+        assert len(set(read)) == len(read)
+        again = node.get(f"/{resource}?limit=2&PatientID=*").json()
+        assert (again[0][key]["Value"][0] in there) == (resource == "patients")
 
 
 def test_the_servers_own_maximum_is_said(tmp_path: Path) -> None:

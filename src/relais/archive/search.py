@@ -1,12 +1,16 @@
-"""Search, for C-FIND, QIDO-RS, pages and commands alike. Knows queries and rows, not Identifiers or query strings."""
+"""Search, for C-FIND, QIDO-RS, pages and commands alike. Knows queries and rows, not Identifiers or query strings.
+
+Who reads page after page sees everything that was there from the first one on once, whatever is stored meanwhile.
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import Principal
 from relais.archive import Archive
+from relais.archive.bookmarks import Bookmarks, Place
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
 from relais.index import changes
@@ -29,24 +33,41 @@ class Found:
 class Asked:
     """A search that was allowed and recorded: *query*, as far as its principal may see, of the index at *revision*.
 
-    While both are the same, so is what is found.
+    *behind* is where its principal's page before this one ended, if that is known; else the page is counted off by its
+    offset. While all of these are the same, so is what is found. *walk* names the search apart from its pages.
     """
 
     query: Query
     revision: int
+    behind: Place | None
+    walk: str
+
+    def page(self, offset: int) -> str:
+        """What the page that begins at *offset* is remembered under."""
+        return f"{self.walk} {offset}"
 
 
 def ask(archive: Archive, principal: Principal, query: Query) -> Asked:
     """Decide what *principal* may see of *query*, and record that it was asked. Raises Forbidden."""
     narrowed = archive.policy.narrow(principal, query)
     _record(archive, principal, query)
-    return Asked(narrowed, changes.latest(archive.db))
+    asked = Asked(narrowed, changes.latest(archive.db), None, _walk(principal, narrowed))
+    if not narrowed.offset:
+        return asked
+    return replace(asked, behind=_bookmarks(archive).get(asked.page(narrowed.offset)))
 
 
 def found(archive: Archive, asked: Asked) -> Found:
     """One page of what was asked for, at that revision or a newer one."""
-    page = index_search.search(archive.db, asked.query)
+    page = index_search.search(archive.db, asked.query, asked.behind)
+    if page.more and page.last is not None:
+        _bookmarks(archive).put(asked.page(asked.query.offset + len(page.rows)), page.last)
     return Found(page.rows, page.more, index_search.unsupported(asked.query))
+
+
+def found_again(archive: Archive, asked: Asked, rows: int) -> None:
+    """To be called where an answer of so many *rows*, with more behind them, is given again without being found anew."""
+    _bookmarks(archive).renew(asked.page(asked.query.offset + rows))
 
 
 def search(archive: Archive, principal: Principal, query: Query) -> Found:
@@ -60,6 +81,15 @@ def stream(archive: Archive, principal: Principal, query: Query) -> Found:
     rows = index_search.stream(archive.db, narrowed)
     _record(archive, principal, query)
     return Found(rows, False, index_search.unsupported(narrowed))
+
+
+def _walk(principal: Principal, query: Query) -> str:
+    who = (principal.protocol, principal.name, principal.address)
+    return repr((who, query.level, query.matches, query.fuzzy, query.combined_date_time))
+
+
+def _bookmarks(archive: Archive) -> Bookmarks:
+    return Bookmarks(archive.settings.cache_dir)
 
 
 def _record(archive: Archive, principal: Principal, query: Query) -> None:

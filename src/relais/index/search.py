@@ -23,22 +23,27 @@ from relais.index.walk import Place, behind, page
 __all__ = ["Page", "search", "stream", "supported", "unsupported"]
 
 
+EVERYTHING = 2**62  # as a limit
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of an answer, and whether there are more behind them."""
+    """Some rows of an answer, whether there are more behind them, and where the last of them stands, if any."""
 
     rows: list[JsonDataset]
     more: bool
+    last: Place | None = None
 
 
-def search(db: Database, query: Query) -> Page:
-    """One page of what *query* asks for."""
-    limit = -1 if query.limit is None else query.limit + 1
+def search(db: Database, query: Query, after: Place | None = None) -> Page:
+    """One page of what *query* asks for: what lies behind *after* in order or, without that, behind its offset."""
+    limit = EVERYTHING if query.limit is None else query.limit + 1
     with db.read() as connection:
         select = _Select(connection, query)
-        found = select.first(limit, query.offset)
+        found = select.first(limit, query.offset) if after is None else select.after(after, limit)
         more = query.limit is not None and len(found) > query.limit
-        return Page(rows(connection, query, found[: query.limit]), more)
+        found = found[: query.limit]
+        return Page(rows(connection, query, found), more, found[-1] if found else None)
 
 
 def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset]:
@@ -67,7 +72,7 @@ class _Select:
         self._filters = [condition.fragment for condition in conditions]
 
     def first(self, limit: int, offset: int) -> list[Place]:
-        """The first rows in order; all of them with a negative *limit*."""
+        """The first rows in order."""
         return self._run(self._plan, self._filters, limit, offset)
 
     def after(self, last: Place, limit: int) -> list[Place]:

@@ -10,7 +10,7 @@ LARGEST_SHARE = 4  # an answer larger than a quarter of the room is not kept
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole body, of how many instances it was made, and what its Warning header field says."""
+    """A whole body, of how many instances or rows it was made, and what its Warning header field says."""
 
     body: bytes
     instances: int = 0

@@ -109,7 +109,7 @@ def _search(level: Level, within: Ref | None = None) -> Response:
 def _etag(here: Door, asked: Asked, offer: Offer) -> str:
     """The same for as long as the same request is answered with the same, in whichever process."""
     who, how = principal().name, (offer.media_type, here.public_url, here.settings.max_results, __version__)
-    said = repr((request.path, query_string(), asked.revision, who, how))
+    said = repr((request.path, query_string(), asked.revision, asked.behind, who, how))
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 
@@ -117,11 +117,14 @@ def _json(here: Door, asked: Asked, unmatched: tuple[str, ...]) -> Answer:
     """The answer as a JSON array. It stays in memory for the next who asks the same, until the index changes."""
     key = (asked, unmatched)
     answer = here.kept.get(key)
-    if answer is None:
-        found = archive_search.found(here.archive, asked)
-        rows = [_with_retrieval(here, row, asked.query.level) for row in found.rows]
-        answer = Answer(payload.json_text(rows), warnings=_warnings(found, unmatched))
-        here.kept.put(key, answer)
+    if answer is not None:
+        if MORE in answer.warnings:
+            archive_search.found_again(here.archive, asked, answer.instances)
+        return answer
+    found = archive_search.found(here.archive, asked)
+    rows = [_with_retrieval(here, row, asked.query.level) for row in found.rows]
+    answer = Answer(payload.json_text(rows), len(rows), _warnings(found, unmatched))
+    here.kept.put(key, answer)
     return answer
 
 
