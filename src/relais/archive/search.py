@@ -66,7 +66,7 @@ def found(archive: Archive, asked: Asked) -> Found:
 
 
 def found_again(archive: Archive, asked: Asked, rows: int) -> None:
-    """To be called where an answer of so many *rows*, with more behind them, is given again without being found anew."""
+    """To be called where an answer of so many *rows*, with more behind them, is given again as it was."""
     _bookmarks(archive).renew(asked.page(asked.query.offset + rows))
 
 
