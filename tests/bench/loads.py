@@ -1,7 +1,7 @@
 """Loads of C-STORE put on a peer: sent, timed, and looked for again among what the peer keeps. Knows no one peer."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,7 +71,7 @@ class Loaded:
 
     def _check(self, template: Template, count: int) -> None:
         assert self.peer.files is not None
-        new = [path for path in files(self.peer.files) if path not in self.known]
+        new = list(files(self.peer.files, self.known))
         expect(len(new), count, f"{self.peer.name}, instances kept")
         for path in new:
             self.known.add(path)
@@ -95,10 +95,10 @@ def store(run: Run, part: str, peers: Sequence[Peer], case: Case, *, trace: bool
         run.add(Figure(part, case.name, one.peer.name, unit, values, details))
 
 
-def files(folder: Path) -> Iterator[Path]:
-    """Every file below *folder* that holds an instance: all but those of uploads, indexes and journals."""
+def files(folder: Path, known: Container[Path] = ()) -> Iterator[Path]:
+    """Every Part 10 file below *folder* that is not *known*; no uploads, indexes, journals and caches."""
     for path in folder.rglob("*"):
-        if path.is_file() and path.suffix not in (".part", ".dat") and ".journal" not in path.parts:
+        if path not in known and path.is_file() and path.suffix != ".part" and _is_part10(path):
             yield path
 
 
@@ -108,6 +108,11 @@ def _details(seen: Sequence[tuple[Sent, float]]) -> dict[str, float | None]:
         "sender CPU ms": sum(sent.cpu_s for sent, _ in seen) * 1000 / sum(sent.count for sent, _ in seen),
         "p95 ms": max(sent.latencies_ms[int(len(sent.latencies_ms) * 0.95)] for sent, _ in seen),
     }
+
+
+def _is_part10(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132).endswith(b"DICM")  # PS3.10 7.1
 
 
 def _ends_with(path: Path, template: Template) -> bool:
