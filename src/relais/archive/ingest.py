@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, BinaryIO, Self
 
 from pydicom.uid import UID
@@ -36,6 +37,7 @@ from relais.errors import (
     TooLarge,
     UnsupportedSOPClass,
     UnsupportedTransferSyntax,
+    Unwanted,
 )
 from relais.index import composite, lookup
 from relais.index.rows import InstanceFacts, Outcome, Registered
@@ -150,7 +152,6 @@ class Receiving:
         )[: 1 if self._claim.is_hint else 3]:
             if announced and announced != found:
                 raise Mismatch(f"{keyword} in the Data Set is not the one announced with it.")
-        check_wanted(self._archive, header.ref)
 
     def _warnings(self, header: Header) -> tuple[str, ...]:
         announced = zip((self._claim.sop_class_uid, self._claim.sop_instance_uid), _sop(header), strict=True)
@@ -189,6 +190,8 @@ class Receiving:
 
         def work(tx: Transaction) -> Registered:
             registered = composite.register(tx, facts, replace=may_replace)
+            if registered.outcome is Outcome.STORED:
+                check_wanted(archive, tx, facts.ref)
             if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts):
                 composite.remove(tx, facts.ref)
                 registered = composite.register(tx, facts)
@@ -197,7 +200,7 @@ class Receiving:
 
         try:
             registered = archive.db.write(work)
-        except OutOfResources:  # nothing was committed; after any other failure it may have been: the sweep will see
+        except (OutOfResources, Unwanted):  # nothing was committed; after any other failure it may have been: the sweep will see
             if not lookup.knows_key(archive.db, facts.key):  # nor by a sweep that came across it
                 archive.store.delete(facts.key)
             raise
@@ -314,6 +317,7 @@ def _sop(header: Header) -> tuple[str, str]:
     return header.sop_class_uid, header.ref.sop_instance_uid
 
 
+@lru_cache(maxsize=1024)
 def _check_sop_class(sop_class_uid: str) -> None:
     """Refuse what the standard defines as something else than storage; private classes are kept as they come."""
     uid = UID(sop_class_uid)

@@ -18,6 +18,7 @@ from relais.node.orders import Orders, read_orders
 from relais.node.signals import Signals
 from relais.telemetry.line import fields
 
+BACKGROUND_NICENESS = 10  # what is made ready in advance must not delay what is asked for now
 DRAIN_S = 8.0  # associations that last longer than this after SIGTERM are aborted
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ def _web_worker(config: Config, parent_pid: int) -> http_server.Application:
 
 
 def _background(orders: Orders) -> None:
+    os.nice(BACKGROUND_NICENESS)
     with Signals() as signals, compose.archive_of(orders.config) as archive:
         commitments = Commitments(archive, compose.registry(orders.config), signals.is_ending)
         telling = threading.Thread(target=commitments.run, name="commitments", daemon=True)
