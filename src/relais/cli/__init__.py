@@ -21,6 +21,7 @@ COMMANDS = {
     "send": "send:send",
     "echo": "peers:echo",
     "peers": "peers:peers",
+    "tokens": "tokens:tokens",
     "check": "maintain:check",
     "reindex": "maintain:reindex",
     "check-config": "check_config:check_config",

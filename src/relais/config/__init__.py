@@ -8,10 +8,10 @@ it was written, its key, and what was expected.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote, urlsplit
 
 from cattrs import ClassValidationError
@@ -19,7 +19,7 @@ from cattrs import ClassValidationError
 from relais.access.policy import Mode
 from relais.config.convert import converter, explained
 from relais.config.settings import AccessSettings, Config, LogLevel, NodeSettings, address, is_loopback
-from relais.config.written import Written
+from relais.config.written import LISTS, Written
 from relais.dimse.settings import DimseSettings
 from relais.peers.settings import PeerSettings
 from relais.peers.tls import ClientCertificate
@@ -85,18 +85,19 @@ def described(loaded: Loaded) -> Iterator[tuple[str, str, object, str]]:
     """Section, key, effective value with secrets masked, and where it was written, of every setting."""
     plain = converter.unstructure(loaded.config)
     for section, kind in SECTIONS.items():
-        if section != "peers":
+        if section not in LISTS:
             for key, value in plain[section].items():
                 yield section, key, _shown(kind, key, value), loaded.sources.get((section, key), "default")
-    for peer in plain["peers"]:
-        for key, value in peer.items():
-            yield f"peers {peer['name']}", key, _shown(PeerSettings, key, value), str(loaded.file)
+    for section in LISTS:
+        for one in plain[section]:
+            for key, value in one.items():
+                yield f"{section} {one['name']}", key, _shown(_kind(section), key, value), str(loaded.file)
 
 
 def _structured(written: Written) -> Config:
     """The Config that *written* means. Raises ConfigError with every problem of *written* and with its own."""
     problems = written.problems
-    parts: dict[str, Any] = {"peers": _peers(written)}
+    parts: dict[str, Any] = {section: _list(written, section) for section in LISTS}
     parts["node"] = node = _section(written, "node", {}) or NodeSettings()
     data_dir = node.data_dir.expanduser().absolute()
     parts["node"] = replace(node, data_dir=data_dir)
@@ -132,17 +133,23 @@ def _section(written: Written, section: str, derived: Mapping[str, str]) -> Any:
         return None
 
 
-def _peers(written: Written) -> tuple[PeerSettings, ...]:
-    peers: list[PeerSettings] = []
-    for number, raw in enumerate(written.values.get("peers", []), 1):
+def _list(written: Written, section: str) -> tuple[Any, ...]:
+    """What stands in the sections of that name; the problems of those that cannot be used are noted."""
+    kind, found = _kind(section), []
+    for number, raw in enumerate(written.values.get(section, []), 1):
         try:
-            peers.append(converter.structure(raw, PeerSettings))
+            found.append(converter.structure(raw, kind))
         except ClassValidationError as exc:
-            place = f"{written.sources['peers', '']}: [[peers]] {raw.get('name', f'number {number}')}"
+            place = f"{written.sources[section, '']}: [[{section}]] {raw.get('name', f'number {number}')}"
             written.problems += [
-                f"{place}: {key}: {what}" if key else f"{place}: {what}" for key, what in explained(exc, PeerSettings)
+                f"{place}: {key}: {what}" if key else f"{place}: {what}" for key, what in explained(exc, kind)
             ]
-    return tuple(peers)
+    return tuple(found)
+
+
+def _kind(section: str) -> Any:
+    """The settings class of each of a list."""
+    return get_args(SECTIONS[section])[0]
 
 
 def _as_the_door(peer: PeerSettings, dimse: DimseSettings) -> PeerSettings:
@@ -178,9 +185,14 @@ def _contradictions_of_peers(config: Config) -> Iterator[str]:
                 f"[[peers]] {peer.name}: certificates are given, but callers show none: "
                 'set [dimse] tls_client = "optional" or "required"'
             )
+    yield from _given_twice("peers", names)
+    yield from _given_twice("tokens", [token.name for token in config.tokens])
+
+
+def _given_twice(section: str, names: Sequence[str]) -> Iterator[str]:
     for name in sorted(set(names)):
         if names.count(name) > 1:
-            yield f"[[peers]] {name}: this name is given to {names.count(name)} peers"
+            yield f"[[{section}]] {name}: this name is given to {names.count(name)} {section}"
 
 
 def _shown(kind: Any, key: str, value: object) -> object:

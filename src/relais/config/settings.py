@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from relais.access.policy import Action, Mode, Policy, Rule
+from relais.access.tokens import TokenSettings
 from relais.archive.settings import ArchiveSettings
 from relais.db.settings import IndexSettings
 from relais.dimse.settings import DimseSettings
@@ -70,6 +71,7 @@ class Config:
     pixels: PixelSettings = field(default_factory=PixelSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     peers: tuple[PeerSettings, ...] = ()
+    tokens: tuple[TokenSettings, ...] = ()
 
     @property
     def public_url(self) -> str:
@@ -89,7 +91,13 @@ class Config:
             )
             for peer in self.peers
         }
-        return Policy(self.access.mode, peers, deletes=self.access.delete)
+        users = {
+            token.name: Rule(
+                frozenset(Action(action) for action in token.may), [ip_network(network) for network in token.networks]
+            )
+            for token in self.tokens
+        }
+        return Policy(self.access.mode, peers, users, deletes=self.access.delete)
 
     @property
     def run_dir(self) -> Path:

@@ -9,13 +9,14 @@ from typing import Any
 from relais.config.convert import keys, nearest
 
 PREFIX = "RELAIS_"
+LISTS = ("peers", "tokens")  # sections of which there may be many
 MAX_FILE_BYTES = 1024 * 1024  # a larger configuration or secret file is refused: it is not what it is meant to be
 
 
 class Written:
     """Values by section and key, the place of each, and one sentence per thing that is in no place it could be.
 
-    *sections* maps each section to its settings class. Only `[[peers]]` is a list, and only the file can hold it.
+    *sections* maps each section to its settings class. Those in LISTS are lists, and only the file can hold them.
     """
 
     def __init__(self, sections: Mapping[str, Any]) -> None:
@@ -53,16 +54,16 @@ class Written:
     def _is_section(self, section: str, place: str, content: object) -> bool:
         if section not in self.sections:
             self.problems.append(f"{place}: there is no section [{section}]{nearest(section, list(self.sections))}")
-        elif not isinstance(content, list if section == "peers" else dict):
-            form = "[[peers]]" if section == "peers" else f"[{section}]"
+        elif not isinstance(content, list if section in LISTS else dict):
+            form = f"[[{section}]]" if section in LISTS else f"[{section}]"
             self.problems.append(f"{place}: {section} must be written as {form} with its keys below")
         else:
             return True
         return False
 
     def _read_variable(self, name: str, section: str, key: str, value: str) -> None:
-        if section == "peers":
-            self.problems.append(f"{name}: peers can only be written in the file, as [[peers]]")
+        if section in LISTS:
+            self.problems.append(f"{name}: {section} can only be written in the file, as [[{section}]]")
             return
         if section not in self.sections:
             self.problems.append(f"{name}: there is no section [{section}]{nearest(section, list(self.sections))}")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from relais.access.tokens import Tokens
 from relais.archive import Archive
 from relais.config import Config
 from relais.db.database import Database
@@ -14,6 +15,7 @@ from relais.pixels.workers import PixelWorkers
 from relais.storage import open_store
 from relais.ui import pages
 from relais.ui.facts import NodeFacts
+from relais.web import authentication
 from relais.web.app import create_app
 
 
@@ -60,6 +62,7 @@ def dimse_server(config: Config, archive: Archive) -> DimseServer:
 def web_application(config: Config, archive: Archive) -> Application:
     """The web door and the pages."""
     app = create_app(archive, config.web, ready.checks(config, archive), public_url=config.public_url)
+    authentication.register(app, Tokens(config.tokens), config.access.mode)
     dimse = config.dimse
     pages.install(app, archive, NodeFacts(config.node.name, dimse.ae_title, dimse.host, dimse.port, config.public_url))
     return app

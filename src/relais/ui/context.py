@@ -42,7 +42,7 @@ def _pages() -> Pages:
 
 def principal() -> Principal:
     """Who asks."""
-    return Principal(Protocol.WEB, "", request.remote_addr or "")
+    return Principal(Protocol.WEB, request.remote_user or "", request.remote_addr or "")
 
 
 def now() -> datetime:

@@ -62,12 +62,12 @@ def door() -> Door:
 
 def principal() -> Principal:
     """Who asks."""
-    return Principal(Protocol.WEB, "", request.remote_addr or "")
+    return Principal(Protocol.WEB, request.remote_user or "", request.remote_addr or "")
 
 
 def origin() -> Origin:
     """Who brings."""
-    return Origin(Channel.WEB, address=request.remote_addr or "")
+    return Origin(Channel.WEB, address=request.remote_addr or "", user=request.remote_user or "")
 
 
 def query_string() -> str:

@@ -69,6 +69,7 @@ class _Exchange:
             status=self._status,
             bytes=self.size_bytes,
             ms=(time.perf_counter() - self._started_at) * 1000,
+            user=self._environ.get("REMOTE_USER") or None,
             error=self._environ.get(ERROR),
             cut=None if is_whole else "yes",
         )

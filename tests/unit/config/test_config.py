@@ -8,8 +8,11 @@ import pytest
 
 from relais.access.policy import Action, Mode
 from relais.access.principals import Principal, Protocol
+from relais.access.tokens import TokenSettings
 from relais.archive.settings import OnConflict
 from relais.config import Config, ConfigError, address, described, from_json, load, to_json
+from relais.config.written import LISTS
+from relais.peers.settings import PeerSettings
 
 SHIPPED = Path(__file__).parents[3] / "conf" / "relais.toml"
 
@@ -232,13 +235,35 @@ def test_what_the_shipped_file_shows_as_defaults_are_the_defaults(
 
 def test_the_peer_that_the_shipped_file_shows_is_valid(tmp_path: Path) -> None:
     shown = re.sub(r"^# ", "", "# [[peers]]" + SHIPPED.read_text(encoding="utf-8").split("# [[peers]]")[1], flags=re.M)
-    assert [peer.name for peer in load(written(tmp_path, shown), {}).config.peers] == ["SOUTH"]
+    config = load(written(tmp_path, shown), {}).config
+    assert [peer.name for peer in config.peers] == ["SOUTH"]
+    assert [token.name for token in config.tokens] == ["rosa"]
+    for kind in (PeerSettings, TokenSettings):
+        assert [f.name for f in fields(kind) if f"\n{f.name} =" not in shown and f.name != "kind"] == []
+
+
+TOKEN = f'[[tokens]]\nname = "rosa"\nsha256 = "{"0a" * 32}"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (TOKEN.replace("0a", "0g"), "[[tokens]] rosa: sha256 must have 64 hexadecimal digits"),
+        (TOKEN.replace("rosa", "ro:sa"), "name must have 1 to 64 characters"),
+        (TOKEN + 'may = ["move"]', "may must hold only store, search, retrieve, delete; not move"),
+        (TOKEN + 'networks = ["north"]', "'north' does not appear to be"),
+        (TOKEN + TOKEN, "[[tokens]] rosa: this name is given to 2 tokens"),
+        ('[[tokens]]\nname = "rosa"', "sha256: is missing"),
+    ],
+)
+def test_a_token_that_cannot_be_used_stops_the_start(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in problems(written(tmp_path, text))[0]
 
 
 def test_the_shipped_file_names_every_key() -> None:
     text = SHIPPED.read_text(encoding="utf-8")
     config = load(SHIPPED, {}).config
-    for section in (f.name for f in fields(Config) if f.name != "peers"):
+    for section in (f.name for f in fields(Config) if f.name not in LISTS):
         assert f"\n[{section}]\n" in text
         part = text.split(f"\n[{section}]\n", 1)[1].split("\n[", 1)[0]
         missing = [f.name for f in fields(type(getattr(config, section))) if f"{f.name} =" not in part]

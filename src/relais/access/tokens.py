@@ -1,0 +1,60 @@
+"""Tokens: secrets that prove a name. Knows digests, not HTTP; a secret itself is kept nowhere.
+
+A secret is as long as a key and made by us, never chosen by a person, so that its plain digest gives nothing away.
+"""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from ipaddress import ip_network
+
+PREFIX = "relais_"  # by which a secret is known where it does not belong
+ACTIONS = ("store", "search", "retrieve", "delete")  # as access.policy.Action, of which the web has these
+
+READS = ("search", "retrieve")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """Who shows the secret whose SHA-256 is *sha256* (hexadecimal) is *name*, and may do what *may* lists.
+
+    With *networks* only from an address in one of them.
+    """
+
+    name: str
+    sha256: str
+    may: tuple[str, ...] = READS
+    networks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[^\s:,\"]{1,64}", self.name) or not self.name.isprintable():
+            raise ValueError("name must have 1 to 64 characters, and no space, colon, comma or quotation mark")
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise ValueError('sha256 must have 64 hexadecimal digits; "relais tokens" makes them')
+        if unknown := set(self.may) - set(ACTIONS):
+            raise ValueError(f"may must hold only {', '.join(ACTIONS)}; not {', '.join(sorted(unknown))}")
+        for network in self.networks:
+            ip_network(network)
+
+
+class Tokens:
+    """The tokens of a node."""
+
+    def __init__(self, settings: Sequence[TokenSettings] = ()) -> None:
+        self._names = {one.sha256: one.name for one in settings}
+
+    def name_of(self, secret: str) -> str:
+        """Whom *secret* proves; "" if it proves nobody."""
+        return self._names.get(digest(secret), "")
+
+
+def make() -> str:
+    """A new secret."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def digest(secret: str) -> str:
+    """What the configuration holds of *secret*."""
+    return sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,45 @@
+"""Who asks: a token as `Authorization: Bearer`, or as the password of its name in HTTP Basic (RFC 6750, RFC 7617).
+
+Knows HTTP, not what anybody may do. Where access is enforced nobody gets further without one, but for the two questions
+of balancers and for preflights (Fetch 4.8); an open node takes notice of who shows one and asks nobody.
+"""
+
+from flask import Flask, Response, request
+
+from relais.access.policy import Mode
+from relais.access.tokens import Tokens
+from relais.web.errors import answer
+
+USER = "REMOTE_USER"  # in the WSGI environment (RFC 3875 4.1.11): what request.remote_user gives
+FREE = frozenset({"/health/live", "/health/ready"})
+CHALLENGES = ('Basic realm="Relais", charset="UTF-8"', 'Bearer realm="Relais"')
+
+
+def register(app: Flask, tokens: Tokens, mode: Mode) -> None:
+    """Find out who asks before anything else is done."""
+
+    def authenticate() -> Response | None:
+        request.environ[USER] = name = _name(tokens)
+        if name or mode is not Mode.ENFORCED or request.path in FREE or _is_preflight():
+            return None
+        response = answer(401, "Show a token of this node, as Bearer or as the password of its name.")
+        for challenge in CHALLENGES:
+            response.headers.add("WWW-Authenticate", challenge)
+        return response
+
+    app.before_request(authenticate)
+
+
+def _name(tokens: Tokens) -> str:
+    """Whom the request proves that it comes from; "" without proof."""
+    shown = request.authorization
+    if shown is None:
+        return ""
+    if shown.type == "bearer":
+        return tokens.name_of(shown.token or "")
+    name = tokens.name_of(shown.password or "") if shown.type == "basic" else ""
+    return name if name == shown.username else ""
+
+
+def _is_preflight() -> bool:
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
