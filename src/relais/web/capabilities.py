@@ -17,10 +17,12 @@ from werkzeug.routing import Rule
 
 from relais.dicom.attributes import TABLE, Level, Use, levels_above
 from relais.dicomweb import media_types, params, wadl
-from relais.dicomweb.media_types import DICOM, JPEG, OCTET_STREAM, PNG, ZIP, Offer, frame_media_types
+from relais.dicomweb.media_types import DICOM, OCTET_STREAM, ZIP, Offer, frame_media_types
 from relais.dicomweb.wadl import Method, Parameter, Resource
-from relais.web import metadata, payload, qido, stow, stow_metadata
+from relais.web import metadata, payload, qido, stow, stow_metadata, thumbnails
 from relais.web.door import ROOT, acceptable, door
+from relais.web.pictures import STILL
+from relais.web.readable import DOCUMENTS, HTML, PLAIN, XML
 
 OFFERS = (Offer(wadl.MEDIA_TYPE), Offer(media_types.JSON))
 
@@ -84,7 +86,8 @@ def kinds() -> dict[str, Kind]:
     frames = (OCTET_STREAM, *frame_media_types())
     dicom = (_in_parts(DICOM), DICOM)
     storable = (*dicom, *(each for name in sorted(stow_metadata.METADATA) for each in (_in_parts(name), name)))
-    images = (JPEG, PNG, _in_parts(JPEG), _in_parts(PNG))
+    readable = (HTML, PLAIN, XML, *dict.fromkeys(DOCUMENTS.values()))
+    shown = (*STILL, *readable, *(each for each in frame_media_types() if each.startswith("video/")))
     rendering = ("quality", "viewport", "window", "iccprofile", "annotation")
     return {
         "search": Kind("10.6", makes=_names(qido.OFFERS), failures=(400, 406, 413, 503)),
@@ -95,8 +98,8 @@ def kinds() -> dict[str, Kind]:
         "frames": Kind("10.4", makes=(*map(_in_parts, frames), *frames), statuses=(200, 206)),
         "bulkdata": Kind("10.4", makes=(_in_parts(OCTET_STREAM), OCTET_STREAM), statuses=(200, 206)),
         "pixeldata": Kind("10.4", makes=(*map(_in_parts, frames),), statuses=(200, 206)),
-        "rendered": Kind("10.4", makes=images, parameters=rendering),
-        "thumbnail": Kind("10.4", makes=(JPEG,), parameters=("viewport",)),
+        "rendered": Kind("10.4", makes=(*shown, *map(_in_parts, shown)), parameters=rendering),
+        "thumbnail": Kind("10.4", makes=_names(thumbnails.OFFERS), parameters=("viewport",)),
     }
 
 
