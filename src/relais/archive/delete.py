@@ -79,9 +79,9 @@ def note(archive: Archive, principal: Principal, sop_instance_uid: str) -> bytes
     return document
 
 
-def check_wanted(archive: Archive, ref: InstanceRef) -> None:
+def check_wanted(archive: Archive, tx: Transaction, ref: InstanceRef) -> None:
     """Raise Unwanted if *ref* was rejected for good, and the setting says that it stays out."""
-    if archive.settings.on_rejected is OnRejected.REFUSE and rejections.is_unwanted(archive.db, ref, UNWANTED):
+    if archive.settings.on_rejected is OnRejected.REFUSE and rejections.is_unwanted(tx, ref, UNWANTED):
         raise Unwanted
 
 

@@ -200,7 +200,7 @@ class Receiving:
 
         try:
             registered = archive.db.write(work)
-        except (OutOfResources, Unwanted):  # nothing was committed; after any other failure it may have been: the sweep will see
+        except (OutOfResources, Unwanted):  # nothing was committed; after other failures it may be: the sweep will see
             if not lookup.knows_key(archive.db, facts.key):  # nor by a sweep that came across it
                 archive.store.delete(facts.key)
             raise

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from relais.db import statements
 from relais.db.database import Database, Transaction
 from relais.dicom.refs import InstanceRef, StudyRef
-from relais.index.lookup import Source, reading
 
 SQL = statements.load("relais.index.sql", "rejections.sql")
 
@@ -30,7 +29,7 @@ def add(tx: Transaction, note: Note, document: bytes, deleted: Iterable[int]) ->
     tx.executemany(SQL["claim"], [(row, instance) for instance in deleted])
 
 
-def is_unwanted(db: Source, ref: InstanceRef, reasons: Iterable[str]) -> bool:
+def is_unwanted(tx: Transaction, ref: InstanceRef, reasons: Iterable[str]) -> bool:
     """Whether the instance was once deleted for one of *reasons*."""
     wanted = {
         "study": ref.study_instance_uid,
@@ -38,8 +37,7 @@ def is_unwanted(db: Source, ref: InstanceRef, reasons: Iterable[str]) -> bool:
         "instance": ref.sop_instance_uid,
         "reasons": json.dumps(sorted(reasons)),
     }
-    with reading(db) as connection:
-        return connection.execute(SQL["is_unwanted"], wanted).fetchone() is not None
+    return tx.execute(SQL["is_unwanted"], wanted).fetchone() is not None
 
 
 def notes(db: Database, study: StudyRef | None, limit: int) -> list[Note]:

@@ -4,7 +4,10 @@ Reading: a part without Content-Type has the type that the request's `type` anno
 """
 
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from io import BytesIO
 from typing import Self
 
@@ -21,6 +24,7 @@ from relais.telemetry.line import fields
 from relais.web.door import Door, origin
 
 START_BYTES = 64 * 1024  # of a part, kept to tell which instance it was when it fails
+MAX_FINISHING = 8  # parts of one request that are made durable at the same time; the next one waits for the first
 ENCODINGS = frozenset({"", "binary", "8bit", "7bit"})  # Content-Transfer-Encodings that change nothing
 
 log = logging.getLogger(__name__)
@@ -35,7 +39,32 @@ def result_of_all(here: Door, chunks: Iterable[bytes], study: str | None) -> Ite
 
 
 def results(here: Door, events: Iterable[Event], study: str | None) -> Iterator[Result]:
-    """What became of each part."""
+    """What became of each part, in their order. While one is made durable the next ones arrive.
+
+    Raises what was wrong with the body behind the results of the parts that were complete before.
+    """
+    last: _Incoming | None = None  # the only one of most requests, which needs no other thread
+    broken: NodeError | None = None
+    with ThreadPoolExecutor(MAX_FINISHING, "store") as finishers:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for incoming in _complete(here, events, study):
+                if last:
+                    waiting.append(finishers.submit(copy_context().run, last.finish))
+                last = incoming
+                if len(waiting) > MAX_FINISHING:
+                    yield waiting.popleft().result()
+        except NodeError as error:
+            broken = error
+        yield from (one.result() for one in waiting)
+        if last:
+            yield last.finish()
+    if broken:
+        raise broken
+
+
+def _complete(here: Door, events: Iterable[Event], study: str | None) -> Iterator["_Incoming"]:
+    """Each part, once all of it is here. What breaks off leaves no trace."""
     incoming: _Incoming | None = None
     try:
         for event in events:
@@ -45,7 +74,8 @@ def results(here: Door, events: Iterable[Event], study: str | None) -> Iterator[
                 case PartData(data) if incoming:
                     incoming.write(data)
                 case PartEnds() if incoming:
-                    yield incoming.finish()
+                    complete, incoming = incoming, None
+                    yield complete
     finally:
         if incoming:
             incoming.leave()
