@@ -170,8 +170,6 @@ def _contradictions(config: Config) -> Iterator[str]:
             )
     if config.dimse.port == config.web.port != 0:
         yield f"[dimse] port and [web] port are both {config.web.port}: two doors need two ports"
-    if config.dimse.workers != 1:
-        yield f"[dimse] workers: this version runs 1 DIMSE worker, not {config.dimse.workers}"
     yield from _contradictions_of_peers(config)
 
 

@@ -15,6 +15,7 @@ from relais.archive import Archive
 from relais.dicom.contexts import VERIFICATION
 from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from relais.dimse.engine import LISTEN_BACKLOG, Handler, NodeAssociation, Server
+from relais.dimse.seats import Seats
 from relais.dimse.services import NodeServices
 from relais.dimse.settings import DimseSettings
 from relais.dimse.wire.association import accepted
@@ -43,9 +44,11 @@ class Door(Protocol):
 class DimseServer:
     """The door; start opens it. Its threads live in this process."""
 
-    def __init__(self, settings: DimseSettings, archive: Archive, peers: Registry) -> None:
+    def __init__(self, settings: DimseSettings, archive: Archive, peers: Registry, seats: Seats | None = None) -> None:
+        """*seats* are shared with the other processes behind the door; without any there are none."""
         self._settings = settings
-        self._services = NodeServices(settings, archive, peers)
+        self._seats = seats or Seats(settings.max_associations)
+        self._services = NodeServices(settings, archive, peers, self._seats)
         self._server: Door | None = None
 
     def start(self, sock: socket.socket | None = None) -> None:
@@ -67,7 +70,7 @@ class DimseServer:
             silent_s=min(settings.acse_timeout_s, SILENT_S),
         )
         listening = sock or _listening(settings.host, settings.port)
-        return Listener(listening, partial(accepted, ae, self._services), limits, _wrap(settings))
+        return Listener(listening, partial(accepted, ae, self._services), limits, _wrap(settings), self._seats)
 
     def _open_stock(self, ae: AE, sock: socket.socket | None) -> Door:
         settings = self._settings

@@ -6,7 +6,7 @@ Knows every service by name and nothing of how it is done.
 import logging
 import time
 from collections.abc import Mapping
-from threading import Lock
+from functools import partial
 
 from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.presentation import PresentationContext
@@ -20,6 +20,7 @@ from relais.dicom.origin import Origin
 from relais.dimse import commitment, echo, find, get, identity, move, negotiation, store
 from relais.dimse.engine import NodeAssociation, Sink
 from relais.dimse.operation import Operation, origin_of
+from relais.dimse.seats import Seats, Taken
 from relais.dimse.settings import DimseSettings
 from relais.dimse.status import MISTYPED_ARGUMENT, PROCESSING_FAILURE, UNRECOGNIZED_OPERATION, Status, of_error
 from relais.errors import NodeError
@@ -52,11 +53,10 @@ log = logging.getLogger(__name__)
 class NodeServices:
     """As relais.dimse.engine.Services, over an archive. Shared by all associations."""
 
-    def __init__(self, settings: DimseSettings, archive: Archive, peers: Registry) -> None:
-        self._settings, self._archive, self._peers = settings, archive, peers
+    def __init__(self, settings: DimseSettings, archive: Archive, peers: Registry, seats: Seats) -> None:
+        self._settings, self._archive, self._peers, self._seats = settings, archive, peers, seats
         self._contexts = negotiation.supported(settings.private_sop_classes)
-        self._open: dict[str, Origin] = {}  # who holds each association
-        self._lock = Lock()
+        self._taken: dict[str, int] = {}  # the seat of each association
 
     def requested(self, assoc: NodeAssociation) -> None:
         rejection = self._rejection(assoc)
@@ -79,21 +79,21 @@ class NodeServices:
         only_echo = all(context.abstract_syntax == VERIFICATION for context in assoc.requestor.requested_contexts)
         if not only_echo and not admits(self._archive, of_origin(origin)):
             return CALLING_AE_TITLE_NOT_RECOGNIZED
-        with self._lock:
-            if self._is_full(origin):
-                return LOCAL_LIMIT_EXCEEDED
-            self._open[assoc.id] = origin
+        seat = self._seats.take(origin.address, origin.calling_ae_title, partial(self._fits, origin))
+        if seat is None:
+            return LOCAL_LIMIT_EXCEEDED
+        self._taken[assoc.id] = seat
         return None
 
-    def _is_full(self, origin: Origin) -> bool:
-        """Whether there is no room for one more: in all, from that address, or from that peer."""
-        of_address = sum(one.address == origin.address for one in self._open.values())
-        if len(self._open) >= self._settings.max_associations or of_address >= self._settings.max_per_peer:
-            return True
+    def _fits(self, origin: Origin, taken: Taken) -> bool:
+        """Whether there is room for one more: in all, from that address, and from that peer."""
         peer = self._peers.by_ae_title(origin.calling_ae_title)
         limit = peer.settings.max_associations if isinstance(peer, DimsePeer) else 0
-        of_peer = sum(one.calling_ae_title == origin.calling_ae_title for one in self._open.values())
-        return 0 < limit <= of_peer
+        return (
+            taken.total < self._settings.max_associations
+            and taken.of_address < self._settings.max_per_peer
+            and (limit == 0 or taken.of_title < limit)
+        )
 
     def extended(self, proposed: Mapping[str, bytes]) -> dict[str, bytes]:
         return negotiation.extended(proposed)
@@ -189,9 +189,9 @@ class NodeServices:
             log.debug("%s", fields(address=assoc.requestor.address, outcome="no association requested"))
             return
         outcome = "rejected" if assoc.is_rejected else "released" if assoc.is_released else "aborted"
-        with self._lock:
-            was_open = self._open.pop(assoc.id, None) is not None
-        if was_open:
+        seat = self._taken.pop(assoc.id, None)
+        if seat is not None:
+            self._seats.leave(seat)
             metrics.association_closed(outcome)
         else:
             metrics.association_rejected()

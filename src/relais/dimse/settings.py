@@ -12,8 +12,9 @@ ENGINES = ("inline", "stock")
 
 @dataclass(frozen=True, slots=True)
 class DimseSettings:
-    """*max_pdu* is the longest P-DATA-TF that we ask peers to send. *max_associations* are open at once, per worker;
-    one more is rejected as temporary congestion; so is one more than *max_per_peer* from the same address.
+    """*max_pdu* is the longest P-DATA-TF that we ask peers to send. *max_associations* are open at once, over all
+    *workers*, which are processes; one more is rejected as temporary congestion; so is one more than *max_per_peer*
+    from the same address.
 
     *check_called_ae_title* rejects associations that call somebody else. *acse_timeout_s* is how long a connection may
     stay without an association, *dimse_timeout_s* how long a peer may take to answer a sub-operation,

@@ -7,6 +7,7 @@ from relais.access.tokens import Tokens
 from relais.archive import Archive
 from relais.config import Config
 from relais.db.database import Database
+from relais.dimse.seats import Seats
 from relais.dimse.server import DimseServer
 from relais.node import ready
 from relais.node.http_server import Application
@@ -54,9 +55,9 @@ def registry(config: Config) -> Registry:
     return Registry(config.peers, config.dimse.ae_title)
 
 
-def dimse_server(config: Config, archive: Archive) -> DimseServer:
+def dimse_server(config: Config, archive: Archive, seats: Seats | None = None) -> DimseServer:
     """The DIMSE door, not yet open."""
-    return DimseServer(config.dimse, archive, registry(config))
+    return DimseServer(config.dimse, archive, registry(config), seats)
 
 
 def web_application(config: Config, archive: Archive) -> Application:

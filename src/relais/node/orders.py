@@ -10,19 +10,22 @@ from relais.config import Config, from_json, to_json
 class Orders:
     """What a child must know.
 
-    *listener_fd* is the DIMSE door's socket, which outlives the process behind it. *samples* is a folder, or "".
+    *listener_fd* is the DIMSE door's socket, which outlives the processes behind it, *seats_fd* the table of who holds
+    associations there, *worker* the number of this one of them. *samples* is a folder, or "".
     """
 
     config: Config
     listener_fd: int | None = None
     samples: str = ""
+    seats_fd: int | None = None
+    worker: int = 0
 
     def to_json(self) -> str:
         """Text for `read_orders`."""
-        return json.dumps([to_json(self.config), self.listener_fd, self.samples])
+        return json.dumps([to_json(self.config), self.listener_fd, self.samples, self.seats_fd, self.worker])
 
 
 def read_orders(text: str) -> Orders:
     """What `Orders.to_json` gave."""
-    config, listener_fd, samples = json.loads(text)
-    return Orders(from_json(config), listener_fd, samples)
+    config, *others = json.loads(text)
+    return Orders(from_json(config), *others)

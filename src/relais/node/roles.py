@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from relais.config import Config
+from relais.dimse.seats import Seats
 from relais.errors import NodeError
 from relais.node import compose, http_server, lifeline, log, samples
 from relais.node.background import Background
@@ -41,8 +42,10 @@ def run(role: str) -> int:
 
 def _dimse(orders: Orders) -> None:
     assert orders.listener_fd is not None
+    settings = orders.config.dimse
+    seats = Seats(settings.max_associations, orders.worker, settings.workers, orders.seats_fd)
     with Signals() as signals, compose.archive_of(orders.config) as archive:
-        server = compose.dimse_server(orders.config, archive)
+        server = compose.dimse_server(orders.config, archive, seats)
         server.start(socket.socket(fileno=orders.listener_fd))
         signals.wait_for_end()
         server.stop(DRAIN_S)

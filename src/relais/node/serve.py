@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from relais.config import Config, address
+from relais.dimse.seats import table_bytes
 from relais.errors import Unavailable
 from relais.node import listen, log
 from relais.node.orders import Orders
@@ -36,7 +37,7 @@ LOOK_EVERY_S = 0.1
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - see counters_directory
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 BACKGROUND_AFTER_S = 2.0  # the doors open first
-SUPERVISED = ("dimse", "web", "background")
+SUPERVISED = ("web", "background")  # besides the workers of the DIMSE door
 
 
 def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path | None = None) -> int:
@@ -53,19 +54,21 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
         data_directory(config),
         listen.listener(config.dimse.host, config.dimse.port, "dimse") as door,
         counters_directory(config) as counters,
+        tempfile.TemporaryFile(dir=counters) as seats,
     ):
+        seats.truncate(table_bytes(config.dimse.max_associations, config.dimse.workers))
         config = replace(
             config,
             dimse=replace(config.dimse, port=door.getsockname()[1]),
             web=replace(config.web, port=listen.free_port(config.web.host, config.web.port, "web")),
         )
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **metrics.prepare(counters)}
-        orders = Orders(config, door.fileno(), str(samples or ""))
+        orders = Orders(config, door.fileno(), str(samples or ""), seats.fileno())
         ready = threading.Event()
         watcher = threading.Thread(target=_watch, args=(config, ready, orders, on_ready), daemon=True, name="ready?")
         watcher.start()
         return Supervisor(
-            [_child(role, orders, environment) for role in SUPERVISED],
+            [*_dimse_workers(orders, environment), *(_child(role, orders, environment) for role in SUPERVISED)],
             is_ready=ready.is_set,
             on_ending=door.close,
             on_end=lambda pid: metrics.forget_process(counters, pid),
@@ -121,10 +124,18 @@ def is_ready(config: Config) -> bool:
         return False
 
 
-def _child(role: str, orders: Orders, environment: dict[str, str]) -> Child:
+def _dimse_workers(orders: Orders, environment: dict[str, str]) -> Iterator[Child]:
+    """Named dimse, dimse-2, ..."""
     assert orders.listener_fd is not None
-    keep_open = (orders.listener_fd,) if role == "dimse" else ()
-    child = Child(role, _command(role), orders.to_json(), environment, keep_open)
+    assert orders.seats_fd is not None
+    for worker in range(orders.config.dimse.workers):
+        name = "dimse" if worker == 0 else f"dimse-{worker + 1}"
+        given = replace(orders, worker=worker).to_json()
+        yield Child(name, _command("dimse"), given, environment, (orders.listener_fd, orders.seats_fd))
+
+
+def _child(role: str, orders: Orders, environment: dict[str, str]) -> Child:
+    child = Child(role, _command(role), orders.to_json(), environment)
     if role == "background":
         child.start_at = time.monotonic() + BACKGROUND_AFTER_S
     return child

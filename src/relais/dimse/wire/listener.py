@@ -4,9 +4,11 @@
 2. A connection that says nothing is closed after a time limit, or earlier when there are too many: the oldest first, so
    that those who hold connections open do not keep out those who use them.
 3. What takes long (a TLS handshake, the first PDU) is done in the connection's own thread: see *wrap*.
+4. Of several processes that share the listening socket, who has fewest connections takes the next: the others hesitate.
 """
 
 import logging
+import select
 import selectors
 import socket
 import time
@@ -18,6 +20,8 @@ from threading import Event, Lock, Thread
 from typing import Any, Protocol
 
 PAUSE_S = 0.05  # after an accept that failed, for instance because there are no file descriptors left
+HESITATION_S = 0.05  # at most: for other processes to be faster, also on a busy machine
+GLANCE_S = 0.001
 SILENT_S = 20.0  # how long a connection may say nothing, at most
 
 Address = Any  # as the socket module has it: (host, port, ...)
@@ -37,6 +41,15 @@ class Served(Protocol):
         """End it, from any thread."""
 
 
+class Share(Protocol):
+    """What the processes that share a listening socket know of each other."""
+
+    @property
+    def is_another_freer(self) -> bool: ...
+
+    def have_connections(self, number: int, /) -> None: ...
+
+
 Make = Callable[[socket.socket, Address], Served]
 Wrap = Callable[[socket.socket], socket.socket]
 
@@ -53,8 +66,15 @@ class Limits:
 class Listener:
     """A listening socket, which other processes may share, and all that came of it."""
 
-    def __init__(self, listening: socket.socket, make: Make, limits: Limits, wrap: Wrap | None = None) -> None:
-        self._listening, self._make, self._limits, self._wrap = listening, make, limits, wrap
+    def __init__(
+        self,
+        listening: socket.socket,
+        make: Make,
+        limits: Limits,
+        wrap: Wrap | None = None,
+        share: Share | None = None,
+    ) -> None:
+        self._listening, self._make, self._limits, self._wrap, self._share = listening, make, limits, wrap, share
         listening.setblocking(False)
         self.server_address = listening.getsockname()
         self._selector = selectors.DefaultSelector()
@@ -76,6 +96,7 @@ class Listener:
         """Accept until shutdown. Looks at least every *look_s* whether a connection has been silent for too long."""
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
         self._selector.register(self._woken, selectors.EVENT_READ, lambda: None)
+        self._tell()
         try:
             while not self._is_closing:
                 for key, _ in self._selector.select(look_s):
@@ -98,6 +119,7 @@ class Listener:
         self._has_ended.set()
 
     def _accept(self) -> None:
+        self._hesitate()
         try:
             connection, address = self._listening.accept()
         except BlockingIOError:  # another process was faster
@@ -110,6 +132,19 @@ class Listener:
         self._drop_silent(len(self._silent) + 1 - self._limits.silent)
         self._silent[connection] = time.monotonic() + self._limits.silent_s
         self._selector.register(connection, selectors.EVENT_READ, partial(self._start, connection, address))
+        self._tell()
+
+    def _hesitate(self) -> None:
+        """Leave a connection to another process for a moment, if that has fewer."""
+        deadline = time.monotonic() + HESITATION_S
+        waiting = select.poll()
+        waiting.register(self._listening, select.POLLIN)
+        while self._share and self._share.is_another_freer and time.monotonic() < deadline and waiting.poll(0):
+            time.sleep(GLANCE_S)
+
+    def _tell(self) -> None:
+        if self._share is not None:
+            self._share.have_connections(len(self._silent) + self._threads)
 
     def _close_silent(self) -> None:
         now = time.monotonic()
@@ -120,6 +155,7 @@ class Listener:
         for connection in list(self._silent)[: max(0, count)]:
             self._forget(connection)
             connection.close()
+            self._tell()
 
     def _forget(self, connection: socket.socket) -> None:
         del self._silent[connection]
@@ -160,6 +196,7 @@ class Listener:
             connection.close()
             with self._lock:
                 self._threads -= 1
+            self._tell()
 
     def _serve(self, served: Served) -> None:
         with self._lock:

@@ -1,0 +1,120 @@
+"""`relais serve` with several processes behind its DIMSE port: they share connections and limits, also if one dies."""
+
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from fixtures import upper_layer as ul
+from fixtures.served import Served, put_away
+from relais.node.listen import eventually
+
+LIMIT = 6
+REJECTED = bytes((0, 2, 3, 2))  # transient, by the presentation service: local limit exceeded (PS3.8 9.3.4)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Served]:
+    made = Served(
+        tmp_path, RELAIS_DIMSE__WORKERS="2", RELAIS_DIMSE__MAX_ASSOCIATIONS=str(LIMIT), RELAIS_WEB__WORKERS="1"
+    )
+    made.wait_until_ready()
+    yield made
+    put_away(made)
+
+
+def workers(node: Served) -> list[int]:
+    return [node.child("dimse"), node.child("dimse-2")]
+
+
+def connections(pid: int, port: int) -> int:
+    """How many connections to *port* that process holds."""
+    sockets = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        target = str(link.readlink()) if link.is_symlink() else ""
+        if target.startswith("socket:["):
+            sockets.add(target[8:-1])
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[3] == "01" and row[9] in sockets and int(row[1].partition(":")[2], 16) == port for row in rows)
+
+
+def offered(node: Served) -> tuple[socket.socket, bytes | None]:
+    """A connection on which an association was asked for, and the rejection, None if it was accepted."""
+    connection = socket.create_connection(("127.0.0.1", node.dimse_port), 20)
+    connection.sendall(ul.associate_rq())
+    kind, body = ul.read_pdu(connection)
+    return connection, None if kind == ul.A_ASSOCIATE_AC else body
+
+
+def settled(node: Served) -> bool:
+    """Whether no association is open: the node asks itself now and then whether it is ready."""
+    return eventually(lambda: sum(connections(pid, node.dimse_port) for pid in workers(node)) == 0, 20)
+
+
+def room(node: Served, stack: ExitStack) -> int:
+    """How many associations are accepted, all of which stay open."""
+    accepted = 0
+    while True:
+        connection, rejection = offered(node)
+        stack.enter_context(connection)
+        if rejection is not None:
+            assert rejection == REJECTED
+            return accepted
+        accepted += 1
+        assert accepted <= LIMIT
+
+
+def spread(node: Served) -> list[int]:
+    """How many of LIMIT associations each worker has."""
+    assert settled(node)
+    with ExitStack() as stack:
+        room(node, stack)
+        return [connections(pid, node.dimse_port) for pid in workers(node)]
+
+
+def test_connections_are_spread_evenly(node: Served) -> None:
+    assert eventually(lambda: spread(node) == [LIMIT // 2] * 2, 30)  # once both have begun to listen
+
+
+def test_the_limit_holds_over_all_workers_and_what_is_released_counts_no_more(node: Served) -> None:
+    assert settled(node)
+    with ExitStack() as stack:
+        assert room(node, stack) == LIMIT
+    assert settled(node)
+    with ExitStack() as stack:
+        assert room(node, stack) == LIMIT
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_worker_that_is_killed_is_started_again_and_its_associations_count_no_more(node: Served, victim: int) -> None:
+    assert settled(node)
+    with ExitStack() as stack:
+        assert room(node, stack) == LIMIT
+        killed = workers(node)[victim]
+        os.kill(killed, signal.SIGKILL)
+        assert eventually(lambda: workers(node)[victim] != killed, 20)
+        other = workers(node)[1 - victim]
+        assert connections(other, node.dimse_port) >= LIMIT // 2  # they go on
+        deadline = time.monotonic() + 20
+        while (found := room(node, stack)) == 0:  # until the new one has begun
+            assert time.monotonic() < deadline
+        assert found == LIMIT // 2
+    assert eventually(node.is_ready, 20)
+
+
+def test_everybody_is_told_to_end_and_ends(node: Served) -> None:
+    pids = workers(node)
+    assert node.stop() == 0
+    ended = Counter(line.split("child=")[1].split()[0] for line in log_of(node) if "event=killed" in line)
+    assert ended == {}
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def log_of(node: Served) -> list[str]:
+    return node.errors.read_text().splitlines()
