@@ -30,7 +30,6 @@ from relais.storage.local import LocalStore
 
 DELETE_EVERY = 5
 CHECKPOINT_PAGES = 60  # many checkpoints within a few instances
-LOG_BYTES = 300_000
 IDLE_S = 0.03
 READY_S = 10.0
 
@@ -115,9 +114,10 @@ MUTATIONS: dict[str, Callable[[], None]] = {
 
 def main() -> None:
     folder, count, journal_mb, mutation = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], "".join(sys.argv[4:])
-    connect.CHECKPOINT_PAGES, connect.LOG_BYTES, journal.IDLE_S = CHECKPOINT_PAGES, LOG_BYTES, IDLE_S
+    connect.CHECKPOINT_PAGES, journal.IDLE_S = CHECKPOINT_PAGES, IDLE_S
     MUTATIONS[mutation]()
     environ = {"RELAIS_NODE__DATA_DIR": str(folder / "srv" / "relais"), "RELAIS_STORAGE__JOURNAL_MB": journal_mb}
+    environ["RELAIS_INDEX__LOG_MB"] = journal_mb
     given = config.load(None, environ).config
     with data_directory(given):
         child = os.fork()

@@ -9,7 +9,6 @@ from relais.db.settings import IndexSettings
 
 PAGE_SIZE = 4096  # a commit writes whole pages: half the bytes of 8192 for each instance (docs/decisions/0003)
 CHECKPOINT_PAGES = 8000  # 32 MB of write-ahead log; then the committing thread moves it into the database
-LOG_BYTES = CHECKPOINT_PAGES * (PAGE_SIZE + 32)  # what the log needs until then
 JOURNAL_SIZE_LIMIT = 256 * 1024 * 1024  # the log is cut back to this after a checkpoint
 
 log = logging.getLogger(__name__)
@@ -31,18 +30,20 @@ def reader(settings: IndexSettings) -> sqlite3.Connection:
     return connection
 
 
-def reserve_log(connection: sqlite3.Connection, path: Path) -> None:
+def reserve_log(connection: sqlite3.Connection, settings: IndexSettings) -> None:
     """Give the write-ahead log its size in advance, in zeros: commits then overwrite blocks that the file has.
 
     Syncing a file that grows costs a commit of the file system besides. SQLite reads zeros as the end of the log, and
     writes nothing while we hold the lock that BEGIN IMMEDIATE takes. Where there is no room the log grows as it must.
     """
+    if not settings.log_mb:
+        return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        with Path(f"{path}-wal").open("r+b", buffering=0) as wal:
+        with Path(f"{settings.path}-wal").open("r+b", buffering=0) as wal:
             before = wal.seek(0, os.SEEK_END)
             try:
-                while (missing := LOG_BYTES - wal.tell()) > 0:
+                while (missing := settings.log_mb * 1024 * 1024 - wal.tell()) > 0:
                     wal.write(bytes(min(missing, 1024 * 1024)))
                 os.fsync(wal.fileno())
             except OSError as exc:

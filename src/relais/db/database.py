@@ -93,7 +93,9 @@ class _Process:
         self.pid = os.getpid()
         self._connection = connection
         self._lock = lock
-        self.group = Group(connection, lock, settings.group_limit)
+        self.group = Group(
+            connection, lock, settings.group_limit, prepare=lambda: connect.reserve_log(connection, settings)
+        )
         self.readers = Readers(settings)
         self.soon = Soon(self.group.write, settings.soon_limit)
 
@@ -117,7 +119,6 @@ def _open(settings: IndexSettings) -> _Process:
         try:
             with lock.held():
                 migrate(connection, settings.path)
-                connect.reserve_log(connection, settings.path)
         except BaseException:
             connection.close()
             lock.close()

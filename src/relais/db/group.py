@@ -37,7 +37,11 @@ class Item:
 class Group:
     """The writers of one process."""
 
-    def __init__(self, connection: Connection, lock: WritersLock, limit: int) -> None:
+    def __init__(
+        self, connection: Connection, lock: WritersLock, limit: int, prepare: Callable[[], None] = lambda: None
+    ) -> None:
+        """*prepare* is called once, with the lock held, before the first transaction."""
+        self._prepare: Callable[[], None] | None = prepare
         self._connection = connection
         self._lock = lock
         self._limit = limit
@@ -106,6 +110,9 @@ class Group:
         """Run *batch* in one transaction; afterwards each item has its result or its error."""
         pending = batch
         with self._lock.held():
+            if self._prepare is not None:
+                self._prepare()
+                self._prepare = None
             while pending:
                 pending = self._attempt(pending)
 

@@ -14,7 +14,8 @@ class IndexSettings:
     *busy_timeout_s* bounds the wait for a lock that somebody outside the node holds; beyond it, Unavailable.
     *group_limit* is the most writes that one commit carries. *soon_limit* is the most late writes (audit of reads)
     that wait in memory; beyond it the reader waits for its own commit. A read that works longer than *read_timeout_s*
-    is given up as Unavailable: a search made to be slow must not hold its thread for ever.
+    is given up as Unavailable: a search made to be slow must not hold its thread for ever. *log_mb* is what the
+    write-ahead log has from the first write on, so that commits need not let it grow.
     """
 
     url: str = "sqlite:///data/index.sqlite"
@@ -24,6 +25,7 @@ class IndexSettings:
     reader_cache_mb: int = 16
     group_limit: int = 256
     soon_limit: int = 10_000
+    log_mb: int = 32
 
     def __post_init__(self) -> None:
         if not self.url.startswith(SQLITE_PREFIX) or self.url == SQLITE_PREFIX:
@@ -34,6 +36,7 @@ class IndexSettings:
             ("cache_mb", 1),
             ("reader_cache_mb", 1),
             ("soon_limit", 1),
+            ("log_mb", 0),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"[index] {name} must be at least {least}")
