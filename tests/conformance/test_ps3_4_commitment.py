@@ -273,16 +273,57 @@ def test_nobody_tells_an_unknown_requester_and_after_a_week_nobody_tries(tmp_pat
         assert "given_up" in audited(node)[-1][2]
 
 
-def test_asking_again_under_the_same_transaction_uid_counts_once(node: DimseNode) -> None:
+def ask_and_leave(node: DimseNode, information: Dataset) -> None:
+    with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+        assert ask(assoc, information).Status == 0
+
+
+def test_the_same_request_made_again_is_answered_once(node: DimseNode) -> None:
     [first, second] = keep(node, *a_series(2))
-    for ds in (first, second):
-        with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
-            assert ask(assoc, references(ds, transaction_uid="2.25.1")).Status == 0
+    for _ in range(2):
+        ask_and_leave(node, references(first, second, transaction_uid="2.25.1"))
     assert eventually(lambda: due(node) == 1)
     with ear(CALLER) as (taken, port):
         assert teller(node, peer_at(port)).step()
-        [item] = taken.told.get(timeout=5)[1].ReferencedSOPSequence
-    assert item.ReferencedSOPInstanceUID == second.SOPInstanceUID
+        assert len(taken.told.get(timeout=5)[1].ReferencedSOPSequence) == 2
+        assert taken.heard(0.5) is None
+
+
+def test_another_request_under_a_transaction_uid_in_use_is_told_so_and_leaves_the_first_alone(node: DimseNode) -> None:
+    """PS3.3 C.14.1.1: Failure Reason 0131, over the association that it came on as well as over a new one."""
+    [first, second, third] = keep(node, *a_series(3))
+    ask_and_leave(node, references(first, transaction_uid="2.25.1"))
+    assert eventually(lambda: due(node) == 1)
+    with asked(node, references(second, transaction_uid="2.25.1")) as (event_type, told):
+        assert event_type == 2
+        assert "ReferencedSOPSequence" not in told
+        assert [item.FailureReason for item in told.FailedSOPSequence] == [0x0131]
+    for _ in range(2):
+        ask_and_leave(node, references(third, transaction_uid="2.25.1"))
+    assert eventually(lambda: due(node) == 2)
+    with ear(CALLER) as (taken, port):
+        assert teller(node, peer_at(port)).step()
+        answers = [taken.told.get(timeout=5) for _ in range(2)]
+    assert [event_type for event_type, _ in answers] == [1, 2]
+    assert answers[0][1].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert answers[1][1].FailedSOPSequence[0].ReferencedSOPInstanceUID == third.SOPInstanceUID
+
+
+def test_a_transaction_uid_is_free_again_when_its_result_was_told(node: DimseNode) -> None:
+    for ds in keep(node, *a_series(2)):
+        with asked(node, references(ds, transaction_uid="2.25.1")) as (event_type, _):
+            assert event_type == 1
+        assert eventually(lambda: waiting(node) == [])
+
+
+def test_two_requesters_may_use_the_same_transaction_uid(node: DimseNode) -> None:
+    [ds] = keep(node, a_ct())
+    ask_and_leave(node, references(ds, transaction_uid="2.25.1"))
+    with asking(node.port, "MODALITY2") as (assoc, taken):
+        assert ask(assoc, references(a_ct(), ds, transaction_uid="2.25.1")).Status == 0
+        told = taken.heard()
+    assert told is not None
+    assert [item.FailureReason for item in told[1].FailedSOPSequence] == [0x0112]
 
 
 def _without(keyword: str) -> Dataset:

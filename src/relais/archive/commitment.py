@@ -35,12 +35,16 @@ AT_ONCE = 20  # requests told on one association
 BATCH = 500  # references looked up at a time
 
 ADD = """
-INSERT INTO commitment(transaction_uid, calling_ae_title, address, user, refs, requested_at, attempts, due_at)
-VALUES (:transaction_uid, :calling_ae_title, :address, :user, :refs, :now, 0, :until)
-ON CONFLICT(calling_ae_title, transaction_uid) DO UPDATE
-SET address = :address, user = :user, refs = :refs, requested_at = :now, attempts = 0, due_at = :until
+INSERT INTO commitment
+  (transaction_uid, calling_ae_title, address, user, refs, requested_at, attempts, due_at, is_duplicate)
+VALUES (:transaction_uid, :calling_ae_title, :address, :user, :refs, :now, 0, :until, :is_duplicate)
+RETURNING id
 """
-SAME = "SELECT id FROM commitment WHERE calling_ae_title = ? AND transaction_uid = ?"
+AGAIN = "UPDATE commitment SET address = :address, user = :user, requested_at = :now, due_at = :until WHERE id = :id"
+SAME = """
+SELECT id, refs FROM commitment WHERE calling_ae_title = :calling_ae_title AND transaction_uid = :transaction_uid
+ORDER BY is_duplicate
+"""
 WAITING = "SELECT count(*) FROM commitment WHERE calling_ae_title = ?"
 NEXT = "SELECT calling_ae_title FROM commitment WHERE due_at <= ? ORDER BY due_at LIMIT 1"
 CLAIM = """
@@ -57,13 +61,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A request whose result is to be told, claimed by who holds this. *attempts* to tell it began before."""
+    """A request whose result is to be told, claimed by who holds this. *attempts* to tell it began before.
+
+    Nothing is promised to one that is a duplicate: another one used its Transaction UID when it came.
+    """
 
     id: int
     principal: Principal
     request: Request
     requested_at: float
     attempts: int = 0
+    is_duplicate: bool = False
 
 
 def request(archive: Archive, origin: Origin, asked: Request) -> Waiting:
@@ -71,8 +79,10 @@ def request(archive: Archive, origin: Origin, asked: Request) -> Waiting:
 
     Raises Forbidden, and OutOfResources if too many requests of that requester wait to be told.
 
-    Reading: a Transaction UID that is used again before it was answered (PS3.4 J.3.2.1.1 forbids it) is the requester's
-    second attempt: the later request counts.
+    Whether its Transaction UID is in use, until the result of its first request has been told, is part of the result
+    (PS3.3 C.14.1.1: 0131).
+
+    Reading: the same references under the same Transaction UID are the same request, made once more.
     """
     principal = of_origin(origin)
     archive.policy.decide(principal, Action.COMMIT)
@@ -87,17 +97,31 @@ def request(archive: Archive, origin: Origin, asked: Request) -> Waiting:
     def work(tx: Transaction) -> Waiting:
         if tx.execute(WAITING, (principal.name,)).fetchone()[0] >= MAX_WAITING:
             raise OutOfResources("Too many results wait to be told to this requester.")
-        tx.execute(ADD, row | {"now": tx.now, "until": tx.now + CLAIM_S})
-        (number,) = tx.execute(SAME, (principal.name, asked.transaction_uid)).fetchone()
+        number, is_duplicate = _noted(tx, row | {"now": tx.now, "until": tx.now + CLAIM_S})
         detail: dict[str, object] = {"asked": len(asked.references), "transaction_uid": asked.transaction_uid}
         audit.write(tx, audit.Record(principal, Action.COMMIT, detail=detail))
-        return Waiting(number, principal, asked, tx.now)
+        return Waiting(number, principal, asked, tx.now, is_duplicate=is_duplicate)
 
     return archive.db.write(work)
 
 
-def report(archive: Archive, asked: Request) -> Report:
-    """What can be promised now of what was *asked*, in its order."""
+def _noted(tx: Transaction, row: dict[str, object]) -> tuple[int, bool]:
+    """The number of the request in *row*, and whether another one uses its Transaction UID."""
+    found = tx.execute(SAME, row).fetchall()
+    for place, same in enumerate(found):
+        if same["refs"] == row["refs"]:
+            tx.execute(AGAIN, row | {"id": same["id"]})
+            return int(same["id"]), place > 0
+    (number,) = tx.execute(ADD, row | {"is_duplicate": int(bool(found))}).fetchone()
+    return int(number), bool(found)
+
+
+def report(archive: Archive, waiting: Waiting) -> Report:
+    """What can be promised now of what was asked, in its order."""
+    asked = waiting.request
+    if waiting.is_duplicate:
+        refused = tuple(Failed(reference, Reason.DUPLICATE_TRANSACTION_UID) for reference in asked.references)
+        return Report(asked.transaction_uid, (), refused)
     committed: list[Reference] = []
     failed: list[Failed] = []
     for reference, reason in _judged(archive, asked.references):
@@ -171,7 +195,7 @@ def _waiting(row: Row) -> Waiting:
     references = tuple(Reference(*pair) for pair in json.loads(row["refs"]))
     principal = Principal(Protocol.DIMSE, row["calling_ae_title"], row["address"])
     asked = Request(row["transaction_uid"], references)
-    return Waiting(row["id"], principal, asked, row["requested_at"], row["attempts"] - 1)
+    return Waiting(row["id"], principal, asked, row["requested_at"], row["attempts"] - 1, bool(row["is_duplicate"]))
 
 
 def _judged(archive: Archive, references: Sequence[Reference]) -> Iterator[tuple[Reference, Reason | None]]:

@@ -68,7 +68,7 @@ def _be_asked(operation: Operation, archive: Archive) -> None:
 
 def _tell(operation: Operation, archive: Archive, waiting: Waiting) -> bool:
     """PS3.4 J.3.3; whether the requester has acknowledged it."""
-    report = commitment.report(archive, waiting.request)
+    report = commitment.report(archive, waiting)
     context = Context(operation.context.context_id or 0, operation.transfer_syntax_uid)
     operation.tally["failed"] = len(report.failed)
     if tell(operation.assoc, context, report):

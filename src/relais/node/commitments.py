@@ -79,7 +79,7 @@ class Commitments:
             for waiting in list(left):
                 if self.is_ending():
                     return
-                reports.append(commitment.report(self.archive, waiting.request))
+                reports.append(commitment.report(self.archive, waiting))
                 yield reports[-1]
 
         for status in peer.tell_commitments(made()):
