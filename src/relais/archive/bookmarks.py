@@ -26,11 +26,16 @@ class Bookmarks:
 
     def get(self, key: str) -> Place | None:
         """The place under *key*, None if it is not known or is too old."""
+        return self._known(key)[0]
+
+    def _known(self, key: str) -> tuple[Place | None, float]:
+        """The place under *key* and how many seconds ago it was put there."""
         try:
             at, place = json.loads(self._read(key))
-            return tuple(place) if time.time() - at < VALID_S else None
         except (OSError, ValueError):
-            return None
+            return None, 0.0
+        age_s = time.time() - at
+        return (tuple(place), age_s) if age_s < VALID_S else (None, age_s)
 
     def put(self, key: str, place: Place) -> None:
         """Remember *place* under *key*."""
@@ -47,9 +52,9 @@ class Bookmarks:
             return
 
     def renew(self, key: str) -> None:
-        """Remember what is under *key* for as long again."""
-        place = self.get(key)
-        if place is not None:
+        """Remember what is under *key* for about as long again."""
+        place, age_s = self._known(key)
+        if place is not None and age_s > VALID_S / 2:
             self.put(key, place)
 
     def _read(self, key: str) -> bytes:

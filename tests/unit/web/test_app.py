@@ -176,7 +176,7 @@ def test_what_nobody_foresaw_is_a_500_without_a_detail(
     """hardening.md 10: no traceback in an answer, all of it in the log."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("relais.archive.search.found", lambda *_: 1 / 0)
-    (status,), answer = call(application, "GET", "/dicom-web/studies")
+    (status,), answer = call(application, "GET", "/dicom-web/studies?PatientID=unforeseen")
     assert status.startswith("500")
     assert b"ZeroDivisionError" not in answer
     assert b"division" not in answer
