@@ -33,6 +33,7 @@ class Filler:
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-1500000"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._now = now
+        self._words: set[str] = set()
         self._names: dict[tuple[str, ...], int] = {}
         self._labels: dict[tuple[int, str], int] = {}
         self._known_labels = 0
@@ -150,6 +151,9 @@ class Filler:
             self._add("person_name_trigram", {"rowid": new} | groups)
             for word in person_name.words(text):
                 self._add("person_name_word", {"word": word, "name_fk": new})
+                if word not in self._words:
+                    self._words.add(word)
+                    self._add("person_word", {"word": word})
         return self._names[keys]
 
     def _mark(self, table: str, level: Level, row_id: int, values: dict[str, Any]) -> None:

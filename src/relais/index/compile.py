@@ -114,6 +114,7 @@ class Condition:
     fragment: Fragment
     match: Match | None = None
     between: tuple[int, int] | None = None  # what it says about study.date_time
+    bears: tuple[str, Fragment] | None = None  # a name column and the condition on it, answered by its index alone
 
 
 def conditions(query: Query) -> list[Condition]:

@@ -20,7 +20,9 @@ def _add(tx: Transaction, keys: tuple[str, str, str], text: str) -> int:
     new = tx.execute(SQL["add"], keys).lastrowid
     assert new is not None
     tx.execute(SQL["add_trigrams"], (new, *keys))
-    tx.executemany(SQL["add_word"], [(word, new) for word in person_name.words(text)])
+    words = person_name.words(text)
+    tx.executemany(SQL["add_word"], [(word, new) for word in words])
+    tx.executemany(SQL["add_distinct_word"], [(word,) for word in words])
     return new
 
 
@@ -30,5 +32,7 @@ def release(tx: Transaction, name: int | None) -> None:
         return
     keys = tuple(tx.execute(SQL["keys"], (name,)).fetchone())
     tx.execute(SQL["remove_trigrams"], (name, *keys))
+    words = [row["word"] for row in tx.execute(SQL["words"], (name,))]
     tx.execute(SQL["remove_words"], (name,))
+    tx.executemany(SQL["remove_distinct_word"], [{"word": word} for word in words])
     tx.execute(SQL["remove"], (name,))

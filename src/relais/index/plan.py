@@ -1,6 +1,7 @@
 """Which index a search starts from. Knows the schema's indexes; index.candidates knows what can be found through them.
 
-1. A key that names few rows drives: its rows are found first and everything else only filters.
+1. A key that names few rows drives: its rows are found first and everything else only filters. Names drive as long as
+   not too many studies bear them: an index on names alone counts these studies and brings them in order.
 2. Where every key names many rows, hits are frequent: studies are walked from the newest to the oldest and filtered,
    until the page is full. A single modality, common or rare, has an index in that order, which is walked instead.
 3. Whatever drives, every condition is checked exactly on every row: a plan can be slow, never wrong.
@@ -13,9 +14,13 @@ from relais.dicom.attributes import Level
 from relais.dicom.matching import alternatives
 from relais.dicom.values import text_key
 from relais.index import compile as sql
-from relais.index.candidates import candidates_of, few, is_exact, listed
+from relais.index.candidates import candidates_of, is_exact
 from relais.index.columns import storable
 from relais.index.compile import Condition, Fragment
+from relais.index.ids import few, listed
+
+MANY = 20_000  # studies that bear a name; where more do, a walk from the newest soon finds a page of them
+FEW_BEARERS = 500  # no better place to start from is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +34,29 @@ class Plan:
     study: str = "s.id"
 
 
-def plan(connection: Connection, level: Level, conditions: list[Condition], fuzzy: bool) -> Plan:
-    """The plan for a search at *level*."""
+def plan(connection: Connection, level: Level, conditions: list[Condition]) -> Plan:
+    """The plan for a search at *level*. Conditions on names come as index.bearers leaves them."""
+    bearers, named = _by_names(connection, conditions)
     tried = [one for one in conditions if level is Level.PATIENT or _single_modality(one) is None]
-    for at, candidates in candidates_of(connection, tried, fuzzy):
+    for at, candidates in candidates_of(connection, tried) if bearers > FEW_BEARERS else ():
         ids = few(connection, candidates)
-        if ids is not None:
+        if ids is not None and len(ids) <= bearers:
             return _driven_by(at, ids)
-    return _walk(level, conditions)
+    return named or _walk(level, conditions)
+
+
+def _by_names(connection: Connection, conditions: list[Condition]) -> tuple[int, Plan | None]:
+    """The plan that starts from the names that fewest studies bear, and how many do; without one, more than MANY."""
+    found: tuple[int, Plan | None] = (MANY + 1, None)
+    bounds = _between("s.date_time BETWEEN ? AND ?", conditions)
+    for column, names in (one.bears for one in conditions if one.bears is not None):
+        start = sql.all_of([names, bounds])
+        source = f"study AS s INDEXED BY study_{column.removeprefix('s.')}"
+        studies = Fragment(f"SELECT 1 FROM {source} WHERE {start.sql} LIMIT {found[0]}", start.params)  # noqa: S608
+        count = connection.execute(f"SELECT count(*) FROM ({studies.sql})", studies.params).fetchone()[0]  # noqa: S608
+        if count < found[0]:
+            found = count, Plan(Level.STUDY, source, start)
+    return found
 
 
 _ROWS = {

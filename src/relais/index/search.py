@@ -14,6 +14,7 @@ from relais.db.database import Connection, Database
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
 from relais.index import compile as sql
+from relais.index.bearers import resolved
 from relais.index.compile import Fragment, supported, unsupported
 from relais.index.mapping import all_rows
 from relais.index.page import rows
@@ -65,10 +66,10 @@ class _Select:
     """One planned search."""
 
     def __init__(self, connection: Connection, query: Query) -> None:
-        conditions = sql.conditions(query)
+        conditions = resolved(connection, sql.conditions(query), query.fuzzy)
         self._connection = connection
         self._level = query.level
-        self._plan = plan(connection, query.level, conditions, query.fuzzy)
+        self._plan = plan(connection, query.level, conditions)
         self._filters = [condition.fragment for condition in conditions]
 
     def first(self, limit: int, offset: int) -> list[Place]:

@@ -10,7 +10,7 @@ from relais.dicom.attributes import Level
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.query_keys import match_from_text
 from relais.errors import InvalidRequest
-from relais.index import candidates, composite, search
+from relais.index import bearers, composite, ids, search
 from relais.index import compile as sql
 from relais.index.compile import Fragment
 
@@ -137,7 +137,8 @@ def _found(db: Database, model: Model, query: Query) -> str:
 def test_studies(
     db: Database, model: Model, match: Match, expected: str, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates, "FEW", few)
+    monkeypatch.setattr(ids, "FEW", few)
+    monkeypatch.setattr(bearers, "MANY_NAMES", few)
     assert _found(db, model, Query(Level.STUDY, (match,))) == expected
     assert _found(db, model, Query(Level.IMAGE, (match,))) == expected
 
@@ -147,7 +148,8 @@ def test_studies(
 def test_series(
     db: Database, model: Model, match: Match, expected: str, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates, "FEW", few)
+    monkeypatch.setattr(ids, "FEW", few)
+    monkeypatch.setattr(bearers, "MANY_NAMES", few)
     assert _found(db, model, Query(Level.SERIES, (match,))) == expected
 
 

@@ -1,6 +1,7 @@
 """The crown jewel: SQL search finds what dicom.matching finds, whatever is stored, in any order, by any plan."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -14,7 +15,7 @@ from relais.db.database import Database, Transaction
 from relais.dicom.attributes import LEVELS
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
-from relais.index import candidates, composite, search, statistics
+from relais.index import bearers, composite, ids, plan, search, statistics
 
 ISSUER = 0x00100021  # a patient is named by ID and issuer
 FEW = st.sampled_from((-1, 0, 1, 2000))  # how many rows are few: -1 walks always, 2000 hardly ever
@@ -46,12 +47,24 @@ def _found(db: Database, query: Query) -> set[tuple[str, ...]]:
     return set(found)
 
 
+@contextmanager
+def _few(number: int) -> Iterator[None]:
+    """*number* rows are few and as many names or bearers of names are not too many; -1 looks up nothing."""
+    with (
+        patch.object(ids, "FEW", number),
+        patch.object(bearers, "MANY_NAMES", number),
+        patch.object(plan, "MANY", number),
+        patch.object(plan, "FEW_BEARERS", 0),
+    ):
+        yield
+
+
 @given(case=cases(), few=FEW)
 @once_per_session
 def test_search_finds_what_matching_finds(db: Database, case: tuple, few: int) -> None:
     studies, queries = case
     model = _load(db, [ds for study in studies for ds in held(study)])
-    with patch.object(candidates, "FEW", few):
+    with _few(few):
         for query in queries:
             assert _found(db, query) == model.matching(query), query
 
@@ -77,8 +90,9 @@ def test_search_agrees_after_deletes_and_stores_in_any_order(
     assert statistics.recount(db) == []
     db.write(_check_full_text)
     db.write(check_labels)
+    _contents(db)
     assert statistics.statistics(db).instances == len(model.refs())
-    with patch.object(candidates, "FEW", few):
+    with _few(few):
         for query in [*queries, *(Query(level) for level in LEVELS)]:
             assert _found(db, query) == model.matching(query), query
 
@@ -119,7 +133,9 @@ def _contents(db: Database) -> list[object]:
         names = sorted(
             tuple(row) for row in connection.execute("SELECT alphabetic, ideographic, phonetic FROM person_name")
         )
-        words = connection.execute("SELECT count(*) FROM person_name_word").fetchone()[0]
+        words = [row[0] for row in connection.execute("SELECT word FROM person_name_word ORDER BY word")]
+        distinct = [row[0] for row in connection.execute("SELECT word FROM person_word ORDER BY word")]
+    assert distinct == sorted(set(words))
     return [
         pages,
         patients,

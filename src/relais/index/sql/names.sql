@@ -13,6 +13,16 @@ INSERT INTO person_name_trigram(rowid, alphabetic, ideographic, phonetic) VALUES
 -- name: add_word
 INSERT INTO person_name_word(word, name_fk) VALUES (?, ?);
 
+-- name: add_distinct_word
+INSERT OR IGNORE INTO person_word(word) VALUES (?);
+
+-- name: words
+SELECT word FROM person_name_word WHERE name_fk = ?;
+
+-- name: remove_distinct_word
+-- If it is in no name any more.
+DELETE FROM person_word WHERE word = :word AND NOT EXISTS (SELECT 1 FROM person_name_word WHERE word = :word);
+
 -- name: is_borne
 -- Both columns have an index that begins with the name.
 SELECT 1 FROM study WHERE patient_name = :name

@@ -18,6 +18,9 @@ DELETE FROM label;
 -- name: words
 DELETE FROM person_name_word;
 
+-- name: distinct_words
+DELETE FROM person_word;
+
 -- name: person_name
 DELETE FROM person_name;
 

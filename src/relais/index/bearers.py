@@ -1,0 +1,119 @@
+"""The person names that a condition names, found in their dictionary before who bears them. Knows names, no studies.
+
+Where a condition names at most MANY_NAMES names they are listed, exactly: who bears one of them is then found, counted
+and put in order by the index on names alone, without a look at the rows of studies.
+"""
+
+import re
+import unicodedata
+from dataclasses import replace
+
+from relais.db.database import Connection
+from relais.dicom import person_name
+from relais.dicom.attributes import by_tag
+from relais.dicom.matching import alternatives, is_universal
+from relais.dicom.query import Match, MatchKind
+from relais.index import compile as sql
+from relais.index.columns import storable
+from relais.index.compile import Condition, Fragment
+from relais.index.ids import LITERAL, few, listed, with_trigrams
+
+MANY_NAMES = 10_000
+MAX_WORDS = 8  # of a fuzzy name, the longest ones, are looked up
+MAX_ALTERNATIVES = 50  # of a person name; for more no names are looked up
+MIN_BEGINNING = 3  # letters that a pattern must begin with to be looked up by them, if trigrams can do it instead
+_PIECE = re.compile(r"\*+([^*?\[]{1,2})\*+")
+
+
+def resolved(connection: Connection, conditions: list[Condition], fuzzy: bool) -> list[Condition]:
+    """*conditions* with each on a person name as a list of names, unless it names many."""
+    return [_resolved(connection, condition, fuzzy) for condition in conditions]
+
+
+def _resolved(connection: Connection, condition: Condition, fuzzy: bool) -> Condition:
+    match = condition.match
+    if match is None or match.tag not in sql.NAMES or any(is_universal(one) for one in alternatives(match)):
+        return condition
+    column = f"s.{by_tag()[match.tag].column}"
+    if match.kind is MatchKind.EMPTY_VALUE:
+        return replace(condition, bears=(column, condition.fragment))
+    ids = name_ids(connection, match, fuzzy)
+    if ids is None:
+        return condition
+    found = sql.fill("{} IN ({})", column, listed(ids))
+    return replace(condition, fragment=found, bears=(column, found))
+
+
+def name_ids(connection: Connection, match: Match, fuzzy: bool) -> list[int] | None:
+    """Ids of all names that satisfy *match*; None if they are many, or much is asked."""
+    if len(alternatives(match)) > MAX_ALTERNATIVES:
+        return None
+    found: set[int] = set()
+    for candidates in name_candidates(match, fuzzy):
+        ids = few(connection, candidates, MANY_NAMES)
+        if ids is None:
+            return None
+        found.update(ids)
+    if len(found) > MANY_NAMES:
+        return None
+    return list(found) if _tells_all(match, fuzzy) else _exactly(connection, match, fuzzy, list(found))
+
+
+def _tells_all(match: Match, fuzzy: bool) -> bool:
+    """Whether candidates are just the names that satisfy *match*: one group is asked for, and all words."""
+    texts = [one.values[0] for one in alternatives(match)]
+    return all("=" not in text and not (fuzzy and len(person_name.words(text)) > MAX_WORDS) for text in texts)
+
+
+def _exactly(connection: Connection, match: Match, fuzzy: bool, ids: list[int]) -> list[int] | None:
+    wanted = sql.names(match, fuzzy)
+    names = sql.fill("SELECT n.id FROM person_name AS n NOT INDEXED WHERE n.id IN ({}) AND {}", listed(ids), wanted)
+    return few(connection, names, MANY_NAMES)
+
+
+def name_candidates(match: Match, fuzzy: bool) -> list[Fragment]:
+    """SELECTs that together find every name that may satisfy *match*."""
+    found = []
+    for one in alternatives(match):
+        text = one.values[0]
+        wanted, is_wild = person_name.keys(text), one.kind is MatchKind.WILD_CARD
+        if "=" in text:
+            named = [(group, key) for group, key in zip(sql.GROUPS, wanted, strict=True) if key]
+            found += [_in_group(group, key, is_wild) for group, key in named[:1]]
+        elif is_wild and (piece := _piece_of_a_word(wanted[0])):
+            found.append(_with_piece(piece))
+        elif wanted[0]:
+            found += [_in_group(group, wanted[0], is_wild) for group in sql.GROUPS]
+        if fuzzy and (words := person_name.words(text)):
+            found.append(_with_words(words))
+    return found
+
+
+def _piece_of_a_word(key: str) -> str:
+    """The one or two letters between stars that a pattern consists of, "" for any other pattern."""
+    found = _PIECE.fullmatch(key)
+    is_inside = found is not None and all(unicodedata.category(letter)[0] in "LMN" for letter in found[1])
+    return found[1] if found is not None and is_inside else ""
+
+
+def _with_piece(piece: str) -> Fragment:
+    words = sql.fill("SELECT p.word FROM person_word AS p WHERE {}", sql.glob("p.word", storable(f"*{piece}*")))
+    return sql.fill("SELECT DISTINCT w.name_fk FROM person_name_word AS w WHERE w.word IN ({})", words)
+
+
+def _in_group(group: str, key: str, is_wild: bool) -> Fragment:
+    column, key = f"n.{group}", storable(key)
+    if not is_wild:
+        found = Fragment(f"{column} = ?", (key,))
+        return sql.fill("SELECT n.id FROM person_name AS n WHERE {} <> '' AND {}", column, found)
+    if len(sql.beginning(key)) < MIN_BEGINNING and LITERAL.search(key):
+        found = with_trigrams("person_name_trigram", group, key)
+        return sql.fill("SELECT rowid FROM person_name_trigram WHERE {}", found)
+    return sql.fill("SELECT n.id FROM person_name AS n WHERE {}", sql.wild_card(column, key))
+
+
+def _with_words(words: tuple[str, ...]) -> Fragment:
+    telling = sorted(words, key=len)[-MAX_WORDS:]
+    ranges = [sql.starts("w.word", storable(word)) for word in telling]
+    found = [sql.fill("SELECT w.name_fk FROM person_name_word AS w WHERE {}", one) for one in ranges]
+    return sql.joined(" INTERSECT ", found) if len(found) > 1 else sql.fill("SELECT DISTINCT name_fk FROM ({})", *found)
