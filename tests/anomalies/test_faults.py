@@ -32,14 +32,21 @@ STORED = {"dimse": "0000", "web": "200"}
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    made = Served(tmp_path_factory.mktemp("faults"), RELAIS_WEB__WORKERS="1")
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A node whose DIMSE door runs on the engine that the test names."""
+    settings = {"RELAIS_WEB__WORKERS": "1", "RELAIS_DIMSE__ENGINE": request.param}
+    made = Served(tmp_path_factory.mktemp("faults"), **settings)
     made.wait_until_ready()
     yield made
     put_away(made)
 
 
-@pytest.mark.parametrize("door", ["dimse", "web"])
+with_each_engine = pytest.mark.parametrize("node", ["inline", "stock"], indirect=True)
+
+
+@pytest.mark.parametrize(
+    ("node", "door"), [("inline", "dimse"), ("inline", "web"), ("stock", "dimse")], indirect=["node"]
+)
 def test_every_call_under_a_store_may_fail_once(node: Served, door: str) -> None:
     visitor = Visitor(node.dimse_port, node.web_port)
     pid = node.child("dimse") if door == "dimse" else node.workers()[0]
@@ -56,6 +63,7 @@ def test_every_call_under_a_store_may_fail_once(node: Served, door: str) -> None
     assert visitor.fetch_all()
 
 
+@with_each_engine
 def test_an_index_that_cannot_be_written_refuses_stores_and_is_read(node: Served) -> None:
     visitor = Visitor(node.dimse_port, node.web_port)
     assert visitor.store("dimse") == "0000"
@@ -68,6 +76,7 @@ def test_an_index_that_cannot_be_written_refuses_stores_and_is_read(node: Served
         assert eventually(lambda: visitor.store("dimse") == "0000", 5)
 
 
+@with_each_engine
 def test_after_all_faults_index_and_storage_agree(node: Served) -> None:
     """Runs on its own too; it says most after the others."""
     given = config.load(None, {"RELAIS_NODE__DATA_DIR": node.environ["RELAIS_NODE__DATA_DIR"]}).config
@@ -77,5 +86,6 @@ def test_after_all_faults_index_and_storage_agree(node: Served) -> None:
         assert report.is_sound, report
 
 
+@with_each_engine
 def test_the_log_tells_of_faults_without_a_traceback(node: Served) -> None:
     assert "traceback" not in Path(node.errors).read_text()

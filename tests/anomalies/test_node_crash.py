@@ -29,10 +29,10 @@ def kill_child(node: Served, victim: str) -> None:
         os.kill(random.choice(pids), signal.SIGKILL)
 
 
-def start(folder: Path, former: Served | None = None) -> Served:
-    """A node on the data of the *former*, and on its ports."""
+def start(folder: Path, engine: str, former: Served | None = None) -> Served:
+    """A node whose DIMSE door runs on *engine*; on the data of the *former*, and on its ports."""
     ports = (str(former.dimse_port), str(former.web_port)) if former else ("0", "0")
-    node = Served(folder, RELAIS_DIMSE__PORT=ports[0], RELAIS_WEB__PORT=ports[1])
+    node = Served(folder, RELAIS_DIMSE__ENGINE=engine, RELAIS_DIMSE__PORT=ports[0], RELAIS_WEB__PORT=ports[1])
     node.wait_until_ready()
     return node
 
@@ -59,10 +59,10 @@ def check(archive: Archive, crowd: Crowd) -> None:
     assert report.is_sound, report
 
 
-def crash(folder: Path, rounds: int, seed: int) -> Crowd:
+def crash(folder: Path, engine: str, rounds: int, seed: int) -> Crowd:
     """Kill *rounds* times, at random moments; the crowd that was there meanwhile."""
     chance = random.Random(seed)
-    node = start(folder)
+    node = start(folder, engine)
     crowd = Crowd(node.dimse_port, node.web_port)
     kills = 0
     try:
@@ -73,7 +73,7 @@ def crash(folder: Path, rounds: int, seed: int) -> Crowd:
                 kills += 1
             else:
                 end_hard(node, chance)
-                node, kills = start(folder, node), 0
+                node, kills = start(folder, engine, node), 0
         assert eventually(node.is_ready, 30)
         time.sleep(0.3)
     finally:
@@ -85,13 +85,15 @@ def crash(folder: Path, rounds: int, seed: int) -> Crowd:
     return crowd
 
 
-def test_nothing_acknowledged_is_lost_in_15_kills_of_a_serving_node(tmp_path: Path) -> None:
-    crowd = crash(tmp_path, 15, seed=5)
+@pytest.mark.parametrize(("engine", "rounds"), [("inline", 15), ("stock", 10)])
+def test_nothing_acknowledged_is_lost_in_kills_of_a_serving_node(tmp_path: Path, engine: str, rounds: int) -> None:
+    crowd = crash(tmp_path, engine, rounds, seed=5)
     assert len(crowd.acknowledged) > 50
     assert crowd.refused == []
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ["inline", "stock"])
 @pytest.mark.parametrize("seed", range(10))
-def test_nothing_acknowledged_is_lost_in_many_kills_of_a_serving_node(tmp_path: Path, seed: int) -> None:
-    assert crash(tmp_path, 10, seed).refused == []
+def test_nothing_acknowledged_is_lost_in_many_kills_of_a_serving_node(tmp_path: Path, engine: str, seed: int) -> None:
+    assert crash(tmp_path, engine, 10, seed).refused == []
