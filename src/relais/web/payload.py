@@ -19,9 +19,7 @@ PIECE_BYTES = 64 * 1024  # small documents leave together
 GZIP_LEVEL = 5
 ZSTD_LEVEL = 3
 LEFT_OUT = "Some of it is left out: it cannot be made in an acceptable media type or Transfer Syntax."
-_NOT_PLAIN = re.compile(
-    r"[^ !#-\[\]-~]"
-)  # what a quoted string of a header field does not hold as it is
+_NOT_PLAIN = re.compile(r"[^ !#-\[\]-~]")  # what a quoted string of a header field does not hold as it is
 GZIP_WINDOW = 31  # zlib's way of saying gzip with the largest window
 
 
@@ -40,16 +38,12 @@ class Single:
     filename: str = ""
 
 
-def json_document(
-    content: object, media_type: str = DICOM_JSON, status: int = 200
-) -> Response:
+def json_document(content: object, media_type: str = DICOM_JSON, status: int = 200) -> Response:
     """*content* as JSON."""
     return json_bytes(json_text(content), media_type, status)
 
 
-def json_bytes(
-    body: bytes, media_type: str = DICOM_JSON, status: int = 200
-) -> Response:
+def json_bytes(body: bytes, media_type: str = DICOM_JSON, status: int = 200) -> Response:
     """A JSON document that is already text."""
     return Response(body, status, {"Cache-Control": NO_CACHE}, content_type=media_type)
 
@@ -59,20 +53,14 @@ def json_text(content: object) -> bytes:
     try:
         return orjson.dumps(content)
     except TypeError:  # integers beyond 64 bits, and lone surrogates
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(
-            "utf-8", "replace"
-        )
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def multipart(
-    media_type: str, parts: Iterable[Part], *, is_lazy: bool = False
-) -> Response:
+def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False) -> Response:
     """*parts* under a fresh boundary, with Content-Length if that is known. *is_lazy* parts are made as they go out."""
     writer = Writer(media_type)
     parts = parts if is_lazy else list(parts)
-    response = Response(
-        writer.chunks(parts), content_type=writer.content_type, direct_passthrough=True
-    )
+    response = Response(writer.chunks(parts), content_type=writer.content_type, direct_passthrough=True)
     response.headers["Cache-Control"] = NO_CACHE
     if isinstance(parts, list) and (length := writer.content_length(parts)) is not None:
         response.content_length = length
@@ -92,17 +80,13 @@ def single(body: Single) -> Response:
         headers["Content-Disposition"] = f'attachment; filename="{body.filename}"'
     wanted = _range(body)
     if wanted == ():
-        return Response(
-            b"", 416, {**headers, "Content-Range": f"bytes */{body.size_bytes}"}
-        )
+        return Response(b"", 416, {**headers, "Content-Range": f"bytes */{body.size_bytes}"})
     status, chunks, size_bytes = 200, body.chunks, body.size_bytes
     if wanted:
         start, stop = wanted
         status, chunks, size_bytes = 206, _slice(body.chunks, start, stop), stop - start
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{body.size_bytes}"
-    response = Response(
-        chunks, status, headers, content_type=body.content_type, direct_passthrough=True
-    )
+    response = Response(chunks, status, headers, content_type=body.content_type, direct_passthrough=True)
     response.content_length = size_bytes
     return response
 
@@ -120,9 +104,7 @@ class Encoded:
 
 def encoded(body: Encoded) -> Response:
     """*body*, which caches must not give to those who asked for another encoding."""
-    response = Response(
-        body.chunks, content_type=body.content_type, direct_passthrough=True
-    )
+    response = Response(body.chunks, content_type=body.content_type, direct_passthrough=True)
     response.headers["Cache-Control"] = NO_CACHE
     response.headers["ETag"] = f'W/"{body.etag}"'
     response.vary.add("Accept-Encoding")
@@ -158,13 +140,7 @@ def is_unchanged(etag: str) -> bool:
 
 def not_modified(etag: str, *, is_weak: bool = False) -> Response:
     """304: what the user agent has is what it would get."""
-    return Response(
-        status=304,
-        headers={
-            "ETag": f'W/"{etag}"' if is_weak else f'"{etag}"',
-            "Cache-Control": NO_CACHE,
-        },
-    )
+    return Response(status=304, headers={"ETag": f'W/"{etag}"' if is_weak else f'"{etag}"', "Cache-Control": NO_CACHE})
 
 
 def partial(response: Response) -> Response:
@@ -189,12 +165,7 @@ def _range(body: Single) -> tuple[int, int] | tuple[()] | None:
     """Start and end of the one range asked for, () if it cannot be had, None if there is none to be heeded."""
     asked = parse_range_header(request.headers.get("Range"))
     condition = request.headers.get("If-Range")
-    if (
-        asked is None
-        or asked.units != "bytes"
-        or len(asked.ranges) != 1
-        or request.method not in ("GET", "HEAD")
-    ):
+    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1 or request.method not in ("GET", "HEAD"):
         return None
     if condition and condition != f'"{body.etag}"':
         return None
@@ -214,9 +185,7 @@ def _slice(chunks: Iterable[bytes], start: int, stop: int) -> Iterator[bytes]:
 
 def content_encoding() -> str:
     """The best acceptable encoding of those that are made here, "" for none."""
-    accepted = {
-        name.lower() for name, quality in request.accept_encodings if quality > 0
-    }
+    accepted = {name.lower() for name, quality in request.accept_encodings if quality > 0}
     return next((name for name in ("zstd", "gzip") if name in accepted), "")
 
 
@@ -236,8 +205,4 @@ def _zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield encoder.flush()
 
 
-_ENCODERS: dict[str, Callable[[Iterable[bytes]], Iterable[bytes]]] = {
-    "zstd": _zstd,
-    "gzip": _gzip,
-    "": iter,
-}
+_ENCODERS: dict[str, Callable[[Iterable[bytes]], Iterable[bytes]]] = {"zstd": _zstd, "gzip": _gzip, "": iter}
