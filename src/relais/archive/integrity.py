@@ -2,16 +2,19 @@
 
 import logging
 from collections.abc import Iterator
+from typing import ClassVar
 
 from relais.archive import Archive
 from relais.db.database import Transaction
 from relais.errors import InvalidRequest, NotFound, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceFacts, InstanceRow
-from relais.storage.digest import digest_of, new_digest
+from relais.storage.base import Buffer
+from relais.storage.digest import digest_of, new_checksum, new_digest
 
 CHUNK_BYTES = 256 * 1024
-WHOLE_BYTES = 2 * 1024 * 1024  # up to it a Data Set is read at once: most instances are smaller
+WHOLE_BYTES = 2 * 1024 * 1024  # up to it an object is read at once: most instances are smaller
+KNOWN_OBJECTS = 200_000  # objects whose checksum is remembered, 30 MB; beyond that all are forgotten
 
 log = logging.getLogger(__name__)
 
@@ -24,47 +27,81 @@ def verified_chunks(archive: Archive, row: InstanceRow, offset: int, *, always: 
     """The stored object from *offset* on, which is its start or the start of its Data Set.
 
     The last chunk leaves only if the digests are right; a reader that counts bytes therefore never takes a damaged
-    object for a whole one. Raises Damaged instead.
+    object for a whole one. Raises Damaged instead. *always* compares with the digest itself, whatever is known.
     """
-    head_bytes, verify = row.layout.dataset_offset, always or archive.settings.verify_on_read
+    check = _Check(row, always=always) if always or archive.settings.verify_on_read else None
+    if row.size_bytes - offset <= WHOLE_BYTES:
+        yield _whole(archive, row, offset, check)
+        return
     if offset == 0:
         yield checked_head(archive, row)
-    if row.size_bytes - head_bytes <= WHOLE_BYTES:
-        yield _whole(archive, row, verify=verify)
-        return
-    digest, left, held = new_digest(), row.size_bytes - head_bytes, b""
+    left, held = row.size_bytes - row.layout.dataset_offset, b""
     with archive.store.open(row.key) as stream:
-        stream.seek(head_bytes)
+        stream.seek(row.layout.dataset_offset)
         while chunk := stream.read(CHUNK_BYTES):
             if held:
                 yield held
-            if verify:
-                digest.update(chunk)
+            if check:
+                check.update(chunk)
             left -= len(chunk)
             held = chunk
-    if left or (verify and digest.digest() != row.digest):
+    if left or (check and not check.is_right()):
         raise damaged(row)
     yield held
 
 
-def _whole(archive: Archive, row: InstanceRow, *, verify: bool) -> bytes:
-    """The Data Set, if undamaged."""
-    start = row.layout.dataset_offset
+class _Check:
+    """Whether the bytes that pass by are those of the row's digest (docs/decisions/0001-digest.md).
+
+    The digest is compared the first time that this process reads them in full; from then on a checksum is, which was
+    made of the same bytes and costs a thirtieth.
+    """
+
+    _checksums: ClassVar[dict[bytes, bytes]] = {}  # by digest
+
+    def __init__(self, row: InstanceRow, *, always: bool) -> None:
+        self._row_digest = row.digest
+        self._known = None if always else self._checksums.get(row.digest)
+        self._checksum = new_checksum()
+        self._digest = new_digest() if self._known is None else None
+
+    def update(self, data: Buffer) -> None:
+        self._checksum.update(data)
+        if self._digest is not None:
+            self._digest.update(data)
+
+    def is_right(self) -> bool:
+        found = self._checksum.digest()
+        if self._digest is None:
+            return found == self._known
+        if self._digest.digest() != self._row_digest:
+            return False
+        if len(self._checksums) >= KNOWN_OBJECTS:
+            self._checksums.clear()
+        self._checksums[self._row_digest] = found
+        return True
+
+
+def _whole(archive: Archive, row: InstanceRow, offset: int, check: _Check | None) -> bytes:
+    """The object from *offset* on, in one go, if undamaged."""
     try:
-        data = archive.store.read_range(row.key, start, row.size_bytes - start)
+        data = archive.store.read_range(row.key, offset, row.size_bytes - offset)
     except InvalidRequest as exc:  # it has become shorter
         raise damaged(row) from exc
-    if verify and digest_of(data) != row.digest:
+    head_bytes, view = row.layout.dataset_offset - offset, memoryview(data)
+    if head_bytes and digest_of(view[:head_bytes]) != row.head_digest:
         raise damaged(row)
+    if check:
+        check.update(view[head_bytes:])
+        if not check.is_right():
+            raise damaged(row)
     return data
 
 
 def checked_head(archive: Archive, row: InstanceRow) -> bytes:
     """Preamble and File Meta Information, if undamaged."""
     head = archive.store.read_range(row.key, 0, row.layout.dataset_offset)
-    digest = new_digest()
-    digest.update(head)
-    if digest.digest() != row.head_digest:
+    if digest_of(head) != row.head_digest:
         raise damaged(row)
     return head
 

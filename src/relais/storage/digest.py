@@ -1,7 +1,9 @@
-"""The digest of what is stored: SHA-256 (docs/decisions/0001-digest.md). Knows bytes only."""
+"""The digest of what is stored: SHA-256, and a quick checksum (docs/decisions/0001-digest.md). Knows bytes only."""
 
 from hashlib import sha256
 from typing import Protocol
+
+from xxhash import xxh3_128
 
 from relais.storage.base import Buffer
 
@@ -20,6 +22,11 @@ class Digest(Protocol):
 def new_digest() -> Digest:
     """A digest of nothing yet. Its update releases the interpreter's lock for chunks of 2 KiB and more."""
     return sha256(usedforsecurity=False)
+
+
+def new_checksum() -> Digest:
+    """A checksum of nothing yet: XXH3, which finds every accident, but no intent."""
+    return xxh3_128()
 
 
 def digest_of(data: Buffer) -> bytes:

@@ -1,0 +1,90 @@
+"""archive.integrity: what is damaged never leaves as a whole, however often it was read before."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from fixtures.builders import a_ct, part10
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, ingest, integrity, retrieve
+from relais.archive.integrity import WHOLE_BYTES, Damaged, verified_chunks
+from relais.dicom.origin import Channel, Origin
+from relais.index.rows import InstanceRow
+from relais.storage.digest import Digest, new_digest
+
+SIDES = {"small": 64, "large": 1200}  # the larger one has more than WHOLE_BYTES
+
+
+def kept(archive: Archive, side: int) -> InstanceRow:
+    ds = a_ct(rows=side, columns=side)
+    stored = ingest.store_part10(archive, io.BytesIO(part10(ds)), Origin(Channel.IMPORT))
+    return retrieve.instances(archive, OPERATOR, stored.ref)[0]
+
+
+def flip(archive: Archive, row: InstanceRow, place: int) -> None:
+    """Change one byte of the stored file, counted from its end if *place* is negative."""
+    with archive.store.as_path(row.key) as path:
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        Path(path).write_bytes(content)
+
+
+@pytest.mark.parametrize("side", SIDES.values(), ids=SIDES)
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize("place", [-1, 600])
+def test_a_changed_byte_is_found(archive: Archive, side: int, is_known: bool, place: int) -> None:
+    row = kept(archive, side)
+    assert (row.size_bytes > WHOLE_BYTES) == (side == SIDES["large"])
+    if is_known:
+        assert sum(map(len, verified_chunks(archive, row, 0))) == row.size_bytes
+    flip(archive, row, place if place < 0 else row.layout.dataset_offset + place)
+    for offset in (0, row.layout.dataset_offset):
+        left = 0
+        with pytest.raises(Damaged):
+            for chunk in verified_chunks(archive, row, offset):
+                left += len(chunk)
+        assert left < row.size_bytes - offset
+
+
+@pytest.mark.parametrize("side", SIDES.values(), ids=SIDES)
+def test_a_changed_head_is_found(archive: Archive, side: int) -> None:
+    row = kept(archive, side)
+    flip(archive, row, 200)
+    with pytest.raises(Damaged):
+        list(verified_chunks(archive, row, 0))
+    assert sum(map(len, verified_chunks(archive, row, row.layout.dataset_offset)))
+
+
+@pytest.mark.parametrize("side", SIDES.values(), ids=SIDES)
+def test_a_shortened_object_is_found(archive: Archive, side: int) -> None:
+    row = kept(archive, side)
+    with archive.store.as_path(row.key) as path, path.open("r+b") as file:
+        file.truncate(row.size_bytes - 1)
+    with pytest.raises(Damaged):
+        list(verified_chunks(archive, row, 0))
+
+
+def test_a_check_compares_the_digest_itself_whatever_is_remembered(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = kept(archive, 64)
+    list(verified_chunks(archive, row, 0))
+    began = []
+
+    def counted() -> Digest:
+        began.append(row)
+        return new_digest()
+
+    monkeypatch.setattr(integrity, "new_digest", counted)
+    list(verified_chunks(archive, row, 0))
+    assert not began
+    list(verified_chunks(archive, row, 0, always=True))
+    assert began
+
+
+def test_what_is_remembered_is_bounded(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(integrity, "KNOWN_OBJECTS", 2)
+    for _ in range(5):
+        list(verified_chunks(archive, kept(archive, 16), 0))
+    assert len(integrity._Check._checksums) <= 2
