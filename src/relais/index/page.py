@@ -19,6 +19,7 @@ from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.query import Query
 from relais.index import answers, columns, packing
 from relais.index import compile as sql
+from relais.index.compile import Fragment
 from relais.index.mapping import all_rows
 from relais.index.walk import Place
 
@@ -32,7 +33,8 @@ def rows(connection: Connection, query: Query, places: list[Place]) -> list[Json
     """The attributes of each place."""
     wanted = _wanted(query.level, query.return_keys)
     if query.level is Level.PATIENT:
-        found = [_patient(connection, query, place) for place in places]
+        filters = sql.all_of([condition.fragment for condition in sql.conditions(query)])
+        found = [_patient(connection, filters, place) for place in places]
     else:
         found = _composites(connection, query.level, places)
         _add_derived(connection, wanted, places, found)
@@ -100,9 +102,8 @@ def _patient_counts(connection: Connection, patient_id: str, issuer: str) -> Jso
     return answers.patient_counts(row["studies"], int(row["series_count"]), int(row["instances"]))
 
 
-def _patient(connection: Connection, query: Query, place: Place) -> JsonDataset:
-    """A patient as the newest matching study says."""
-    filters = sql.all_of([condition.fragment for condition in sql.conditions(query)])
+def _patient(connection: Connection, filters: Fragment, place: Place) -> JsonDataset:
+    """A patient as the newest study says that satisfies *filters*."""
     text = f"SELECT * FROM study AS s WHERE s.patient_id = ? AND s.issuer_of_patient_id = ? AND {filters.sql}"  # noqa: S608
     newest = f"{text} ORDER BY s.date_time DESC, s.id DESC LIMIT 1"
     row = connection.execute(newest, (*place, *filters.params)).fetchone()
