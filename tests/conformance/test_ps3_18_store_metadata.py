@@ -103,6 +103,19 @@ def test_compressed_frames_come_as_they_are(web: WebNode, media_type: str, synta
     assert found["00080018"]["Value"] == [ds.SOPInstanceUID]
 
 
+@pytest.mark.parametrize(("media_type", "syntax"), [("image/jls", JPEG_LS), ("image/jp2", J2K), ("image/jphc", HTJ2K)])
+def test_what_the_frames_say_of_themselves_may_be_left_out(web: WebNode, media_type: str, syntax: str) -> None:
+    """PS3.18 10.5.1.4: the Image Pixel Description."""
+    ds = compressed(an_image(texture(12)), syntax, encode(texture(12), syntax, 12))
+    apart = described(ds, frames_as=media_type)
+    for key in [key for key in apart.metadata if key.startswith("0028")]:
+        del apart.metadata[key]
+    response = store(web, apart)
+    assert response.status_code == 200, response.text
+    assert frames(web, ds) == [texture(12).astype("<u2").tobytes()]
+    assert web.get(f"{path(ds)}/rendered", "image/png").status_code == 200
+
+
 def test_frames_may_name_themselves_behind_the_uri(web: WebNode) -> None:
     pixels = [texture(12), texture(12)[::-1]]
     ds = compressed(an_image(texture(12), NumberOfFrames=2), JPEG_LS, *(encode(p, JPEG_LS, 12) for p in pixels))

@@ -6,7 +6,11 @@
    default of the media type (PS3.18 tables 8.7.3-2 to 8.7.3-4).
 3. Compressed frames of a single-frame media type come one in a part, in their order; a video is one part.
 
-4. What the metadata says of an encoding that this one is not goes: group 0002, group lengths, extended offset tables.
+4. Image Pixel Description that the metadata leaves out is taken from the compressed bitstream.
+5. What the metadata says of an encoding that this one is not goes: group 0002, group lengths, extended offset tables.
+
+Deviation: frames of media types that are no Transfer Syntax, such as image/png and image/gif, are refused and not turned
+into one (PS3.18 table 10.5.2-1).
 """
 
 import re
@@ -30,6 +34,7 @@ from relais.errors import InvalidDataSet, TooLarge, UnsupportedMedia, Unsupporte
 MAX_FETCHED_BYTES = 16 * 1024**2  # of bulk data inside Items and of texts, in one instance; with more it is refused
 MAX_VALUE_BYTES = 0xFFFFFFFE
 
+ROWS = "00280010"
 SPECIFIC_CHARACTER_SET, NUMBER_OF_FRAMES = 0x00080005, 0x00280008
 TRANSFER_SYNTAX_UID, AVAILABLE_TRANSFER_SYNTAX_UID = 0x00020010, 0x00083002
 
@@ -68,6 +73,7 @@ class BulkPart:
 
 
 Find = Callable[[str], Sequence[BulkPart]]  # the parts that a BulkDataURI names, () if there is none
+Describe = Callable[[str, bytes], JsonDataset]  # what a frame's Transfer Syntax and first bytes say of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +94,10 @@ class _Bulk:
     parts: Sequence[BulkPart]
 
 
-def assembled(json: JsonDataset, find: Find) -> Assembled:
+def assembled(json: JsonDataset, find: Find, describe: Describe) -> Assembled:
     """The instance that *json* describes, with the bulk data that *find* knows.
+
+    Where *json* leaves out what compressed frames say of themselves, *describe* is asked.
 
     Raises InvalidDataSet if the metadata cannot be encoded or its bulk data is not there, UnsupportedTransferSyntax,
     UnsupportedMedia, TooLarge. Reading the chunks raises only what reading the parts raises.
@@ -101,6 +109,8 @@ def assembled(json: JsonDataset, find: Find) -> Assembled:
     dropped = {one.tag for one in bulk}
     if uids.is_encapsulated(syntax):
         _check_frames(json, syntax, pixels)
+        if ROWS not in json:
+            json = {**describe(syntax, next(pixels[0].read(), b"")), **json}
         dropped |= {EXTENDED_OFFSETS, EXTENDED_LENGTHS}  # of an encoding that this one is not
     small = {key: element for key, element in json.items() if _is_kept(_tag(key)) and _tag(key) not in dropped}
     ds = to_dataset(small, fetcher.fetch)

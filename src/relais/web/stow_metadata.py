@@ -25,6 +25,7 @@ from relais.dicomweb.media_types import DICOM_JSON, DICOM_XML
 from relais.dicomweb.multipart import Event, PartBegins, PartData, PartEnds
 from relais.dicomweb.store_response import COERCED, Result
 from relais.errors import InvalidRequest, NodeError, TooLarge
+from relais.pixels.description import describe
 from relais.web.door import Door, origin
 from relais.web.stow_parts import check_part, kept, refused
 from relais.web.stow_spool import Spool, Stretch
@@ -55,7 +56,7 @@ def _result(here: Door, received: "_Received", document: Stretch, study: str | N
     json: JsonDataset = {}
     try:
         json = received.metadata(document)
-        made = assembled(json, received.find)
+        made = assembled(json, received.find, describe)
         claim = ingest.Claim(made.transfer_syntax_uid, study_instance_uid=study)
         stored = ingest.store(here.archive, claim, made.chunks, origin())
     except NodeError as error:

@@ -39,7 +39,9 @@ def put_together(json: Mapping[str, Any], bulk: Sequence[Bulk] = ()) -> Assemble
     def find(uri: str) -> list[BulkPart]:
         return [part(kind, content) for kind, place, content in bulk if place == uri]
 
-    return assembled(dict(json), find)
+    return assembled(
+        dict(json), find, lambda syntax, start: {"00204000": {"vr": "LT", "Value": [f"{syntax} {start!r}"]}}
+    )
 
 
 def read(made: Assembled) -> Dataset:
@@ -128,6 +130,13 @@ def test_metadata_may_say_the_transfer_syntax_of_its_frames(tag: str) -> None:
     assert pixels("image/jp2", BASELINE, **said).transfer_syntax_uid == "1.2.840.10008.1.2.4.90"
     plain = pixels("application/octet-stream", BASELINE, **said).transfer_syntax_uid
     assert plain == ("1.2.840.10008.1.2.4.81" if tag == "00020010" else EXPLICIT)
+
+
+def test_frames_describe_themselves_where_the_metadata_does_not() -> None:
+    """PS3.18 10.5.1.4"""
+    assert read(pixels("image/jls", BASELINE)).ImageComments == f"{JPEG_LS} {BASELINE!r}"
+    assert "ImageComments" not in read(pixels("image/jls", BASELINE, **{"00280010": {"vr": "US", "Value": [1]}}))
+    assert "ImageComments" not in read(pixels("application/octet-stream", BASELINE))
 
 
 def test_a_video_is_one_part_of_many_frames() -> None:
@@ -223,8 +232,8 @@ def test_a_character_set_that_cannot_hold_the_texts_is_told() -> None:
 def test_what_says_another_encoding_goes() -> None:
     tables: Any = {key: {"vr": "OV", "InlineBinary": "AAAAAAAAAAA="} for key in ("7FE00001", "7FE00002")}
     gone: Any = {"00020010": 5, "00080000": {"vr": "UL", "Value": [1]}, **tables}
-    found = read(pixels("image/jls", BASELINE, **gone))
-    assert [elem.tag for elem in found] == [0x7FE00010]
+    found = read(pixels("image/jls", BASELINE, **gone, **{"00280010": {"vr": "US", "Value": [1]}}))
+    assert [elem.tag for elem in found] == [0x00280010, 0x7FE00010]
     assert len(read(pixels("application/octet-stream", BASELINE, **gone))) == 3
 
 
