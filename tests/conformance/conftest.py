@@ -1,4 +1,4 @@
-"""One node with the samples and one browser for all tests that look at pages."""
+"""One node with the samples and one browser for all tests that look at pages; one node and its peer for retrieving."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from fixtures.browser import Troubles, chromium, served
+from fixtures.retrieving import Shared, shared_node
 
 expect.set_options(timeout=15_000)  # on a busy machine
 
@@ -32,3 +33,16 @@ def page(browser: Browser, sampled_node: str) -> Iterator[Page]:
     yield made
     context.close()
     assert troubles.found == []
+
+
+@pytest.fixture(scope="module")
+def retrieving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    with shared_node(tmp_path_factory.mktemp("shared")) as shared:
+        yield shared
+
+
+@pytest.fixture
+def shared(retrieving: Shared) -> Shared:
+    """A node that is only asked, with an empty inbox at its peer."""
+    retrieving.inbox.received.clear()
+    return retrieving

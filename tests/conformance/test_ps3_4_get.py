@@ -1,7 +1,7 @@
 """Retrieve by C-GET (PS3.4 C.4.3) over real sockets, as DCMTK and pynetdicom see it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,20 +26,7 @@ from fixtures.retrieving import (
     counters,
     node_with,
     numbers,
-    shared_node,
 )
-
-
-@pytest.fixture(scope="module")
-def one_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    with shared_node(tmp_path_factory.mktemp("shared")) as shared:
-        yield shared
-
-
-@pytest.fixture
-def shared(one_for_all: Shared) -> Shared:
-    one_for_all.inbox.received.clear()
-    return one_for_all
 
 
 @pytest.mark.parametrize("keys", [["STUDY", THORAX], ["STUDY", f"{THORAX}\\{KNEE}"], ["STUDY", "1.2.3"]])

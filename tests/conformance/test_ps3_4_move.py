@@ -1,7 +1,6 @@
 """Retrieve by C-MOVE (PS3.4 C.4.2) over real sockets, as DCMTK and pynetdicom see it."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,21 +24,8 @@ from fixtures.retrieving import (
     holdings,
     node_with,
     numbers,
-    shared_node,
 )
 from relais.access.policy import Mode, Policy, Rule
-
-
-@pytest.fixture(scope="module")
-def one_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    with shared_node(tmp_path_factory.mktemp("shared")) as shared:
-        yield shared
-
-
-@pytest.fixture
-def shared(one_for_all: Shared) -> Shared:
-    one_for_all.inbox.received.clear()
-    return one_for_all
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from relais.archive import Archive, retrieve
 from relais.archive.retrieve import CHUNK_BYTES, Body
 from relais.archive.stored_dataset import StoredDataset, open_dataset, split
 from relais.dicom import deidentify, uids
-from relais.dicom.elements import Element
+from relais.dicom.elements import Element, reader_of
 from relais.dicom.part10 import FileMeta, encode_head, read_head
 from relais.errors import NotAcceptable, Unavailable
 from relais.index.rows import InstanceRow
@@ -79,12 +79,8 @@ class _Range:
 
 def _split(stream: BinaryIO, size_bytes: int, row: InstanceRow) -> StoredDataset:
     _, head = read_head(stream.read)
-
-    def read_at(offset: int, length: int) -> bytes:
-        stream.seek(offset)
-        return stream.read(length)
-
-    return split(read_at, len(head), size_bytes, head, replace(row, transfer_syntax_uid=uids.EXPLICIT_VR_LITTLE_ENDIAN))
+    native = replace(row, transfer_syntax_uid=uids.EXPLICIT_VR_LITTLE_ENDIAN)
+    return split(reader_of(stream), len(head), size_bytes, head, native)
 
 
 def _pieces(stored: StoredDataset) -> Iterator["bytes | _Range"]:

@@ -11,6 +11,7 @@ from relais.archive import Archive
 from relais.archive.integrity import Damaged, is_lost, verified_chunks
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
+from relais.dicom.elements import reader_of
 from relais.dicom.header import read_header
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.part10 import origin_of, read_head, received_at_of
@@ -157,18 +158,13 @@ def check(archive: Archive, progress: Progress = lambda done: None) -> Report:
 def facts_of(archive: Archive, key: str) -> InstanceFacts:
     """What ingest knew about a stored object, found again in the object. Raises InvalidDataSet, Unavailable."""
     with archive.store.open(key) as stream:
-
-        def read_at(offset: int, length: int) -> bytes:
-            stream.seek(offset)
-            return stream.read(length)
-
         meta, head = read_head(stream.read)
         digest, head_digest = new_digest(), new_digest()
         head_digest.update(head)
         while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
         size_bytes = stream.tell()
-        header = read_header(read_at, size_bytes, len(head), meta.transfer_syntax_uid)
+        header = read_header(reader_of(stream), size_bytes, len(head), meta.transfer_syntax_uid)
     return InstanceFacts(
         ref=header.ref,
         sop_class_uid=header.sop_class_uid,

@@ -5,13 +5,24 @@ Nothing read here is believed: a length says how far to look, never how much to 
 
 from collections.abc import Callable
 from struct import Struct
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pydicom.datadict import DicomDictionary, keyword_for_tag  # type: ignore[attr-defined]
 
 from relais.errors import InvalidDataSet
 
 ReadAt = Callable[[int, int], bytes]  # (offset, length) -> bytes; fewer only where the object ends
+
+
+def reader_of(stream: BinaryIO) -> ReadAt:
+    """*stream*, which can be sought, as ReadAt. Both move in it: who uses one as well as the other must know where."""
+
+    def read_at(offset: int, length: int) -> bytes:
+        stream.seek(offset)
+        return stream.read(length)
+
+    return read_at
+
 
 UNDEFINED = 0xFFFFFFFF  # Undefined Length (PS3.5 7.1.1)
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD  # PS3.5 7.5

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from relais.archive import Archive, retrieve
+from relais.dicom.elements import reader_of
 from relais.dicom.header import read_header
 from relais.dicom.part10 import read_head
 from relais.errors import InvalidDataSet
@@ -19,15 +20,10 @@ CHUNK_BYTES = 256 * 1024
 def of_file(path: Path, pixels: PixelWorkers) -> Outgoing:
     """The instance in the Part 10 file *path*, called what its Data Set says. Raises InvalidDataSet if it is none."""
     with path.open("rb") as stream:
-
-        def read_at(offset: int, length: int) -> bytes:
-            stream.seek(offset)
-            return stream.read(length)
-
         meta, head = read_head(stream.read)
         named = meta.sop_class_uid, meta.sop_instance_uid
         with suppress(InvalidDataSet):  # the peer will judge it
-            header = read_header(read_at, path.stat().st_size, len(head), meta.transfer_syntax_uid)
+            header = read_header(reader_of(stream), path.stat().st_size, len(head), meta.transfer_syntax_uid)
             named = header.sop_class_uid, header.ref.sop_instance_uid
 
     def read(transfer_syntax_uid: str) -> Iterator[bytes]:
