@@ -33,8 +33,7 @@ class Cache:
     def _keep(self, path: Path, content: bytes) -> None:
         temporary = path.with_name(f"{path.name}.{token_hex(4)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(content)
+            _write(temporary, content)
             temporary.replace(path)
             if int(path.name[-4:], 16) % EVICT_EVERY == 0:
                 self._evict()
@@ -59,3 +58,12 @@ class Cache:
             total -= size
             if total <= self._limit_bytes * 0.9:
                 return
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Into a folder that is nearly always there."""
+    try:
+        path.write_bytes(content)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

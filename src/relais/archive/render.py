@@ -12,14 +12,17 @@ from relais.access.principals import Principal
 from relais.archive import Archive
 from relais.archive.cache import Cache
 from relais.archive.retrieve import header, record_release, stored_frame
+from relais.dicom.frames import FrameTable
 from relais.dicom.refs import InstanceRef, Ref
 from relais.errors import NotAcceptable, NotFound
 from relais.index import lookup
 from relais.index.rows import InstanceRow
-from relais.pixels.workers import AppliedState, RenderRequest
+from relais.pixels.workers import AppliedState, FramePlace, RenderRequest
 
 THUMBNAIL_PX = 200
 THUMBNAIL = RenderRequest(media_type="image/jpeg", quality=80, max_size=THUMBNAIL_PX)
+
+MAX_PIECES = 1000
 
 _LAYOUT = "1"  # of what is kept; another one when the same request begins to look different
 
@@ -75,6 +78,10 @@ def _cache(archive: Archive) -> Cache:
 def _render(
     archive: Archive, row: InstanceRow, number: int, request: RenderRequest, state: AppliedState | None
 ) -> bytes:
+    place = _place(row, number)
+    if place is not None:
+        with archive.store.as_path(row.key) as path:
+            return archive.pixels.render_at(path, place, request, state)
     stored, _ = stored_frame(archive, row, number)
     if stored is None:
         with archive.store.as_path(row.key) as path:
@@ -82,3 +89,14 @@ def _render(
     return archive.pixels.render(
         header(archive, row), row.transfer_syntax_uid, stored.data, request, frame_number=number, state=state
     )
+
+
+def _place(row: InstanceRow, number: int) -> FramePlace | None:
+    """Where the frame is, if it is most of the object and in few pieces: then the object is read as a file."""
+    if row.layout.frame_table is None or number < 1:
+        return None
+    pieces = FrameTable.unpack(row.layout.frame_table).pieces(number)
+    if len(pieces) > MAX_PIECES or sum(length for _, length in pieces) * 2 < row.size_bytes:
+        return None
+    assert row.layout.pixel_offset is not None
+    return FramePlace(row.layout.pixel_offset, pieces, row.transfer_syntax_uid, number)

@@ -1,11 +1,12 @@
 """What a worker can do, by name: the other half of pixels.workers. Knows pixels and files, not pipes."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from relais.dicom.elements import Element
-from relais.errors import NotAcceptable, NotFound
+from relais.errors import NotAcceptable, NotFound, Unavailable
 from relais.pixels import wire
 from relais.pixels.decode import (
     Decoded,
@@ -38,6 +39,7 @@ class Tasks:
             "render": self._render,
             "decode": self._decode,
             "encode": self._encode,
+            "render_at": self._render_at,
             "render_file": self._render_file,
             "decode_file": self._decode_file,
             "encode_file": self._encode_file,
@@ -55,10 +57,20 @@ class Tasks:
 
     def _render(self, fields: Fields, body: memoryview) -> bytes:
         end = len(body) - fields.get("state_bytes", 0)
-        image, frame = self._split(fields, body[:end])
+        return self._rendered(fields, body[:end], body[end:])
+
+    def _render_at(self, fields: Fields, state: memoryview) -> bytes:
+        pieces = [(0, fields["header_bytes"]), *fields["pieces"]]
+        with Path(fields["path"]).open("rb", buffering=0) as file:
+            read = b"".join(os.pread(file.fileno(), length, offset) for offset, length in pieces)
+        if len(read) < sum(length for _, length in pieces):
+            raise Unavailable("A stored object ends too early.")
+        return self._rendered(fields, memoryview(read), state)
+
+    def _rendered(self, fields: Fields, body: memoryview, state: memoryview) -> bytes:
+        image, frame = self._split(fields, body)
         decoded = decode_frame(frame, fields["transfer_syntax_uid"], image.pixel)
-        state = _state(fields, body[end:])
-        return render(decoded, image, from_fields(fields["request"]), fields["frame_number"], state)
+        return render(decoded, image, from_fields(fields["request"]), fields["frame_number"], _state(fields, state))
 
     def _decode(self, fields: Fields, body: memoryview) -> bytes:
         image, frame = self._split(fields, body)

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "ENCODABLE",
     "SHOWN_STATES",
     "AppliedState",
+    "FramePlace",
     "PixelWorkers",
     "RenderRequest",
     "Shape",
@@ -39,6 +41,16 @@ logger = logging.getLogger(__name__)
 MAX_ANIMATION_FRAMES = 4096
 
 _CLOSING_S = 5.0  # for callers to notice that their worker is gone
+
+
+@dataclass(frozen=True, slots=True)
+class FramePlace:
+    """Frame *frame_number*, counted from 1, of a Part 10 file: *pieces* are the (offset, length) of its bytes."""
+
+    header_bytes: int
+    pieces: tuple[tuple[int, int], ...]
+    transfer_syntax_uid: str
+    frame_number: int
 
 
 class PixelWorkers:
@@ -85,6 +97,16 @@ class PixelWorkers:
         """*frame* as a bitstream of *target_uid*, unpadded. Raises NotAcceptable if the image is none for it."""
         fields = {"task": "encode", "target": target_uid}
         return self._ask_about_frame(fields, header, transfer_syntax_uid, frame)
+
+    def render_at(
+        self, path: Path, place: FramePlace, request: RenderRequest, state: AppliedState | None = None
+    ) -> bytes:
+        """The frame at *place* in the file *path*, as `render` shows it; it does not go through this process."""
+        self._check_sizes(place.header_bytes, sum(length for _, length in place.pieces))
+        fields = {"task": "render_at", "path": str(path.absolute()), "request": to_fields(request), **asdict(place)}
+        if state is None:
+            return self._ask(fields)
+        return self._ask(fields | self._state_fields(state, 0), (state.part10,))
 
     def render_file(
         self, path: Path, frame_number: int, request: RenderRequest, state: AppliedState | None = None
@@ -137,12 +159,15 @@ class PixelWorkers:
     def _ask_about_frame(
         self, fields: dict[str, Any], header: bytes, transfer_syntax_uid: str, frame: bytes, rest: bytes = b""
     ) -> bytes:
-        if len(header) > self._settings.max_header_bytes:
-            raise TooLarge(f"{len(header)} bytes before Pixel Data are more than the limit.")
-        if len(frame) > self._settings.max_frame_bytes:
-            raise TooLarge(f"A frame of {len(frame)} bytes is larger than the limit.")
+        self._check_sizes(len(header), len(frame))
         fields = fields | {"header_bytes": len(header), "transfer_syntax_uid": transfer_syntax_uid}
         return self._ask(fields, (header, frame, rest))
+
+    def _check_sizes(self, header_bytes: int, frame_bytes: int) -> None:
+        if header_bytes > self._settings.max_header_bytes:
+            raise TooLarge(f"{header_bytes} bytes before Pixel Data are more than the limit.")
+        if frame_bytes > self._settings.max_frame_bytes:
+            raise TooLarge(f"A frame of {frame_bytes} bytes is larger than the limit.")
 
     def _state_fields(self, state: AppliedState, header_bytes: int) -> dict[str, Any]:
         if len(state.part10) + header_bytes > self._settings.max_header_bytes:
