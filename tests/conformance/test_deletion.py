@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dicomweb_client import DICOMwebClient
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 
@@ -115,6 +116,18 @@ def test_as_shipped_nobody_deletes(tmp_path: Path, policy: str) -> None:
             assert node.request("DELETE", level(ds)).status_code == FORBIDDEN
             assert node.request("DELETE", level(a_ct())).status_code == FORBIDDEN
         assert len(node.stored_files) == (policy == "open-loopback")
+
+
+def test_dicomweb_client_deletes(web: WebNode) -> None:
+    first, second = two_series()
+    web.store(*first, *second)
+    client = DICOMwebClient(web.service)
+    study = first[0].StudyInstanceUID
+    client.delete_instance(study, first[0].SeriesInstanceUID, first[0].SOPInstanceUID)
+    client.delete_series(study, second[0].SeriesInstanceUID)
+    assert len(client.search_for_instances(study)) == 1
+    client.delete_study(study)
+    assert client.search_for_studies(search_filters={"StudyInstanceUID": study}) == []
 
 
 # The note

@@ -5,11 +5,14 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
 
@@ -162,6 +165,7 @@ def test_where_the_file_meta_information_names_another_instance_the_data_set_win
     response = web.store(part10(ds).replace(ds.SOPInstanceUID.encode(), other, 1))
     assert response.status_code == 200
     assert response.json()["00081199"]["Value"][0]["00081155"]["Value"] == [ds.SOPInstanceUID]
+    assert response.headers["Warning"].startswith('299 relais "The File Meta Information named another')
     assert is_kept(web, ds)
 
 
@@ -358,6 +362,23 @@ def test_a_sender_that_expects_100_continue_gets_it(web: WebNode) -> None:
     answer = web.exchange(head.encode() + body)
     assert answer.startswith(b"HTTP/1.1 100")
     assert b"HTTP/1.1 200" in answer
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 4000), max_size=12), st.booleans())
+def test_a_body_may_be_cut_into_chunks_anywhere(web: WebNode, cuts: list[int], is_slow: bool) -> None:
+    """RFC 9112 7.1: in boundaries, in headers of parts, in the Data Set; sent at once or one by one."""
+    ds, other = a_ct(rows=8, columns=8), a_ct(rows=8, columns=8)
+    body = multipart_body([part10(ds), part10(other)])
+    edges = [0, *sorted(cut % len(body) for cut in cuts), len(body)]
+    chunks = [body[start:stop] for start, stop in pairwise(edges) if stop > start]
+    head = "POST /dicom-web/studies HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
+    head += f"Content-Type: {MULTIPART}; boundary={BOUNDARY}\r\n\r\n"
+    pieces = [head.encode(), *(b"%x\r\n" % len(chunk) + chunk + b"\r\n" for chunk in chunks), b"0\r\n\r\n"]
+    answer = web.exchange(*pieces) if is_slow else web.exchange(b"".join(pieces))
+    assert answer.startswith(b"HTTP/1.1 200"), answer
+    assert is_kept(web, ds)
+    assert is_kept(web, other)
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])

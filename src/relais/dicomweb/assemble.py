@@ -5,12 +5,11 @@
 2. Which one that is says the part itself (`transfer-syntax`), else the metadata, else the bitstream of a JPEG, else the
    default of the media type (PS3.18 tables 8.7.3-2 to 8.7.3-4).
 3. Compressed frames of a single-frame media type come one in a part, in their order; a video is one part.
-
 4. Image Pixel Description that the metadata leaves out is taken from the compressed bitstream.
 5. What the metadata says of an encoding that this one is not goes: group 0002, group lengths, extended offset tables.
 
-Deviation: frames of media types that are no Transfer Syntax, such as image/png and image/gif, are refused and not turned
-into one (PS3.18 table 10.5.2-1).
+Deviation: frames of media types that are no Transfer Syntax, such as image/png and image/gif, are refused, not recoded
+(PS3.18 table 10.5.2-1).
 """
 
 import re

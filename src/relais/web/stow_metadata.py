@@ -24,10 +24,10 @@ from relais.dicomweb.json_array import Splitter
 from relais.dicomweb.media_types import DICOM_JSON, DICOM_XML
 from relais.dicomweb.multipart import Event, PartBegins, PartData, PartEnds
 from relais.dicomweb.store_response import COERCED, Result
-from relais.errors import InvalidRequest, NodeError, TooLarge
+from relais.errors import InvalidRequest, TooLarge
 from relais.pixels.description import describe
 from relais.web.door import Door, origin
-from relais.web.stow_parts import check_part, kept, refused
+from relais.web.stow_parts import check_part, failure_of, kept, refused
 from relais.web.stow_spool import Spool, Stretch
 
 METADATA = frozenset({DICOM_JSON, DICOM_XML})
@@ -59,8 +59,8 @@ def _result(here: Door, received: "_Received", document: Stretch, study: str | N
         made = assembled(json, received.find, describe)
         claim = ingest.Claim(made.transfer_syntax_uid, study_instance_uid=study)
         stored = ingest.store(here.archive, claim, made.chunks, origin())
-    except NodeError as error:
-        return refused(_announced(json, SOP_CLASS_UID), _announced(json, SOP_INSTANCE_UID), error)
+    except Exception as error:
+        return refused(_announced(json, SOP_CLASS_UID), _announced(json, SOP_INSTANCE_UID), failure_of(error))
     return kept(here, stored, COERCED if made.is_coerced else None)
 
 

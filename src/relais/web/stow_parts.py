@@ -18,7 +18,7 @@ from relais.dicomweb import media_types
 from relais.dicomweb.media_types import DICOM
 from relais.dicomweb.multipart import Event, PartBegins, PartData, PartEnds
 from relais.dicomweb.store_response import Result
-from relais.errors import NodeError, UnsupportedMedia
+from relais.errors import Internal, NodeError, UnsupportedMedia
 from relais.telemetry import metrics
 from relais.telemetry.line import fields
 from relais.web.door import Door, origin
@@ -88,6 +88,14 @@ def refused(sop_class_uid: str, sop_instance_uid: str, failure: NodeError) -> Re
     return Result(sop_class_uid, sop_instance_uid, failure=failure)
 
 
+def failure_of(error: Exception) -> NodeError:
+    """What to tell of *error*. One that nobody foresaw is logged, and costs no more than the instance it is about."""
+    if isinstance(error, NodeError):
+        return error
+    log.error(fields(event="store failed", error=type(error).__name__), exc_info=error)
+    return Internal()
+
+
 def kept(here: Door, stored: ingest.Stored, reason: int | None = None) -> Result:
     """The result of an instance that is kept; *reason* is its Warning Reason."""
     url = here.url(stored.ref)
@@ -130,8 +138,8 @@ class _Incoming:
         try:
             if self._receiving and not self._failure:
                 return kept(self._here, self._receiving.finish())
-        except NodeError as error:
-            self._failure = error
+        except Exception as error:
+            self._failure = failure_of(error)
         finally:
             self.leave()
         assert self._failure
