@@ -17,9 +17,10 @@ from relais.archive.retrieve import CHUNK_BYTES, Body
 from relais.archive.stored_dataset import BULK_BYTES, open_dataset, swapped
 from relais.db.database import Transaction
 from relais.dicom import uids
-from relais.dicom.elements import UNDEFINED
+from relais.dicom.elements import UNDEFINED, reader_of
 from relais.dicom.frames import FrameTable
 from relais.dicom.json_model import JsonDataset, from_dataset
+from relais.dicom.ordinary import ordinary_json
 from relais.dicom.scan import scan
 from relais.errors import InvalidRequest, NodeError, NotFound, Unavailable
 from relais.index import documents as kept
@@ -63,7 +64,10 @@ def make_missing(archive: Archive, after_id: int = 0) -> int | None:
 def make(archive: Archive, row: InstanceRow) -> bytes:
     """The document of one instance, from its stored Data Set. Raises Unavailable if that cannot be read."""
     with open_dataset(archive, row) as stored:
-        document = from_dataset(stored.small, bulk=_bulk_uri)
+        is_big_endian = uids.is_big_endian(row.transfer_syntax_uid)
+        document = ordinary_json(stored.found, stored.read_at, stored.large, BULK_BYTES, is_big_endian=is_big_endian)
+        if document is None:
+            document = from_dataset(stored.small, bulk=_bulk_uri)
         for tag, vr in stored.vrs.items():
             document[f"{tag:08X}"] = {"vr": vr, "BulkDataURI": f"{BULK_PREFIX}{tag:08X}"}
     return orjson.dumps(dict(sorted(document.items())))
@@ -130,13 +134,8 @@ def _paths(ds: JsonDataset) -> Iterator[str]:
 
 def _pixel_value(part10: BinaryIO) -> tuple[int, int]:
     """Where the value of Pixel Data is, in an Explicit VR Little Endian file."""
-
-    def read_at(offset: int, length: int) -> bytes:
-        part10.seek(offset)
-        return part10.read(length)
-
     start, length = retrieve.without_head(part10)
-    pixel = scan(read_at, start, start + length, uids.EXPLICIT_VR_LITTLE_ENDIAN).pixel
+    pixel = scan(reader_of(part10), start, start + length, uids.EXPLICIT_VR_LITTLE_ENDIAN).pixel
     assert pixel is not None
     return pixel.value_offset, pixel.length
 

@@ -1,8 +1,9 @@
 """A stored Data Set as metadata and bulk data: what is large is never read whole. Knows bytes, not JSON or HTTP."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 
 from pydicom import Dataset, dcmread
@@ -11,10 +12,10 @@ from pydicom.errors import InvalidDicomError
 
 from relais.archive import Archive
 from relais.dicom import uids
-from relais.dicom.elements import UNDEFINED, Element, ReadAt
+from relais.dicom.elements import UNDEFINED, Element, ReadAt, reader_of
 from relais.dicom.inflate import Inflated
 from relais.dicom.part10 import FileMeta, encode_head
-from relais.dicom.scan import scan
+from relais.dicom.scan import Scan, scan
 from relais.errors import Unavailable
 from relais.index.rows import InstanceRow
 
@@ -38,29 +39,34 @@ UNREADABLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredDataset:
-    """*small* is the Data Set without *large*, its top-level elements that are bulk data, Pixel Data always among them.
+    """*large* are the top-level elements that are bulk data, Pixel Data always among them; *vrs* are theirs.
 
-    *read_at* reads the (inflated) object as long as the context of `open_dataset` lasts; *vrs* are those of *large*.
+    *read_at* reads the (inflated) object, and `small` can be had, as long as the context of `open_dataset` lasts.
     """
 
-    small: Dataset
+    found: Scan
     large: dict[int, Element]
     vrs: dict[int, str]
-    pixel_tag: int | None
     read_at: ReadAt
+    read_small: Callable[[], Dataset]
+
+    @cached_property
+    def small(self) -> Dataset:
+        """The Data Set without *large*. Raises Unavailable if it cannot be read."""
+        return self.read_small()
+
+    @property
+    def pixel_tag(self) -> int | None:
+        return self.found.pixel.tag if self.found.pixel else None
 
 
 @contextmanager
 def open_dataset(archive: Archive, row: InstanceRow) -> Iterator[StoredDataset]:
     """The Data Set of *row*. Raises NotFound if the object is gone, Unavailable if it cannot be read."""
     with archive.store.open(row.key) as stream:
-
-        def read_at(offset: int, length: int) -> bytes:
-            stream.seek(offset)
-            return stream.read(length)
-
+        read_at = reader_of(stream)
         start, end, head = row.layout.dataset_offset, row.size_bytes, read_at(0, row.layout.dataset_offset)
         source: ReadAt = read_at
         if uids.is_deflated(row.transfer_syntax_uid):
@@ -81,8 +87,11 @@ def split(read_at: ReadAt, start: int, end: int, head: bytes, row: InstanceRow) 
         for tag, element in found.elements.items()
         if tag == pixel_tag or (vrs[tag] in BULK_VRS and element.length != UNDEFINED and element.length > BULK_BYTES)
     }
-    small = _read(head + _without(read_at, start, found.end, large), row)
-    return StoredDataset(small, large, {tag: vrs[tag] for tag in large}, pixel_tag, read_at)
+
+    def read_small() -> Dataset:
+        return _read(head + _without(read_at, start, found.end, large), row)
+
+    return StoredDataset(found, large, {tag: vrs[tag] for tag in large}, read_at, read_small)
 
 
 def _vr(element: Element) -> str:

@@ -4,6 +4,7 @@ What json_model makes of the same bytes is the rule; a property test holds this 
 (Implicit VR, UN, an Item with a character set of its own, anything malformed) is left to json_model.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from pydicom.dataelem import RawDataElement
@@ -47,14 +48,16 @@ def sequence_json(
     Raises InvalidDataSet if it cannot be read.
     """
     if element.vr == "SQ":
-        try:
-            items = _Reader(value, character_set, is_big_endian).sequence(0, len(value), 1)[0]
-        except Malformed:
-            pass
-        else:
-            return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+        with suppress(Malformed):
+            return strict_sequence_json(value, character_set, is_big_endian=is_big_endian)
     raw = RawDataElement(BaseTag(element.tag), element.vr, len(value), value, 0, element.vr is None, not is_big_endian)
     return from_element(raw, character_set)
+
+
+def strict_sequence_json(value: bytes, character_set: CharacterSet, *, is_big_endian: bool = False) -> dict[str, Any]:
+    """The sequence in Explicit VR with that *value*. Raises Malformed if anything in it is out of the ordinary."""
+    items = _Reader(value, character_set, is_big_endian).sequence(0, len(value), 1)[0]
+    return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
 
 
 class _Reader:
