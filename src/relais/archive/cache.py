@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -38,7 +39,8 @@ class Cache:
             if int(path.name[-4:], 16) % EVICT_EVERY == 0:
                 self._evict()
         except OSError:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
 
     def _evict(self) -> None:
         """Remove the oldest files until nine tenths of the bound are left."""

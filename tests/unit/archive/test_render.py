@@ -1,0 +1,125 @@
+"""Rendered images are kept within a bound, and never mixed up."""
+
+import os
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import FileDataset
+
+from fixtures.builders import a_ct, a_film, a_multiframe, a_pdf, a_sr, part10
+from fixtures.states import a_state
+from relais.archive import Archive, render, reports, video
+from relais.archive.cache import EVICT_EVERY, Cache
+from relais.archive.ingest import store_part10
+from relais.dicom.origin import Channel, Origin
+from relais.dicom.refs import InstanceRef
+from relais.errors import InvalidRequest, NotAcceptable, NotFound
+from relais.index import lookup
+from relais.index.rows import InstanceRow
+from relais.pixels.workers import AppliedState, RenderRequest, Window
+
+JPEG, PNG = RenderRequest("image/jpeg"), RenderRequest("image/png")
+MPEG4 = "1.2.840.10008.1.2.4.102"
+
+
+def kept(archive: Archive, ds: FileDataset) -> InstanceRow:
+    store_part10(archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+    row = lookup.instance(archive.db, InstanceRef(ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID))
+    assert row is not None
+    return row
+
+
+def test_whatever_makes_a_picture_different_has_a_picture_of_its_own(archive: Archive) -> None:
+    ds = a_ct()
+    row, other = kept(archive, ds), kept(archive, a_ct())
+    state = AppliedState(part10(a_state(ds, voi=(0, 3000))), ds.SOPInstanceUID)
+    inverse = AppliedState(part10(a_state(ds, voi=(0, 3000), PresentationLUTShape="INVERSE")), ds.SOPInstanceUID)
+    asked = [PNG, replace(PNG, window=Window(0, 10)), replace(PNG, annotation=("patient",)), JPEG]
+    made = [render.rendered(archive, row, 1, request) for request in asked]
+    made += [render.rendered(archive, row, 1, PNG, applied) for applied in (state, inverse)]
+    assert len(set(made)) == len(made)
+    again = [render.rendered(archive, row, 1, request) for request in asked]
+    assert again == made[: len(asked)]
+    assert render.rendered(archive, other, 1, PNG) == made[0]  # painted alike
+
+
+def test_the_same_picture_is_made_once(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = kept(archive, a_ct())
+    first = render.rendered(archive, row, 1, JPEG)
+    monkeypatch.setattr(render, "_render", None)
+    assert render.rendered(archive, row, 1, JPEG) == first
+
+
+def test_frames_that_are_not_there_are_told(archive: Archive) -> None:
+    row = kept(archive, a_multiframe(frames=3))
+    for number, kind in ((4, NotFound), (0, InvalidRequest)):
+        with pytest.raises(kind):
+            render.rendered(archive, row, number, JPEG)
+    with pytest.raises(NotFound):
+        render.animation(archive, row, [1, 4], replace(JPEG, media_type="image/gif"))
+
+
+def test_what_has_no_pixels_is_no_picture(archive: Archive) -> None:
+    row = kept(archive, a_sr())
+    with pytest.raises(NotAcceptable):
+        render.rendered(archive, row, 1, JPEG)
+    with pytest.raises(NotAcceptable):
+        render.animation(archive, row, [1], JPEG)
+
+
+def test_the_folder_stays_within_its_bound(tmp_path: Path) -> None:
+    cache = Cache(str(tmp_path), 100_000)
+    for number in range(EVICT_EVERY * 20):
+        assert cache.get_or_make(str(number), lambda: bytes(1000)) == bytes(1000)
+    kept_bytes = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    assert kept_bytes <= 100_000 + EVICT_EVERY * 5 * 1000
+
+
+def test_what_cannot_be_kept_is_given_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert Cache(str(tmp_path / "file"), 100).get_or_make("a", lambda: b"made") == b"made"
+    assert Cache("", 100).get_or_make("a", lambda: b"made") == b"made"
+    assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
+
+
+def test_a_video_is_read_piece_by_piece(archive: Archive) -> None:
+    row = kept(archive, a_film(MPEG4, b"\0\0\0\x18ftypmp42"))
+    assert video.is_video(row)
+    assert video.media_type_of(archive, row) == "video/mp4"
+    body = video.stream(archive, row)
+    data = b"".join(body.chunks)
+    assert (len(data), data[4:8]) == (body.length, b"ftyp")
+    assert not video.is_video(kept(archive, a_ct()))
+
+
+@pytest.mark.parametrize(
+    ("start", "media_type"),
+    [
+        (b"\0\0\1\xba", "video/mpeg"),
+        (b"\0\0\1\xb3", "video/mpeg"),
+        (b"\0\0\0\1\x40\1", "video/H265"),
+        ((b"\x47" + bytes(187)) * 2, "video/mp2t"),
+        (b"\x47" * 2, ""),
+        (b"RIFF", ""),
+    ],
+)
+def test_a_stream_is_known_by_how_it_begins(archive: Archive, start: bytes, media_type: str) -> None:
+    assert video.media_type_of(archive, kept(archive, a_film(MPEG4, start))) == media_type
+
+
+@pytest.mark.parametrize(("length", "declared", "shown"), [(20, 19, 19), (20, 20, 20), (20, 7, 20), (3000, 2999, 2999)])
+def test_a_document_loses_its_padding_and_nothing_else(
+    archive: Archive, length: int, declared: int, shown: int
+) -> None:
+    row = kept(archive, a_pdf(EncapsulatedDocument=b"x" * length, EncapsulatedDocumentLength=declared))
+    body = reports.document(archive, row)
+    assert (body.length, b"".join(body.chunks)) == (shown, b"x" * shown)
+
+
+def test_only_reports_are_reports(archive: Archive) -> None:
+    assert reports.report(archive, kept(archive, a_ct())) is None
+    found = reports.report(archive, kept(archive, a_sr()))
+    assert found
+    assert found.title == "Diagnostic imaging report"
