@@ -11,6 +11,7 @@ that is why an object is durable sooner here than in a file of its own (docs/dec
 
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ from relais.storage.digest import SIZE_BYTES, new_digest
 
 BLOCK = 4096
 CHUNK_BYTES = 1024 * 1024
+COPY_BYTES = 128 * 1024
 FILE_MODE = 0o640
 _MAGIC = b"RELAIS JOURNAL 1"
 _SECRET_BYTES = 16
 _FIRST = struct.Struct(f"<{len(_MAGIC)}s{_SECRET_BYTES}s?")
 _RECORD = struct.Struct(f"<{_SECRET_BYTES}sQQH{SIZE_BYTES}s{SIZE_BYTES}s")
 _CHECKSUM = struct.Struct("<I")
+_own = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +111,10 @@ class Segment:
         if not self._is_used:
             self._mark(is_used=True)
         _pwrite(self._fd, memoryview(record + _CHECKSUM.pack(zlib.crc32(record))), place)
-        offset, at = 0, place + BLOCK
-        while chunk := os.pread(source, CHUNK_BYTES, offset):
-            _pwrite(self._fd, memoryview(chunk), at + offset)
-            offset += len(chunk)
+        offset, at, buffer = 0, place + BLOCK, _buffer()
+        while length := os.preadv(source, (buffer,), offset):
+            _pwrite(self._fd, buffer[:length], at + offset)
+            offset += length
         os.fdatasync(self._fd)
 
     def void(self, place: int) -> None:
@@ -168,6 +171,14 @@ class Segment:
             body.update(chunk[left:])
             left = max(left - len(chunk), 0)
         return (head.digest(), body.digest()) == (head_digest, digest)
+
+
+def _buffer() -> memoryview:
+    """Room for copying, the same for all copies of a thread: fresh memory costs more than the copy."""
+    found: memoryview | None = getattr(_own, "buffer", None)
+    if found is None:
+        found = _own.buffer = memoryview(bytearray(COPY_BYTES))
+    return found
 
 
 def _blocks(size_bytes: int) -> int:
