@@ -8,7 +8,7 @@ from pathlib import Path
 from relais.db.settings import IndexSettings
 
 PAGE_SIZE = 4096  # a commit writes whole pages: half the bytes of 8192 for each instance (docs/decisions/0003)
-CHECKPOINT_PAGES = 8000  # 32 MB of write-ahead log; then the committing thread moves it into the database
+CHECKPOINT_PAGES = 64_000  # 256 MB of write-ahead log; then the committing thread moves it (see db.checkpoint)
 JOURNAL_SIZE_LIMIT = 256 * 1024 * 1024  # the log is cut back to this after a checkpoint
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,14 @@ def reader(settings: IndexSettings) -> sqlite3.Connection:
     """A connection that cannot write."""
     connection = _connect(settings, "rw", settings.reader_cache_mb)
     connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def checkpointer(settings: IndexSettings, wait_ms: int) -> sqlite3.Connection:
+    """A connection that moves the log into the database, and waits *wait_ms* for readers of it."""
+    connection = _connect(settings, "rw", 1)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA busy_timeout={wait_ms}")
     return connection
 
 

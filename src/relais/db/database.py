@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from relais.db import connect, failures
+from relais.db.checkpoint import Checkpoints
 from relais.db.group import Group
 from relais.db.lock import WritersLock
 from relais.db.migrate import migrate
@@ -93,14 +94,20 @@ class _Process:
         self.pid = os.getpid()
         self._connection = connection
         self._lock = lock
+        self.checkpoints = Checkpoints(settings)
         self.group = Group(
-            connection, lock, settings.group_limit, prepare=lambda: connect.reserve_log(connection, settings)
+            connection,
+            lock,
+            settings.group_limit,
+            prepare=lambda: connect.reserve_log(connection, settings),
+            committed=self.checkpoints.note,
         )
         self.readers = Readers(settings)
         self.soon = Soon(self.group.write, settings.soon_limit)
 
     def close(self) -> None:
         self.soon.close()
+        self.checkpoints.close()
         self.readers.close()
         self._connection.close()
         self._lock.close()

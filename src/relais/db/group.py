@@ -38,9 +38,15 @@ class Group:
     """The writers of one process."""
 
     def __init__(
-        self, connection: Connection, lock: WritersLock, limit: int, prepare: Callable[[], None] = lambda: None
+        self,
+        connection: Connection,
+        lock: WritersLock,
+        limit: int,
+        prepare: Callable[[], None] = lambda: None,
+        committed: Callable[[], None] = lambda: None,
     ) -> None:
-        """*prepare* is called once, with the lock held, before the first transaction."""
+        """*prepare* is called once, with the lock held, before the first transaction; *committed* after each."""
+        self._committed = committed
         self._prepare: Callable[[], None] | None = prepare
         self._connection = connection
         self._lock = lock
@@ -115,6 +121,7 @@ class Group:
                 self._prepare = None
             while pending:
                 pending = self._attempt(pending)
+        self._committed()
 
     def _attempt(self, batch: list[Item]) -> list[Item]:
         """One transaction. Returns what must run again, because SQLite gave up the whole of it for one work."""
