@@ -4,22 +4,26 @@ The doors bind an id; node's log formatter writes it into every line that is log
 A new thread starts without ids: bind in the thread that does the work.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from secrets import token_hex
 
 _ids: ContextVar[Mapping[str, str]] = ContextVar("relais_ids")
 
 
-@contextmanager
-def bound(**ids: str) -> Iterator[None]:
+class bound:  # a context manager that is entered for every chunk of every answer: a generator takes thrice the time
     """Add *ids* (`assoc="a1b2c3d4"`, `request=...`) to those of the surrounding work, for the time of the context."""
-    token = _ids.set({**current(), **ids})
-    try:
-        yield
-    finally:
-        _ids.reset(token)
+
+    __slots__ = ("_added", "_token")
+
+    def __init__(self, **ids: str) -> None:
+        self._added = ids
+
+    def __enter__(self) -> None:
+        self._token = _ids.set({**current(), **self._added})
+
+    def __exit__(self, *exc_info: object) -> None:
+        _ids.reset(self._token)
 
 
 def current() -> Mapping[str, str]:

@@ -62,6 +62,9 @@ class _Exchange:
         method = method if method in _METHODS else "other"
         route = self._environ.get(ROUTE, "none")
         metrics.http_request(method, route, self._status, self._seconds)
+        level = logging.DEBUG if route in QUIET else logging.INFO
+        if not log.isEnabledFor(level):
+            return
         text = fields(
             event="http",
             method=method,
@@ -73,7 +76,7 @@ class _Exchange:
             error=self._environ.get(ERROR),
             cut=None if is_whole else "yes",
         )
-        log.log(logging.DEBUG if route in QUIET else logging.INFO, text)
+        log.log(level, text)
 
 
 class _Body:
