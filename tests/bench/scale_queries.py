@@ -158,9 +158,6 @@ def _rare() -> Iterator[Kind]:
     yield Kind("body part nobody has", lambda one, rnd: {"BodyPartExamined": "TAIL"}, OTHER, "/series")
     yield Kind("series number nobody has", lambda one, rnd: {"SeriesNumber": "7777"}, OTHER, "/series")
     yield Kind("description of a series", lambda one, rnd: {"SeriesDescription": "*XYZZY*"}, OTHER, "/series")
-    yield Kind("instance number nobody has", lambda one, rnd: {"InstanceNumber": "7777"}, OTHER, "/instances")
-    yield Kind("rows nobody has", lambda one, rnd: {"Rows": "7777"}, OTHER, "/instances")
-    yield Kind("content time nobody has", lambda one, rnd: {"ContentTime": "235959.5"}, OTHER, "/instances")
 
 
 def _below() -> Iterator[Kind]:
