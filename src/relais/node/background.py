@@ -13,7 +13,7 @@ from relais.errors import NodeError
 from relais.index import statistics
 from relais.telemetry.line import fields
 
-IDLE_S = 2.0  # between two looks for something to do
+IDLE_S = 0.5  # between two looks for something to do: metadata is asked for soon after the images have come
 SWEEP_EVERY_S = 6 * 3600.0
 COUNT_AT_HOUR = 3  # local time: when a hospital is quiet
 AFTER_ERROR_S = 30.0
