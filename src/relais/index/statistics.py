@@ -37,11 +37,12 @@ def _first_revision(connection: Connection, at: float) -> int:
 
 
 def recount(db: Database) -> list[str]:
-    """Every counter that does not say what the rows say, as a sentence each; [] when all is well."""
-    with db.read(is_long=True) as connection:
-        found = [
-            str(row[0])
-            for name in ("wrong_series", "wrong_studies", "wrong_patients", "wrong_totals", "wrong_modalities")
-            for row in connection.execute(SQL[name])
-        ]
-        return found + [str(row[0]) for row in connection.execute(SQL["orphans"])]
+    """Every counter that does not say what the rows say, as a sentence each; [] when all is well.
+
+    Each kind is counted in a look of its own: a single one over everything would keep the log from being begun anew.
+    """
+    found: list[str] = []
+    for name in ("wrong_series", "wrong_studies", "wrong_patients", "wrong_totals", "wrong_modalities", "orphans"):
+        with db.read(is_long=True) as connection:
+            found += [str(row[0]) for row in connection.execute(SQL[name])]
+    return found
