@@ -9,7 +9,7 @@ SIZE ?= full
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
-.PHONY: help install viewer run demo test test-stock fuzz test-deps check crash format lint types floors conformance bench citations clean
+.PHONY: help install viewer run demo test test-stock fuzz test-deps check crash format lint types floors conformance bench bench-scale citations clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ floors: $(DEV) ## Check that imports only go down
 
 bench: $(DEV) test-deps ## Measure beside DCMTK, Orthanc and nginx: all, or with PARTS="store find" and SIZE=quick less of it
 	PYTHONPATH=tests $(BIN)/python -m bench $(PARTS) --size $(SIZE)
+
+bench-scale: $(DEV) ## Measure searches and ingest at 10,000 and at 980,000 studies (the first time half an hour, 10 GB of disk)
+	PYTHONPATH=tests $(BIN)/python -m bench.scale
 
 conformance: $(RUNTIME) ## Write the conformance statement of the default configuration into docs/
 	$(BIN)/relais conformance --config conf/relais.toml > docs/conformance.md
