@@ -317,6 +317,7 @@ class SingleThreaded(Association):
                 self.abort()  # silent, or in a state that nothing leads out of
 
     def _next_message(self) -> Any:
+        self.dimse.release()
         self.dul.pump(self._has_news, self.network_timeout)
         return self.dimse.get_msg(block=False)
 

@@ -107,6 +107,12 @@ class InlineMessages(DIMSEServiceProvider):
         """What shall take the Data Set of this C-STORE request. None collects it."""
         return None
 
+    def reserve(self, size_bytes: int) -> None:
+        """So much more of a Data Set is about to be collected. Raises InvalidMessage if there is no room for it."""
+
+    def release(self) -> None:
+        """The message before has been dealt with: what was reserved for it is free."""
+
     def take_sink(self, message_id: int) -> Sink | None:
         """What took the Data Set of the request with that ID, None if it had none. Given once."""
         return self._sinks.pop(message_id, None)
@@ -167,6 +173,7 @@ class InlineMessages(DIMSEServiceProvider):
         elif len(incoming.data) + len(piece) > MAX_IDENTIFIER_BYTES:
             raise InvalidMessage("Data Set longer than the limit")
         else:
+            self.reserve(len(piece))
             incoming.data += piece
         if is_last:
             self._deliver(incoming, incoming.command)
