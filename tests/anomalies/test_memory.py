@@ -112,6 +112,17 @@ def test_a_thousand_associations_leave_nothing_behind(node: Served, rounds: int)
     assert eventually(lambda: threads(pid) <= before[2] + 2, SETTLES_WITHIN_S)
 
 
+@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_memory_does_not_grow_with_the_number_of_associations(node: Served, count: int) -> None:
+    visitor, pid = Visitor(node.dimse_port, node.web_port), node.child("dimse")
+    for _ in range(300):
+        assert visitor.echo()
+    before = resident_bytes(pid)
+    for _ in range(count):
+        assert visitor.echo()
+    assert resident_bytes(pid) - before < 3 * MB
+
+
 def test_what_breaks_off_leaves_nothing_behind(node: Served) -> None:
     """Associations cut in the middle of a Data Set."""
     visitor, pid = Visitor(node.dimse_port, node.web_port), node.child("dimse")

@@ -218,16 +218,20 @@ class NodeAssociation(Association):
 
     def __init__(self, ae: AE, services: Services) -> None:
         super().__init__(ae, "acceptor")
-        mend(self)
+        self.provider = self._equip()
         self.services = services
-        self.dimse = StreamingProvider(self)
-        self.provider: Receiver = self.dimse
         self.id = new_id()
         self.began_at = time.monotonic()
         self.tally: Counter[str] = Counter()
         self.proofs: frozenset[str] = frozenset()  # see relais.peers.tls
         self.rejected_because = ""
         self._is_serving = False
+
+    def _equip(self) -> Receiver:
+        """Get what drives the association, and return what puts its messages together."""
+        mend(self)
+        self.dimse = StreamingProvider(self)
+        return self.dimse
 
     @property
     def is_busy(self) -> bool:

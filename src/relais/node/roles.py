@@ -49,6 +49,7 @@ def _dimse(orders: Orders) -> None:
     with Signals() as signals, compose.archive_of(orders.config) as archive:
         server = compose.dimse_server(orders.config, archive, seats)
         server.start(socket.socket(fileno=orders.listener_fd))
+        gc.freeze()  # what is there now stays: the collector need not look at it after every few associations
         signals.wait_for_end()
         server.stop(DRAIN_S)
 

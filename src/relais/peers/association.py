@@ -20,6 +20,7 @@ from relais.errors import Unavailable
 from relais.peers import mended, tls
 from relais.peers.settings import PeerSettings
 from relais.peers.wire.inline import InlineSocket, SingleThreaded
+from relais.peers.wire.messages import InlineMessages
 
 MAX_CONTEXTS = (
     128  # presentation context IDs are the odd numbers up to 255 (PS3.8 9.3.2.2); more need another association
@@ -90,6 +91,7 @@ def _request(
     except OSError as exc:
         raise NotAssociated(f"{peer.name} cannot be reached: its host is not known.") from exc
     assoc = SingleThreaded(ae, "requestor")
+    assoc.drive(InlineMessages)
     local = AddressInformation("0.0.0.0" if address.is_ipv4 else "::", 0)  # noqa: S104 - nobody listens there
     transport = InlineSocket(assoc, address=local)
     transport.secure = secure

@@ -8,7 +8,7 @@ from typing import Any
 from pynetdicom import AE, evt
 from pynetdicom.transport import AddressInformation
 
-from relais.dimse.engine import NodeAssociation, Services
+from relais.dimse.engine import NodeAssociation, Receiver, Services
 from relais.peers.tls import proofs
 from relais.peers.wire.command_set import AFFECTED_SOP_CLASS_UID, AFFECTED_SOP_INSTANCE_UID, CommandSet, text
 from relais.peers.wire.inline import InlineSocket, SingleThreaded
@@ -79,7 +79,6 @@ class InlineNodeAssociation(SingleThreaded, NodeAssociation):
 
     def __init__(self, ae: AE, services: Services) -> None:
         super().__init__(ae, services)
-        self.provider = self.dimse
         self.bind(evt.EVT_REQUESTED, lambda event: self.requested())
         self.bind(evt.EVT_SOP_EXTENDED, lambda event: services.extended(event.app_info))
 
@@ -87,8 +86,9 @@ class InlineNodeAssociation(SingleThreaded, NodeAssociation):
         """Until it is over, in the caller's thread."""
         self.run_reactor()
 
-    def _messages(self) -> InlineMessages:
-        return ServedMessages(self, self.dul)
+    def _equip(self) -> Receiver:
+        self.drive(ServedMessages)
+        return self.dimse
 
 
 def accepted(ae: AE, services: Services, connection: socket, address: Any) -> InlineNodeAssociation:

@@ -16,12 +16,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Any, Protocol
 
 PAUSE_S = 0.05  # after an accept that failed, for instance because there are no file descriptors left
 HESITATION_S = 0.05  # at most: for other processes to be faster, also on a busy machine
 GLANCE_S = 0.001
+IDLE_S = 2.0  # a thread without work waits so long for the next connection: to start another costs 0.1 ms
 SILENT_S = 20.0  # how long a connection may say nothing, at most
 
 Address = Any  # as the socket module has it: (host, port, ...)
@@ -80,7 +82,9 @@ class Listener:
         self._selector = selectors.DefaultSelector()
         self._silent: dict[socket.socket, float] = {}  # until when, oldest first
         self._served: dict[Served, None] = {}  # oldest first
-        self._threads = 0
+        self._threads = 0  # at work
+        self._idle = 0
+        self._next: SimpleQueue[tuple[socket.socket, Address] | None] = SimpleQueue()  # for those that are idle
         self._lock = Lock()
         self._wake, self._woken = socket.socketpair()
         self._is_closing = False
@@ -116,6 +120,8 @@ class Listener:
         for connection in [*self._silent, self._listening, self._wake, self._woken]:
             connection.close()  # our own handle of the listening socket: others may share it
         self._selector.close()
+        for _ in range(self._idle):
+            self._next.put(None)
         self._has_ended.set()
 
     def _accept(self) -> None:
@@ -169,9 +175,13 @@ class Listener:
         connection.setblocking(True)
         with self._lock:
             has_room = self._threads < self._limits.threads
+            is_awaited = has_room and self._idle > 0
             self._threads += has_room
-        if has_room:
-            Thread(target=self._run, args=(connection, address), name="dimse", daemon=True).start()
+            self._idle -= is_awaited
+        if is_awaited:
+            self._next.put((connection, address))
+        elif has_room:
+            Thread(target=self._work, args=(connection, address), name="dimse", daemon=True).start()
         else:
             connection.close()
             self._abort_oldest()
@@ -182,6 +192,27 @@ class Listener:
             if not served.is_established:
                 served.abort(block=False)
                 return
+
+    def _work(self, connection: socket.socket, address: Address) -> None:
+        """Serve one connection after another."""
+        given: tuple[socket.socket, Address] | None = (connection, address)
+        while given is not None:
+            self._run(*given)
+            given = self._await_next()
+
+    def _await_next(self) -> tuple[socket.socket, Address] | None:
+        """The next connection for this thread; None if it is not needed."""
+        with self._lock:
+            if self._is_closing:
+                return None
+            self._idle += 1
+        try:
+            return self._next.get(timeout=IDLE_S)
+        except Empty:
+            with self._lock:
+                is_awaited = self._idle == 0  # something was put for us a moment ago
+                self._idle -= not is_awaited
+            return self._next.get() if is_awaited else None
 
     def _run(self, connection: socket.socket, address: Address) -> None:
         try:

@@ -269,15 +269,12 @@ class SingleThreaded(Association):
     dimse: InlineMessages
     is_interrupted = False  # by another thread, to be aborted
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def drive(self, messages: "type[InlineMessages]") -> None:
+        """Be driven by the calling thread from now on. Call it once, before anything else."""
         self.dul = InlineProvider(self)
-        self.dimse = self.dul.messages = self._messages()
+        self.dimse = self.dul.messages = messages(self, self.dul)
         self.acse_timeout = self.acse_timeout  # the timer of the new provider is set by this
         self.owner = threading.get_ident()
-
-    def _messages(self) -> InlineMessages:
-        return InlineMessages(self, self.dul)
 
     def context(self, context_id: int) -> PresentationContext:
         """The accepted presentation context with that ID."""
