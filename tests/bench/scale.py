@@ -5,6 +5,7 @@ to keep in mind when reading:
 
 - Searches go one at a time over a connection that stays open, to a node that does nothing else, 100 rows at most, from
   a warm page cache. p95 and the worst are those of the machine's worst moments, too.
+- CPU is what all processes of the node used for a search: what its time would be on a machine with nothing else to do.
 - A study holds one instance for each series: answers and counters at study level do not depend on more.
 - Ingest registers what receivers hand to the index, in threads of one process as a receiver has them; objects are not
   written. Readers ask the node over HTTP at the same time.
@@ -149,26 +150,37 @@ class Dimse:
         self._assoc.release()
 
 
-def measure(search: Search, kind: Kind, archive: Archive, rounds: int) -> dict[str, float]:
+def cpu_s(pids: list[int]) -> float:
+    """The processor time that the threads of some processes have used."""
+    found = 0
+    for pid in pids:
+        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            found += int(path.read_text().split()[0])
+    return found / 1e9
+
+
+def measure(search: Search, kind: Kind, archive: Archive, pids: list[int], rounds: int) -> dict[str, float]:
     """The times of *rounds* searches of one kind, each for another study, after one to warm up."""
-    rnd, times, rows = Random(kind.name), [], 0
+    rnd, times, rows, used = Random(kind.name), [], 0, 0.0
     for number in range(rounds + 1):
         params = kind.params(archive.study(rnd), rnd)
+        used = cpu_s(pids) if number == 1 else used
         started = time.perf_counter()
         rows += search(kind, {"limit": str(MOST - number % (MOST // 2)), **params})
         if number:
             times.append(time.perf_counter() - started)
-    return {**summary(times), "rows": round(rows / (rounds + 1), 1)}
+    cpu_ms = (cpu_s(pids) - used) * 1000 / rounds
+    return {**summary(times), "cpu_ms": round(cpu_ms, 2), "rows": round(rows / (rounds + 1), 1)}
 
 
 def searches(node: Served, count: int, rounds: int) -> Report:
     """Every kind of search through both doors."""
-    archive, web, dimse = Archive(count), Web(node.url), Dimse(node.dimse_port)
+    archive, web, dimse, pids = Archive(count), Web(node.url), Dimse(node.dimse_port), node.pids()
     found: Report = {"http": {}, "dimse": {}}
     for kind in kinds():
-        found["http"][kind.name] = measure(web.search, kind, archive, rounds)
+        found["http"][kind.name] = measure(web.search, kind, archive, pids, rounds)
         if kind.is_found_by_dimse:
-            found["dimse"][kind.name] = measure(dimse.search, kind, archive, rounds)
+            found["dimse"][kind.name] = measure(dimse.search, kind, archive, pids, rounds)
     dimse.close()
     return found
 
