@@ -8,7 +8,7 @@
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -143,31 +143,6 @@ def _name(tag: int) -> str:
 def _quoted(value: str) -> str:
     """A value as an error message shows it: short, and without control characters."""
     return ascii(value if len(value) <= 64 else value[:64] + "...")
-
-
-def match_from_path(path: Sequence[int], raw: str) -> Match | None:
-    """The condition of a sequence path such as RequestAttributesSequence.AccessionNumber (PS3.18 8.3.4.1)."""
-    *sequences, tag = path
-    match = match_from_text(tag, raw)
-    for sequence in reversed(sequences):
-        if vr_of(sequence) != "SQ":
-            raise InvalidRequest(f"{_name(sequence)} is not a sequence.")
-        match = match and Match(sequence, MatchKind.SEQUENCE, items=(match,))
-    return match
-
-
-def merge(matches: Iterable[Match]) -> tuple[Match, ...]:
-    """Conditions on one sequence put together, so that one Item must satisfy all of them (PS3.4 C.2.2.2.6)."""
-    merged: dict[int, Match] = {}
-    others: list[Match] = []
-    for match in matches:
-        if match.kind is not MatchKind.SEQUENCE:
-            others.append(match)
-        elif match.tag in merged:
-            merged[match.tag] = replace(match, items=merge(merged[match.tag].items + match.items))
-        else:
-            merged[match.tag] = match
-    return (*others, *merged.values())
 
 
 def every_value(match: Match) -> tuple[Match, ...]:

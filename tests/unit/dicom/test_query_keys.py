@@ -14,15 +14,13 @@ from relais.dicom.query_keys import (
     MAX_VALUES,
     every_value,
     match_from_element,
-    match_from_path,
     match_from_text,
     matches_from_identifier,
     matches_from_json,
-    merge,
 )
 from relais.errors import InvalidRequest
 
-REQUEST, ACCESSION, PROCEDURE = 0x00400275, 0x00080050, 0x00401001
+REQUEST, ACCESSION = 0x00400275, 0x00080050
 
 
 def key(keyword: str, raw: str, separators: str = "\\,") -> tuple[MatchKind, tuple[str, ...]] | None:
@@ -157,32 +155,6 @@ def test_any_text_is_a_condition_or_none_or_refused(raw: str, tag: int) -> None:
 # Sequences
 
 
-def test_a_path_reaches_into_a_sequence() -> None:
-    """PS3.18 8.3.4.1"""
-    inner = Match(ACCESSION, MatchKind.SINGLE_VALUE, ("A",))
-    assert match_from_path([ACCESSION], "A") == inner
-    assert match_from_path([REQUEST, ACCESSION], "A") == Match(REQUEST, MatchKind.SEQUENCE, items=(inner,))
-    assert match_from_path([REQUEST, ACCESSION], "*") is None
-    with pytest.raises(InvalidRequest, match="PatientID is not a sequence"):
-        match_from_path([0x00100020, ACCESSION], "A")
-    with pytest.raises(InvalidRequest, match=r"\(0009,1001\) is not a sequence"):
-        match_from_path([0x00091001, ACCESSION], "A")
-
-
-def test_conditions_on_one_sequence_are_put_together() -> None:
-    """PS3.4 C.2.2.2.6"""
-    accession, procedure = match_from_path([REQUEST, ACCESSION], "A"), match_from_path([REQUEST, PROCEDURE], "P")
-    other = match_from_text(ACCESSION, "B")
-    assert accession is not None
-    assert procedure is not None
-    assert other is not None
-    together = Match(REQUEST, MatchKind.SEQUENCE, items=accession.items + procedure.items)
-    assert merge([accession, other, procedure]) == (other, together)
-    deep = Match(0x00081115, MatchKind.SEQUENCE, items=(accession,))
-    deeper = Match(0x00081115, MatchKind.SEQUENCE, items=(procedure,))
-    assert merge([deep, deeper]) == (Match(0x00081115, MatchKind.SEQUENCE, items=(together,)),)
-
-
 def test_every_value_must_match_where_that_was_negotiated() -> None:
     """PS3.4 C.2.2.2.8"""
     both = match_from_text(0x00080061, "CT\\PT")
@@ -191,6 +163,8 @@ def test_every_value_must_match_where_that_was_negotiated() -> None:
     one = match_from_text(0x00080061, "CT")
     assert one is not None
     assert every_value(one) == (one,)
+    inside = Match(REQUEST, MatchKind.SEQUENCE, items=(both,))
+    assert [item.values for item in every_value(inside)[0].items] == [("CT",), ("PT",)]
 
 
 # Identifiers
