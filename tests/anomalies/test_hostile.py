@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
+from pydicom import Dataset
 
 from fixtures import upper_layer as ul
 from fixtures.builders import a_ct, dataset_bytes
@@ -195,3 +196,29 @@ def test_a_nested_identifier_is_refused_with_a_status(node: Served, others: Othe
         assert (kind, ul.status_of(answer) >> 12) == (ul.P_DATA_TF, 0xC)
     others.notice_nothing()
     others.settle()
+
+
+GIANT = {"Rows": 65535, "Columns": 65535, "NumberOfFrames": 2**31 - 1}
+
+
+def named(ds: Dataset) -> str:
+    return f"studyUID={ds.StudyInstanceUID}&seriesUID={ds.SeriesInstanceUID}&objectUID={ds.SOPInstanceUID}"
+
+
+def test_a_tiny_file_with_a_giant_matrix_is_an_error_of_who_asks(node: Served, others: Others) -> None:
+    """Hardening 5: it is kept as it came, and what cannot be made of it is refused."""
+    ds = a_ct(SOPInstanceUID=ul.fresh_uid(), StudyInstanceUID=(study := ul.fresh_uid()), **GIANT)
+    with ul.associate(node.dimse_port, ul.associate_rq(PROPOSALS)) as connection:
+        connection.sendall(store(dataset_bytes(ds), STORE, ds.SOPInstanceUID))
+        assert ul.status_of(ul.read_pdu(connection)[1]) == 0
+        ul.release(connection)
+    instance = f"/dicom-web/studies/{study}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+    worker = node.workers()[0]
+    forget_peak(worker)
+    before = resident_bytes(worker)
+    found = [others.visitor.get(instance + path)[0] for path in ("/metadata", "/frames/1", "/rendered", "/thumbnail")]
+    found.append(others.visitor.get(f"/wado?requestType=WADO&{named(ds)}&contentType=image/gif")[0])
+    assert found[0] == 200
+    assert all(400 <= status < 500 for status in found[1:]), found
+    assert peak_bytes(worker) - before < MOST_BYTES
+    others.notice_nothing()

@@ -11,7 +11,7 @@ from pydicom import Dataset
 from relais.access.principals import Principal
 from relais.archive import Archive
 from relais.archive.retrieve import instances_of
-from relais.archive.stored_dataset import UNREADABLE, open_dataset
+from relais.archive.stored_dataset import open_dataset
 from relais.dicom import uids
 from relais.dicom.refs import InstanceRef, SeriesRef, StudyRef
 from relais.errors import NotAcceptable, NotFound, TooLarge
@@ -19,6 +19,7 @@ from relais.index.rows import InstanceRow
 from relais.pixels.workers import AppliedState
 
 MAX_REFERENCES = 10_000  # images of one presentation state
+MAX_FRAMES = 100_000  # and frames of theirs
 
 
 class Presented(NamedTuple):
@@ -45,7 +46,9 @@ def images(archive: Archive, principal: Principal, state: InstanceRow) -> list[P
     for series_uid, instance_uid, frames in wanted:
         row = rows.get(study.series(series_uid).instance(instance_uid))
         if row is not None:
-            numbers = frames or range(1, row.number_of_frames + 1)
+            numbers = frames or range(1, max(row.number_of_frames, 1) + 1)
+            if len(found) + len(numbers) > MAX_FRAMES:
+                raise TooLarge(f"The presentation state is about more than {MAX_FRAMES} frames.")
             found += [Presented(row, number, AppliedState(part10, instance_uid)) for number in numbers]
     if not found:
         raise NotFound("The images of the presentation state are not here.")
@@ -72,7 +75,7 @@ def _references(archive: Archive, state: InstanceRow) -> list[tuple[str, str, tu
     with open_dataset(archive, state) as stored:
         try:
             found = list(_read_references(stored.small))
-        except UNREADABLE as exc:
+        except Exception as exc:  # pydicom raises whatever the bytes made it raise
             raise NotAcceptable("The presentation state cannot be read.") from exc
     if len(found) > MAX_REFERENCES:
         raise TooLarge(f"A presentation state of more than {MAX_REFERENCES} images is not rendered.")

@@ -5,7 +5,7 @@ acceptable, all of them in motion as image/gif, and all of them one by one in a 
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from flask import Response, request
@@ -14,7 +14,7 @@ from relais.archive import render
 from relais.dicomweb import media_types
 from relais.dicomweb.media_types import JPEG, PNG, MediaRange, Offer
 from relais.dicomweb.multipart import Part
-from relais.errors import InvalidRequest, NotAcceptable
+from relais.errors import InvalidRequest, NotAcceptable, TooLarge
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import AppliedState, RenderRequest
 from relais.web import payload
@@ -23,6 +23,7 @@ from relais.web.payload import Single
 from relais.web.rendering import Rendering
 
 GIF, JP2 = "image/gif", "image/jp2"
+MOST_PICTURES = 100_000  # in one answer; more are refused
 STILL = (JPEG, PNG, GIF, JP2)
 
 _NO_MEANING = "The {} parameter has no meaning for {} and was ignored."
@@ -34,6 +35,21 @@ class Picture(NamedTuple):
     row: InstanceRow
     number: int
     state: AppliedState | None = None
+
+
+def of(rows: Iterable[InstanceRow]) -> list[Picture]:
+    """Every frame of *rows*. Raises TooLarge beyond MOST_PICTURES: a few bytes may claim any Number of Frames."""
+    found: list[Picture] = []
+    for row in rows:
+        if len(found) + row.number_of_frames > MOST_PICTURES:
+            raise TooLarge(f"More than {MOST_PICTURES} frames are not rendered in one answer; name those you want.")
+        found += [Picture(row, number) for number in range(1, row.number_of_frames + 1)]
+    return found
+
+
+def of_instance(row: InstanceRow) -> list[Picture]:
+    """All its frames. Seen: Number of Frames 0 in instances with one frame."""
+    return [Picture(row, number) for number in range(1, max(row.number_of_frames, 1) + 1)]
 
 
 def offers(pictures: Sequence[Picture], *, is_one_instance: bool, may_be_first: bool) -> tuple[Offer, ...]:

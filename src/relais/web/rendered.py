@@ -73,7 +73,7 @@ def _rendered(ref: Ref) -> Response:
     ranges, asked = acceptable(), rendering.parse(query_parameters())
     rows = retrieve.instances(door().archive, principal(), ref)
     if not isinstance(ref, InstanceRef):
-        chosen = [Picture(row, number) for row in _images(rows) for number in range(1, row.number_of_frames + 1)]
+        chosen = pictures.of(_images(rows))
         offers = pictures.offers(chosen, is_one_instance=False, may_be_first=False)
         return pictures.answer(chosen, asked, ranges, offers)
     row = rows[0]
@@ -83,7 +83,7 @@ def _rendered(ref: Ref) -> Response:
         return pictures.answer(chosen, asked.for_state(), ranges, offers)
     if found := readable.answer(row, ranges):
         return unused(found, *FOR_IMAGES)
-    chosen = [Picture(row, number) for number in range(1, row.number_of_frames + 1)]
+    chosen = pictures.of([row])
     offers = pictures.offers(chosen, is_one_instance=True, may_be_first=True)
     return pictures.answer(chosen, asked, ranges, offers)
 

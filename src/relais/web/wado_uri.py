@@ -139,8 +139,7 @@ def _image(row: InstanceRow, asked: dict[str, str], media_type: str) -> Response
 
 def _frame(row: InstanceRow, number: int | None, wanted: Rendering, media_type: str) -> Response:
     """Frame *number*; without one all in motion where that can be, else the first."""
-    numbers = range(1, row.number_of_frames + 1) if number is None and media_type == GIF else (number or 1,)
-    chosen = [Picture(row, one) for one in numbers] or [Picture(row, 1)]
+    chosen = pictures.of([row]) if number is None and media_type == GIF else [Picture(row, number or 1)]
     return pictures.answer(chosen, wanted, media_types.parse_accept(media_type), (Offer(media_type),))
 
 
