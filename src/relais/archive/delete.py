@@ -63,17 +63,17 @@ def delete(archive: Archive, principal: Principal, ref: Ref, reason: Reason = Re
 
 def notes(archive: Archive, principal: Principal, study: StudyRef | None, limit: int) -> list[Note]:
     """The newest rejection notes, or those of one study, newest first. Raises Forbidden."""
-    archive.policy.decide(principal, Action.SEARCH)
+    archive.policy.decide(principal, Action.SEARCH, study)
     return rejections.notes(archive.db, study, limit)
 
 
 def note(archive: Archive, principal: Principal, sop_instance_uid: str) -> bytes:
     """One rejection note as a Part 10 file. Raises NotFound."""
-    archive.policy.decide(principal, Action.RETRIEVE, StudyRef(""))
     found = rejections.document(archive.db, sop_instance_uid)
     if found is None:
         raise NotFound
     study, document = found
+    archive.policy.decide(principal, Action.RETRIEVE, study)
     record = audit.Record(principal, Action.RETRIEVE, study.study_instance_uid, {"note": sop_instance_uid})
     archive.db.write_soon(lambda tx: audit.write(tx, record))
     return document

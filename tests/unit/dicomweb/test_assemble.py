@@ -247,6 +247,7 @@ def test_what_says_another_encoding_goes() -> None:
         {"00100020": 5},
         {"not a tag": {"vr": "LO"}},
         {"00080005": 5},
+        {"00080018": {"vr": "UI", "Value": ["山"]}},
         {"00280008": {"vr": "IS", "Value": 5}},
         {"54000100": {"vr": "SQ", "Value": [{"54001010": {"vr": "OW", "BulkDataURI": "http://elsewhere/"}}]}},
     ],
