@@ -15,8 +15,10 @@ from relais.dicom.matching import alternatives, is_universal
 from relais.dicom.query import Match, MatchKind
 from relais.index import compile as sql
 from relais.index.columns import storable
-from relais.index.compile import Condition, Fragment
-from relais.index.ids import LITERAL, few, listed, with_trigrams
+from relais.index.compile import Condition
+from relais.index.dialect import LITERAL, glob, listed, read, with_trigrams
+from relais.index.fragments import Fragment, fill, joined
+from relais.index.ids import few
 
 MANY_NAMES = 10_000
 MAX_WORDS = 8  # of a fuzzy name, the longest ones, are looked up
@@ -40,7 +42,7 @@ def _resolved(connection: Connection, condition: Condition, fuzzy: bool) -> Cond
     ids = name_ids(connection, match, fuzzy)
     if ids is None:
         return condition
-    found = sql.fill("{} IN ({})", column, listed(ids))
+    found = fill("{} IN ({})", column, listed(ids))
     return replace(condition, fragment=found, bears=(column, found))
 
 
@@ -67,8 +69,9 @@ def _tells_all(match: Match, fuzzy: bool) -> bool:
 
 def _exactly(connection: Connection, match: Match, fuzzy: bool, ids: list[int]) -> list[int] | None:
     wanted = sql.names(match, fuzzy)
-    names = sql.fill("SELECT n.id FROM person_name AS n NOT INDEXED WHERE n.id IN ({}) AND {}", listed(ids), wanted)
-    return few(connection, names, MANY_NAMES)
+    names = Fragment(read("person_name", "n", None))
+    found = fill("SELECT n.id FROM {} WHERE n.id IN ({}) AND {}", names, listed(ids), wanted)
+    return few(connection, found, MANY_NAMES)
 
 
 def name_candidates(match: Match, fuzzy: bool) -> list[Fragment]:
@@ -97,23 +100,22 @@ def _piece_of_a_word(key: str) -> str:
 
 
 def _with_piece(piece: str) -> Fragment:
-    words = sql.fill("SELECT p.word FROM person_word AS p WHERE {}", sql.glob("p.word", storable(f"*{piece}*")))
-    return sql.fill("SELECT DISTINCT w.name_fk FROM person_name_word AS w WHERE w.word IN ({})", words)
+    words = fill("SELECT p.word FROM person_word AS p WHERE {}", glob("p.word", storable(f"*{piece}*")))
+    return fill("SELECT DISTINCT w.name_fk FROM person_name_word AS w WHERE w.word IN ({})", words)
 
 
 def _in_group(group: str, key: str, is_wild: bool) -> Fragment:
     column, key = f"n.{group}", storable(key)
     if not is_wild:
         found = Fragment(f"{column} = ?", (key,))
-        return sql.fill("SELECT n.id FROM person_name AS n WHERE {} <> '' AND {}", column, found)
+        return fill("SELECT n.id FROM person_name AS n WHERE {} <> '' AND {}", column, found)
     if len(sql.beginning(key)) < MIN_BEGINNING and LITERAL.search(key):
-        found = with_trigrams("person_name_trigram", group, key)
-        return sql.fill("SELECT rowid FROM person_name_trigram WHERE {}", found)
-    return sql.fill("SELECT n.id FROM person_name AS n WHERE {}", sql.wild_card(column, key))
+        return with_trigrams("person_name_trigram", group, key)
+    return fill("SELECT n.id FROM person_name AS n WHERE {}", sql.wild_card(column, key))
 
 
 def _with_words(words: tuple[str, ...]) -> Fragment:
     telling = sorted(words, key=len)[-MAX_WORDS:]
     ranges = [sql.starts("w.word", storable(word)) for word in telling]
-    found = [sql.fill("SELECT w.name_fk FROM person_name_word AS w WHERE {}", one) for one in ranges]
-    return sql.joined(" INTERSECT ", found) if len(found) > 1 else sql.fill("SELECT DISTINCT name_fk FROM ({})", *found)
+    found = [fill("SELECT w.name_fk FROM person_name_word AS w WHERE {}", one) for one in ranges]
+    return joined(" INTERSECT ", found) if len(found) > 1 else fill("SELECT DISTINCT name_fk FROM ({})", *found)

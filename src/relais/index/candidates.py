@@ -14,8 +14,10 @@ from relais.dicom.query import Match, MatchKind
 from relais.dicom.values import NUMBER_VRS, interval, number_key, text_key
 from relais.index import compile as sql
 from relais.index.columns import ODD_NUMBER, Column, label, label_columns, row_level, storable
-from relais.index.compile import Condition, Fragment
-from relais.index.ids import LITERAL, few, with_trigrams
+from relais.index.compile import Condition
+from relais.index.dialect import LITERAL, read, under_labels, with_trigrams
+from relais.index.fragments import Fragment, any_of, fill, joined
+from relais.index.ids import few
 
 NOTHING = Fragment("SELECT 0 WHERE 0")
 MAX_LABELS = 1000  # that one condition may name; what names more is frequent
@@ -76,7 +78,7 @@ def _by_value(match: Match) -> Fragment | None:
     if not _has_beginning(match):
         return None
     column = f'{sql.ALIAS[attribute.level]}."{attribute.column}"'
-    return sql.fill(_BY_VALUE[_level(match)], sql.values(attribute.vr, column, match))
+    return fill(_BY_VALUE[_level(match)], sql.values(attribute.vr, column, match))
 
 
 def _by_trigrams(match: Match) -> Fragment | None:
@@ -85,7 +87,7 @@ def _by_trigrams(match: Match) -> Fragment | None:
         return None
     found = [_by_pattern(one) for one in alternatives(match)]
     served = [one for one in found if one is not None]
-    return sql.joined(" UNION ", served) if len(served) == len(found) else None
+    return joined(" UNION ", served) if len(served) == len(found) else None
 
 
 def _by_pattern(match: Match) -> Fragment | None:
@@ -95,7 +97,7 @@ def _by_pattern(match: Match) -> Fragment | None:
     if (match.kind is MatchKind.SINGLE_VALUE and ("*" in pattern or "?" in pattern)) or not LITERAL.search(pattern):
         return None
     column = by_tag()[match.tag].column or ""
-    return sql.fill("SELECT rowid FROM study_trigram WHERE {}", with_trigrams("study_trigram", column, pattern))
+    return with_trigrams("study_trigram", column, pattern)
 
 
 def by_labels(connection: Connection, level: Level, asked: list[Match]) -> Fragment | None:
@@ -111,9 +113,7 @@ def by_labels(connection: Connection, level: Level, asked: list[Match]) -> Fragm
         return None
     if not all(wanted):
         return NOTHING
-    table = {Level.STUDY: "study_label", Level.SERIES: "series_label"}[level]
-    words = " AND ".join(f"({' OR '.join(map(str, ids))})" for ids in wanted)
-    return sql.fill("SELECT rowid FROM {0} WHERE {0} MATCH {1}", table, Fragment("?", (words,)))
+    return under_labels(level, wanted)
 
 
 def label_condition(column: Column, match: Match) -> Fragment | None:
@@ -124,15 +124,13 @@ def label_condition(column: Column, match: Match) -> Fragment | None:
     if match.kind is MatchKind.EMPTY_VALUE:
         found: Fragment | None = Fragment("l.value = ''")
     elif column.vr == "TM":
-        found = sql.any_of([_minutes(one) for one in simple])
+        found = any_of([_minutes(one) for one in simple])
     elif column.vr in NUMBER_VRS:
         numbers = tuple(label(column.vr, number_key(one.values[0])) for one in simple)
         found = None if ODD_NUMBER in numbers else sql.values("LO", "l.value", replace(match, values=numbers))
     else:
         found = sql.values(column.vr, "l.value", match)
-    return found and sql.fill(
-        "SELECT l.id FROM label AS l WHERE l.tag = {} AND {}", Fragment("?", (column.tag,)), found
-    )
+    return found and fill("SELECT l.id FROM label AS l WHERE l.tag = {} AND {}", Fragment("?", (column.tag,)), found)
 
 
 def _minutes(match: Match) -> Fragment:
@@ -150,11 +148,10 @@ def _by_kind(match: Match) -> Fragment | None:
         return None
     if match.tag in (sql.MODALITIES_IN_STUDY, sql.MODALITY):
         found = sql.values("CS", "m.modality", match)
-        return sql.fill("SELECT DISTINCT m.study_fk FROM study_modality AS m WHERE {}", found)
+        return fill("SELECT DISTINCT m.study_fk FROM study_modality AS m WHERE {}", found)
     found = sql.in_uids("c.sop_class_uid", match)
-    return sql.fill(
-        "SELECT DISTINCT c.study_fk FROM study_sop_class AS c INDEXED BY study_sop_class_uid WHERE {}", found
-    )
+    classes = Fragment(read("study_sop_class", "c", "study_sop_class_uid"))
+    return fill("SELECT DISTINCT c.study_fk FROM {} WHERE {}", classes, found)
 
 
 def _by_request(match: Match) -> Fragment | None:
@@ -165,5 +162,5 @@ def _by_request(match: Match) -> Fragment | None:
         if found in sql.REQUEST_INDEXES and is_served:
             key = sql.values("LO", f"r.{found}", one)
             rows = "SELECT DISTINCT r.series_fk FROM series_request AS r WHERE {} <> '' AND {}"
-            return sql.fill(rows, f"r.{found}", key)
+            return fill(rows, f"r.{found}", key)
     return None

@@ -1,12 +1,8 @@
 """A Query's conditions as SQL. Knows the schema and dicom.matching, whose word is law; runs nothing.
 
-The only place where SQL is put together. Text from outside is always a parameter; what is put together are fragments
-written here and column names of the one table.
-
 Rows have short names in all fragments: s a study, e a series, i an instance.
 """
 
-import re
 from dataclasses import dataclass
 
 from pydicom.datadict import keyword_for_tag
@@ -18,6 +14,8 @@ from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.values import NUMBER_VRS, RANGE_VRS, WILD_CARD_VRS, interval, number_key, text_key
 from relais.errors import InvalidRequest
 from relais.index.columns import UNPARSED, row_level, storable
+from relais.index.dialect import glob
+from relais.index.fragments import FALSE, TRUE, Fragment, all_of, any_of, fill, joined
 
 ALIAS = {Level.PATIENT: "s", Level.STUDY: "s", Level.SERIES: "e", Level.IMAGE: "i"}
 MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY, REQUEST_SEQUENCE = 0x00080061, 0x00080062, 0x00400275
@@ -32,60 +30,9 @@ KINDS = (SOP_CLASSES_IN_STUDY, 0x00080016, MODALITIES_IN_STUDY, MODALITY)  # the
 REQUEST_INDEXES = ("accession_number", "scheduled_procedure_step_id", "requested_procedure_id")
 LAST_LETTER = "\U0010ffff"
 MAX_PATTERN = 10_240  # characters of a condition; the longest text VR that is matched has as many
-_NAME = re.compile(r'(?:[a-z]\.)?(?:[a-z_]+|"[a-z_]+")')
-_WIDTH = 16
 _BETWEEN = "s.date_time BETWEEN ? AND ?"
 _DAY, _END_OF_DAY = 1_000_000, 235960
 GROUPS = ("alphabetic", "ideographic", "phonetic")
-
-
-@dataclass(frozen=True, slots=True)
-class Fragment:
-    """A piece of SQL and its parameters."""
-
-    sql: str
-    params: tuple[object, ...] = ()
-
-
-def fill(template: str, *parts: str | Fragment) -> Fragment:
-    """*template* with each `{}` filled by a fragment, or by a name that is an identifier of our own or `alias.name`."""
-    fragments = [part if isinstance(part, Fragment) else _name_of_ours(part) for part in parts]
-    params = tuple(param for fragment in fragments for param in fragment.params)
-    return Fragment(template.format(*(fragment.sql for fragment in fragments)), params)
-
-
-def _name_of_ours(name: str) -> Fragment:
-    assert _NAME.fullmatch(name), name
-    return Fragment(name)
-
-
-TRUE, FALSE = Fragment("1"), Fragment("0")
-
-
-def any_of(fragments: list[Fragment]) -> Fragment:
-    """Whether at least one holds."""
-    return _balanced(" OR ", fragments) if fragments else FALSE
-
-
-def all_of(fragments: list[Fragment]) -> Fragment:
-    """Whether all hold."""
-    return _balanced(" AND ", fragments) if fragments else TRUE
-
-
-def _balanced(word: str, fragments: list[Fragment]) -> Fragment:
-    """*fragments* as a tree: SQLite refuses an expression that is a thousand deep."""
-    if len(fragments) == 1:
-        return fragments[0]
-    if len(fragments) > _WIDTH:
-        half = len(fragments) // 2
-        fragments = [_balanced(word, fragments[:half]), _balanced(word, fragments[half:])]
-    return fill("({})", joined(word, fragments))
-
-
-def joined(word: str, fragments: list[Fragment]) -> Fragment:
-    """*fragments* with *word* between them."""
-    params = tuple(param for fragment in fragments for param in fragment.params)
-    return Fragment(word.join(fragment.sql for fragment in fragments), params)
 
 
 # What is matched
@@ -204,11 +151,6 @@ def wild_card(column: str, pattern: str) -> Fragment:
     if prefix:
         found = joined(" AND ", [starts(column, prefix), found])
     return fill("({} <> '' AND {})", column, found)
-
-
-def glob(column: str, pattern: str) -> Fragment:
-    """GLOB means by `*` and `?` what DICOM means; its third special letter is made ordinary."""
-    return Fragment(f"{column} GLOB ?", (pattern.replace("[", "[[]"),))
 
 
 def beginning(pattern: str) -> str:

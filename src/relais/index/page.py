@@ -19,7 +19,7 @@ from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.query import Query
 from relais.index import answers, columns, packing
 from relais.index import compile as sql
-from relais.index.compile import Fragment
+from relais.index.fragments import Fragment, all_of
 from relais.index.mapping import all_rows
 from relais.index.walk import Place
 
@@ -33,7 +33,7 @@ def rows(connection: Connection, query: Query, places: list[Place]) -> list[Json
     """The attributes of each place."""
     wanted = _wanted(query.level, query.return_keys)
     if query.level is Level.PATIENT:
-        filters = sql.all_of([condition.fragment for condition in sql.conditions(query)])
+        filters = all_of([condition.fragment for condition in sql.conditions(query)])
         found = [_patient(connection, filters, place) for place in places]
     else:
         found = _composites(connection, query.level, places)

@@ -16,8 +16,10 @@ from relais.dicom.values import text_key
 from relais.index import compile as sql
 from relais.index.candidates import candidates_of, is_exact
 from relais.index.columns import storable
-from relais.index.compile import Condition, Fragment
-from relais.index.ids import few, listed
+from relais.index.compile import Condition
+from relais.index.dialect import listed, read
+from relais.index.fragments import TRUE, Fragment, all_of, fill
+from relais.index.ids import few
 
 MANY = 20_000  # studies that bear a name; where more do, a walk from the newest soon finds a page of them
 FEW_BEARERS = 500  # no better place to start from is looked for
@@ -50,8 +52,8 @@ def _by_names(connection: Connection, conditions: list[Condition]) -> tuple[int,
     found: tuple[int, Plan | None] = (MANY + 1, None)
     bounds = _between("s.date_time BETWEEN ? AND ?", conditions)
     for column, names in (one.bears for one in conditions if one.bears is not None):
-        start = sql.all_of([names, bounds])
-        source = f"study AS s INDEXED BY study_{column.removeprefix('s.')}"
+        start = all_of([names, bounds])
+        source = read("study", "s", f"study_{column.removeprefix('s.')}")
         studies = Fragment(f"SELECT 1 FROM {source} WHERE {start.sql} LIMIT {found[0]}", start.params)  # noqa: S608
         count = connection.execute(f"SELECT count(*) FROM ({studies.sql})", studies.params).fetchone()[0]  # noqa: S608
         if count < found[0]:
@@ -60,14 +62,14 @@ def _by_names(connection: Connection, conditions: list[Condition]) -> tuple[int,
 
 
 _ROWS = {
-    Level.STUDY: "study AS s NOT INDEXED",  # found by their ids, whatever else is asked
-    Level.SERIES: "series AS e NOT INDEXED",
-    Level.IMAGE: "instance AS i NOT INDEXED",
+    Level.STUDY: read("study", "s", None),  # found by their ids, whatever else is asked
+    Level.SERIES: read("series", "e", None),
+    Level.IMAGE: read("instance", "i", None),
 }
 
 
 def _driven_by(level: Level, ids: list[int]) -> Plan:
-    return Plan(level, _ROWS[level], sql.fill("{}.id IN ({})", sql.ALIAS[level], listed(ids)))
+    return Plan(level, _ROWS[level], fill("{}.id IN ({})", sql.ALIAS[level], listed(ids)))
 
 
 def inside(level: Level, row_id: object) -> Plan:
@@ -78,21 +80,20 @@ def inside(level: Level, row_id: object) -> Plan:
 def _walk(level: Level, conditions: list[Condition]) -> Plan:
     """From the newest study to the oldest."""
     if level is Level.PATIENT:
-        return Plan(Level.STUDY, "study AS s INDEXED BY study_patient_id", sql.TRUE)
+        return Plan(Level.STUDY, read("study", "s", "study_patient_id"), TRUE)
     modality = next((one for one in map(_single_modality, conditions) if one is not None), None)
     if modality is None:
-        return Plan(
-            Level.STUDY, "study AS s INDEXED BY study_date_time", _between("s.date_time BETWEEN ? AND ?", conditions)
-        )
+        bounds = _between("s.date_time BETWEEN ? AND ?", conditions)
+        return Plan(Level.STUDY, read("study", "s", "study_date_time"), bounds)
     bounds = _between("d.date_time BETWEEN ? AND ?", conditions)
-    start = sql.all_of([Fragment("d.modality = ?", (modality,)), bounds])
+    start = all_of([Fragment("d.modality = ?", (modality,)), bounds])
     source = "study_modality AS d CROSS JOIN study AS s ON s.id = d.study_fk"
     return Plan(Level.STUDY, source, start, "d.date_time", "d.study_fk")
 
 
 def _between(template: str, conditions: list[Condition]) -> Fragment:
     """What the conditions say about the date and time that is walked."""
-    return sql.all_of([Fragment(template, one.between) for one in conditions if one.between is not None])
+    return all_of([Fragment(template, one.between) for one in conditions if one.between is not None])
 
 
 def _single_modality(condition: Condition) -> str | None:

@@ -15,7 +15,8 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
 from relais.index import compile as sql
 from relais.index.bearers import resolved
-from relais.index.compile import Fragment, supported, unsupported
+from relais.index.compile import supported, unsupported
+from relais.index.fragments import Fragment
 from relais.index.mapping import all_rows
 from relais.index.page import rows
 from relais.index.plan import Plan, plan

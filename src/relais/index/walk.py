@@ -5,15 +5,15 @@ instance, as far as the level goes down; at PATIENT level Patient ID and issuer.
 """
 
 from relais.dicom.attributes import Level
-from relais.index import compile as sql
-from relais.index.compile import Fragment
+from relais.index.dialect import as_array, read
+from relais.index.fragments import Fragment, all_of, fill
 from relais.index.plan import Plan, inside
 
 Place = tuple[str | int | float, ...]
 
 _DOWN = (
-    "CROSS JOIN series AS e INDEXED BY series_study ON e.study_fk = s.id",
-    "CROSS JOIN instance AS i INDEXED BY instance_series ON i.series_fk = e.id",
+    f"CROSS JOIN {read('series', 'e', 'series_study')} ON e.study_fk = s.id",
+    f"CROSS JOIN {read('instance', 'i', 'instance_series')} ON i.series_fk = e.id",
 )
 _UP = "CROSS JOIN study AS s ON s.id = e.study_fk"
 _DEPTH = {Level.STUDY: 0, Level.SERIES: 1, Level.IMAGE: 2}
@@ -23,16 +23,12 @@ def page(level: Level, chosen: Plan, filters: list[Fragment]) -> Fragment:
     """The statement that finds places in order, as one JSON array; its last two parameters are LIMIT and OFFSET."""
     found = select(level, chosen, filters)
     columns = ("a, b", "a, b, c, d", "a, b, c, d, e, f")[_DEPTH.get(level, 0)]
-    return sql.fill(
-        "WITH place({0}) AS ({1} LIMIT ? OFFSET ?) SELECT json_group_array(json_array({0})) FROM place",
-        Fragment(columns),
-        found,
-    )
+    return as_array(columns, fill("{} LIMIT ? OFFSET ?", found))
 
 
 def select(level: Level, chosen: Plan, filters: list[Fragment]) -> Fragment:
     """The statement that finds places in order."""
-    where = sql.all_of([chosen.start, *filters])
+    where = all_of([chosen.start, *filters])
     if level is Level.PATIENT:
         patient = "s.patient_id, s.issuer_of_patient_id"
         return _statement(patient, chosen.source, where, f"GROUP BY {patient} ORDER BY {patient}")
@@ -43,7 +39,7 @@ def select(level: Level, chosen: Plan, filters: list[Fragment]) -> Fragment:
 
 
 def _statement(columns: str, tables: str, where: Fragment, order: str) -> Fragment:
-    return sql.fill("SELECT {} FROM {} WHERE {} {}", Fragment(columns), Fragment(tables), where, Fragment(order))
+    return fill("SELECT {} FROM {} WHERE {} {}", Fragment(columns), Fragment(tables), where, Fragment(order))
 
 
 def _tables(level: Level, chosen: Plan) -> str:

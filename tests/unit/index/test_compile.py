@@ -11,8 +11,7 @@ from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.query_keys import match_from_text
 from relais.errors import InvalidRequest
 from relais.index import bearers, composite, ids, search
-from relais.index import compile as sql
-from relais.index.compile import Fragment
+from relais.index.fragments import Fragment, fill
 
 NAME, DESCRIPTION, DATE, TIME, BIRTH = 0x00100010, 0x00081030, 0x00080020, 0x00080030, 0x00100030
 MODALITIES, CLASSES, CLASS, MODALITY, NUMBER = 0x00080061, 0x00080062, 0x00080016, 0x00080060, 0x00200011
@@ -194,7 +193,7 @@ def test_wild_cards_inside_a_sequence_are_refused_where_the_vr_has_none(db: Data
 
 
 def test_only_names_of_our_own_are_put_into_sql() -> None:
-    assert sql.fill("{} = {}", "s.patient_id", Fragment("?", ("x",))) == Fragment("s.patient_id = ?", ("x",))
+    assert fill("{} = {}", "s.patient_id", Fragment("?", ("x",))) == Fragment("s.patient_id = ?", ("x",))
     for hostile in ("a b", "s.x; --", "1=1", "s.x)"):
         with pytest.raises(AssertionError):
-            sql.fill("{}", hostile)
+            fill("{}", hostile)

@@ -14,7 +14,7 @@ from relais.dicom.query_keys import match_from_text
 from relais.errors import InvalidRequest
 from relais.index import bearers, candidates, columns, composite, ids, plan, search, walk
 from relais.index import compile as sql
-from relais.index.compile import Fragment
+from relais.index.fragments import Fragment
 
 UID, SERIES_UID, SOP_UID = 0x0020000D, 0x0020000E, 0x00080018
 PATIENT_ID, NAME, BIRTH_DATE, ACCESSION, STUDY_ID = 0x00100020, 0x00100010, 0x00100030, 0x00080050, 0x00200010

@@ -1,0 +1,57 @@
+"""What SQLite says in a way of its own: patterns, trigrams, labels, lists, and which index a table is read by.
+
+Another database says these things in another way; whatever else index.compile, candidates, bearers, plan and walk put
+together is plain SQL. The statements in sql/*.sql, which nobody puts together, are SQLite's as they stand: their own
+words are json_each (a list as one parameter), json_group_array (rows as one value), FTS5 and INSERT OR IGNORE.
+"""
+
+import json
+import re
+
+from relais.dicom.attributes import Level
+from relais.index.fragments import Fragment, fill
+
+LITERAL = re.compile(r"[^*?\[]{3,}")  # what trigrams can find
+_LABELS = {Level.STUDY: "study_label", Level.SERIES: "series_label"}
+
+
+def glob(column: str, pattern: str) -> Fragment:
+    """*column* matches *pattern*, letter by letter. GLOB means by `*` and `?` what DICOM means, and more by `[`."""
+    return Fragment(f"{column} GLOB ?", (pattern.replace("[", "[[]"),))
+
+
+def with_trigrams(table: str, column: str, pattern: str) -> Fragment:
+    """The ids in a trigram table of the rows whose *column* matches *pattern*, which holds a LITERAL.
+
+    `*letters*` is answered by the trigrams alone; for any other pattern SQLite looks at the text of each row found.
+    """
+    letters = pattern.strip("*")
+    found = glob(column, pattern)
+    if pattern == f"*{letters}*" and not {"*", "?"} & set(letters):
+        phrase = letters.replace('"', '""')
+        found = fill("{} MATCH {}", table, Fragment("?", (f'{column} : "{phrase}"',)))
+    return fill("SELECT rowid FROM {} WHERE {}", table, found)
+
+
+def under_labels(level: Level, wanted: list[list[int]]) -> Fragment:
+    """The ids of the rows of *level* that bear one label of each of the lists *wanted*."""
+    words = " AND ".join(f"({' OR '.join(map(str, ids))})" for ids in wanted)
+    return fill("SELECT rowid FROM {0} WHERE {0} MATCH {1}", _LABELS[level], Fragment("?", (words,)))
+
+
+def listed(ids: list[int]) -> Fragment:
+    """*ids* as a SELECT."""
+    return Fragment("SELECT value FROM json_each(?)", (json.dumps(ids),))
+
+
+def as_array(columns: str, select: Fragment) -> Fragment:
+    """The rows that *select* finds as one JSON array, of arrays if there are several *columns*."""
+    row = f"json_array({columns})" if "," in columns else columns
+    return fill(
+        "WITH found({}) AS ({}) SELECT json_group_array({}) FROM found", Fragment(columns), select, Fragment(row)
+    )
+
+
+def read(table: str, alias: str, index: str | None) -> str:
+    """*table* in a FROM clause, read by that index and no other, or by ids if there is none."""
+    return f"{table} AS {alias} INDEXED BY {index}" if index else f"{table} AS {alias} NOT INDEXED"
