@@ -354,6 +354,14 @@ def test_every_level_has_a_thumbnail(web: WebNode) -> None:
     assert web.get(f"{study}/thumbnail?viewport=20,40,1,1,2,2").status_code == 400
 
 
+def test_an_image_that_counts_no_frames_has_one(web: WebNode) -> None:
+    """Seen: Number of Frames 0."""
+    ds = a_ct(NumberOfFrames=0)
+    web.store(ds)
+    for resource in ("rendered", "thumbnail", "frames/1/rendered"):
+        assert picture(web.get(f"{path(ds)}/{resource}", "image/jpeg")).size == (32, 32)
+
+
 def test_what_was_rendered_is_kept_within_its_bound(tmp_path: Path) -> None:
     with web_node(tmp_path) as node:
         node.store(CT)

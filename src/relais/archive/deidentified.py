@@ -8,7 +8,7 @@ import hmac
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from relais.archive.stored_dataset import StoredDataset, open_dataset, split
 from relais.dicom import deidentify, uids
 from relais.dicom.elements import Element, reader_of
 from relais.dicom.part10 import FileMeta, encode_head, read_head
-from relais.errors import NotAcceptable, Unavailable
+from relais.errors import NodeError, NotAcceptable, Unavailable
 from relais.index.rows import InstanceRow
 
 KEY_BYTES = 32
@@ -42,7 +42,7 @@ class Deidentified:
 
 def check(archive: Archive, row: InstanceRow) -> None:
     """Raises NotAcceptable, with the reason, if *row* cannot be de-identified honestly."""
-    with open_dataset(archive, row) as stored:
+    with open_dataset(archive, row) as stored, _readable():
         reason = deidentify.obstacle(stored.small)
     if not reason and "Rows" in stored.small and not retrieve.can_send(row, uids.EXPLICIT_VR_LITTLE_ENDIAN):
         reason = "Its bitstream cannot be decoded here, and may hold comments."
@@ -61,12 +61,24 @@ def part10(archive: Archive, row: InstanceRow) -> Deidentified:
         stream = stack.enter_context(path.open("rb"))
         stored = _split(stream, path.stat().st_size, row)
         remap = partial(_new_uid, key_of(archive.settings.deidentify_key_file))
-        deidentify.deidentify(stored.small, remap)
-        pieces = list(_pieces(stored))
+        with _readable():
+            deidentify.deidentify(stored.small, remap)
+            pieces = list(_pieces(stored))
         length = sum(piece.length if isinstance(piece, _Range) else len(piece) for piece in pieces)
         closing = stack.pop_all()
     body = Body(length, _chunks(stream, pieces, closing), uids.EXPLICIT_VR_LITTLE_ENDIAN)
     return Deidentified(body, str(stored.small.SOPInstanceUID))
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Values are read when they are looked at: what cannot be read then cannot be judged either."""
+    try:
+        yield
+    except (NodeError, MemoryError):
+        raise
+    except Exception as exc:  # pydicom raises whatever the bytes made it raise
+        raise NotAcceptable("This instance cannot be de-identified. Its attributes cannot be read.") from exc
 
 
 @dataclass(frozen=True, slots=True)

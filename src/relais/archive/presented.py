@@ -42,7 +42,7 @@ def images(archive: Archive, principal: Principal, state: InstanceRow) -> list[P
     series = [study.series(uid) for uid in dict.fromkeys(series for series, _, _ in wanted)]
     rows = {row.ref: row for row in _here(archive, principal, series)}
     part10 = archive.store.read_range(state.key, 0, state.size_bytes)
-    found = []
+    found: list[Presented] = []
     for series_uid, instance_uid, frames in wanted:
         row = rows.get(study.series(series_uid).instance(instance_uid))
         if row is not None:

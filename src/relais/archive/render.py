@@ -46,7 +46,7 @@ def animation(archive: Archive, row: InstanceRow, numbers: Sequence[int], reques
     """Frames, in the order of *numbers*, as one animated GIF. Raises as `rendered` does, TooLarge for too many."""
     if row.layout.pixel_offset is None:
         raise NotAcceptable("This instance cannot be rendered as an image.")
-    if max(numbers) > row.number_of_frames:
+    if max(numbers) > max(row.number_of_frames, 1):
         raise NotFound(f"The instance has {row.number_of_frames} frames.")
 
     def make() -> bytes:
@@ -68,7 +68,7 @@ def thumbnail(
     if row is None:
         raise NotFound
     record_release(archive, principal, [row], Action.RETRIEVE)
-    return rendered(archive, row, number or (row.number_of_frames + 1) // 2, request)
+    return rendered(archive, row, number or (max(row.number_of_frames, 1) + 1) // 2, request)
 
 
 def _cache(archive: Archive) -> Cache:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from relais.archive import Archive, documents
 from relais.archive.retrieve import Body
-from relais.archive.stored_dataset import UNREADABLE, open_dataset
+from relais.archive.stored_dataset import open_dataset
 from relais.dicom import report as reports
 from relais.dicom.report import Report
 from relais.errors import NotAcceptable
@@ -18,7 +18,7 @@ def report(archive: Archive, row: InstanceRow) -> Report | None:
     with open_dataset(archive, row) as stored:
         try:
             return reports.read(stored.small) if reports.is_report(stored.small) else None
-        except UNREADABLE as exc:
+        except Exception as exc:  # pydicom raises whatever the bytes made it raise
             raise NotAcceptable("The report cannot be read.") from exc
 
 

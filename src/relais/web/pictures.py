@@ -38,18 +38,16 @@ class Picture(NamedTuple):
 
 
 def of(rows: Iterable[InstanceRow]) -> list[Picture]:
-    """Every frame of *rows*. Raises TooLarge beyond MOST_PICTURES: a few bytes may claim any Number of Frames."""
+    """Every frame of *rows*. Raises TooLarge beyond MOST_PICTURES: a few bytes may claim any Number of Frames.
+
+    Seen: Number of Frames 0 in instances with one frame.
+    """
     found: list[Picture] = []
     for row in rows:
         if len(found) + row.number_of_frames > MOST_PICTURES:
             raise TooLarge(f"More than {MOST_PICTURES} frames are not rendered in one answer; name those you want.")
-        found += [Picture(row, number) for number in range(1, row.number_of_frames + 1)]
+        found += [Picture(row, number) for number in range(1, max(row.number_of_frames, 1) + 1)]
     return found
-
-
-def of_instance(row: InstanceRow) -> list[Picture]:
-    """All its frames. Seen: Number of Frames 0 in instances with one frame."""
-    return [Picture(row, number) for number in range(1, max(row.number_of_frames, 1) + 1)]
 
 
 def offers(pictures: Sequence[Picture], *, is_one_instance: bool, may_be_first: bool) -> tuple[Offer, ...]:
