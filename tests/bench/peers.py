@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from fixtures.served import Served, put_away
 DESTINATION = "BENCHDST"  # where C-MOVE sends to
 ORTHANC = os.environ.get("RELAIS_BENCH_ORTHANC") or shutil.which("Orthanc") or "Orthanc"
 STOP_S = 30
-FORK = "--fork"
+BIT_PRESERVING, IGNORE = "+B", "--ignore"  # options of storescp
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,15 @@ def relais(folder: Path, destination_port: int = 0, **environ: str) -> Iterator[
 
 
 @contextmanager
+def receiver(folder: Path) -> Iterator[Peer]:
+    """The DIMSE door of Relais over nothing but files: see bench.receiver."""
+    port = free_port()
+    folder.mkdir(parents=True)
+    with _running([sys.executable, "-m", "bench.receiver", str(folder), str(port)], port, folder) as pid:
+        yield Peer("Relais' door", pid, "RELAIS", port, folder / "files")
+
+
+@contextmanager
 def orthanc(folder: Path, destination_port: int = 0, **settings: object) -> Iterator[Peer]:
     """Orthanc with its DICOMweb plugin; *settings* are members of its configuration."""
     modalities = {DESTINATION: (DESTINATION, "127.0.0.1", destination_port)} if destination_port else {}
@@ -68,13 +78,17 @@ def orthanc(folder: Path, destination_port: int = 0, **settings: object) -> Iter
 
 
 @contextmanager
-def storescp(folder: Path, *options: str) -> Iterator[Peer]:
-    """DCMTK's receiver, bit for bit to a file, nothing flushed, no index; with FORK a process for each association."""
+def storescp(folder: Path, *options: str, forks: bool = True) -> Iterator[Peer]:
+    """DCMTK's receiver, named with its *options*: files, nothing flushed, no index.
+
+    It *forks* a process for each association, or serves one after the other.
+    """
     port, files = free_port(), folder / "files"
     files.mkdir(parents=True)
-    command = ["storescp", "+B", "-pdu", str(OUR_MAX_PDU), "-od", str(files), *options, str(port)]
+    mode = "--fork" if forks else "--single-process"
+    command = ["storescp", mode, "-pdu", str(OUR_MAX_PDU), "-od", str(files), *options, str(port)]
     with _running(command, port, folder) as pid:
-        yield Peer("storescp", pid, "STORESCP", port, files)
+        yield Peer(" ".join(("storescp", *options)), pid, "STORESCP", port, None if IGNORE in options else files)
 
 
 @contextmanager

@@ -12,11 +12,11 @@ MARKS = {True: "met", False: "NOT MET", None: ""}
 
 def table(found: Sequence[Comparison], before: Mapping[str, float]) -> Iterator[str]:
     """A line for each ratio, with its goal, and what it was in an earlier run where that is known."""
-    yield f"{'':8} {'':34} {'beside':18} {'ratio':>7} {'goal':>6} {'':8} {'before':>7}"
+    yield f"{'':9} {'':34} {'beside':18} {'ratio':>7} {'goal':>6} {'':8} {'before':>7}"
     for one in found:
         goal = "" if one.goal is None else f"{one.goal:.2f}"
         earlier = f"{before[key(one)]:.2f}" if key(one) in before else ""
-        line = f"{one.part:8} {one.case:34} {one.than:18} {one.value:7.2f} {goal:>6} {MARKS[one.is_met]:8} {earlier:>7}"
+        line = f"{one.part:9} {one.case:34} {one.than:18} {one.value:7.2f} {goal:>6} {MARKS[one.is_met]:8} {earlier:>7}"
         yield line.rstrip()
 
 

@@ -92,7 +92,7 @@ class Run:
         self.figures.append(figure)
         spread = f"({min(figure.values):.4g} to {max(figure.values):.4g})" if len(figure.values) > 1 else ""
         details = "  ".join(f"{name} {value:.3g}" for name, value in figure.details.items() if value is not None)
-        line = f"  {figure.case:34} {figure.peer:14} {figure.median:9.4g} {figure.unit:12} {spread:20} {details}"
+        line = f"  {figure.case:34} {figure.peer:18} {figure.median:9.4g} {figure.unit:12} {spread:20} {details}"
         sys.stdout.write(line.rstrip() + "\n")
         sys.stdout.flush()
 

@@ -16,7 +16,7 @@ ALLOWED_MB = 4.0  # of growth: what the interpreter and its allocator may still 
 def run(run: Run) -> None:
     with run.workplace(in_memory=True) as folder, ExitStack() as started:
         relais = started.enter_context(peers.relais(folder / "relais"))
-        found = [relais, started.enter_context(peers.storescp(folder / "storescp"))]
+        found = [relais, started.enter_context(peers.storescp(folder / "storescp", forks=False))]
         for peer in found:
             _echoes(peer, run.size.echoes)
         case = "association, C-ECHO, release"

@@ -14,7 +14,7 @@ def run(run: Run) -> None:
         found = [
             started.enter_context(peers.relais(folder / "relais")),
             started.enter_context(peers.orthanc(folder / "orthanc")),
-            started.enter_context(peers.storescp(folder / "storescp", peers.FORK)),
+            started.enter_context(peers.storescp(folder / "storescp")),
         ]
         for case in _cases(run.size):
             loads.store(run, "store", found, case)
