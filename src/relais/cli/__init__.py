@@ -22,6 +22,7 @@ COMMANDS = {
     "echo": "peers:echo",
     "peers": "peers:peers",
     "tokens": "tokens:tokens",
+    "export": "exporting:export_",
     "check": "maintain:check",
     "reindex": "maintain:reindex",
     "check-config": "check_config:check_config",

@@ -28,7 +28,10 @@ def restored_logging() -> Iterator[None]:
 @pytest.fixture
 def config_file(tmp_path: Path) -> Path:
     path = tmp_path / "relais.toml"
-    path.write_text(f'[node]\ndata_dir = "{tmp_path / "data"}"\n[dimse]\nport = 0\n[web]\nport = 0\n')
+    path.write_text(
+        f'[node]\ndata_dir = "{tmp_path / "data"}"\n[dimse]\nport = 0\n[web]\nport = 0\n'
+        "[storage]\njournal_mb = 0\n[index]\nlog_mb = 0\n"
+    )
     return path
 
 

@@ -1,0 +1,120 @@
+"""Studies as files in a folder, for another archive or for a disc. Knows files, not arguments.
+
+1. Files hold what is stored, byte for byte. A file that is there already in its full size is left as it is, so that an
+   export that was interrupted goes on where it was.
+2. Folders are for people, and the same each time: what makes a study's folder unlike all others comes from its UID.
+3. A file-set (PS3.10 8, PS3.11) has a DICOMDIR and the short names that it demands.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.fileset import FileSet
+
+from relais.access.principals import Principal
+from relais.archive import Archive, retrieve, zipped
+from relais.archive.integrity import verified_chunks
+from relais.dicom.refs import StudyRef
+from relais.errors import InvalidRequest, OutOfResources
+from relais.index.rows import InstanceRow
+
+Progress = Callable[[int], None]
+"""Told the size of each file that is in its place."""
+
+MARK = 8  # hexadecimal digits of the digest of a Study Instance UID
+NEEDED = {"PatientID": "UNKNOWN", "StudyID": "1", "SeriesNumber": "1", "InstanceNumber": "1", "PatientName": "UNKNOWN"}
+"""What a directory record must have (PS3.3 F.5) and a stored instance may lack: said in the DICOMDIR only."""
+
+
+@dataclass(slots=True)
+class Exported:
+    """What an export wrote, in numbers of files; *present* were there already."""
+
+    written: int = 0
+    present: int = 0
+    size_bytes: int = 0
+
+
+def to_folder(archive: Archive, principal: Principal, ref: StudyRef, folder: Path, progress: Progress) -> Exported:
+    """Write the study into *folder*/patient/study/series/NNNNN.dcm.
+
+    Raises NotFound, Gone, Unavailable if an instance is damaged, OutOfResources if a file cannot be written.
+    """
+    done = Exported()
+    for name, row in study_files(archive, principal, ref):
+        _write(archive, row, folder / name, done)
+        progress(row.size_bytes)
+    return done
+
+
+def to_media(
+    archive: Archive, principal: Principal, refs: list[StudyRef], folder: Path, progress: Progress
+) -> Exported:
+    """Write the studies as one file-set with a DICOMDIR into *folder*, which must be new or empty.
+
+    Memory grows with the number of instances: this is for patients, not for archives. Raises as to_folder does, and
+    InvalidRequest if the folder is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise InvalidRequest(f"{folder} is not empty: a file-set is written as a whole.")
+    done, fileset, rows = Exported(), FileSet(), {}
+    for ref in refs:
+        for row in retrieve.instances(archive, principal, ref):
+            fileset.add(_described(archive, row))
+            rows[row.ref.sop_instance_uid] = row
+    try:
+        fileset.write(folder)
+    except OSError as exc:
+        raise OutOfResources(f"{folder} cannot be written: {exc.strerror}.") from exc
+    finally:
+        fileset._stage["t"].cleanup()  # Seen: pydicom 3 leaves its temporary folder to the collector, which complains
+    for instance in fileset:
+        path = Path(instance.path)
+        path.unlink()  # until now it holds what the directory record was made from
+        row = rows[str(instance.SOPInstanceUID)]
+        _write(archive, row, path, done)
+        progress(row.size_bytes)
+    return done
+
+
+def study_files(archive: Archive, principal: Principal, ref: StudyRef) -> Iterator[tuple[Path, InstanceRow]]:
+    """The files of a study and their names. One decision and one audit record for all. Raises NotFound, Gone."""
+    rows = retrieve.instances(archive, principal, ref)
+    mark = sha256(ref.study_instance_uid.encode()).hexdigest()[:MARK]
+    for name, row in zip(zipped.names(archive, principal, rows), rows, strict=True):
+        patient, study, series, file = name.split("/")
+        yield Path(patient) / f"{study} [{mark}]" / series / file, row
+
+
+def _described(archive: Archive, row: InstanceRow) -> Dataset:
+    """The instance without its pixels, with what a directory record must have."""
+    end = row.layout.pixel_offset or row.size_bytes
+    ds = dcmread(BytesIO(archive.store.read_range(row.key, 0, end)), stop_before_pixels=True)
+    for keyword, value in NEEDED.items():
+        if not ds.get(keyword):
+            setattr(ds, keyword, value)
+    return ds
+
+
+def _write(archive: Archive, row: InstanceRow, path: Path, done: Exported) -> None:
+    if path.exists() and path.stat().st_size == row.size_bytes:
+        done.present += 1
+        return
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            for chunk in verified_chunks(archive, row, 0, always=True):
+                file.write(chunk)
+        os.replace(part, path)  # noqa: PTH105 - also over a file of another size
+    except OSError as exc:
+        raise OutOfResources(f"{path} cannot be written: {exc.strerror}.") from exc
+    finally:
+        part.unlink(missing_ok=True)
+    done.written += 1
+    done.size_bytes += row.size_bytes

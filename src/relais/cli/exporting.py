@@ -1,0 +1,131 @@
+"""`relais export`: copies of studies out of the archive, as files that any DICOM tool reads."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import Progress
+
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, export, retrieve, zipped
+from relais.archive import search as archive_search
+from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, progress_bar
+from relais.dicom import json_model
+from relais.dicom.attributes import Level
+from relais.dicom.query import Match, MatchKind, Query
+from relais.dicom.refs import StudyRef
+from relais.errors import InvalidRequest, NotFound
+from relais.node import compose
+
+STUDY_INSTANCE_UID, PATIENT_ID = 0x0020000D, 0x00100020
+PAGE = 500  # studies asked for at a time
+
+
+@click.command("export")
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option("--study", "studies", multiple=True, metavar="UID", help="This study; may be given several times.")
+@click.option("--patient", "patients", multiple=True, metavar="ID", help="All studies of this Patient ID.")
+@click.option("--all", "is_all", is_flag=True, help="Every study.")
+@click.option("--dicomdir", "is_media", is_flag=True, help="As a file-set with a DICOMDIR, for a disc.")
+@config_option
+@json_option
+def export_(destination: Path, is_media: bool, config_file: Path | None, as_json: bool, **chosen: Any) -> None:
+    """Write studies to DESTINATION: a folder, or one zip file if its name ends with .zip.
+
+    The node may be running meanwhile. Files are those that were stored, byte for byte, in folders named for patient,
+    study and series. Into a folder an export that was interrupted goes on where it was.
+    """
+    if not any(chosen.values()):
+        raise click.UsageError("Say which: --study, --patient or --all.")
+    is_zip = destination.suffix.lower() == ".zip"
+    if is_zip and is_media:
+        raise click.UsageError("--dicomdir wants a folder.")
+    with compose.archive_of(config_of(config_file)) as archive, progress_bar(as_json) as bar:
+        refs = _refs(archive, **chosen)
+        tell = _progress(bar)
+        if is_media:
+            done = export.to_media(archive, OPERATOR, list(refs), destination, tell)
+        elif is_zip:
+            done = _to_zip(archive, refs, destination, tell)
+        else:
+            done = export.Exported()
+            for ref in refs:
+                _add(done, export.to_folder(archive, OPERATOR, ref, destination, tell))
+    if as_json:
+        print_json(asdict(done))
+    else:
+        click.echo(f"{done.written} files written, {human_bytes(done.size_bytes)}; {done.present} were there already.")
+
+
+def _refs(archive: Archive, studies: Sequence[str], patients: Sequence[str], is_all: bool) -> Iterator[StudyRef]:
+    """What was asked for, each study once. Raises NotFound for a patient without studies."""
+    seen: set[str] = set()
+    for uid in studies:
+        seen.add(uid)
+        yield StudyRef(uid)
+    for patient in patients:
+        found = list(_found(archive, (Match(PATIENT_ID, MatchKind.SINGLE_VALUE, (patient,)),)))
+        if not found:
+            raise NotFound(f"The archive holds no study of Patient ID {patient}.")
+        for uid in found:
+            if uid not in seen:
+                seen.add(uid)
+                yield StudyRef(uid)
+    if is_all:
+        yield from (StudyRef(uid) for uid in _found(archive, ()) if uid not in seen)
+
+
+def _found(archive: Archive, matches: tuple[Match, ...]) -> Iterator[str]:
+    offset = 0
+    while True:
+        query = Query(Level.STUDY, matches, limit=PAGE, offset=offset)
+        rows = list(archive_search.search(archive, OPERATOR, query).rows)
+        yield from (str(json_model.text(row, STUDY_INSTANCE_UID)) for row in rows)
+        if len(rows) < PAGE:
+            return
+        offset += PAGE
+
+
+def _to_zip(archive: Archive, refs: Iterator[StudyRef], path: Path, tell: export.Progress) -> export.Exported:
+    if path.exists():
+        raise InvalidRequest(f"{path} is there already.")
+    done = export.Exported()
+
+    def files() -> Iterator[zipped.File]:
+        for ref in refs:
+            for name, row in export.study_files(archive, OPERATOR, ref):
+                yield zipped.File(str(name), row.stored_at, retrieve.part10(archive, row))
+                done.written += 1
+                done.size_bytes += row.size_bytes
+                tell(row.size_bytes)
+
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as out:
+            for chunk in zipped.chunks(files()):
+                out.write(chunk)
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return done
+
+
+def _add(done: export.Exported, more: export.Exported) -> None:
+    done.written += more.written
+    done.present += more.present
+    done.size_bytes += more.size_bytes
+
+
+def _progress(bar: Progress) -> Callable[[int], None]:
+    task = bar.add_task("Exporting", total=None, rate="")
+    size = 0
+
+    def tell(size_bytes: int) -> None:
+        nonlocal size
+        size += size_bytes
+        speed = bar.tasks[task].speed
+        bar.update(task, advance=1, rate=f"{speed:.0f}/s, {human_bytes(size)}" if speed else "")
+
+    return tell

@@ -1,0 +1,143 @@
+"""`relais export`."""
+
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import generate_uid
+
+from fixtures.builders import a_ct, a_sr, part10
+from relais.config import load
+from relais.index import lookup
+from relais.node import compose
+
+Run = Callable[..., Any]
+
+ANNA, BOB = {"PatientID": "A1", "PatientName": "Müller^Anna", "SpecificCharacterSet": "ISO_IR 100"}, {"PatientID": "B2"}
+
+
+@pytest.fixture
+def studies(tmp_path: Path, relais_json: Run) -> dict[str, str]:
+    """An archive with two studies of Anna's, of the same day and description, and one of Bob's."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    found = {"first": generate_uid(prefix=None), "second": generate_uid(prefix=None), "bob": generate_uid(prefix=None)}
+    for name, uid in found.items():
+        who = BOB if name == "bob" else ANNA
+        series = generate_uid(prefix=None)
+        for number in (1, 2):
+            ds = a_ct(StudyInstanceUID=uid, SeriesInstanceUID=series, InstanceNumber=str(number), **who)
+            (folder / f"{name}{number}.dcm").write_bytes(part10(ds))
+        (folder / f"{name}-report.dcm").write_bytes(part10(a_sr(StudyInstanceUID=uid, **who)))
+    assert relais_json("import", folder)["stored"] == 9
+    return {name: str(uid) for name, uid in found.items()}
+
+
+@pytest.fixture
+def stored(config_file: Path) -> Callable[[], dict[str, bytes]]:
+    """Every object of the archive, by SOP Instance UID."""
+
+    def read() -> dict[str, bytes]:
+        with compose.archive_of(load(config_file).config) as archive:
+            rows = [row for _, row in lookup.keys(archive.db)]
+            return {row.ref.sop_instance_uid: archive.store.read_range(row.key, 0, row.size_bytes) for row in rows}
+
+    return read
+
+
+def by_uid(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "DICOMDIR"]
+    return {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID): path.read_bytes() for path in files}
+
+
+def test_everything_comes_out_byte_for_byte_in_folders_for_people(
+    tmp_path: Path, relais_json: Run, studies: dict[str, str], stored: Callable[[], dict[str, bytes]]
+) -> None:
+    out = tmp_path / "out"
+    told = relais_json("export", out, "--all")
+    assert (told["written"], told["present"]) == (9, 0)
+    assert by_uid(out) == stored()
+    assert len(list((out / "Müller^Anna A1".replace("^", " ")).iterdir())) == 2
+
+
+def test_an_interrupted_export_goes_on_where_it_was(tmp_path: Path, relais_json: Run, studies: dict[str, str]) -> None:
+    out = tmp_path / "out"
+    relais_json("export", out, "--all")
+    first, second, *_ = sorted(path for path in out.rglob("*.dcm"))
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:100])
+    before = second.read_bytes()
+    told = relais_json("export", out, "--all")
+    assert (told["written"], told["present"]) == (2, 7)
+    assert second.read_bytes() != before
+
+
+def test_one_study_and_one_patient_can_be_had_alone(tmp_path: Path, relais_json: Run, studies: dict[str, str]) -> None:
+    assert relais_json("export", tmp_path / "one", "--study", studies["first"])["written"] == 3
+    assert relais_json("export", tmp_path / "anna", "--patient", "A1", "--study", studies["second"])["written"] == 6
+    uids = {str(dcmread(path).StudyInstanceUID) for path in (tmp_path / "anna").rglob("*.dcm")}
+    assert uids == {studies["first"], studies["second"]}
+
+
+def test_a_zip_file_holds_the_same(tmp_path: Path, relais_json: Run, studies: dict[str, str]) -> None:
+    relais_json("export", tmp_path / "all.zip", "--all")
+    relais_json("export", tmp_path / "out", "--all")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        inside = {name: archive.read(name) for name in archive.namelist()}
+    outside = {
+        path.relative_to(tmp_path / "out").as_posix(): path.read_bytes() for path in tmp_path.glob("out/**/*.dcm")
+    }
+    assert inside == outside
+
+
+def test_a_file_set_is_read_by_dcmtk_and_imported_again(
+    tmp_path: Path, relais_json: Run, studies: dict[str, str], stored: Callable[[], dict[str, bytes]]
+) -> None:
+    out = tmp_path / "disc"
+    assert relais_json("export", out, "--patient", "A1", "--dicomdir")["written"] == 6
+    assert {uid: data for uid, data in stored().items() if uid in by_uid(out)} == by_uid(out)
+    dump = subprocess.run(["dcmdump", out / "DICOMDIR"], capture_output=True, check=True).stdout
+    assert dump.count(b"DirectoryRecordType") == 1 + 2 + 4 + 6
+    assert relais_json("import", out / "DICOMDIR")["duplicates"] == 6
+
+
+def test_a_file_set_describes_what_lacks_a_number(tmp_path: Path, relais_json: Run) -> None:
+    (tmp_path / "bare.dcm").write_bytes(part10(a_ct(PatientID="", InstanceNumber=None, StudyID=None)))
+    relais_json("import", tmp_path / "bare.dcm")
+    assert relais_json("export", tmp_path / "disc", "--all", "--dicomdir")["written"] == 1
+    (file,) = by_uid(tmp_path / "disc").values()
+    assert b"UNKNOWN" not in file
+
+
+def test_a_file_set_wants_an_empty_folder(tmp_path: Path, relais: Run, studies: dict[str, str]) -> None:
+    told = relais("export", tmp_path / "in", "--all", "--dicomdir", code=1)
+    assert "is not empty" in told.output
+    assert len(list((tmp_path / "in").iterdir())) == 9
+
+
+def test_what_cannot_be_exported_is_told(tmp_path: Path, relais: Run, studies: dict[str, str]) -> None:
+    assert "--study" in relais("export", tmp_path / "out", code=2).output
+    assert "wants a folder" in relais("export", tmp_path / "a.zip", "--all", "--dicomdir", code=2).output
+    assert "no study of Patient ID" in relais("export", tmp_path / "out", "--patient", "nobody", code=1).output
+    relais("export", tmp_path / "out", "--study", "1.2.3", code=1)
+    (tmp_path / "there.zip").write_bytes(b"")
+    assert "is there already" in relais("export", tmp_path / "there.zip", "--all", code=1).output
+
+
+def test_a_damaged_instance_is_not_passed_on(
+    tmp_path: Path, config_file: Path, relais: Run, studies: dict[str, str]
+) -> None:
+    with compose.archive_of(load(config_file).config) as archive:
+        key, row = next(iter(lookup.keys(archive.db)))
+        with archive.store.as_path(key) as path:
+            content = bytearray(path.read_bytes())
+            content[-1] ^= 1
+            path.write_bytes(content)
+    told = relais("export", tmp_path / "out", "--study", row.ref.study_instance_uid, code=1)
+    assert "damaged" in told.output
+    assert not any(path.suffix == ".part" for path in (tmp_path / "out").rglob("*"))
