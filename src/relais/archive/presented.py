@@ -18,6 +18,7 @@ from relais.errors import NotAcceptable, NotFound, TooLarge
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import AppliedState
 
+MAX_STATE_BYTES = 32 * 1024 * 1024  # of a presentation state; tables of colours and bitmaps take some
 MAX_REFERENCES = 10_000  # images of one presentation state
 MAX_FRAMES = 100_000  # and frames of theirs
 
@@ -41,7 +42,7 @@ def images(archive: Archive, principal: Principal, state: InstanceRow) -> list[P
     study = StudyRef(state.ref.study_instance_uid)
     series = [study.series(uid) for uid in dict.fromkeys(series for series, _, _ in wanted)]
     rows = {row.ref: row for row in _here(archive, principal, series)}
-    part10 = archive.store.read_range(state.key, 0, state.size_bytes)
+    part10 = _part10(archive, state)
     found: list[Presented] = []
     for series_uid, instance_uid, frames in wanted:
         row = rows.get(study.series(series_uid).instance(instance_uid))
@@ -59,8 +60,13 @@ def applied_to(archive: Archive, state: InstanceRow, image: InstanceRef) -> Appl
     """What applies *state* to *image*. Raises NotAcceptable if it is not about that image."""
     if not any(instance_uid == image.sop_instance_uid for _, instance_uid, _ in _references(archive, state)):
         raise NotAcceptable("The presentation state is not about this image.")
-    part10 = archive.store.read_range(state.key, 0, state.size_bytes)
-    return AppliedState(part10, image.sop_instance_uid)
+    return AppliedState(_part10(archive, state), image.sop_instance_uid)
+
+
+def _part10(archive: Archive, state: InstanceRow) -> bytes:
+    if state.size_bytes > MAX_STATE_BYTES:
+        raise TooLarge(f"A presentation state of more than {MAX_STATE_BYTES} bytes is not applied.")
+    return archive.store.read_range(state.key, 0, state.size_bytes)
 
 
 def _here(archive: Archive, principal: Principal, series: Sequence[SeriesRef]) -> Iterator[InstanceRow]:

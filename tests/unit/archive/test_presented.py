@@ -71,3 +71,10 @@ def test_references_without_number_are_refused(archive: Archive, monkeypatch: py
     image = a_ct()
     with pytest.raises(TooLarge):
         presented.applied_to(archive, kept(archive, a_state(image)), ref(image))
+
+
+def test_a_state_beyond_all_measure_is_refused(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presented, "MAX_STATE_BYTES", 100)
+    image = a_ct()
+    with pytest.raises(TooLarge):
+        presented.applied_to(archive, kept(archive, a_state(image)), ref(image))
