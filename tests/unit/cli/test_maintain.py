@@ -107,7 +107,7 @@ def test_check_config_tells_every_problem(relais: Run, config_file: Path) -> Non
 def test_every_command_has_help_in_sentences(relais: Run, command: str) -> None:
     told = relais(command, "--help").stdout
     assert told.startswith(f"Usage: program {command} ")
-    assert "--config" in told
+    assert ("--config" in told) == (command != "tokens")  # which reads and changes nothing
     assert "." in told
 
 
