@@ -1,9 +1,10 @@
 """Text in images: fonts, lines that fit, and letters that show on any background. Knows Pillow, not DICOM.
 
 A font that has every letter of a line is looked for among those that Linux systems have, DejaVu and Noto CJK; Pillow's
-own, which knows Latin letters, is always there. A letter that no font has is shown as a question mark.
+own, which knows English letters, is always there. A letter that no font has loses its accent, or is a question mark.
 """
 
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
@@ -62,7 +63,13 @@ def _chosen(line: str) -> tuple[str, str]:
     """The first font that has all letters of *line*, or else the one that has most, with marks for those it lacks."""
     missing = {name: _missing(name, frozenset(line)) for name in _names()}
     best = min(missing, key=lambda name: len(missing[name]))
-    return best, "".join("?" if letter in missing[best] else letter for letter in line)
+    return best, "".join(_stand_in(letter, best) if letter in missing[best] else letter for letter in line)
+
+
+def _stand_in(letter: str, font_name: str) -> str:
+    """The same letter without accents, if the font has that one."""
+    bare = unicodedata.normalize("NFKD", letter)[:1]
+    return "?" if _missing(font_name, frozenset(bare)) else bare
 
 
 @lru_cache(maxsize=256)

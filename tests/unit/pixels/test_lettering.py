@@ -51,3 +51,9 @@ def test_letters_that_no_font_has_are_marked() -> None:
     text, _ = lettering.fitted("A\U000f0000B\x07", 20, 500)
     assert text in {"A?B", "AB"}  # the private character may count as not printable
     assert lettering.fitted("Ж", 20, 500)[0] in {"Ж", "?"}
+
+
+def test_without_fonts_of_the_system_names_lose_their_accents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lettering, "_names", lambda: ("",))
+    assert lettering.fitted("MOREL Hélène", 20, 500)[0] in {"MOREL Helene", "MOREL Hélène"}
+    assert lettering.fitted("山", 20, 500)[0] in {"?", "山"}
