@@ -14,12 +14,13 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from bench import machine, plot, report
-from bench.figures import Goal, Limit, compare
+from bench.figures import compare
 from bench.parts import echo, find, memory, nagle, rendered, retrieve, store, stow, unflushed, web
 from bench.run import FULL, SIZES, Run
 
@@ -51,24 +52,30 @@ def main() -> None:
     os.environ["TCP_NODELAY"] = "1"  # for all that is built on DCMTK
     facts = machine.facts(chosen.folder)
     run = Run(SIZES[chosen.size], chosen.folder)
-    goals = _measure(run, chosen.parts or PARTS)
+    failed = _measure(run, chosen.parts or PARTS)
+    goals = [goal for name in chosen.parts or PARTS for goal in PARTS[name].goals(run.size)]
     into = chosen.into or (KEPT if chosen.size == FULL.name else NOT_KEPT)
     lines = report.table(list(compare(run.figures, goals)), report.earlier(into / "runs", chosen.size))
     _say("", *lines)
     facts["load_average_after"] = machine.load()
-    _keep(into, report.to_json(facts, chosen.size, run.figures, goals), is_whole=not chosen.parts)
+    found = report.to_json(facts, chosen.size, run.figures, goals)
+    _keep(into, found | {"failed": failed}, is_whole=not chosen.parts)
+    sys.exit(bool(failed))
 
 
-def _measure(run: Run, names: Iterable[str]) -> list[Goal | Limit]:
-    """Do each part, and return the goals of all."""
-    goals: list[Goal | Limit] = []
+def _measure(run: Run, names: Iterable[str]) -> dict[str, str]:
+    """Do each part; those that failed, and why."""
+    failed = {}
     for name in names:
         began_at = time.monotonic()
         _say(f"{name}: {(PARTS[name].__doc__ or '').splitlines()[0]}")
-        PARTS[name].run(run)
-        goals += PARTS[name].goals(run.size)
+        try:
+            PARTS[name].run(run)
+        except Exception as exc:  # the others may still be worth something
+            traceback.print_exc()
+            failed[name] = f"{type(exc).__name__}: {exc}"
         _say(f"  {time.monotonic() - began_at:.0f} s")
-    return goals
+    return failed
 
 
 def _keep(into: Path, found: dict[str, Any], *, is_whole: bool) -> None:

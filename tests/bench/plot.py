@@ -24,7 +24,7 @@ def draw(run: Mapping[str, Any], path: Path) -> None:
         if one["goal"] is not None:
             axes.plot([one["goal"]] * 2, [at - 0.45, at + 0.45], color="black", linewidth=2)
         outside = (3, "left") if one["ratio"] >= 1 else (-3, "right")
-        place = {"xytext": (outside[0], 0), "textcoords": "offset points", "ha": outside[1], "va": "center"}
+        place: dict[str, Any] = {"xytext": (outside[0], 0), "textcoords": "offset points", "ha": outside[1], "va": "center"}
         axes.annotate(f"{one['ratio']:.2f}", (one["ratio"], at), fontsize=7, **place)
     axes.axvline(1, color="#333333", linewidth=0.8)
     axes.set_xscale("log")
