@@ -25,6 +25,7 @@ at every instance until `[index] read_timeout_s`.
 def table(small: Report, large: Report) -> Iterator[str]:
     """The report as Markdown."""
     yield from INTRODUCTION.splitlines()
+    yield ""
     sizes = " | ".join(f"{one['studies']:,}: p50 / p95 / worst, CPU (ms)" for one in (small, large))
     yield f"| search | {sizes} | rows | p95 at most |"
     yield "|---|---|---|---|---|"

@@ -4,7 +4,6 @@ Where a condition names at most MANY_NAMES names they are listed, exactly: who b
 and put in order by the index on names alone, without a look at the rows of studies.
 """
 
-import re
 import unicodedata
 from dataclasses import replace
 
@@ -16,15 +15,22 @@ from relais.dicom.query import Match, MatchKind
 from relais.index import compile as sql
 from relais.index.columns import storable
 from relais.index.compile import Condition
-from relais.index.dialect import LITERAL, glob, listed, read, with_trigrams
+from relais.index.dialect import (
+    LITERAL,
+    TRIGRAM,
+    glob,
+    letters_between_stars,
+    listed,
+    read,
+    with_letters,
+    with_trigrams,
+)
 from relais.index.fragments import Fragment, fill, joined
 from relais.index.ids import few
 
 MANY_NAMES = 10_000
 MAX_WORDS = 8  # of a fuzzy name, the longest ones, are looked up
 MAX_ALTERNATIVES = 50  # of a person name; for more no names are looked up
-MIN_BEGINNING = 3  # letters that a pattern must begin with to be looked up by them, if trigrams can do it instead
-_PIECE = re.compile(r"\*+([^*?\[]{1,2})\*+")
 
 
 def resolved(connection: Connection, conditions: list[Condition], fuzzy: bool) -> list[Condition]:
@@ -85,6 +91,8 @@ def name_candidates(match: Match, fuzzy: bool) -> list[Fragment]:
             found += [_in_group(group, key, is_wild) for group, key in named[:1]]
         elif is_wild and (piece := _piece_of_a_word(wanted[0])):
             found.append(_with_piece(piece))
+        elif is_wild and len(letters := letters_between_stars(storable(wanted[0]))) >= TRIGRAM:
+            found.append(with_letters("person_name_trigram", letters))
         elif wanted[0]:
             found += [_in_group(group, wanted[0], is_wild) for group in sql.GROUPS]
         if fuzzy and (words := person_name.words(text)):
@@ -94,9 +102,8 @@ def name_candidates(match: Match, fuzzy: bool) -> list[Fragment]:
 
 def _piece_of_a_word(key: str) -> str:
     """The one or two letters between stars that a pattern consists of, "" for any other pattern."""
-    found = _PIECE.fullmatch(key)
-    is_inside = found is not None and all(unicodedata.category(letter)[0] in "LMN" for letter in found[1])
-    return found[1] if found is not None and is_inside else ""
+    piece = letters_between_stars(key)
+    return piece if len(piece) < TRIGRAM and all(unicodedata.category(letter)[0] in "LMN" for letter in piece) else ""
 
 
 def _with_piece(piece: str) -> Fragment:
@@ -109,7 +116,7 @@ def _in_group(group: str, key: str, is_wild: bool) -> Fragment:
     if not is_wild:
         found = Fragment(f"{column} = ?", (key,))
         return fill("SELECT n.id FROM person_name AS n WHERE {} <> '' AND {}", column, found)
-    if len(sql.beginning(key)) < MIN_BEGINNING and LITERAL.search(key):
+    if len(sql.beginning(key)) < TRIGRAM and LITERAL.search(key):
         return with_trigrams("person_name_trigram", group, key)
     return fill("SELECT n.id FROM person_name AS n WHERE {}", sql.wild_card(column, key))
 

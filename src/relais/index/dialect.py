@@ -11,6 +11,7 @@ import re
 from relais.dicom.attributes import Level
 from relais.index.fragments import Fragment, fill
 
+TRIGRAM = 3
 LITERAL = re.compile(r"[^*?\[]{3,}")  # what trigrams can find
 _LABELS = {Level.STUDY: "study_label", Level.SERIES: "series_label"}
 
@@ -20,17 +21,28 @@ def glob(column: str, pattern: str) -> Fragment:
     return Fragment(f"{column} GLOB ?", (pattern.replace("[", "[[]"),))
 
 
+def with_letters(table: str, letters: str, column: str = "") -> Fragment:
+    """The ids in a trigram table of the rows with *letters*, a LITERAL, in *column* or in any: trigrams alone tell."""
+    phrase = letters.replace('"', '""')
+    words = f'{column} : "{phrase}"' if column else f'"{phrase}"'
+    return fill("SELECT rowid FROM {0} WHERE {0} MATCH {1}", table, Fragment("?", (words,)))
+
+
 def with_trigrams(table: str, column: str, pattern: str) -> Fragment:
     """The ids in a trigram table of the rows whose *column* matches *pattern*, which holds a LITERAL.
 
-    `*letters*` is answered by the trigrams alone; for any other pattern SQLite looks at the text of each row found.
+    Where the pattern is more than letters between stars SQLite looks at the text of each row that it finds.
     """
+    letters = letters_between_stars(pattern)
+    if len(letters) >= TRIGRAM:
+        return with_letters(table, letters, column)
+    return fill("SELECT rowid FROM {} WHERE {}", table, glob(column, pattern))
+
+
+def letters_between_stars(pattern: str) -> str:
+    """What stands between the stars of `*letters*`, "" for any other pattern."""
     letters = pattern.strip("*")
-    found = glob(column, pattern)
-    if pattern == f"*{letters}*" and not {"*", "?"} & set(letters):
-        phrase = letters.replace('"', '""')
-        found = fill("{} MATCH {}", table, Fragment("?", (f'{column} : "{phrase}"',)))
-    return fill("SELECT rowid FROM {} WHERE {}", table, found)
+    return letters if pattern == f"*{letters}*" and not {"*", "?"} & set(letters) else ""
 
 
 def under_labels(level: Level, wanted: list[list[int]]) -> Fragment:
