@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 
@@ -23,9 +23,7 @@ def draw(run: Mapping[str, Any], path: Path) -> None:
         axes.barh(at, one["ratio"] - 1, left=1, color=COLOURS[one["is_met"]], height=0.7)
         if one["goal"] is not None:
             axes.plot([one["goal"]] * 2, [at - 0.45, at + 0.45], color="black", linewidth=2)
-        outside = (3, "left") if one["ratio"] >= 1 else (-3, "right")
-        place: dict[str, Any] = {"xytext": (outside[0], 0), "textcoords": "offset points", "ha": outside[1], "va": "center"}
-        axes.annotate(f"{one['ratio']:.2f}", (one["ratio"], at), fontsize=7, **place)
+        axes.text(one["ratio"], at, f" {one['ratio']:.2f} ", fontsize=7, va="center", ha=_side(one["ratio"]))
     axes.axvline(1, color="#333333", linewidth=0.8)
     axes.set_xscale("log")
     axes.set_yticks(range(len(rows)), [_label(name) for name, _ in rows], fontsize=7)
@@ -37,6 +35,11 @@ def draw(run: Mapping[str, Any], path: Path) -> None:
     axes.set_title(f"{machine['at']}, {machine['cores']} cores, {machine['disk']}", fontsize=8)
     figure.savefig(path, dpi=100)
     plt.close(figure)
+
+
+def _side(ratio: float) -> Literal["left", "right"]:
+    """Where the text begins, so that it stands outside its bar."""
+    return "left" if ratio >= 1 else "right"
 
 
 def _label(name: str) -> str:
