@@ -56,7 +56,7 @@ def main(folder: Path, port: int) -> None:
     def receive(archive: Archive, claim: Claim, origin: Origin) -> FileOnly:
         return FileOnly(files, claim)
 
-    store.receive = receive  # type: ignore[attr-defined]
+    vars(store)["receive"] = receive
     server = DimseServer(DimseSettings(port=port), archive, Registry([]))
     server.start()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})

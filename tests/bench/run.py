@@ -37,7 +37,7 @@ class Size:
     settle_s: float  # after a load: work that a peer puts off until after its response is its processor time too
 
 
-FULL = Size("full", 3, 500, 1000, 300, 1000, 10_000, (1, 4, 8), 300, 10_000, 1024, 4.0, 1.0)
+FULL = Size("full", 3, 500, 1000, 300, 1000, 10_000, (1, 4, 8), 300, 10_000, 1024, 3.0, 1.0)
 QUICK = Size("quick", 2, 160, 240, 100, 240, 2_000, (1, 8), 100, 1_000, 128, 2.0, 1.0)
 TINY = Size("tiny", 1, 4, 4, 2, 8, 20, (2,), 3, 10, 4, 0.2, 0.0)
 SIZES = {size.name: size for size in (FULL, QUICK, TINY)}
