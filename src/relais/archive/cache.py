@@ -18,18 +18,23 @@ class Cache:
         self._folder = Path(folder) if folder and limit_bytes else None
         self._limit_bytes = limit_bytes
 
-    def get_or_make(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """What is kept under *name*, or else what *make* gives. What cannot be kept is given all the same."""
+    def get_or_make(self, owner: str, name: str, make: Callable[[], bytes]) -> bytes:
+        """What is kept of *owner* under *name*, or else what *make* gives, kept or not."""
         if self._folder is None:
             return make()
-        digest = hashlib.sha256(name.encode()).hexdigest()
-        path = self._folder / digest[:2] / digest
+        path = self._folder / _place(owner, hashlib.sha256(name.encode()).hexdigest())
         try:
             return path.read_bytes()
         except OSError:
             content = make()
         self._keep(path, content)
         return content
+
+    def forget(self, owner: str) -> None:
+        """Remove all that is kept of *owner*."""
+        if self._folder is not None:
+            for path in self._folder.glob(_place(owner, "*")):
+                path.unlink(missing_ok=True)
 
     def _keep(self, path: Path, content: bytes) -> None:
         temporary = path.with_name(f"{path.name}.{token_hex(4)}")
@@ -60,6 +65,12 @@ class Cache:
             total -= size
             if total <= self._limit_bytes * 0.9:
                 return
+
+
+def _place(owner: str, name: str) -> str:
+    """Files of one owner lie in one of 256 folders, and begin alike."""
+    digest = hashlib.sha256(owner.encode()).hexdigest()
+    return f"{digest[:2]}/{digest[:32]}.{name}"
 
 
 def _write(path: Path, content: bytes) -> None:

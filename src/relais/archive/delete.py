@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import Principal
-from relais.archive import Archive
+from relais.archive import Archive, render
 from relais.archive.settings import OnRejected
 from relais.db.database import Transaction
 from relais.dicom import rejection_note
@@ -58,6 +58,7 @@ def delete(archive: Archive, principal: Principal, ref: Ref, reason: Reason = Re
     if not removed:
         raise _absent(archive, ref)
     _drop(archive, [row.key for row in removed] + history)
+    render.forget(archive, (row.ref for row in removed))
     return Deleted(len(removed), note)
 
 

@@ -5,7 +5,7 @@ so that nothing goes stale.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from relais.access.policy import Action
 from relais.access.principals import Principal
@@ -38,8 +38,8 @@ def rendered(
     if row.layout.pixel_offset is None:
         raise NotAcceptable("This instance cannot be rendered as an image.")
     by = hashlib.sha256(state.part10).hexdigest() if state else ""
-    name = f"{_LAYOUT} {row.ref} {row.digest.hex()} {number} {request} {by}"
-    return _cache(archive).get_or_make(name, lambda: _render(archive, row, number, request, state))
+    name = f"{_LAYOUT} {row.digest.hex()} {number} {request} {by}"
+    return _cache(archive).get_or_make(_owner(row.ref), name, lambda: _render(archive, row, number, request, state))
 
 
 def animation(archive: Archive, row: InstanceRow, numbers: Sequence[int], request: RenderRequest) -> bytes:
@@ -53,7 +53,7 @@ def animation(archive: Archive, row: InstanceRow, numbers: Sequence[int], reques
         with archive.store.as_path(row.key) as path:
             return archive.pixels.animate_file(path, numbers, request)
 
-    return _cache(archive).get_or_make(f"{_LAYOUT} {row.ref} {row.digest.hex()} {numbers} {request}", make)
+    return _cache(archive).get_or_make(_owner(row.ref), f"{_LAYOUT} {row.digest.hex()} {numbers} {request}", make)
 
 
 def thumbnail(
@@ -69,6 +69,16 @@ def thumbnail(
         raise NotFound
     record_release(archive, principal, [row], Action.RETRIEVE)
     return rendered(archive, row, number or (max(row.number_of_frames, 1) + 1) // 2, request)
+
+
+def forget(archive: Archive, refs: Iterable[InstanceRef]) -> None:
+    """Remove what was kept of instances that are gone."""
+    for ref in refs:
+        _cache(archive).forget(_owner(ref))
+
+
+def _owner(ref: InstanceRef) -> str:
+    return f"{ref.study_instance_uid}/{ref.series_instance_uid}/{ref.sop_instance_uid}"
 
 
 def _cache(archive: Archive) -> Cache:

@@ -10,8 +10,11 @@ from pydicom import FileDataset
 
 from fixtures.builders import a_ct, a_film, a_multiframe, a_pdf, a_sr, part10
 from fixtures.states import a_state
+from relais.access.policy import Policy
+from relais.access.principals import Principal, Protocol
 from relais.archive import Archive, render, reports, video
 from relais.archive.cache import EVICT_EVERY, Cache
+from relais.archive.delete import delete
 from relais.archive.ingest import store_part10
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.refs import InstanceRef
@@ -20,6 +23,7 @@ from relais.index import lookup
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import AppliedState, RenderRequest, Window
 
+ROSA = Principal(Protocol.WEB, "", "127.0.0.1")
 JPEG, PNG = RenderRequest("image/jpeg"), RenderRequest("image/png")
 MPEG4 = "1.2.840.10008.1.2.4.102"
 
@@ -72,15 +76,28 @@ def test_what_has_no_pixels_is_no_picture(archive: Archive) -> None:
 def test_the_folder_stays_within_its_bound(tmp_path: Path) -> None:
     cache = Cache(str(tmp_path), 100_000)
     for number in range(EVICT_EVERY * 20):
-        assert cache.get_or_make(str(number), lambda: bytes(1000)) == bytes(1000)
+        assert cache.get_or_make("a", str(number), lambda: bytes(1000)) == bytes(1000)
     kept_bytes = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert kept_bytes <= 100_000 + EVICT_EVERY * 5 * 1000
 
 
+def test_nothing_is_kept_of_an_instance_that_was_deleted(archive: Archive) -> None:
+    row, other = kept(archive, a_ct()), kept(archive, a_ct())
+    for one in (row, other):
+        for request in (JPEG, PNG):
+            render.rendered(archive, one, 1, request)
+    folder = Path(archive.settings.cache_dir)
+    assert len([path for path in folder.rglob("*") if path.is_file()]) == 4
+    delete(replace(archive, policy=Policy(deletes=True)), ROSA, row.ref.study)
+    assert len([path for path in folder.rglob("*") if path.is_file()]) == 2
+    render.forget(replace(archive, settings=replace(archive.settings, cache_dir="")), [other.ref])
+    assert render.rendered(archive, other, 1, JPEG)
+
+
 def test_what_cannot_be_kept_is_given_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    assert Cache(str(tmp_path / "file"), 100).get_or_make("a", lambda: b"made") == b"made"
-    assert Cache("", 100).get_or_make("a", lambda: b"made") == b"made"
+    assert Cache(str(tmp_path / "file"), 100).get_or_make("a", "", lambda: b"made") == b"made"
+    assert Cache("", 100).get_or_make("a", "", lambda: b"made") == b"made"
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
 
 
