@@ -19,7 +19,7 @@ from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.query import Query
 from relais.index import answers, columns, packing
 from relais.index import compile as sql
-from relais.index.fragments import Fragment, all_of
+from relais.index.fragments import Fragment, all_of, fill
 from relais.index.mapping import all_rows
 from relais.index.walk import Place
 
@@ -34,7 +34,7 @@ def rows(connection: Connection, query: Query, places: list[Place]) -> list[Json
     wanted = _wanted(query.level, query.return_keys)
     if query.level is Level.PATIENT:
         filters = all_of([condition.fragment for condition in sql.conditions(query)])
-        found = [_patient(connection, filters, place) for place in places]
+        found = _patients(connection, filters, places)
     else:
         found = _composites(connection, query.level, places)
         _add_derived(connection, wanted, places, found)
@@ -102,11 +102,9 @@ def _patient_counts(connection: Connection, patient_id: str, issuer: str) -> Jso
     return answers.patient_counts(row["studies"], int(row["series_count"]), int(row["instances"]))
 
 
-def _patient(connection: Connection, filters: Fragment, place: Place) -> JsonDataset:
-    """A patient as the newest study says that satisfies *filters*."""
-    text = f"SELECT * FROM study AS s WHERE s.patient_id = ? AND s.issuer_of_patient_id = ? AND {filters.sql}"  # noqa: S608
-    newest = f"{text} ORDER BY s.date_time DESC, s.id DESC LIMIT 1"
-    row = connection.execute(newest, (*place, *filters.params)).fetchone()
-    return answers.study(row, packing.unpack(row["attributes"])) | _patient_counts(
-        connection, str(place[0]), str(place[1])
-    )
+def _patients(connection: Connection, filters: Fragment, places: list[Place]) -> list[JsonDataset]:
+    """Patients, each as the newest study says that satisfies *filters*, and what the index holds of each."""
+    select = fill(SQL["patients"].replace("'filters'", "{}"), filters)
+    found = all_rows(connection, select.sql, (*select.params, json.dumps(places)))
+    studies = _read(connection, "studies", answers.study, {row[0] for row in found})
+    return [studies[row[0]] | answers.patient_counts(*row[1:]) for row in found]

@@ -14,6 +14,7 @@ from relais.dicom.query_keys import match_from_text
 from relais.errors import InvalidRequest
 from relais.index import bearers, candidates, columns, composite, ids, plan, search, walk
 from relais.index import compile as sql
+from relais.index import page as search_page
 from relais.index.fragments import Fragment
 
 UID, SERIES_UID, SOP_UID = 0x0020000D, 0x0020000E, 0x00080018
@@ -277,6 +278,14 @@ def test_the_keys_of_a_request_have_an_index(db: Database, keyword: str) -> None
 def test_patients_are_read_in_the_order_of_their_index(db: Database) -> None:
     _, found = _explained(db, Level.PATIENT)
     assert found == ["SCAN s USING INDEX study_patient_id"]
+
+
+def test_what_patients_say_is_read_by_their_index(db: Database) -> None:
+    statement = search_page.SQL["patients"].replace("'filters'", "1")
+    with db.read() as connection:
+        lines = _explain(connection, Fragment(statement, ('[["P1", ""]]',)))
+    wanted = "SEARCH {} USING INDEX study_patient_id (patient_id=? AND issuer_of_patient_id=?)"
+    assert [line for line in lines if line.startswith("SEARCH")] == [wanted.format(one) for one in ("each", "s")], lines
 
 
 def test_a_stream_goes_on_by_the_same_indexes(db: Database) -> None:

@@ -27,3 +27,14 @@ SELECT json_group_array(json_array(study_fk, uid)) FROM (
 -- By the index on Patient ID.
 SELECT count(*) AS studies, total(series_count) AS series_count, total(instance_count) AS instances
 FROM study WHERE patient_id = ? AND issuer_of_patient_id = ?;
+
+-- name: patients
+-- By the index on Patient ID: the newest study of each that satisfies 'filters', and how much there is in all of its.
+SELECT json_group_array(json_array(id, studies, series, instances)) FROM (
+  SELECT (SELECT s.id FROM study AS s
+          WHERE s.patient_id = place.value ->> 0 AND s.issuer_of_patient_id = place.value ->> 1 AND 'filters'
+          ORDER BY s.date_time DESC, s.id DESC LIMIT 1) AS id,
+         count(*) AS studies, sum(series_count) AS series, sum(instance_count) AS instances
+  FROM json_each(?) AS place CROSS JOIN study AS each INDEXED BY study_patient_id
+    ON each.patient_id = place.value ->> 0 AND each.issuer_of_patient_id = place.value ->> 1
+  GROUP BY place.key ORDER BY place.key);
