@@ -2,7 +2,8 @@
 
 from relais.archive import Archive
 from relais.archive import search as archive_search
-from relais.dimse.identifier import Negotiated, answer, find_request
+from relais.dimse.identifier import Negotiated, find_request
+from relais.dimse.matches import Matches
 from relais.dimse.models import model_of
 from relais.dimse.operation import Operation
 from relais.dimse.status import CANCEL, PENDING, PENDING_UNSUPPORTED_KEYS, SUCCESS
@@ -19,12 +20,14 @@ def serve(operation: Operation, archive: Archive, ae_title: str) -> None:
     request = find_request(asked, model, negotiated(operation.extended))
     found = archive_search.stream(archive, operation.principal, request.query)
     pending = PENDING_UNSUPPORTED_KEYS if found.unsupported or request.unknown else PENDING
+    matches = Matches(request, ae_title, operation.transfer_syntax_uid)
+    responses = operation.responses(pending)
     operation.tally["matches"] = 0
     for row in found.rows:
         if operation.is_cancelled:
             operation.respond(CANCEL)
             return
-        operation.respond(pending, answer(request, row, ae_title))
+        responses.send(matches.encode(row))
         operation.tally["matches"] += 1
     operation.respond(SUCCESS)
 

@@ -17,7 +17,6 @@ from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.query_keys import NEVER_MATCHED, matches_from_json
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.dicom.uids import require
-from relais.dicom.values import vr_of
 from relais.dimse.models import UNIQUE_KEYS, Model
 from relais.errors import InvalidRequest, Mismatch
 
@@ -58,20 +57,6 @@ def find_request(identifier: JsonDataset, model: Model, negotiated: Negotiated) 
         combined_date_time=negotiated.combined_date_time,
     )
     return FindRequest(query, asked, tuple(tag for tag in sorted(tags) if not _is_known(tag, level)))
-
-
-def answer(request: FindRequest, row: JsonDataset, ae_title: str) -> JsonDataset:
-    """The Identifier of a response: what was asked for, empty where *row* has nothing (PS3.4 C.4.1.1.3.2)."""
-    level = request.query.level
-    unique = tag_key(UNIQUE_KEYS[level])
-    found: JsonDataset = {unique: row.get(unique, {"vr": vr_of(UNIQUE_KEYS[level])})}
-    for key, element in request.asked.items():
-        if int(key, 16) not in request.unknown:
-            found[key] = _only_asked(element, row.get(key, {"vr": vr_of(int(key, 16))}))
-    found[tag_key(LEVEL)] = {"vr": "CS", "Value": [level.value]}
-    found[tag_key(RETRIEVE_AE_TITLE)] = {"vr": "AE", "Value": [ae_title]}
-    found[tag_key(INSTANCE_AVAILABILITY)] = {"vr": "CS", "Value": ["ONLINE"]}
-    return found
 
 
 def retrieve_query(identifier: JsonDataset, model: Model, *, relational: bool) -> Query:
@@ -154,7 +139,7 @@ def _is_known(tag: int, level: Level) -> bool:
     return attribute is not None and attribute.level in (*levels_above(level), level)
 
 
-def _only_asked(asked: Mapping[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+def only_asked(asked: Mapping[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """Of a sequence, the attributes that the key's Item names, if it names any (PS3.4 C.2.2.2.6)."""
     wanted = next((item for item in asked.get("Value") or [] if isinstance(item, dict)), None)
     if found["vr"] != "SQ" or not wanted:

@@ -94,14 +94,7 @@ class Operation:
 
     def respond(self, status: Status, identifier_: JsonDataset | None = None, counters: Counters | None = None) -> None:
         """Send one response, and wait while the network is behind. Raises AssociationLost if nobody waits for it."""
-        if self.is_abandoned:
-            raise AssociationLost("The peer broke off the association.")
-        response: Any = type(self.request)()
-        response.MessageIDBeingRespondedTo = self.request.MessageID
-        _repeat(self.request, response)
-        response.Status = status.code
-        if status.comment:
-            response.ErrorComment = error_comment(status.comment)
+        response = self._response(status)
         if identifier_ is not None:
             response.Identifier = BytesIO(identifier.encode(identifier_, self.transfer_syntax_uid))
         if counters is not None:
@@ -110,6 +103,21 @@ class Operation:
             self.final = status
         messages.send(self.assoc, self.context.context_id or 0, response)
         messages.wait_for_network(self.assoc)
+
+    def responses(self, status: Status) -> messages.Many:
+        """Many pending responses, which differ in their encoded Identifiers only."""
+        return messages.Many(self.assoc, self.context.context_id or 0, self._response(status))
+
+    def _response(self, status: Status) -> Any:
+        if self.is_abandoned:
+            raise AssociationLost("The peer broke off the association.")
+        response: Any = type(self.request)()
+        response.MessageIDBeingRespondedTo = self.request.MessageID
+        _repeat(self.request, response)
+        response.Status = status.code
+        if status.comment:
+            response.ErrorComment = error_comment(status.comment)
+        return response
 
 
 def origin_of(assoc: Association) -> Origin:

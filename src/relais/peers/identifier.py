@@ -54,11 +54,14 @@ def encode(identifier: JsonDataset, transfer_syntax_uid: str) -> bytes:
     if not orjson.dumps(tagged).isascii():
         tagged = {CHARACTER_SET: {"vr": "CS", "Value": [UTF_8]}} | tagged
     encoded = _encode_items(tagged, transfer_syntax_uid)
-    if uids.is_deflated(transfer_syntax_uid):
-        deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-        encoded = deflate.compress(encoded) + deflate.flush()
-        encoded += bytes(len(encoded) % 2)
-    return encoded
+    return deflate(encoded) if uids.is_deflated(transfer_syntax_uid) else encoded
+
+
+def deflate(encoded: bytes) -> bytes:
+    """An encoded Data Set, compressed (PS3.5 A.5)."""
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    compressed = stream.compress(encoded) + stream.flush()
+    return compressed + bytes(len(compressed) % 2)
 
 
 def of_query(query: Query) -> JsonDataset:
@@ -97,10 +100,11 @@ def _inflate(data: bytes, max_bytes: int) -> bytes:
 
 
 def _encode_items(attributes: JsonDataset, transfer_syntax_uid: str) -> bytes:
-    return b"".join(_encode_element(int(key, 16), attributes[key], transfer_syntax_uid) for key in sorted(attributes))
+    return b"".join(encode_element(int(key, 16), attributes[key], transfer_syntax_uid) for key in sorted(attributes))
 
 
-def _encode_element(tag: int, element: dict[str, Any], transfer_syntax_uid: str) -> bytes:
+def encode_element(tag: int, element: dict[str, Any], transfer_syntax_uid: str) -> bytes:
+    """One element, in an encoding that is not deflated."""
     order = ">" if uids.is_big_endian(transfer_syntax_uid) else "<"
     vr: str = element["vr"]
     value = _encode_value(vr, element, transfer_syntax_uid, order)

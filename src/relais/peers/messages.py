@@ -9,7 +9,8 @@ import queue
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from io import BytesIO
+from typing import Any, TypeVar
 
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_CANCEL, DIMSEPrimitive, DimsePrimitiveType, DimseServiceType
@@ -18,7 +19,7 @@ from pynetdicom.pdu_primitives import P_DATA
 from relais.errors import Unavailable
 from relais.peers.association import is_open
 from relais.peers.wire.messages import InlineMessages
-from relais.peers.wire.primitives import plain
+from relais.peers.wire.primitives import of_primitive, plain
 
 QUEUED_PDUS = 8  # handed to the network thread ahead of the network; more wait, so memory stays at some 8 PDUs
 MAX_FRAGMENT = 131072  # of a Data Set, also where the peer takes PDUs of any length
@@ -60,6 +61,24 @@ def send(assoc: Association, context_id: int, message: DimsePrimitiveType, data:
         pdata = P_DATA()
         pdata.presentation_data_value_list.append((context_id, (b"\x02" if is_last else b"\x00") + fragment))
         assoc.dul.send_pdu(pdata)
+
+
+class Many:
+    """Messages like *message*, one of the DIMSE-C services with an Identifier, that differ in that alone."""
+
+    def __init__(self, assoc: Association, context_id: int, message: Any) -> None:
+        self._assoc, self._context_id, self._message = assoc, context_id, message
+        message.Identifier = BytesIO()
+        self._command, _ = of_primitive(message)
+
+    def send(self, encoded: bytes) -> None:
+        """Send one, now or with those after it, at the pace of the network. Raises AssociationLost."""
+        if not isinstance(self._assoc.dimse, InlineMessages):
+            self._message.Identifier = BytesIO(encoded)
+            send(self._assoc, self._context_id, self._message)
+            wait_for_network(self._assoc)
+        elif not self._assoc.dimse.send_encoded(self._context_id, self._command, encoded, may_wait=True):
+            raise AssociationLost("The peer broke off the association.")
 
 
 def receive(assoc: Association, timeout_s: float | None = None) -> DimseServiceType:

@@ -7,7 +7,7 @@ from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.query import MatchKind
 from relais.dicom.refs import InstanceRef, SeriesRef, StudyRef
-from relais.dimse.identifier import Negotiated, answer, find_request, ref_of, refs, retrieve_query
+from relais.dimse.identifier import Negotiated, find_request, ref_of, refs, retrieve_query
 from relais.dimse.models import PATIENT_ROOT, PATIENT_STUDY_ONLY, STUDY_ROOT, Model, model_of
 from relais.errors import InvalidRequest, Mismatch
 
@@ -96,33 +96,6 @@ def test_how_to_answer_is_no_key() -> None:
     )
     request = find_request(identifier, STUDY_ROOT, Negotiated())
     assert (request.query.matches, request.asked, request.unknown) == ((), {}, ())
-
-
-def test_an_answer_has_what_was_asked_and_no_more() -> None:
-    """PS3.4 C.4.1.1.3.2"""
-    request = find_request(keys(level="STUDY", PatientName=None, StudyID=None, Rows=None), STUDY_ROOT, Negotiated())
-    row = keys(StudyInstanceUID="1.2", PatientName={"Alphabetic": "A"}, PatientID="7", Rows=5)
-    assert answer(request, row, "RELAIS") == keys(
-        StudyInstanceUID="1.2",
-        PatientName={"Alphabetic": "A"},
-        StudyID=None,
-        level="STUDY",
-        RetrieveAETitle="RELAIS",
-        InstanceAvailability="ONLINE",
-    )
-
-
-def test_of_a_sequence_only_the_attributes_of_the_key_are_answered() -> None:
-    """PS3.4 C.2.2.2.6"""
-    item = keys(ScheduledProcedureStepID="S", RequestedProcedureID="R")
-    row = keys(SeriesInstanceUID="1.2", RequestAttributesSequence=[item, {}])
-    for asked, expected in (
-        (None, [item, {}]),
-        ([{}], [item, {}]),
-        ([keys(RequestedProcedureID=None)], [keys(RequestedProcedureID="R"), keys(RequestedProcedureID=None)]),
-    ):
-        request = find_request(keys(level="SERIES", RequestAttributesSequence=asked), STUDY_ROOT, RELATIONAL)
-        assert answer(request, row, "RELAIS")["00400275"]["Value"] == expected
 
 
 @pytest.mark.parametrize(

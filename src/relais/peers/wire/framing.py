@@ -33,7 +33,9 @@ def message(context_id: int, command: Buffer, data: Buffer | None, size: int) ->
     """A whole message in fragments of at most *size*: its command set, and its Data Set unless that is empty."""
     buffers: list[Buffer] = []
     for content, kind in ((command, COMMAND), (data, 0)):
-        if content:
+        if content and len(content) <= size:
+            buffers += pdu(context_id, kind | LAST, (content,))
+        elif content:
             for pieces, is_last in fragments((content,), size):
                 buffers += pdu(context_id, kind | (LAST if is_last else 0), pieces)
     return buffers

@@ -8,11 +8,12 @@
 import queue
 import time
 from collections.abc import Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import C_CANCEL, C_FIND, C_STORE, DimsePrimitiveType, DimseServiceType
+from pynetdicom.dimse_primitives import C_CANCEL, C_STORE, DimsePrimitiveType, DimseServiceType
 from pynetdicom.pdu_primitives import P_DATA
 
 from relais.peers.wire import command_set as cs
@@ -32,8 +33,6 @@ BATCH = 64  # pending C-FIND responses that leave together
 BATCH_BYTES = 64 * 1024
 BATCH_S = 0.05  # how long the first of them waits for more
 SEND_BYTES = 1024 * 1024  # of a Data Set, handed to the network at once
-
-PENDING = frozenset({0xFF00, 0xFF01})
 
 
 class InvalidMessage(ValueError):
@@ -208,23 +207,31 @@ class InlineMessages(DIMSEServiceProvider):
     # Sending
 
     def send_msg(self, primitive: DimsePrimitiveType, context_id: int) -> None:
-        """Send a message.
-
-        Pending C-FIND responses may wait for more of them, or for `flush`; a C-STORE request for its Data Set.
-        """
+        """Send a message. A C-STORE request may wait for its Data Set (see `send_data`)."""
         if not primitives.is_coded(primitive):
             self.flush()
             super().send_msg(primitive, context_id)
             return
         command, data = primitives.of_primitive(primitive)
-        buffers = framing.message(context_id, command, data, self._fragment_size)
+        if isinstance(primitive, C_STORE) and data == b"":
+            self._batch += framing.message(context_id, command, data, self._fragment_size)
+        else:
+            self.send_encoded(context_id, command, data)
+
+    def send_encoded(self, context_id: int, command: bytes, data: bytes | None, *, may_wait: bool = False) -> bool:
+        """Send a message that is encoded already; with *may_wait* perhaps later, in one go with those that follow.
+
+        Whether the association was still there.
+        """
         if not self._batch:
             self._batch_began = time.monotonic()
-        self._batch += buffers
+        self._batch += framing.message(context_id, command, data, self._fragment_size)
         self._batched += 1
         self._batch_bytes += len(command) + len(data or b"")
-        if not self._may_wait(primitive):
-            self.flush()
+        is_full = self._batched >= BATCH or self._batch_bytes >= BATCH_BYTES
+        if may_wait and not is_full and time.monotonic() - self._batch_began < BATCH_S:
+            return True
+        return self.flush()
 
     def send_data(self, context_id: int, data: Iterable[Buffer]) -> None:
         """The Data Set of the message that was sent last, at the pace of the network, without copies.
@@ -240,29 +247,18 @@ class InlineMessages(DIMSEServiceProvider):
                     return
                 held, size = [], 0
 
-    def flush(self) -> None:
-        """Send what waits to be sent."""
-        if self._batch:
-            self.upper_layer.send_data(self._unbatched())
+    def flush(self) -> bool:
+        """Send what waits to be sent. Whether the association is still there."""
+        return self.upper_layer.send_data(self._unbatched()) if self._batch else True
 
     def _unbatched(self) -> list[Buffer]:
         batch, self._batch, self._batched, self._batch_bytes = self._batch, [], 0, 0
         return batch
 
-    @property
+    @cached_property
     def _fragment_size(self) -> int:
+        """Asked for the first time when the association is open, and then always the same."""
         return framing.fragment_size(self.maximum_pdu_size)
-
-    def _may_wait(self, primitive: DimsePrimitiveType) -> bool:
-        if isinstance(primitive, C_STORE):
-            return primitive.DataSet is not None and not primitive.DataSet.getbuffer().nbytes
-        return (
-            isinstance(primitive, C_FIND)
-            and primitive.Status in PENDING
-            and self._batched < BATCH
-            and self._batch_bytes < BATCH_BYTES
-            and time.monotonic() - self._batch_began < BATCH_S
-        )
 
 
 def _stock_primitive(incoming: _Incoming) -> DimsePrimitiveType:
