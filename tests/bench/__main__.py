@@ -11,6 +11,7 @@ something. What a peer keeps or sends is checked, count and bytes: a figure for 
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -50,6 +51,8 @@ def main() -> None:
     if unknown := set(chosen.parts) - set(PARTS):
         options.error(f"no part is called {', '.join(sorted(unknown))}")
     os.environ["TCP_NODELAY"] = "1"  # for all that is built on DCMTK
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(1))  # so that every peer is ended, and every folder removed
     facts = machine.facts(chosen.folder)
     run = Run(SIZES[chosen.size], chosen.folder)
     failed = _measure(run, chosen.parts or PARTS)
