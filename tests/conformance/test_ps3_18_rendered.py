@@ -184,6 +184,14 @@ def test_parameters_that_change_nothing_are_told(web: WebNode, query: str, named
     assert named in response.headers["Warning"]
 
 
+def test_a_window_on_colours_is_told_to_change_nothing(web: WebNode) -> None:
+    """Trap 13: done, or said."""
+    plain, asked = (web.get(f"{path(COLOURS)}/rendered{query}") for query in ("", "?window=1,2,linear"))
+    assert plain.content == asked.content
+    assert "window" in asked.headers["Warning"]
+    assert "Warning" not in web.get(f"{path(CT)}/rendered?window=1,2,linear").headers
+
+
 def test_annotation_is_written_into_the_image(web: WebNode) -> None:
     """PS3.18 8.3.5.1.1"""
     size = "accept=image/png&viewport=800,400"

@@ -86,6 +86,9 @@ def test_wado_uri_says_which_parameters_changed_nothing(web: WebNode) -> None:
     warning = wado(web, CT, "contentType=application/dicom&rows=5&windowCenter=1").headers["Warning"]
     assert "rows, windowCenter" in warning
     assert "transferSyntax" in wado(web, CT, "contentType=image/png&transferSyntax=1.2").headers["Warning"]
+    both = wado(web, CT, "contentType=image/png&imageQuality=5&transferSyntax=1.2").headers["Warning"]
+    assert "quality" in both
+    assert "transferSyntax" in both
     assert "Warning" not in wado(web, CT).headers
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from flask import Response, request
 
-from relais.archive import render
+from relais.archive import render, retrieve
+from relais.dicom import json_model
 from relais.dicomweb import media_types
 from relais.dicomweb.media_types import JPEG, PNG, MediaRange, Offer
 from relais.dicomweb.multipart import Part
@@ -18,7 +19,7 @@ from relais.errors import InvalidRequest, NotAcceptable, TooLarge
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import AppliedState, RenderRequest
 from relais.web import payload
-from relais.web.door import Door, door
+from relais.web.door import Door, door, principal
 from relais.web.payload import Single
 from relais.web.rendering import Rendering
 
@@ -26,6 +27,9 @@ GIF, JP2 = "image/gif", "image/jp2"
 MOST_PICTURES = 100_000  # in one answer; more are refused
 STILL = (JPEG, PNG, GIF, JP2)
 
+SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION = 0x00280002, 0x00280004
+
+NO_WINDOW = "A window changes nothing in a colour image."
 _NO_MEANING = "The {} parameter has no meaning for {} and was ignored."
 
 
@@ -70,7 +74,10 @@ def answer(
         response = _moving(pictures, wanted)
     else:
         response = still(pictures[0], wanted)
-    return warn(response, asked, offer.media_type)
+    response = warn(response, asked, offer.media_type)
+    if asked.window is not None and len({picture.row.ref for picture in pictures}) == 1 and _is_colour(pictures[0].row):
+        response = payload.add_warning(response, NO_WINDOW)
+    return response
 
 
 def still(picture: Picture, wanted: RenderRequest) -> Response:
@@ -89,6 +96,12 @@ def warn(response: Response, asked: Rendering, media_type: str) -> Response:
         "iccprofile": asked.icc_profile != "no" and media_type not in (JPEG, PNG),
     }
     return payload.add_warning(response, *(_NO_MEANING.format(name, media_type) for name in idle if idle[name]))
+
+
+def _is_colour(row: InstanceRow) -> bool:
+    attributes = retrieve.attributes(door().archive, principal(), row.ref)
+    is_palette = json_model.text(attributes, PHOTOMETRIC_INTERPRETATION) == "PALETTE COLOR"
+    return is_palette or json_model.values(attributes, SAMPLES_PER_PIXEL)[:1] == [3]
 
 
 def _moving(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
