@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fixtures import upper_layer as ul
+from fixtures.giant import a_giant
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
 from relais.node.listen import eventually
@@ -145,6 +146,26 @@ def test_uploads_that_drip_or_stall_hold_their_threads_for_a_while_and_no_longer
                 assert member.recv(4096).startswith(b"HTTP/1.1 408 ")
             assert eventually(lambda: all(map(is_closed, [*stalled, *dripping])), 5)
         assert "upload cut off" in Path(node.errors).read_text()
+    finally:
+        put_away(node)
+
+
+def test_readers_that_stall_hold_their_threads_for_a_while_and_no_longer(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    settings = {"RELAIS_WEB__WORKERS": "1", "RELAIS_WEB__THREADS": "8", "RELAIS_WEB__STALL_TIMEOUT_S": "2"}
+    node = Served(tmp_path_factory.mktemp("stalls"), **settings)
+    try:
+        node.wait_until_ready()
+        visitor, giant = Visitor(node.dimse_port, node.web_port), a_giant(40)
+        assert visitor.store("web") == "200"
+        assert giant.c_store(node.dimse_port) == 0
+        accept = 'Accept: multipart/related; type="application/dicom"; transfer-syntax=*'
+        ask = f"GET /dicom-web/studies/{giant.study_instance_uid} HTTP/1.1\r\nHost: node\r\n{accept}\r\n\r\n"
+        with crowd(node.web_port, 8, ask.encode()):
+            time.sleep(1)  # until all of them are being sent to
+            assert eventually(lambda: visitor.get("/health/live")[0] == 200, 25)
+            assert visitor.store("web") == "200"
     finally:
         put_away(node)
 

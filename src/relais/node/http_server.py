@@ -45,4 +45,4 @@ def serve(settings: WebSettings, load: Callable[[], Application]) -> None:
 
 
 def _patient(load: Callable[[], Application], settings: WebSettings) -> Application:
-    return Patient(load(), settings.port, settings.min_upload_rate)
+    return Patient(load(), settings)

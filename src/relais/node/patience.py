@@ -1,4 +1,4 @@
-"""Cuts off uploads that come too slowly. Knows sockets and what the kernel counts of them, not HTTP.
+"""Cuts off uploads that come too slowly, and readers that stall. Knows sockets and what the kernel counts, not HTTP.
 
 The HTTP server waits for a body as long as it takes, and tells nobody over which connection. So connections are told
 apart by what the kernel knows: while an upload is overdue, one from its address is cut off that for as long has brought
@@ -24,6 +24,7 @@ from typing import Any
 from relais.errors import TooSlow
 from relais.telemetry.line import fields
 from relais.web.record import Application, Environment
+from relais.web.settings import WebSettings
 
 PIECE_BYTES = 256 * 1024  # as web.body asks for at a time; a slow one is overdue when it has not come in time
 LOOK_S = 1.0
@@ -74,31 +75,34 @@ class Watched:
 
 
 class Patient:
-    """A WSGI application around another, behind a server that listens on *port*.
+    """A WSGI application around another, behind a server that listens on the port of *settings*.
 
-    Its uploads come with at least *min_rate* bytes a second, or are cut off.
+    Its uploads come with at least min_upload_rate bytes a second, or are cut off; so is who stalls for stall_timeout_s.
     """
 
-    def __init__(self, application: Application, port: int, min_rate: int) -> None:
-        self._application, self._port, self._min_rate = application, port, min_rate
-        self._patience_s = PIECE_BYTES / min_rate
+    def __init__(self, application: Application, settings: WebSettings) -> None:
+        self._application, self._port, self._min_rate = application, settings.port, settings.min_upload_rate
+        self._stall_timeout_s = settings.stall_timeout_s
+        self._patience_s = PIECE_BYTES / self._min_rate
         self._waiting: Waiting = {}
         self._counts: dict[Address, Count] = {}  # by the peer, while an upload is late
         self._start = threading.Lock()
         self._is_started = False
 
     def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not self._is_started:
+            self._begin()
         if environ.get("CONTENT_LENGTH") not in {None, "", "0"} or "HTTP_TRANSFER_ENCODING" in environ:
-            self._look_after_uploads()
             environ["wsgi.input"] = Watched(
                 environ["wsgi.input"], environ["REMOTE_ADDR"], self._patience_s, self._waiting
             )
         return self._application(environ, start_response)
 
-    def _look_after_uploads(self) -> None:
-        """Have a thread for it from the first upload on: it must not be there before the worker is forked."""
+    def _begin(self) -> None:
+        """With the first request: before it, the worker may not have been forked, and the server not listen yet."""
         with self._start:
             if not self._is_started:
+                cut_stalled_readers(self._port, self._stall_timeout_s)
                 threading.Thread(target=self._run, name="patience", daemon=True).start()
                 self._is_started = True
 
@@ -131,6 +135,20 @@ class Patient:
             log.warning(fields(event="upload cut off", address=address[0], received=count.received))
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)
+
+
+def cut_stalled_readers(port: int, after_s: float) -> None:
+    """Have the kernel close every connection to our *port* whose peer takes nothing of what we send for so long.
+
+    Connections to come inherit it from the socket that listens.
+    """
+    for entry in Path("/proc/self/fd").iterdir():
+        found = _socket_at(int(entry.name))
+        if found is None:
+            continue
+        with found, suppress(OSError):  # of one that has ended
+            if found.family in INTERNET and found.getsockname()[1] == port:
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(after_s * 1000))
 
 
 def _connections(port: int) -> Iterator[tuple[Address, socket.socket]]:

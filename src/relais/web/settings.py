@@ -15,6 +15,7 @@ class WebSettings:
     "*" means any, but never with credentials. *max_results* is the most that one search answers: a larger limit, or
     none, means this many, and the answer says that there are more. *max_body_bytes* bounds the body of one request;
     beyond it, 413. One that brings fewer than *min_upload_rate* bytes a second for some half a minute is cut off, 408.
+    A client that takes nothing of its answer for *stall_timeout_s* is cut off too.
     Up to *drain_bytes* of a refused body are still read, so that its sender sees the answer.
     *kept_bytes* of ready metadata are kept in the memory of each worker; what was not asked for longest goes first.
     """
@@ -27,6 +28,7 @@ class WebSettings:
     max_results: int = 10_000
     max_body_bytes: int = 64 * 1024**3
     min_upload_rate: int = 8192
+    stall_timeout_s: float = 60.0
     drain_bytes: int = 16 * 1024**2
     kept_bytes: int = 64 * 1024**2
 
@@ -43,6 +45,7 @@ class WebSettings:
             ("max_results", 1, 1_000_000),
             ("max_body_bytes", 1024, 2**53),
             ("min_upload_rate", 1, 2**40),
+            ("stall_timeout_s", 1, 3600),
             ("drain_bytes", 0, 2**53),
             ("kept_bytes", 0, 2**40),
         ):
