@@ -21,6 +21,7 @@ from relais.node.signals import Signals
 from relais.telemetry.line import fields
 
 BACKGROUND_NICENESS = 10  # what is made ready in advance must not delay what is asked for now
+COLLECT_AFTER = 20_000  # objects made by a web worker: one search makes thousands, none of them in a circle
 DRAIN_S = 8.0  # associations that last longer than this after SIGTERM are aborted
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ def _web_worker(config: Config, parent_pid: int) -> http_server.Application:
         logger.error(fields(event="role failed", role="web worker", error=exc.message))
         sys.exit(1)
     _settle()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
     return application
 
 

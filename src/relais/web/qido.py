@@ -122,8 +122,8 @@ def _json(here: Door, asked: Asked, unmatched: tuple[str, ...]) -> Answer:
             archive_search.found_again(here.archive, asked, answer.instances)
         return answer
     found = archive_search.found(here.archive, asked)
-    rows = [_with_retrieval(here, row, asked.query.level) for row in found.rows]
-    answer = Answer(payload.json_text(rows), len(rows), _warnings(found, unmatched))
+    rows = [payload.json_text(_with_retrieval(here, row, asked.query.level)) for row in found.rows]
+    answer = Answer(b"".join(payload.json_array(rows)), len(rows), _warnings(found, unmatched))
     here.kept.put(key, answer)
     return answer
 
