@@ -71,6 +71,12 @@ def names(archive: Archive, principal: Principal, rows: Sequence[InstanceRow]) -
     return found
 
 
+def as_stored(archive: Archive, principal: Principal, rows: Sequence[InstanceRow]) -> Iterator[bytes]:
+    """The archive of *rows*, which a verb has released, each as it is stored."""
+    named = zip(names(archive, principal, rows), rows, strict=True)
+    return chunks(File(name, row.stored_at, retrieve.part10(archive, row)) for name, row in named)
+
+
 def chunks(files: Iterable[File]) -> Iterator[bytes]:
     """The archive of *files*, piece by piece."""
     pipe = _Pipe()

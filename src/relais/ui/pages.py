@@ -10,7 +10,7 @@ import orjson
 from flask import Blueprint, Flask, Response, render_template, request
 from werkzeug.routing import PathConverter
 
-from relais.archive import Archive, documents, holdings, retrieve, search
+from relais.archive import Archive, documents, holdings, retrieve, search, zipped
 from relais.archive.overview import overview
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
@@ -19,7 +19,7 @@ from relais.dicom.query_keys import match_from_text
 from relais.dicom.refs import SeriesRef, StudyRef
 from relais.dicomweb import paths
 from relais.errors import InvalidRequest, NotFound
-from relais.ui import attributes, context, download, failures, filters, headers, ohif, rows, show, viewer
+from relais.ui import attributes, context, failures, filters, headers, ohif, rows, show, viewer
 from relais.ui.context import Pages
 from relais.ui.facts import NodeFacts
 from relais.ui.filters import Filters
@@ -174,7 +174,7 @@ def download_zip(study: str, series: str | None = None) -> Response:
     """A study or series as a zip archive of Part 10 files."""
     archive, principal, ref = context.archive(), context.principal(), paths.ref(study, series)
     found = retrieve.instances(archive, principal, ref)
-    response = Response(download.chunks(archive, found), content_type="application/zip")
+    response = Response(zipped.as_stored(archive, principal, found), content_type="application/zip")
     response.headers["Content-Disposition"] = f'attachment; filename="{(series or study)}.zip"'
     return response
 
