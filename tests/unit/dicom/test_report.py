@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from fixtures.builders import a_code, a_ct, a_sr, uid
 from relais.dicom import report as reports
@@ -84,6 +86,7 @@ def lines(ds: Dataset) -> list[str]:
         (an_item("TCOORD", TemporalRangeType="SEGMENT"), "SEGMENT"),
         (an_item("CONTAINER"), ""),
         (an_item("A NEW ONE"), ""),
+        (an_item("IMAGE"), ""),
         (an_item("TEXT"), ""),
     ],
     ids=lambda value: value.ValueType if isinstance(value, Dataset) else "",
@@ -159,6 +162,18 @@ def test_a_report_without_end_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch
     ds = a_sr(ContentSequence=[an_item("TEXT", TextValue=str(n)) for n in range(20)])
     assert report_text.CUT in page(ds)
     assert lines(ds)[-1] == report_text.CUT
+
+
+def test_what_cannot_be_read_is_empty() -> None:
+    ds = a_sr(ContentSequence=[an_item("TEXT", TextValue="Nodule")])
+    ds.add(RawDataElement(Tag("PatientID"), "T8", 4, b"42  ", 0, False, True))
+    study, series = evidence()[0], Dataset()
+    series.ReferencedSOPSequence = [a_reference()]
+    study.ReferencedSeriesSequence = [series]
+    ds.PertinentOtherEvidenceSequence = [study]
+    report = read(ds)
+    assert "Patient ID" not in dict(report.facts)
+    assert report.content.children[0].text == "Nodule"
 
 
 def test_only_content_trees_are_reports() -> None:
