@@ -103,7 +103,7 @@ def test_without_configured_origins_no_other_page_may_read(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("DELETE", "/studies/1.2"),
+        ("DELETE", "/studies"),
         ("PUT", "/studies"),
         ("PATCH", "/studies/1.2/metadata"),
         ("POST", "/studies/1.2/series/1.3"),

@@ -364,6 +364,34 @@ def test_a_sender_that_expects_100_continue_gets_it(web: WebNode) -> None:
     assert b"HTTP/1.1 200" in answer
 
 
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("Content-Type: text/plain\r\nContent-Length: 5000", 415),
+        ("Content-Length: 5000", 415),
+        (f"Content-Type: {MULTIPART}; boundary={BOUNDARY}\r\nAccept: text/html\r\nContent-Length: 5000", 406),
+        (f"Content-Type: {MULTIPART}; boundary={BOUNDARY}\r\nContent-Length: 4000001", 413),
+        (f"Content-Type: {MULTIPART}; boundary={BOUNDARY}\r\nContent-Encoding: br\r\nContent-Length: 5000", 415),
+    ],
+)
+def test_who_waits_with_the_body_is_refused_without_being_asked_for_it(web: WebNode, header: str, status: int) -> None:
+    """RFC 9110 10.1.1"""
+    head = (
+        f"POST /dicom-web/studies HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n{header}\r\n\r\n"
+    )
+    assert web.exchange(head.encode()).startswith(f"HTTP/1.1 {status}".encode())
+
+
+def test_who_may_not_store_is_told_before_the_body_is_read(tmp_path: Path) -> None:
+    """Mallory."""
+    with web_node(tmp_path, "enforced") as node:
+        head = "POST /dicom-web/studies HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
+        head += f"Content-Type: {MULTIPART}; boundary={BOUNDARY}\r\nContent-Length: 5000\r\n\r\n"
+        assert node.exchange(head.encode()).startswith(b"HTTP/1.1 403")
+        assert node.store(a_ct()).status_code == 403
+        assert node.stored_files == []
+
+
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 4000), max_size=12), st.booleans())
 def test_a_body_may_be_cut_into_chunks_anywhere(web: WebNode, cuts: list[int], is_slow: bool) -> None:

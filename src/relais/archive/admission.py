@@ -1,13 +1,20 @@
 """Admission: whether somebody is let in at all, and where to, before anything is looked up. Knows no protocol."""
 
-from relais.access.principals import Principal
+from relais.access.policy import Action
+from relais.access.principals import Principal, of_origin
 from relais.archive import Archive
+from relais.dicom.origin import Origin
 from relais.errors import Forbidden
 
 
 def admits(archive: Archive, principal: Principal) -> bool:
     """Whether *principal* is one whom the policy knows. Not audited: nothing is asked for yet."""
     return archive.policy.knows(principal)
+
+
+def require_storing(archive: Archive, origin: Origin) -> None:
+    """Raise Forbidden unless *origin* may store: asked once before much is sent for nothing; ingest asks again."""
+    archive.policy.decide(of_origin(origin), Action.STORE)
 
 
 def require_destination(archive: Archive, principal: Principal, ae_title: str) -> None:

@@ -30,6 +30,7 @@ class Body:
         self._stream = request.environ["wsgi.input"]
         self._announced = request.content_length
         self._encoding = request.headers.get("Content-Encoding", "").strip().lower()
+        self._is_waited_with = request.headers.get("Expect", "").lower() == "100-continue"
         self._max_bytes = max_bytes
         self._read_bytes = 0
         self._is_at_end = self._announced is None and not request.environ.get("wsgi.input_terminated")
@@ -58,8 +59,11 @@ class Body:
     def drain(self, limit_bytes: int) -> None:
         """Read the rest of a body that was refused, so that its sender comes to read the answer.
 
-        Not if it is known to be more than *limit_bytes*: then the connection breaks, as it must.
+        Not if it is known to be more than *limit_bytes*: then the connection breaks, as it must. Nor if the sender
+        waits with it until it is asked (RFC 9110 10.1.1).
         """
+        if self._is_waited_with and not self._read_bytes:
+            return
         if self._announced is not None and self._announced - self._read_bytes > limit_bytes:
             return
         while limit_bytes > 0 and (chunk := self._next(min(CHUNK_BYTES, limit_bytes))):

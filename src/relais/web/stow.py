@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 
 from flask import Blueprint, Response, request
 
+from relais.archive.admission import require_storing
 from relais.dicomweb import media_types, multipart, native_xml, paths, store_response
 from relais.dicomweb.media_types import DICOM, DICOM_JSON, DICOM_XML, JSON, MULTIPART, MediaType, Offer
 from relais.dicomweb.store_response import Result
 from relais.errors import InvalidRequest, NodeError, Unavailable, UnsupportedMedia
 from relais.web import errors, payload, stow_metadata, stow_parts
 from relais.web.body import Body
-from relais.web.door import Door, acceptable, door
+from relais.web.door import Door, acceptable, door, origin
 from relais.web.stow_metadata import METADATA
 
 OFFERS = (Offer(DICOM_JSON), Offer(JSON), Offer(DICOM_XML))
@@ -53,6 +54,7 @@ def _store(study: str | None) -> Response:
 def _store_now(here: Door, study: str | None) -> Response:
     body = Body(here.settings.max_body_bytes)
     try:
+        require_storing(here.archive, origin())
         offer = media_types.select(acceptable(), OFFERS)
         content_type, payload_type = _content_type()
         results = _receive(here, body, _results(here, body, content_type, payload_type, study))

@@ -57,6 +57,11 @@ def test_a_refused_body_is_drained_unless_it_is_known_to_be_too_much() -> None:
             Body(10).drain(limit)
         assert len(stream.read()) == left
     stream = io.BytesIO(b"x" * 100)
+    environ = {"wsgi.input": stream, "CONTENT_LENGTH": "100", "HTTP_EXPECT": "100-continue"}
+    with app.test_request_context("/", method="POST", environ_overrides=environ):
+        Body(10).drain(200)
+    assert len(stream.read()) == 100
+    stream = io.BytesIO(b"x" * 100)
     environ = {"wsgi.input": stream, "wsgi.input_terminated": True}
     with app.test_request_context("/", method="POST", environ_overrides=environ):
         Body(10).drain(60)
