@@ -48,6 +48,7 @@ def _dimse(orders: Orders) -> None:
     settings = orders.config.dimse
     seats = Seats(settings.max_associations, orders.worker, settings.workers, orders.seats_fd)
     with Signals() as signals, compose.archive_of(orders.config) as archive:
+        archive.store.prepare()
         server = compose.dimse_server(orders.config, archive, seats)
         server.start(socket.socket(fileno=orders.listener_fd))
         gc.freeze()  # what is there now stays: the collector need not look at it after every few associations

@@ -76,5 +76,8 @@ class ObjectStore(Protocol):
     def free_bytes(self) -> int | None:
         """Room left, None where unknown."""
 
+    def prepare(self) -> None:
+        """Begin to make ready what the first upload would have to wait for."""
+
     def close(self) -> None:
         """Finish what is done in the background. Whatever is asked for afterwards opens the store again."""

@@ -5,9 +5,10 @@ studies over 256 folders, a person finds the rest by its UIDs, and a token that 
 ever being overwritten that a row may still name (docs/decisions/0002-storage-layout.md).
 """
 
+import os
 import re
 from hashlib import sha256
-from secrets import token_hex
+from random import Random
 
 from relais.dicom import uids
 from relais.dicom.refs import InstanceRef
@@ -15,12 +16,19 @@ from relais.errors import InvalidRequest
 
 _UID = r"[0-9]+(?:\.[0-9]+)*"
 _KEY = re.compile(rf"[0-9a-f]{{2}}/{_UID}/{_UID}/{_UID}\.[0-9a-f]{{8}}\.dcm")
+_random = Random()  # noqa: S311 - names must be unlike, not secret; asking the system each time costs the interpreter's lock
+os.register_at_fork(after_in_child=_random.seed)
 MAX_KEY_LENGTH = 2 + 1 + 64 + 1 + 64 + 1 + 64 + 13
 
 
 def fresh_token() -> str:
     """Eight random hex digits: what makes a key new although its instance is not."""
-    return token_hex(4)
+    return random_hex(8)
+
+
+def random_hex(digits: int) -> str:
+    """That many hexadecimal digits, unlike all others with the odds that their number gives."""
+    return f"{_random.getrandbits(4 * digits):0{digits}x}"
 
 
 def instance_key(ref: InstanceRef, token: str) -> str:

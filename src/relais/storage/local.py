@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import BinaryIO, Self
 
 from relais.errors import Internal, InvalidRequest, NotFound, OutOfResources, Unavailable
@@ -23,7 +22,7 @@ from relais.storage import redo
 from relais.storage.base import Buffer, StoredObject
 from relais.storage.digest import digest_of, new_digest
 from relais.storage.journal import SEGMENTS, Journal, settle_the_dead
-from relais.storage.layout import is_key, require_key
+from relais.storage.layout import is_key, random_hex, require_key
 from relais.storage.redo import FILE_MODE, FOLDER_MODE
 
 INCOMING, JOURNAL = ".incoming", ".journal"
@@ -59,7 +58,7 @@ class LocalUpload:
 
     def __init__(self, store: "LocalStore", head: bytes) -> None:
         self._store = store
-        self._path = f"{store.incoming}/{token_hex(16)}.part"
+        self._path = f"{store.incoming}/{random_hex(32)}.part"
         self._digest = new_digest()
         self._head_bytes, self._head_digest = len(head), digest_of(head)
         self._size = 0
@@ -152,6 +151,9 @@ class LocalStore:
             for folder in (*reversed(self.root.parents), self.root, self.incoming):
                 self._settle(folder)
             settle_the_dead(self.root / JOURNAL, self)
+
+    def prepare(self) -> None:
+        self._own_journal()
 
     def close(self) -> None:
         """Sync what is in the journal. The next upload opens it again."""

@@ -18,7 +18,7 @@ class StorageSettings:
     """
 
     url: str = ""
-    journal_mb: int = 128
+    journal_mb: int = 64
 
     def __post_init__(self) -> None:
         if not 0 <= self.journal_mb <= MAX_JOURNAL_MB:
