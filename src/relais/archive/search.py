@@ -65,9 +65,9 @@ def found(archive: Archive, asked: Asked) -> Found:
     return Found(page.rows, page.more, index_search.unsupported(asked.query))
 
 
-def found_again(archive: Archive, asked: Asked, rows: int) -> None:
-    """To be called where an answer of so many *rows*, with more behind them, is given again as it was."""
-    _bookmarks(archive).renew(asked.page(asked.query.offset + rows))
+def found_again(archive: Archive, asked: Asked) -> None:
+    """To be called where an answer is given again without being found anew: its next page stays in place."""
+    _bookmarks(archive).renew(asked.page(asked.query.offset + (asked.query.limit or 0)))
 
 
 def search(archive: Archive, principal: Principal, query: Query) -> Found:

@@ -93,6 +93,7 @@ def _search(level: Level, within: Ref | None = None) -> Response:
     asked = archive_search.ask(here.archive, principal(), search.query)
     etag = _etag(here, asked, offer)
     if payload.is_unchanged(etag):
+        archive_search.found_again(here.archive, asked)
         return payload.not_modified(etag, is_weak=True)
     if offer.is_multipart:
         found = archive_search.found(here.archive, asked)
@@ -119,7 +120,7 @@ def _json(here: Door, asked: Asked, unmatched: tuple[str, ...]) -> Answer:
     answer = here.kept.get(key)
     if answer is not None:
         if MORE in answer.warnings:
-            archive_search.found_again(here.archive, asked, answer.instances)
+            archive_search.found_again(here.archive, asked)
         return answer
     found = archive_search.found(here.archive, asked)
     rows = [payload.json_text(_with_retrieval(here, row, asked.query.level)) for row in found.rows]
