@@ -1,5 +1,6 @@
 """WADO-RS: instances and frames compressed on request, over real sockets. PS3.18 8.7.3, tables 8.7.3-2 and -5."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from fixtures.builders import a_ct, a_multiframe, a_sr, uid
 from fixtures.images import Pixels, an_image, decode, texture
 from fixtures.real_files import RealFile, real_files
 from fixtures.web import WebNode, parts_of, web_node
+from relais.node.listen import eventually
 
 TARGETS = (RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless, HTJ2KLosslessRPCL)
 DICOM = 'multipart/related; type="application/dicom"'
@@ -145,6 +147,26 @@ def test_a_lossy_form_is_another_instance_and_never_comes_unasked(web: WebNode) 
     assert frame.content.startswith(b"\xff\xd8\xff")
     assert web.get(f"{path(PHOTO)}/frames/1", "image/jpeg").headers["Content-Type"].endswith(JPEGLosslessSV1)
     assert web.get(path(CT), f"{DICOM}; transfer-syntax={JPEGBaseline8Bit}").status_code == 406
+
+
+@pytest.mark.parametrize("accept", [DICOM, "application/zip", f"application/dicom; transfer-syntax={HTJ2KLossless}"])
+def test_who_leaves_early_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accept: str) -> None:
+    """What was transcoded for a user agent that has gone is removed."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    with web_node(tmp_path / "node") as node:
+        shared = {"StudyInstanceUID": uid("left early"), "rows": 1024, "columns": 1024}
+        images = [a_ct(transfer_syntax=JPEG2000Lossless, **shared) for _ in range(3)]
+        node.store(*images)
+        resource = path(images[0]) if HTJ2KLossless in accept else f"/studies/{uid('left early')}"
+        request = f"GET /dicom-web{resource} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n".encode()
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", node.port), 30) as connection:
+                connection.sendall(request)
+                assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        assert eventually(lambda: not list(scratch.glob("relais-transcode-*")), 20)
+        assert node.get(path(images[0]), DICOM).status_code == 200
 
 
 @pytest.mark.filterwarnings("ignore")  # real files are what they are
