@@ -3,6 +3,7 @@
 DCMTK and pynetdicom call; rejections are PS3.8 9.3.4.
 """
 
+import json
 import socket
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -128,6 +129,13 @@ def test_each_peer_does_what_it_may_and_no_more(tmp_path: Path, file: Path) -> N
         assert dcmtk.storescu(node.port, [file], "-aet", "SILENT").statuses == [0x0124]
 
 
+def moved(node: DimseNode) -> list[tuple[str, str]]:
+    """Who had instances sent, and where, as the audit tells."""
+    with node.archive.db.read() as connection:
+        found = connection.execute("SELECT name, detail FROM audit WHERE action = 'move' ORDER BY id").fetchall()
+    return [(row[0], json.loads(row[1])["to"]) for row in found]
+
+
 def test_a_peer_moves_only_to_whom_it_may(tmp_path: Path) -> None:
     """PS3.4 C.4.2.1.5: 0124 where that is not allowed, A801 where there is no such peer."""
     with dcmtk.storescp(tmp_path / "got", ae_title="NEAR") as near:
@@ -140,6 +148,7 @@ def test_a_peer_moves_only_to_whom_it_may(tmp_path: Path) -> None:
             keys = ["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={ds.StudyInstanceUID}"]
             asked = [("WARD", "FAR"), ("WARD", "NOBODY"), ("NEAR", "NEAR"), ("WARD", "NEAR"), ("ALL", "FAR")]
             said = [dcmtk.movescu(node.port, keys, "-aet", who, destination=to).statuses[-1] for who, to in asked]
+            assert eventually(lambda: moved(node) == [("WARD", "NEAR"), ("ALL", "FAR")], 5)
         assert said == [0x0124, 0xA801, 0x0124, 0, 0]
 
 

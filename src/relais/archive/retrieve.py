@@ -61,9 +61,9 @@ def instances(archive: Archive, principal: Principal, ref: Ref) -> list[Instance
 
 
 def instances_of(
-    archive: Archive, principal: Principal, refs: Sequence[Ref], action: Action = Action.RETRIEVE
+    archive: Archive, principal: Principal, refs: Sequence[Ref], action: Action = Action.RETRIEVE, to: str = ""
 ) -> list[InstanceRow]:
-    """The instances of all *refs*: one decision each, one record of the whole request.
+    """The instances of all *refs*: one decision each, one record of the whole request, which says whom they go *to*.
 
     Raises NotFound or Gone when there is nothing at all.
     """
@@ -73,7 +73,7 @@ def instances_of(
         rows.extend(lookup.instances(archive.db, ref))
     if not rows:
         raise Gone if any(lookup.was_deleted(archive.db, ref) for ref in refs) else NotFound
-    record_release(archive, principal, rows, action)
+    record_release(archive, principal, rows, action, to)
     return rows
 
 
@@ -104,10 +104,12 @@ def attributes(archive: Archive, principal: Principal, ref: Ref) -> JsonDataset:
     return found
 
 
-def record_release(archive: Archive, principal: Principal, rows: Sequence[InstanceRow], action: Action) -> None:
-    """Write down who got what, by study."""
+def record_release(
+    archive: Archive, principal: Principal, rows: Sequence[InstanceRow], action: Action, to: str = ""
+) -> None:
+    """Write down who got what, by study; *to* whom, if that is not who asked."""
     studies = sorted({row.ref.study_instance_uid for row in rows})
-    detail: dict[str, object] = {"instances": len(rows), "studies": len(studies)}
+    detail: dict[str, object] = {"instances": len(rows), "studies": len(studies)} | ({"to": to} if to else {})
     records = [audit.Record(principal, action, study, detail) for study in studies]
 
     def work(tx: Transaction) -> None:

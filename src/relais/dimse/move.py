@@ -20,8 +20,9 @@ def serve(operation: Operation, archive: Archive, peers: Registry) -> None:
     if destination is None:
         operation.respond(MOVE_DESTINATION_UNKNOWN)
         return
-    require_destination(archive, operation.principal, str(operation.request.MoveDestination).strip())
-    found = rows(operation, archive, Action.MOVE)
+    to = str(operation.request.MoveDestination).strip()
+    require_destination(archive, operation.principal, to)
+    found = rows(operation, archive, Action.MOVE, to)
     originator = MoveOriginator(operation.origin.calling_ae_title, operation.request.MessageID)
     instances = [outgoing(archive, row) for row in found]
     performance = Performance(operation, len(found))

@@ -4,7 +4,7 @@ Knows the archive and how to count, not over which association the instances go.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -12,7 +12,6 @@ from relais.access.policy import Action
 from relais.archive import Archive, retrieve, search
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
-from relais.dicom.refs import Ref
 from relais.dimse import identifier as identifiers
 from relais.dimse.models import model_of
 from relais.dimse.operation import Counters, Operation
@@ -63,8 +62,11 @@ class Progress:
         return {FAILED_SOP_INSTANCE_UID_LIST: {"vr": "UI", "Value": uids}} if uids else None
 
 
-def rows(operation: Operation, archive: Archive, action: Action) -> list[InstanceRow]:
-    """The instances that the request names and the peer may have; none is no error (PS3.4 C.4.2.3.1)."""
+def rows(operation: Operation, archive: Archive, action: Action, to: str = "") -> list[InstanceRow]:
+    """The instances that the request names and the peer may have; none is no error (PS3.4 C.4.2.3.1).
+
+    *to* is the AE title that they go to, if that is not the peer.
+    """
     model, _ = model_of(operation.sop_class_uid)
     asked = decode(operation.identifier, operation.transfer_syntax_uid)
     query = identifiers.retrieve_query(asked, model, relational=operation.extended[:1] == b"\1")
@@ -73,12 +75,8 @@ def rows(operation: Operation, archive: Archive, action: Action) -> list[Instanc
         level = Level.STUDY if query.level is Level.PATIENT else query.level
         found = search.stream(archive, operation.principal, replace(query, level=level))
         refs = [identifiers.ref_of(row, level) for row in found.rows]
-    return _rows_of(operation, archive, refs, action)
-
-
-def _rows_of(operation: Operation, archive: Archive, refs: Sequence[Ref], action: Action) -> list[InstanceRow]:
     try:
-        return retrieve.instances_of(archive, operation.principal, refs, action) if refs else []
+        return retrieve.instances_of(archive, operation.principal, refs, action, to) if refs else []
     except NotFound:
         return []
 
