@@ -147,6 +147,26 @@ def test_metadata_without_bulk_data_needs_no_parts(web: WebNode) -> None:
     assert web.get(f"{path(ds)}/metadata").status_code == web.get(f"{path(other)}/metadata").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [(json_body, b"application/json"), (xml_body, b"text/xml"), (xml_body, b"application/xml; charset=utf-8")],
+)
+def test_metadata_may_go_by_a_plainer_name_within_its_request(web: WebNode, how: Any, said: bytes) -> None:
+    body, content_type = how(described(a_ct()))
+    plain = body.replace(b"Content-Type: application/dicom+", b"Content-Type: \0", 1)
+    start, _, rest = plain.partition(b"\0")
+    assert web.post(start + said + rest[rest.index(b"\r\n") :], content_type).status_code == 200
+
+
+def test_bulk_data_may_be_of_any_type_and_of_none(web: WebNode) -> None:
+    for kind in (b"application/dicom+json", b"text/plain"):
+        body, content_type = json_body(described(a_pdf()))
+        assert web.post(body.replace(b"application/octet-stream", kind), content_type).status_code == 200
+    body, content_type = json_body(described(a_ct()))
+    body = body.replace(b"Content-Type: application/octet-stream\r\n", b"")
+    assert web.post(body, content_type).status_code == 200
+
+
 def test_names_of_bulk_data_count_relative_to_the_request(web: WebNode) -> None:
     apart = described(a_ct())
     (kind, place, data), *rest = apart.bulk

@@ -3,6 +3,7 @@
 All of a request must have come before its first instance can be stored, since bulk data stands behind the metadata: it
 waits on the disk. Then each instance is put together and stored by itself, and fails by itself.
 
+Reading: a part with a Content-Location is bulk data, whatever its type; one without is metadata.
 Reading: a BulkDataURI and a Content-Location name the same if they do so relative to the request's own URL.
 """
 
@@ -21,7 +22,7 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicomweb import media_types, native_xml_reader
 from relais.dicomweb.assemble import BulkPart, assembled
 from relais.dicomweb.json_array import Splitter
-from relais.dicomweb.media_types import DICOM_JSON, DICOM_XML
+from relais.dicomweb.media_types import DICOM_JSON, DICOM_XML, JSON, OCTET_STREAM
 from relais.dicomweb.multipart import Event, PartBegins, PartData, PartEnds
 from relais.dicomweb.store_response import COERCED, Result
 from relais.errors import InvalidRequest, TooLarge
@@ -31,6 +32,7 @@ from relais.web.stow_parts import check_part, failure_of, kept, refused
 from relais.web.stow_spool import Spool, Stretch
 
 METADATA = frozenset({DICOM_JSON, DICOM_XML})
+_SAID_AS = {JSON: DICOM_JSON, "application/xml": DICOM_XML, "text/xml": DICOM_XML}  # by parts that name no location
 MAX_XML_BYTES = 16 * 1024**2  # of the metadata of one instance; with more the body is TooLarge
 SOP_CLASS_UID, SOP_INSTANCE_UID = "00080016", "00080018"
 
@@ -104,9 +106,11 @@ class _Received:
 
     def _begin(self, headers: Mapping[str, str]) -> "_Part":
         check_part(headers)
-        content_type = media_types.parse_media_type(headers.get("content-type", self._media_type))
-        if content_type.essence != self._media_type:
-            return _Bulk(self._spool, headers.get("content-location", ""), content_type, self._bulk)
+        location = headers.get("content-location", "")
+        default = OCTET_STREAM if location else self._media_type
+        content_type = media_types.parse_media_type(headers.get("content-type", default))
+        if location or _SAID_AS.get(content_type.essence, content_type.essence) != self._media_type:
+            return _Bulk(self._spool, location, content_type, self._bulk)
         make = _Xml if self._media_type == DICOM_XML else _Json
         return make(self._spool, self.documents)
 

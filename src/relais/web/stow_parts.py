@@ -24,7 +24,7 @@ from relais.telemetry.line import fields
 from relais.web.door import Door, origin
 
 START_BYTES = 64 * 1024  # of a part, kept to tell which instance it was when it fails
-MAX_FINISHING = 8  # parts of one request that are made durable at the same time; the next one waits for the first
+MAX_FINISHING = 4  # parts of one request that are made durable at the same time; the next one waits for the first
 ENCODINGS = frozenset({"", "binary", "8bit", "7bit"})  # Content-Transfer-Encodings that change nothing
 
 log = logging.getLogger(__name__)
