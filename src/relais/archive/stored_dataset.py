@@ -80,12 +80,13 @@ def open_dataset(archive: Archive, row: InstanceRow) -> Iterator[StoredDataset]:
 def split(read_at: ReadAt, start: int, end: int, head: bytes, row: InstanceRow) -> StoredDataset:
     """The Data Set that lies from *start* to *end* behind *head*, in the Transfer Syntax of *row*."""
     found = scan(read_at, start, end, row.transfer_syntax_uid)
-    vrs = {tag: _vr(element) for tag, element in found.elements.items()}
     pixel_tag = found.pixel.tag if found.pixel else None
+    long = (one for one in found.elements.values() if one.length > BULK_BYTES or one.tag == pixel_tag)
+    vrs = {element.tag: _vr(element) for element in long}
     large = {
-        tag: element
-        for tag, element in found.elements.items()
-        if tag == pixel_tag or (vrs[tag] in BULK_VRS and element.length != UNDEFINED and element.length > BULK_BYTES)
+        tag: found.elements[tag]
+        for tag, vr in vrs.items()
+        if tag == pixel_tag or (vr in BULK_VRS and found.elements[tag].length != UNDEFINED)
     }
 
     def read_small() -> Dataset:
