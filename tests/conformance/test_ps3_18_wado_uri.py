@@ -10,7 +10,15 @@ import requests
 from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
-from pydicom.uid import MPEG4HP41, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless
+from pydicom.uid import (
+    MPEG4HP41,
+    ExplicitVRLittleEndian,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from fixtures.builders import a_ct, a_film, a_multiframe, a_pdf, a_series, a_sr, uid
 from fixtures.images import an_image, texture
@@ -127,6 +135,14 @@ def test_wado_uri_gives_the_file_in_the_transfer_syntax_asked(web: WebNode, synt
     assert read.file_meta.TransferSyntaxUID == (JPEGLSLossless if stored else ExplicitVRLittleEndian)
 
 
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, RLELossless, HTJ2KLosslessRPCL])
+def test_wado_uri_compresses_on_request(web: WebNode, syntax: str) -> None:
+    """PS3.18 9.4.1.2.3"""
+    response = wado(web, CT, f"contentType=application/dicom&transferSyntax={syntax}")
+    assert response.headers["Content-Type"] == f"application/dicom; transfer-syntax={syntax}"
+    assert dcmread(DicomBytesIO(response.content)).file_meta.TransferSyntaxUID == syntax
+
+
 def test_wado_uri_renders_with_its_own_parameters(web: WebNode) -> None:
     """Trap 13."""
     image = picture(wado(web, CT, "contentType=image/png&windowCenter=40&windowWidth=400"), "image/png")
@@ -230,6 +246,15 @@ def test_an_anonymous_file_is_uncompressed(web: WebNode) -> None:
     asked = "contentType=application/dicom&anonymize=yes&transferSyntax="
     assert wado(web, COMPRESSED, asked + JPEGLSLossless).status_code == 406
     assert wado(web, COMPRESSED, asked + ExplicitVRLittleEndian).status_code == 200
+
+
+def test_an_anonymous_file_is_not_made_for_its_head(web: WebNode) -> None:
+    """RFC 9110 9.3.2"""
+    uids = f"studyUID={CT.StudyInstanceUID}&seriesUID={CT.SeriesInstanceUID}&objectUID={CT.SOPInstanceUID}"
+    url = f"{web.base}/wado?requestType=WADO&{uids}&contentType=application/dicom&anonymize=yes"
+    response = requests.head(url, timeout=30)
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("application/dicom")
 
 
 def test_an_anonymous_picture_is_only_the_picture(web: WebNode) -> None:

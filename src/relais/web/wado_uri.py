@@ -8,7 +8,7 @@ Deviation: frameNumber=1 is taken for an image of one frame, too; PS3.18 9.5.2 w
 
 from collections.abc import Sequence
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from relais.archive import deidentified, presented, retrieve
 from relais.dicom import json_model
@@ -19,7 +19,7 @@ from relais.errors import InvalidRequest, NotAcceptable
 from relais.index.rows import InstanceRow
 from relais.web import payload, pictures, readable, rendering, wado_rs
 from relais.web.door import acceptable, door, principal, query_parameters
-from relais.web.offers import EXPLICIT, instance_offers
+from relais.web.offers import EXPLICIT
 from relais.web.payload import Single
 from relais.web.pictures import GIF, STILL, Picture
 from relais.web.rendered import is_state, state_pictures, unused
@@ -107,8 +107,9 @@ def _made_of(row: InstanceRow) -> Sequence[str]:
 
 
 def _file(row: InstanceRow, asked: dict[str, str]) -> Response:
-    forms = [offer for offer in instance_offers(row, may_be_single=True) if not offer.is_multipart]
-    return wado_rs.one_instance(row, media_types.select(_syntax(asked), forms))
+    ranges = _syntax(asked)
+    forms = [offer for offer in wado_rs.file_offers(row, ranges) if not offer.is_multipart]
+    return wado_rs.one_instance(row, media_types.select(ranges, forms))
 
 
 def _syntax(asked: dict[str, str]) -> tuple[MediaRange, ...]:
@@ -119,8 +120,10 @@ def _syntax(asked: dict[str, str]) -> tuple[MediaRange, ...]:
 def _anonymous_file(row: InstanceRow, asked: dict[str, str]) -> Response:
     """Always uncompressed: compressed bitstreams have comments of their own."""
     media_types.select(_syntax(asked), (Offer(DICOM, transfer_syntax_uid=EXPLICIT),))
-    made = deidentified.part10(door().archive, row)
     content_type = media_types.format_media_type(DICOM, {"transfer-syntax": EXPLICIT})
+    if request.method == "HEAD":
+        return Response(content_type=content_type)
+    made = deidentified.part10(door().archive, row)
     name = f"{made.sop_instance_uid}.dcm"
     return payload.single(Single(content_type, made.body.length, made.body.chunks, filename=name))
 
