@@ -44,7 +44,7 @@ def results(here: Door, events: Iterable[Event], study: str | None) -> Iterator[
     Raises what was wrong with the body behind the results of the parts that were complete before.
     """
     last: _Incoming | None = None  # the only one of most requests, which needs no other thread
-    broken: NodeError | None = None
+    broken: Exception | None = None
     with ThreadPoolExecutor(MAX_FINISHING, "store") as finishers:
         waiting: deque[Future[Result]] = deque()
         try:
@@ -54,7 +54,7 @@ def results(here: Door, events: Iterable[Event], study: str | None) -> Iterator[
                 last = incoming
                 if len(waiting) > MAX_FINISHING:
                     yield waiting.popleft().result()
-        except NodeError as error:
+        except Exception as error:
             broken = error
         yield from (one.result() for one in waiting)
         if last:

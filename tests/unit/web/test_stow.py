@@ -1,5 +1,6 @@
 """What nobody foresaw in one instance of a Store request costs no other instance."""
 
+import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,27 @@ def test_what_nobody_foresaw_is_one_failed_instance(
     for ds in series:
         ref = InstanceRef(ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)
         assert (lookup.instance(archive.db, ref) is None) == (ds is unlucky)
+
+
+def test_a_connection_that_is_lost_leaves_no_unfinished_upload(archive: Archive, tmp_path: Path) -> None:
+    """One instance whole, one half, and then an error of the server's own."""
+
+    class Lost(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(size) or self._lose()
+
+        def _lose(self) -> bytes:
+            raise OSError("connection lost")
+
+    body, content_type = as_parts(*a_series(2))
+    client = Client(create_app(archive, WebSettings(), {}))
+    environ = {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    answer = client.post(
+        "/dicom-web/studies", input_stream=Lost(body[:-500]), content_type=content_type, environ_overrides=environ
+    )
+    assert answer.status_code == 500
+    assert len(list(archive.store.iterate())) == 1
+    assert list((tmp_path / "store" / ".incoming").iterdir()) == []
 
 
 @pytest.mark.parametrize("form", [as_parts, as_metadata])
