@@ -106,7 +106,7 @@ def _query() -> Section:
             "By C-FIND and by the Search transaction alike, at the level where an attribute stands and at those "
             "below it. Person names match without regard to case and accents; fuzzy matching finds their words by "
             "their beginnings in any order. Unique, required and derived attributes are always returned by a search, "
-            "conditional ones where they are known, all others on request.",
+            "conditional ones where they are known, all others and SOPClassesInStudy on request.",
             Table(("Attribute", "Tag", "VR", "Level", "Use", "Matching"), tuple(map(_attribute, TABLE))),
             "Inside the Items of the Request Attributes Sequence:",
             Table(("Attribute", "Tag"), tuple((word, _tag(tag_for_keyword(word) or 0)) for word in REQUEST_ATTRIBUTES)),

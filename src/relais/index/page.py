@@ -1,9 +1,9 @@
 """The rows of a page as the attributes that were asked for. Knows return keys, not matching.
 
-Always returned are the unique, required and derived attributes of the query's level and the unique and required ones of
-the levels above it, empty ones without Value, and the conditional ones of all these levels where they are known; never
-an attribute of a lower level (PS3.18 10.6.3.3). Modalities and SOP Classes in Study are left out where there is none:
-viewers stumble over an empty one.
+Always returned are the unique, required and derived attributes of the query's level (SOP Classes in Study only on
+request) and the unique and required ones of the levels above it, empty ones without Value, and the conditional ones of
+all these levels where they are known; never an attribute of a lower level (PS3.18 10.6.3.3). Modalities and SOP Classes
+in Study are left out where there is none: viewers stumble over an empty one.
 """
 
 import json
@@ -26,12 +26,13 @@ from relais.index.walk import Place
 SQL = statements.load("relais.index.sql", "search.sql")
 _Answer = Callable[[answers.Columns, JsonDataset], JsonDataset]
 _LEFT_OUT = frozenset({answers.MODALITIES, answers.SOP_CLASSES})
+_ON_REQUEST = frozenset({sql.SOP_CLASSES_IN_STUDY})  # it takes a look at other rows, and no answer must have it
 _PATIENT_COUNTS = frozenset({answers.PATIENT_STUDIES, answers.PATIENT_SERIES, answers.PATIENT_INSTANCES})
 
 
 def rows(connection: Connection, query: Query, places: list[Place]) -> list[JsonDataset]:
     """The attributes of each place."""
-    wanted = _wanted(query.level, query.return_keys)
+    wanted = _wanted(query.level, query.return_keys | _ON_REQUEST if query.all_keys else query.return_keys)
     if query.level is Level.PATIENT:
         filters = all_of([condition.fragment for condition in sql.conditions(query)])
         found = _patients(connection, filters, places)
@@ -48,8 +49,8 @@ def _wanted(level: Level, return_keys: frozenset[int]) -> dict[str, str]:
     searched = [row for row in TABLE if row.level in levels]
     found = {tag_key(row.tag): "" for row in searched if row.use is Use.CONDITIONAL}
     for row in searched:
-        is_said = row.use in (Use.UNIQUE, Use.REQUIRED) or (row.use is Use.DERIVED and row.level is level)
-        if is_said or row.tag in return_keys:
+        is_derived = row.use is Use.DERIVED and row.level is level and row.tag not in _ON_REQUEST
+        if row.use in (Use.UNIQUE, Use.REQUIRED) or is_derived or row.tag in return_keys:
             found[tag_key(row.tag)] = "" if tag_key(row.tag) in _LEFT_OUT else row.vr
     return dict(sorted(found.items()))
 
