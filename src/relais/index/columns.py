@@ -127,7 +127,10 @@ def _text(element: Element, column: Column) -> str:
 
 @cache
 def label_columns(level: Level) -> tuple[Column, ...]:
-    """The columns of the rows of *level* that are found by their labels: those without an index of their own."""
+    """The columns of the rows of *level* that are found by their labels: those without an index of their own.
+
+    Another one needs a migration that lists every row anew, as 0003_labels does.
+    """
     named = {Level.STUDY: _LABELLED_OF_STUDY}.get(level)
     found = value_columns(level) if level in (Level.STUDY, Level.SERIES) else ()
     return tuple(column for column in found if column.name != "modality" and (named is None or column.name in named))

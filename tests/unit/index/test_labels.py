@@ -12,7 +12,7 @@ from relais.db.database import Database, Transaction
 from relais.dicom.attributes import Level
 from relais.dicom.matching import simple
 from relais.dicom.query import Query
-from relais.index import composite, search
+from relais.index import columns, composite, search
 
 ODD = (
     {"t00200011": {"vr": "IS", "Value": [10**30]}},
@@ -43,6 +43,16 @@ def test_an_older_index_gets_its_labels_by_the_migration(db: Database) -> None:
 
     db.write(again)
     db.write(check_labels)
+
+
+def test_every_label_column_is_listed_by_a_migration() -> None:
+    script = migrate.scripts()["0003_labels"]
+    for level, view in ((Level.STUDY, "CREATE VIEW study_bears"), (Level.SERIES, "CREATE VIEW series_bears")):
+        listed = script.partition(view)[2].partition(";")[0]
+        for column in columns.label_columns(level):
+            assert f"{column.tag}" in listed, column.name
+            assert column.name in listed, column.name
+        assert listed.count("SELECT id") == len(columns.label_columns(level))
 
 
 @pytest.mark.parametrize(
