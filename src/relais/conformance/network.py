@@ -13,6 +13,11 @@ from relais.peers.tls import CIPHERS, ClientCertificate
 # Settings that end so say where something lies on one machine, or are secrets: no part of a statement.
 LEFT_OUT = ("_dir", "_file", "_certificate", "_key", "_ca")
 
+OPEN = "everybody on this machine, which alone reaches the node."
+ENFORCED = (
+    "the configured peers, and over the web who shows a token, as Bearer (RFC 6750) or as a password (RFC 7617); each "
+    "what it may."
+)
 REJECTIONS = (
     (services.CONTEXT_NAME_NOT_SUPPORTED, "The application context name is not that of DICOM."),
     (services.CALLED_AE_TITLE_NOT_RECOGNIZED, "The called AE title is another's, where that is checked."),
@@ -64,12 +69,11 @@ def _network(config: Config) -> Section:
     return Section(
         "Network",
         (
-            f"TCP/IP, port {dimse.port}. Up to {dimse.max_associations} associations at once for each of "
-            f"{dimse.workers} worker(s), {dimse.max_per_peer} of them from one address; PDUs of up to {dimse.max_pdu} "
-            "bytes are received, and the other side's limit is kept. One operation at a time on an association: "
-            "asynchronous operations are not negotiated. A connection without an association is closed after "
-            f"{dimse.acse_timeout_s:g} s, a silent association after {dimse.network_timeout_s:g} s; a sub-operation "
-            f"waits {dimse.dimse_timeout_s:g} s.",
+            f"TCP/IP, port {dimse.port}. Up to {dimse.max_associations} associations at once, {dimse.max_per_peer} of "
+            f"them from one address; PDUs of up to {dimse.max_pdu} bytes are asked for, and the other side's limit is "
+            "kept. One operation at a time on an association: asynchronous operations are not negotiated. A connection "
+            f"without an association is closed after {dimse.acse_timeout_s:g} s, a silent association after "
+            f"{dimse.network_timeout_s:g} s; a sub-operation waits {dimse.dimse_timeout_s:g} s.",
             "Associations are rejected with (PS3.8 9.3.4):",
             Table(("Result", "Source", "Reason", "Why"), rejections),
         ),
@@ -102,12 +106,7 @@ def _security(config: Config) -> Section:
         (
             f"TLS on the DIMSE port (PS3.15 B.12): {tls}. TLS 1.2 and 1.3; of TLS 1.2 the suites `{CIPHERS}`. Peers "
             "are called over TLS where their settings say so. TLS for web services is a proxy's.",
-            "Access: "
-            + (
-                "everybody on this machine, which alone reaches the node."
-                if everybody
-                else "the configured peers only."
-            ),
+            f"Access: {OPEN if everybody else ENFORCED}",
             "User Identity Negotiation (PS3.7 D.3.3.7): the user's name is recorded with what was done, and no "
             "reason to allow anything.",
             "An audit trail in the index says who stored, searched, retrieved and deleted what.",

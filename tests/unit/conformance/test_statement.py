@@ -60,8 +60,8 @@ def test_the_configuration_decides_what_is_said() -> None:
         "| AE title | NORTH |",
         "| (configured, private) | 1.3.12.2.1107.5.9.1 |",
         "| SOUTH | SOUTH_AE | 10.0.0.2:104 | store | no |",
-        "Up to 7 associations at once",
-        "the configured peers only",
+        "Up to 7 associations at once,",
+        "the configured peers, and over the web who shows a token",
     ):
         assert said in text
 
