@@ -1,6 +1,7 @@
 import pytest
 
 from relais import errors
+from relais.dimse import status as statuses
 from relais.dimse.status import COMMENT_MAX, Status, error_comment, of_error
 from relais.errors import NodeError
 
@@ -65,3 +66,10 @@ def test_a_comment_is_an_lo_in_ascii(text: str, expected: str) -> None:
     """PS3.5 6.2"""
     assert error_comment(text) == expected
     assert len(error_comment(text)) <= COMMENT_MAX
+
+
+def test_every_status_is_listed_under_a_service_that_answers_it() -> None:
+    """For the conformance statement."""
+    ours = {one for one in vars(statuses).values() if isinstance(one, Status)}
+    assert ours == {one for answers in statuses.ANSWERS.values() for one in answers}
+    assert set(statuses.of_service("C-STORE")) >= {0x0000, 0xA700, 0xA900, 0xC000, 0x0111, 0x0117, 0x0122, 0x0124}
