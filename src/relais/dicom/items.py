@@ -1,10 +1,11 @@
 """Encoded values and sequences as JSON, sooner than by way of a pydicom Data Set. Knows the ordinary case only.
 
 What json_model makes of the same bytes is the rule; a property test holds this to it. Whatever is out of the ordinary
-(Implicit VR, UN, an Item with a character set of its own, anything malformed) is left to json_model.
+(UN, an Item with a character set or, in Implicit VR, private attributes of its own, anything malformed) is left to it.
 """
 
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from pydicom.dataelem import RawDataElement
@@ -23,7 +24,7 @@ from relais.dicom.elements import (
     Window,
     read_element,
 )
-from relais.dicom.json_model import JsonDataset, from_element
+from relais.dicom.json_model import JsonDataset, dictionary_vr, from_element
 from relais.dicom.json_values import CharacterSet, from_bytes
 
 MAX_DEPTH = 8  # of sequences; deeper ones are left to json_model
@@ -54,18 +55,22 @@ def sequence_json(
     return from_element(raw, character_set)
 
 
-def strict_sequence_json(value: bytes, character_set: CharacterSet, *, is_big_endian: bool = False) -> dict[str, Any]:
-    """The sequence in Explicit VR with that *value*. Raises Malformed if anything in it is out of the ordinary."""
-    items = _Reader(value, character_set, is_big_endian).sequence(0, len(value), 1)[0]
+def strict_sequence_json(
+    value: bytes, character_set: CharacterSet, *, is_big_endian: bool = False, is_implicit: bool = False
+) -> dict[str, Any]:
+    """The sequence with that *value*. Raises Malformed if anything in it is out of the ordinary."""
+    reader = _Reader(value, character_set, is_big_endian, is_implicit=is_implicit)
+    items = reader.sequence(0, len(value), 1)[0]
     return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
 
 
 class _Reader:
-    """Reads ordinary Items in Explicit VR; raises Malformed for all others."""
+    """Reads ordinary Items; raises Malformed for all others."""
 
-    def __init__(self, value: bytes, character_set: CharacterSet, is_big_endian: bool) -> None:
+    def __init__(self, value: bytes, character_set: CharacterSet, is_big_endian: bool, *, is_implicit: bool) -> None:
         self._value, self._character_set, self._is_big_endian = value, character_set, is_big_endian
-        self._encoding = Encoding(implicit=False, big_endian=is_big_endian)
+        self._is_implicit = is_implicit
+        self._encoding = Encoding(implicit=is_implicit, big_endian=is_big_endian)
         self._window = Window(lambda offset, length: value[offset:], len(value))
 
     def sequence(self, position: int, end: int, depth: int) -> tuple[list[JsonDataset], int]:
@@ -104,6 +109,8 @@ class _Reader:
 
     def _element(self, header: Header, end: int, depth: int) -> tuple[dict[str, Any], int]:
         vr, value_at, is_open = header.vr, header.value_at, header.length == UNDEFINED
+        if self._is_implicit and header.tag & 0xFFFF:
+            vr = _plain_vr(header.tag)
         behind = value_at + header.length
         if vr is None or vr == b"UN" or (behind > end and not is_open) or (is_open and vr not in NESTING_VRS):
             raise Malformed
@@ -114,4 +121,11 @@ class _Reader:
         return value_json(vr.decode(), value, self._character_set, is_big_endian=self._is_big_endian), behind
 
     def _read(self, position: int, end: int) -> Header:
-        return read_element(self._window, self._encoding, position, end, implicit=False)
+        return read_element(self._window, self._encoding, position, end, implicit=self._is_implicit)
+
+
+@cache
+def _plain_vr(tag: int) -> bytes | None:
+    """The VR of an attribute of which the tag tells it, else None."""
+    vr = None if tag >> 16 & 1 else dictionary_vr(tag)
+    return None if vr is None or vr == "UN" or " or " in vr else vr.encode()

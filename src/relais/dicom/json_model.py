@@ -141,14 +141,15 @@ def _vr(elem: DataElement | RawDataElement, ds: Dataset, is_signed: bool) -> str
     """
     vr = str(elem.VR) if elem.VR else None
     if vr is None or (vr == "UN" and not elem.tag.is_private):
-        vr = _private_vr(elem.tag, ds) if elem.tag.is_private else _dictionary_vr(elem.tag)
+        vr = _private_vr(elem.tag, ds) if elem.tag.is_private else dictionary_vr(elem.tag)
     if " or " in vr:
         vr = "OW" if "OW" in vr else ("SS" if is_signed else "US")
     return vr
 
 
 @cache
-def _dictionary_vr(tag: int) -> str:
+def dictionary_vr(tag: int) -> str:
+    """The VR of PS3.6, which may leave a choice ("US or SS"); UN for what is not there."""
     try:
         return dictionary_VR(tag)
     except KeyError:
