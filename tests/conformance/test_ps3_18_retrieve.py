@@ -294,9 +294,13 @@ def test_metadata_is_negotiated(web: WebNode, accept: str, status: int) -> None:
 
 
 def test_metadata_comes_as_xml_when_asked_for(web: WebNode) -> None:
-    parts = parts_of(web.get(f"/studies/{uid('series')}/metadata", 'multipart/related; type="application/dicom+xml"'))
+    resource, accept = f"/studies/{uid('series')}/metadata", 'multipart/related; type="application/dicom+xml"'
+    response = web.get(resource, accept)
+    parts = parts_of(response)
     assert len(parts) == 5
     assert b'keyword="PatientName"' in parts[0][1]
+    assert web.get(resource, accept, If_None_Match=response.headers["ETag"]).status_code == 304
+    assert web.get(resource, accept, If_None_Match=web.get(resource).headers["ETag"]).status_code == 200
 
 
 # Frames

@@ -50,12 +50,14 @@ def instance(study: str, series: str, instance: str) -> Response:
 def _metadata(ref: Ref) -> Response:
     here, offer = door(), media_types.select(acceptable(), OFFERS)
     revision = retrieve.revision(here.archive, principal(), ref)
-    etag = str(revision)
+    etag = f"{revision}-xml" if offer.is_multipart else str(revision)
     if payload.is_unchanged(etag):
         return payload.not_modified(etag, is_weak=True)
     if offer.is_multipart:
         _, found = _documents(here, ref)
-        return payload.multipart(DICOM_XML, map(_xml_part, found), is_lazy=True)
+        response = payload.multipart(DICOM_XML, map(_xml_part, found), is_lazy=True)
+        response.headers["ETag"] = f'W/"{etag}"'
+        return response
     encoding = payload.content_encoding()
     key = (ref, revision, encoding)
     answer = here.kept.get(key)
