@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fixtures import upper_layer as ul
+from fixtures.builders import a_ct, part10
 from fixtures.giant import a_giant
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
@@ -146,6 +147,27 @@ def test_uploads_that_drip_or_stall_hold_their_threads_for_a_while_and_no_longer
                 assert member.recv(4096).startswith(b"HTTP/1.1 408 ")
             assert eventually(lambda: all(map(is_closed, [*stalled, *dripping])), 5)
         assert "upload cut off" in Path(node.errors).read_text()
+    finally:
+        put_away(node)
+
+
+def test_an_upload_that_is_slow_but_not_too_slow_is_taken_beside_one_that_stalls(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    settings = {"RELAIS_WEB__WORKERS": "1", "RELAIS_WEB__MIN_UPLOAD_RATE": str(2**16)}
+    node = Served(tmp_path_factory.mktemp("slow"), **settings)
+    try:
+        node.wait_until_ready()
+        file = part10(a_ct(rows=640, columns=640))
+        body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + file + b"\r\n--b--\r\n"
+        head = A_BODY_TO_COME.partition(b"Content-Length")[0] + f"Content-Length: {len(body)}\r\n\r\n".encode()
+        with crowd(node.web_port, 1, A_BODY_TO_COME) as stalled, crowd(node.web_port, 1, head) as (slow,):
+            for at in range(0, len(body), 2**15):
+                slow.sendall(body[at : at + 2**15])
+                time.sleep(0.25)  # twice the rate that is asked for
+            slow.settimeout(10)
+            assert slow.recv(4096).startswith(b"HTTP/1.1 200 ")
+            assert eventually(lambda: all(map(is_closed, stalled)), 5)
     finally:
         put_away(node)
 
