@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from functools import cache
 from io import BytesIO
 from typing import Self
 
@@ -24,6 +25,7 @@ from relais.telemetry.line import fields
 from relais.web.door import Door, origin
 
 START_BYTES = 64 * 1024  # of a part, kept to tell which instance it was when it fails
+FINISHERS = 8  # parts of all requests of a process that are made durable at the same time, but for each one's last
 MAX_FINISHING = 4  # parts of one request that are made durable at the same time; the next one waits for the first
 ENCODINGS = frozenset({"", "binary", "8bit", "7bit"})  # Content-Transfer-Encodings that change nothing
 
@@ -45,22 +47,27 @@ def results(here: Door, events: Iterable[Event], study: str | None) -> Iterator[
     """
     last: _Incoming | None = None  # the only one of most requests, which needs no other thread
     broken: Exception | None = None
-    with ThreadPoolExecutor(MAX_FINISHING, "store") as finishers:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for incoming in _complete(here, events, study):
-                if last:
-                    waiting.append(finishers.submit(copy_context().run, last.finish))
-                last = incoming
-                if len(waiting) > MAX_FINISHING:
-                    yield waiting.popleft().result()
-        except Exception as error:
-            broken = error
-        yield from (one.result() for one in waiting)
-        if last:
-            yield last.finish()
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for incoming in _complete(here, events, study):
+            if last:
+                waiting.append(_finishers().submit(copy_context().run, last.finish))
+            last = incoming
+            if len(waiting) > MAX_FINISHING:
+                yield waiting.popleft().result()
+    except Exception as error:
+        broken = error
+    yield from (one.result() for one in waiting)
+    if last:
+        yield last.finish()
     if broken:
         raise broken
+
+
+@cache
+def _finishers() -> ThreadPoolExecutor:
+    """The threads that make parts durable, of all requests of this process; started when they are first needed."""
+    return ThreadPoolExecutor(FINISHERS, "store")
 
 
 def _complete(here: Door, events: Iterable[Event], study: str | None) -> Iterator["_Incoming"]:
