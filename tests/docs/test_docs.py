@@ -13,8 +13,8 @@ import pytest
 
 from relais.cli import program
 from relais.config import SECTIONS
-from relais.config.written import LISTS
 from relais.config.convert import keys
+from relais.config.written import LISTS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
