@@ -43,6 +43,7 @@ def test_a_study_is_one_archive_of_files_that_people_can_find(web: WebNode) -> N
     response = web.get(f"/studies/{STUDY}", f"{ZIP}; transfer-syntax=*")
     assert (response.status_code, response.headers["Content-Type"]) == (200, ZIP)
     assert response.headers["Content-Disposition"] == f'attachment; filename="{STUDY}.zip"'
+    assert response.headers["Content-Length"] == str(len(response.content))
     found = files(response.content)
     assert len(found) == 5
     assert {name.split("/")[0] for name in found} == {f"MOREL Hélène {SLICES[0].PatientID}"}
@@ -88,3 +89,6 @@ def test_a_damaged_object_leaves_an_archive_that_cannot_be_opened(tmp_path: Path
         request = f"GET /dicom-web/studies/{ds.StudyInstanceUID} HTTP/1.1\r\nHost: x\r\nAccept: {ZIP}\r\n"
         answer = node.exchange(f"{request}Connection: close\r\n\r\n".encode())
         assert b"PK\x05\x06" not in answer
+        as_stored = request.replace(ZIP, f"{ZIP}; transfer-syntax=*")
+        head, _, body = node.exchange(f"{as_stored}Connection: close\r\n\r\n".encode()).partition(b"\r\n\r\n")
+        assert len(body) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])

@@ -21,6 +21,10 @@ SMALLEST_BYTES = 64 * 1024  # of a piece that is sent
 MAX_NAME_CHARACTERS = 60  # of a folder; the rest of a longer name is cut off
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # that zip can say
 
+# Of a file that is not compressed, besides its name and content: local header, data descriptor, entry of the directory.
+_FILE_BYTES, _END_BYTES = 30 + 16 + 46, 22
+_MOST_BYTES = 2_000_000_000  # zipfile goes over to 64 bits somewhere above
+
 _PATIENT, _STUDY, _SERIES = (0x00100010, 0x00100020), (0x00080020, 0x00081030), (0x00200011, 0x00080060, 0x0008103E)
 _HARMLESS = frozenset(" -_,()+")
 
@@ -90,6 +94,15 @@ def chunks(files: Iterable[File]) -> Iterator[bytes]:
                     if pipe.waiting >= SMALLEST_BYTES:
                         yield pipe.take()
     yield pipe.take()
+
+
+def length(files: Iterable[tuple[str, int]]) -> int | None:
+    """The size of the archive of files of these names and sizes; None where 32 bits may not be enough for it."""
+    total, count = _END_BYTES, 0
+    for name, size_bytes in files:
+        total += size_bytes + _FILE_BYTES + 2 * len(name.encode())
+        count += 1
+    return total if total < _MOST_BYTES and count < zipfile.ZIP_FILECOUNT_LIMIT else None
 
 
 def _folder(ds: JsonDataset) -> str:

@@ -125,6 +125,9 @@ def _zip(here: Door, ref: Ref, chosen: list[_Chosen], count: int) -> Response:
     names = zipped.names(here.archive, principal(), [one.row for one in chosen])
     files = (zipped.File(name, one.row.stored_at, _body(here, one)) for name, one in zip(names, chosen, strict=True))
     response = Response(zipped.chunks(files), content_type=ZIP, direct_passthrough=True)
+    sizes = (one.row.size_bytes for one in chosen)
+    if all(one.is_stored for one in chosen) and (length := zipped.length(zip(names, sizes, strict=True))):
+        response.content_length = length
     response.headers["Cache-Control"] = payload.NO_CACHE
     response.headers["Content-Disposition"] = f'attachment; filename="{_last_uid(ref)}.zip"'
     return payload.partial(response) if len(chosen) < count else response

@@ -80,6 +80,18 @@ def test_archives_larger_than_32_bits_can_say_are_whole(monkeypatch: pytest.Monk
         assert [info.file_size for info in archive.infolist()] == [1400] * 3
 
 
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_the_length_of_an_archive_is_known_before(count: int) -> None:
+    files = {f"Hélène/{number}.dcm": b"!" * number * 1000 for number in range(count)}
+    content = b"".join(zipped.chunks(a_file(name, data) for name, data in files.items()))
+    assert zipped.length((name, len(data)) for name, data in files.items()) == len(content)
+
+
+def test_the_length_of_a_huge_archive_is_not_known_before() -> None:
+    assert zipped.length([("a.dcm", 2 * 1024**3)]) is None
+    assert zipped.length((f"{number}.dcm", 0) for number in range(70_000)) is None
+
+
 def test_memory_does_not_grow_with_the_archive() -> None:
     def chunks() -> Iterator[bytes]:
         return (bytes(256 * 1024) for _ in range(400))
