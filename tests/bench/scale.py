@@ -175,13 +175,14 @@ def measure(search: Search, kind: Kind, archive: Archive, pids: list[int], round
 
 def searches(node: Served, count: int, rounds: int) -> Report:
     """Every kind of search through both doors."""
-    archive, web, dimse, pids = Archive(count), Web(node.url), Dimse(node.dimse_port), node.pids()
+    archive, web, pids = Archive(count), Web(node.url), node.pids()
     found: Report = {"http": {}, "dimse": {}}
     for kind in kinds():
         found["http"][kind.name] = measure(web.search, kind, archive, pids, rounds)
         if kind.is_found_by_dimse:
+            dimse = Dimse(node.dimse_port)
             found["dimse"][kind.name] = measure(dimse.search, kind, archive, pids, rounds)
-    dimse.close()
+            dimse.close()
     return found
 
 
