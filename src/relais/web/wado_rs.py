@@ -1,10 +1,11 @@
 """WADO-RS: retrieving studies, series and instances as application/dicom or zip (PS3.18 10.4). Knows HTTP, not files.
 
-An instance as it is stored leaves as the very bytes that are kept. One that should be transcoded but turns out to be
-damaged leaves as stored, under the Transfer Syntax that it has: nothing is left out in silence, and no other is cut
-short. What is known beforehand to have no acceptable form is left out, and the answer says so.
+An instance as it is stored leaves as the very bytes that are kept. One of many that should be transcoded but cannot be
+when its turn comes (it is damaged, or no pixel worker is free in time) leaves as stored, under the Transfer Syntax that
+it has: nothing is left out in silence, and no other is cut short. What is known beforehand to have no acceptable form is
+left out, and the answer says so.
 
-Deviation: that damaged instance is not in an acceptable Transfer Syntax (PS3.18 8.7.8); alone it is a 406.
+Deviation: that instance is not in an acceptable Transfer Syntax (PS3.18 8.7.8); alone it is an error.
 """
 
 import logging
