@@ -2,8 +2,8 @@
 
 An instance as it is stored leaves as the very bytes that are kept. One of many that should be transcoded but cannot be
 when its turn comes (it is damaged, or no pixel worker is free in time) leaves as stored, under the Transfer Syntax that
-it has: nothing is left out in silence, and no other is cut short. What is known beforehand to have no acceptable form is
-left out, and the answer says so.
+it has: nothing is left out in silence, and no other is cut short. What is known beforehand to have no acceptable form
+is left out, and the answer says so.
 
 Deviation: that instance is not in an acceptable Transfer Syntax (PS3.18 8.7.8); alone it is an error.
 """
