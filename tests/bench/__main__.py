@@ -59,10 +59,11 @@ def main() -> None:
     goals = [goal for name in chosen.parts or PARTS for goal in PARTS[name].goals(run.size)]
     into = chosen.into or (KEPT if chosen.size == FULL.name else NOT_KEPT)
     lines = report.table(list(compare(run.figures, goals)), report.earlier(into / "runs", chosen.size))
-    _say("", *lines)
     facts["load_average_after"] = machine.load()
+    loads = [f"{facts[name]}" for name in ("load_average_before", "load_average_after")]
+    _say("", *lines, f"load average {' before, '.join(loads)} after, {facts['cores']} cores")
     found = report.to_json(facts, chosen.size, run.figures, goals)
-    _keep(into, found | {"failed": failed}, is_whole=not chosen.parts)
+    _keep(into, found | {"failed": {f"failed {name}": why for name, why in failed.items()}}, is_whole=not chosen.parts)
     sys.exit(bool(failed))
 
 

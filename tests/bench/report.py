@@ -25,7 +25,7 @@ def markdown(run: Mapping[str, Any]) -> Iterator[str]:
     machine = run["machine"]
     yield f"# Run of {machine['at']}, size {run['size']}"
     yield ""
-    for name, value in machine.items():
+    for name, value in {**machine, **run.get("failed", {})}.items():
         yield f"- {name.replace('_', ' ')}: {_plain(value)}"
     yield from ("", "| part | case | beside | ratio | goal | |", "|---|---|---|---|---|---|")
     for name, one in run["ratios"].items():
