@@ -29,7 +29,7 @@ def facts(folder: Path) -> dict[str, object]:
 
 def load() -> list[float]:
     """How many processes wanted a core in the last 1, 5, 15 minutes: more than cores, and figures are too low."""
-    return list(os.getloadavg())
+    return [round(one, 1) for one in os.getloadavg()]
 
 
 def _processor() -> str:
