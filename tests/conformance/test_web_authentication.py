@@ -178,3 +178,8 @@ def test_a_secret_is_long_and_never_the_same() -> None:
     assert len(secrets) == 100
     assert all(len(secret) >= 43 and secret.startswith("relais_") for secret in secrets)
     assert Tokens([TokenSettings("rosa", digest(ROSA))]).name_of(CT1) == ""
+
+
+@pytest.mark.parametrize("secret", ["", "rosa", "x" * 31])
+def test_a_secret_that_can_be_guessed_opens_nothing_even_if_it_is_configured(secret: str) -> None:
+    assert Tokens([TokenSettings("rosa", digest(secret))]).name_of(secret) == ""

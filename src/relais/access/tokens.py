@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_network
 
+MIN_CHARACTERS = 32  # of a secret; what somebody made up or left empty opens nothing
 PREFIX = "relais_"  # by which a secret is known where it does not belong
 ACTIONS = ("store", "search", "retrieve", "delete")  # as access.policy.Action, of which the web has these
 
@@ -46,8 +47,8 @@ class Tokens:
         self._names = {one.sha256: one.name for one in settings}
 
     def name_of(self, secret: str) -> str:
-        """Whom *secret* proves; "" if it proves nobody."""
-        return self._names.get(digest(secret), "")
+        """Whom *secret* proves; "" if it proves nobody, as one does that is short enough to be guessed."""
+        return self._names.get(digest(secret), "") if len(secret) >= MIN_CHARACTERS else ""
 
 
 def make() -> str:
