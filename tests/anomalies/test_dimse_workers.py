@@ -93,6 +93,7 @@ def test_the_limit_holds_over_all_workers_and_what_is_released_counts_no_more(no
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_worker_that_is_killed_is_started_again_and_its_associations_count_no_more(node: Served, victim: int) -> None:
+    assert eventually(lambda: spread(node) == [LIMIT // 2] * 2, 30)
     assert settled(node)
     with ExitStack() as stack:
         assert room(node, stack) == LIMIT
