@@ -151,12 +151,9 @@ class Dimse:
 
 
 def cpu_s(pids: list[int]) -> float:
-    """The processor time that the threads of some processes have used."""
-    found = 0
-    for pid in pids:
-        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-            found += int(path.read_text().split()[0])
-    return found / 1e9
+    """The processor time that some processes have used, in steps of a hundredth of a second."""
+    fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
+    return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(search: Search, kind: Kind, archive: Archive, pids: list[int], rounds: int) -> dict[str, float]:
