@@ -291,7 +291,11 @@ def test_a_peer_that_stalls_is_let_go(tmp_path: Path, sent: bytes) -> None:
     with dimse_node(tmp_path, network_timeout_s=0.5, acse_timeout_s=0.5) as node:
         threads = at_work()
         with socket.create_connection(("127.0.0.1", node.port), 10) as connection:
-            connection.sendall(sent)
+            asked = ul.associate_rq(PROPOSALS)
+            connection.sendall(sent[: len(asked)])
+            if len(sent) >= len(asked):
+                ul.read_pdu(connection)  # what follows is sent in an association (PS3.8 table 9-10)
+                connection.sendall(sent[len(asked) :])
             began_at = time.monotonic()
             ending(connection)
             assert time.monotonic() - began_at < 5
