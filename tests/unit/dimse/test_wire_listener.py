@@ -124,3 +124,18 @@ def test_what_is_being_served_outlives_the_listener() -> None:
     with connection, silent:
         assert silent.recv(1) == b""
         assert says(connection, b"two") == b"TWO"
+
+
+def test_a_thread_serves_one_connection_after_another_and_ends_when_none_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relais.dimse.wire.listener.IDLE_S", 0.2)
+    before = threading.active_count()
+    with listening(Limits()) as listener:
+        for _ in range(20):
+            with connected(listener) as one:
+                assert says(one, b"one") == b"ONE"
+            assert soon(lambda: listener.active_associations == [])
+        assert threading.active_count() <= before + 5  # that of the listener, and those that wait; not twenty
+        with ExitStack() as stack:
+            crowd = [stack.enter_context(connected(listener)) for _ in range(30)]
+            assert [says(one, b"x") for one in crowd] == [b"X"] * 30
+        assert soon(lambda: threading.active_count() == before + 1)

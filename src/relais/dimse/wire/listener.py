@@ -206,13 +206,14 @@ class Listener:
             if self._is_closing:
                 return None
             self._idle += 1
-        try:
-            return self._next.get(timeout=IDLE_S)
-        except Empty:
-            with self._lock:
-                is_awaited = self._idle == 0  # something was put for us a moment ago
-                self._idle -= not is_awaited
-            return self._next.get() if is_awaited else None
+        while True:
+            try:
+                return self._next.get(timeout=IDLE_S)
+            except Empty:
+                with self._lock:
+                    if self._idle:  # else something was put a moment ago, for us unless another thread was faster
+                        self._idle -= 1
+                        return None
 
     def _run(self, connection: socket.socket, address: Address) -> None:
         try:
