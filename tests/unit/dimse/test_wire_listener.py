@@ -57,6 +57,11 @@ def soon(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
+def at_work() -> int:
+    """How many threads there are for connections, those of listeners that are ending included."""
+    return sum(thread.name == "dimse" for thread in threading.enumerate())
+
+
 def test_who_speaks_is_served() -> None:
     with listening(Limits()) as listener, connected(listener) as one, connected(listener) as other:
         assert says(one, b"one") == b"ONE"
@@ -67,10 +72,10 @@ def test_who_speaks_is_served() -> None:
 
 
 def test_who_says_nothing_costs_no_thread_and_is_closed_after_a_while() -> None:
-    threads = threading.active_count()
+    assert soon(lambda: at_work() == 0)
     with listening(Limits(silent_s=0.3)) as listener, connected(listener) as silent:
         time.sleep(0.1)
-        assert threading.active_count() == threads + 1  # that of the listener
+        assert at_work() == 0
         assert silent.recv(1) == b""
 
 
@@ -128,14 +133,14 @@ def test_what_is_being_served_outlives_the_listener() -> None:
 
 def test_a_thread_serves_one_connection_after_another_and_ends_when_none_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relais.dimse.wire.listener.IDLE_S", 0.2)
-    before = threading.active_count()
+    assert soon(lambda: at_work() == 0)
     with listening(Limits()) as listener:
         for _ in range(20):
             with connected(listener) as one:
                 assert says(one, b"one") == b"ONE"
             assert soon(lambda: listener.active_associations == [])
-        assert threading.active_count() <= before + 5  # that of the listener, and those that wait; not twenty
+        assert at_work() <= 5  # not twenty
         with ExitStack() as stack:
             crowd = [stack.enter_context(connected(listener)) for _ in range(30)]
             assert [says(one, b"x") for one in crowd] == [b"X"] * 30
-        assert soon(lambda: threading.active_count() == before + 1)
+        assert soon(lambda: at_work() == 0)
