@@ -6,9 +6,11 @@ SQLite would have the thread that commits move it, now and then, while its sende
 2. When the log has grown, the rest of it is moved with the writers' lock held, so that the next writer begins it anew:
    that rest is small. Readers that still look into the log put it off until later, after WAIT_FOR_READERS_MS at most.
 3. If this thread cannot keep up, SQLite's own way limits the log (connect.CHECKPOINT_PAGES).
+4. A fork waits for it: a child would for ever find locks of SQLite taken that were taken at that moment.
 """
 
 import logging
+import os
 import sqlite3
 import threading
 
@@ -21,6 +23,8 @@ BEGIN_ANEW_PAGES = 4000  # 16 MB
 WAIT_FOR_READERS_MS = 50
 
 log = logging.getLogger(__name__)
+_at_work = threading.Lock()
+os.register_at_fork(before=_at_work.acquire, after_in_parent=_at_work.release, after_in_child=_at_work.release)
 
 
 class Checkpoints:
@@ -48,10 +52,9 @@ class Checkpoints:
 
     def _run(self) -> None:
         try:
-            connection, lock = (
-                connect.checkpointer(self._settings, WAIT_FOR_READERS_MS),
-                WritersLock(self._settings.path),
-            )
+            with _at_work:
+                connection = connect.checkpointer(self._settings, WAIT_FOR_READERS_MS)
+            lock = WritersLock(self._settings.path)
         except (sqlite3.Error, OSError) as exc:  # then SQLite's own way is left
             log.warning("the index's log is moved by its writers: %s", exc)
             return
@@ -60,9 +63,11 @@ class Checkpoints:
                 self._has_written.wait()
                 self._has_written.clear()
                 if not self._is_closing.is_set():
-                    move(connection, lock)
+                    with _at_work:
+                        move(connection, lock)
         finally:
-            connection.close()
+            with _at_work:
+                connection.close()
             lock.close()
 
 
