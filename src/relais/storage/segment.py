@@ -24,7 +24,7 @@ from relais.storage.digest import SIZE_BYTES, new_digest
 
 BLOCK = 4096
 CHUNK_BYTES = 1024 * 1024
-COPY_BYTES = 128 * 1024
+COPY_BYTES = 1024 * 1024
 FILE_MODE = 0o640
 _MAGIC = b"RELAIS JOURNAL 1"
 _SECRET_BYTES = 16
@@ -112,7 +112,7 @@ class Segment:
             self._mark(is_used=True)
         _pwrite(self._fd, memoryview(record + _CHECKSUM.pack(zlib.crc32(record))), place)
         offset, at, buffer = 0, place + BLOCK, _buffer()
-        while length := os.preadv(source, (buffer,), offset):
+        while offset < stored.size_bytes and (length := os.preadv(source, (buffer,), offset)):
             _pwrite(self._fd, buffer[:length], at + offset)
             offset += length
         os.fdatasync(self._fd)
