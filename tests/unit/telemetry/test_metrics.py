@@ -56,6 +56,13 @@ def test_a_new_run_starts_from_an_empty_directory(tmp_path: Path) -> None:
 
 
 def test_closing_an_association_lowers_the_gauge() -> None:
+    before = _open_associations()
     metrics.association_opened()
+    assert _open_associations() == before + 1
     metrics.association_closed("released")
-    assert b"relais_open_associations 0.0" in metrics.exposition()[0]
+    assert _open_associations() == before
+
+
+def _open_associations() -> float:
+    (line,) = [line for line in metrics.exposition()[0].splitlines() if line.startswith(b"relais_open_associations ")]
+    return float(line.split()[1])
