@@ -99,7 +99,7 @@ def leave_out_journal() -> None:
 
 
 def leave_out_settling() -> None:
-    redo._sync = lambda path: None
+    redo.sync = lambda path: None
 
 
 MUTATIONS: dict[str, Callable[[], None]] = {

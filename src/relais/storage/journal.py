@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from relais.errors import NodeError, OutOfResources
+from relais.storage import redo
 from relais.storage.base import StoredObject
 from relais.storage.segment import Record, Segment
 
@@ -148,7 +149,7 @@ class Journal:
                 for name in SEGMENTS:
                     _settle_file(slot / name, self._keeper)
                 turns = [_Turn(_segment(slot / name, self._segment_bytes)) for name in SEGMENTS]
-                _sync_folder(slot)
+                redo.sync(str(slot))
                 with self._changed:
                     self._active, *self._free = turns
                 try:
@@ -267,7 +268,7 @@ def _a_slot(folder: Path) -> Iterator[Path]:
         slot.mkdir(mode=0o750, exist_ok=True)
         with _locked(slot) as is_ours:
             if is_ours:
-                _sync_folder(folder)
+                redo.sync(str(folder))
                 yield slot
                 return
         number += 1
@@ -297,11 +298,3 @@ def _segment(path: Path, size_bytes: int) -> Segment:
         if segment is not None:
             segment.close()
     return Segment.create(path, size_bytes)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -230,15 +230,10 @@ class LocalStore:
             elif is_key(path):
                 yield path
 
-    @contextmanager
-    def holding(self, key: str, head_bytes: int, stored: StoredObject, source: int) -> Iterator[bool]:
+    def holding(self, key: str, head_bytes: int, stored: StoredObject, source: int) -> AbstractContextManager[bool]:
         """As Journal.holding; False without a journal. For uploads."""
         journal = self._own_journal()
-        if journal is None:
-            yield False
-            return
-        with journal.holding(key, head_bytes, stored, source) as is_held:
-            yield is_held
+        return nullcontext(False) if journal is None else journal.holding(key, head_bytes, stored, source)
 
     def adopt_held(self, temporary: str, key: str) -> None:
         """Give a temporary file its key, while the journal holds the object. For uploads."""

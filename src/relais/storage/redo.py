@@ -29,11 +29,11 @@ def settle(root: str, keys: Iterable[str]) -> None:
                 _begin_writing(fd, 0, 0, _WRITE)
     folders: dict[str, None] = {}
     for key in keys:
-        _sync(f"{root}/{key}")
+        sync(f"{root}/{key}")
         shard, study, series, _ = key.split("/")
         folders |= dict.fromkeys((f"{shard}/{study}/{series}", f"{shard}/{study}", shard, ""))
     for folder in folders:
-        _sync(f"{root}/{folder}")
+        sync(f"{root}/{folder}")
 
 
 def restore(root: Path, temporary: Path, key: str, chunks: Callable[[], Iterator[bytes]]) -> None:
@@ -61,7 +61,8 @@ def is_made_of(path: Path, chunks: Iterator[bytes]) -> bool:
     return False
 
 
-def _sync(path: str) -> None:
+def sync(path: str) -> None:
+    """Put a file or folder on stable storage; one that is gone is no error. Raises OSError."""
     with _opened(path) as fd:
         if fd is not None:
             os.fsync(fd)

@@ -1,10 +1,8 @@
-from typing import Any
-
 import pytest
-from pydicom.datadict import dictionary_VR, tag_for_keyword
 
+from fixtures.identifiers import keys
 from relais.dicom.attributes import Level
-from relais.dicom.json_model import JsonDataset, tag_key
+from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import MatchKind
 from relais.dicom.refs import InstanceRef, SeriesRef, StudyRef
 from relais.dimse.identifier import Negotiated, find_request, ref_of, refs, retrieve_query
@@ -12,19 +10,6 @@ from relais.dimse.models import PATIENT_ROOT, PATIENT_STUDY_ONLY, STUDY_ROOT, Mo
 from relais.errors import InvalidRequest, Mismatch
 
 RELATIONAL = Negotiated(relational=True)
-
-
-def keys(**values: Any) -> JsonDataset:
-    """An Identifier by keyword; None is an empty key."""
-    made: JsonDataset = {}
-    for keyword, value in values.items():
-        tag = tag_for_keyword("QueryRetrieveLevel" if keyword == "level" else keyword)
-        assert tag is not None
-        element: dict[str, Any] = {"vr": dictionary_VR(tag)}
-        if value is not None:
-            element["Value"] = value if isinstance(value, list) else [value]
-        made[tag_key(tag)] = element
-    return made
 
 
 def test_the_models_are_those_of_the_standard() -> None:

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR
 
+from fixtures.identifiers import keys
 from relais.dicom import uids
 from relais.dicom.attributes import Level
-from relais.dicom.json_model import JsonDataset, tag_key
+from relais.dicom.json_model import JsonDataset
 from relais.dimse.identifier import FindRequest, Negotiated, find_request
 from relais.dimse.matches import Matches
 from relais.dimse.models import STUDY_ROOT
@@ -47,19 +48,6 @@ ELEMENTS: dict[str, st.SearchStrategy[Any]] = {
     ),
 }
 rows = st.fixed_dictionaries({}, optional=ELEMENTS)
-
-
-def keys(**values: Any) -> JsonDataset:
-    """An Identifier by keyword; None is an empty key."""
-    made: JsonDataset = {}
-    for keyword, value in values.items():
-        tag = tag_for_keyword("QueryRetrieveLevel" if keyword == "level" else keyword)
-        assert tag is not None
-        element: dict[str, Any] = {"vr": dictionary_VR(tag)}
-        if value is not None:
-            element["Value"] = value if isinstance(value, list) else [value]
-        made[tag_key(tag)] = element
-    return made
 
 
 def asking(level: Level = Level.SERIES, **values: Any) -> FindRequest:
