@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
 from fixtures.builders import A_TINY_PDF, a_ct, a_multiframe, a_pdf, a_sr, uid
-from fixtures.web import WebNode, parts_of, web_node
+from fixtures.web import WebNode, parts_of, path, web_node
 
 OCTETS = 'multipart/related; type="application/octet-stream"'
 AS_STORED = OCTETS + "; transfer-syntax=*"
@@ -27,10 +27,6 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
     with web_node(folder) as node:
         assert node.store(CT, TURNED, LOOP, PDF, REPORT).status_code == 200
         yield node
-
-
-def path(ds: Dataset) -> str:
-    return f"/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
 
 
 def uris(web: WebNode) -> set[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import Dataset, FileDataset, dcmread
+from pydicom import FileDataset, dcmread
 from pydicom.encaps import generate_frames
 from pydicom.filebase import DicomBytesIO
 from pydicom.pixels import pixel_array
@@ -24,7 +24,7 @@ from pydicom.uid import (
 from fixtures.builders import a_ct, a_multiframe, a_sr, uid
 from fixtures.images import Pixels, an_image, decode, texture
 from fixtures.real_files import RealFile, real_files
-from fixtures.web import WebNode, parts_of, web_node
+from fixtures.web import WebNode, parts_of, path, web_node
 from relais.node.listen import eventually
 
 TARGETS = (RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless, HTJ2KLosslessRPCL)
@@ -54,10 +54,6 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
     with web_node(folder) as node:
         assert node.store(CT, LOOP, REPORT, PHOTO, IN_JPEG_LS).status_code == 200
         yield node
-
-
-def path(ds: Dataset) -> str:
-    return f"/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
 
 
 def read(content: bytes) -> FileDataset:

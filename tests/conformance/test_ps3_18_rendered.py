@@ -24,7 +24,7 @@ from pydicom.uid import (
 from fixtures.builders import A_TINY_PDF, a_ct, a_film, a_multiframe, a_pdf, a_series, a_sr, uid
 from fixtures.images import an_image, texture
 from fixtures.states import a_state
-from fixtures.web import WebNode, parts_of, web_node
+from fixtures.web import WebNode, parts_of, path, web_node
 
 CT = a_ct(rows=40, columns=80)
 LOOP = a_multiframe(frames=5, rows=24, columns=48)
@@ -59,10 +59,6 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
         others = (LETTER, MOVING, COLOURS, NO_FILM, STATE, LOOP_STATE, LOST_STATE, *films)
         assert node.store(CT, LOOP, PDF, REPORT, BESIDES, *SERIES, *COMPRESSED, *others).status_code == 200
         yield node
-
-
-def path(ds: Dataset) -> str:
-    return f"/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
 
 
 def picture(response: requests.Response, media_type: str = "image/jpeg") -> Image.Image:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from pydicom import Dataset, FileDataset, dcmread
+from pydicom import FileDataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from fixtures.builders import A_TINY_PDF, a_ct, a_multiframe, a_pdf, a_series, a_sr, dataset_bytes, part10, uid
-from fixtures.web import WebNode, parts_of, web_node
+from fixtures.web import WebNode, parts_of, path, web_node
 from relais.dicom.part10 import read_head
 
 MIXED = uid("mixed")  # a study with an instance in every Transfer Syntax below
@@ -55,10 +55,6 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
         stored = node.store(*SERIES, *BY_SYNTAX.values(), *LOOPS.values(), PDF, HTML, REPORT)
         assert stored.status_code == 200, stored.text
         yield node
-
-
-def path(ds: Dataset) -> str:
-    return f"/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
 
 
 def data_set(content: bytes) -> bytes:

@@ -14,7 +14,7 @@ from fixtures.builders import a_ct, a_multiframe, a_pdf, a_series, a_sr
 from fixtures.images import an_image, compressed, encode, texture
 from fixtures.process import MB
 from fixtures.storing import Described, body_of, described, json_body
-from fixtures.web import WebNode, parts_of, web_node
+from fixtures.web import WebNode, parts_of, path, web_node
 from relais.dicomweb import native_xml
 from relais.index import statistics
 
@@ -49,10 +49,6 @@ def xml_body(*instances: Described) -> tuple[bytes, str]:
 def store(web: WebNode, *instances: Described, how: Callable[..., tuple[bytes, str]] = json_body) -> requests.Response:
     body, content_type = how(*instances)
     return web.post(body, content_type)
-
-
-def path(ds: Dataset) -> str:
-    return f"/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
 
 
 def reasons(response: requests.Response) -> list[int]:
