@@ -13,6 +13,7 @@ from relais.db import connect
 from relais.errors import Unavailable
 
 SET = "relais"
+OLDEST = "SELECT oldest FROM compatibility"
 NEWER = "The index was written by a newer version of Relais (it has migration {}); upgrade this one."
 
 
@@ -25,16 +26,25 @@ def scripts() -> dict[str, str]:
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the index at *path* to the newest schema. The caller holds the writers' lock.
 
-    Raises Unavailable for an index that a newer program has migrated further.
+    Raises Unavailable for an index that a newer program has migrated further than this one can follow.
     """
     connect.prepare_file(connection)
     tables = Tables(connection, execute_plugins=False, recursive_triggers=False)
     migrations = _migrations(scripts())
-    if newer := {done.name for done in migrations.applied(tables)} - set(scripts()):
+    newer = {done.name for done in migrations.applied(tables)} - set(scripts())
+    if newer and not may_follow(connection.execute(OLDEST).fetchone()[0]):
         raise Unavailable(NEWER.format(", ".join(sorted(newer))))
     if migrations.pending(tables):
         migrations.apply(tables)
     _sync_way(path.absolute())
+
+
+def may_follow(oldest: str) -> bool:
+    """Whether this program may use an index that is newer, and asks for programs that know the migration *oldest*.
+
+    So nodes that share an index are upgraded one after the other, while the others work.
+    """
+    return oldest in scripts()
 
 
 def _migrations(texts: dict[str, str]) -> Migrations:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.indexed import an_index
+from fixtures.indexed import a_dataset, an_index, facts
 from relais.db import connect, migrate
 from relais.db.database import Database
 from relais.db.settings import for_path
 from relais.dicom.attributes import REQUEST_ATTRIBUTES, TABLE, Level
 from relais.errors import Unavailable
+from relais.index import composite, lookup
 
 TABLES = {Level.PATIENT: "study", Level.STUDY: "study", Level.SERIES: "series", Level.IMAGE: "instance"}
 
@@ -48,16 +49,31 @@ def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_an_index_of_a_newer_program_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "index.sqlite"
+def _migrated_further(path: Path, statement: str) -> None:
+    """What a newer program does."""
     Database(for_path(path)).close()
     with sqlite3.connect(path) as connection:
         connection.execute(
             "INSERT INTO _sqlite_migrations(migration_set, name, applied_at) VALUES ('relais', '9999_future', '')"
         )
+        connection.execute(statement)
     connection.close()
+
+
+def test_an_index_that_older_programs_do_not_survive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    _migrated_further(path, "UPDATE compatibility SET oldest = '9999_future'")
     with pytest.raises(Unavailable, match="9999_future"):
         Database(for_path(path))
+
+
+def test_an_index_of_a_newer_program_is_used_where_that_allows_it(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    _migrated_further(path, "ALTER TABLE study ADD COLUMN of_the_future TEXT")
+    with an_index(path.parent) as db:
+        arrived = facts(a_dataset())
+        db.write(lambda tx: composite.register(tx, arrived))
+        assert lookup.knows_key(db, arrived.key)
 
 
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

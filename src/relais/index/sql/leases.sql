@@ -1,0 +1,9 @@
+-- name: take
+-- Give the lease to :holder if nobody else has it.
+INSERT INTO lease(name, holder, until) VALUES (:name, :holder, :until)
+ON CONFLICT(name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+WHERE lease.until <= :now OR lease.holder = excluded.holder
+RETURNING name;
+
+-- name: give_back
+DELETE FROM lease WHERE name = :name AND holder = :holder;
