@@ -5,7 +5,7 @@ absolute. Values up to BULK_BYTES are inline. Knows Data Sets, not HTTP.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from struct import unpack
 from typing import BinaryIO
 
@@ -44,12 +44,15 @@ def metadata(archive: Archive, rows: Sequence[InstanceRow]) -> Iterator[bytes]:
         yield from (documents[row.id] for row in batch)
 
 
-def make_missing(archive: Archive, after_id: int = 0) -> int | None:
-    """Make and keep the documents of the next instances that have none, and return the last id; None if there is none.
+def make_missing(archive: Archive, after_id: int = 0, may: Callable[[], bool] = lambda: True) -> int | None:
+    """Make and keep the documents of the next instances that have none, and return the last id.
 
-    An instance that cannot be read is told to the operator and passed over.
+    None if there is none, or *may*, asked where there are some, says no. An instance that cannot be read is told to the
+    operator and passed over.
     """
     rows = kept.without(archive.db, BATCH, after_id)
+    if not rows or not may():
+        return None
     made: dict[tuple[int, int], bytes] = {}
     for row in rows:
         try:
@@ -58,7 +61,7 @@ def make_missing(archive: Archive, after_id: int = 0) -> int | None:
             log.error("no metadata sop_instance_uid=%s: %s", row.ref.sop_instance_uid, error.message)
     if made:
         _keep(archive, made)
-    return rows[-1].id if rows else None
+    return rows[-1].id
 
 
 def make(archive: Archive, row: InstanceRow) -> bytes:

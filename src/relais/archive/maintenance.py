@@ -74,7 +74,7 @@ def sweep(
     Safe while the node works: an object that is being registered at this moment is registered once.
     """
     swept = Swept(uploads_removed=archive.store.sweep(upload_age_s))
-    for key in _orphans(archive):
+    for key in _orphans(archive) if keep_going() else ():
         if not keep_going():
             break
         try:

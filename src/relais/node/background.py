@@ -1,6 +1,7 @@
 """What the node does when nobody asks: the sweep after a start, ready-made metadata, the nightly count.
 
-One process does all of it, in small steps, so that it can be told to end at any time. Knows when, not how.
+One process does all of it, in small steps, so that it can be told to end at any time. Of several nodes with one index,
+one at a time does what is done for all; if that one dies, another one takes over. Knows when, not how.
 """
 
 import logging
@@ -11,10 +12,14 @@ from datetime import datetime
 from relais.archive import Archive, documents, maintenance
 from relais.errors import NodeError
 from relais.index import statistics
+from relais.index.leases import Lease
 from relais.telemetry.line import fields
 
 IDLE_S = 0.5  # between two looks for something to do: metadata is asked for soon after the images have come
 SWEEP_EVERY_S = 6 * 3600.0
+ASK_EVERY_S = 1800.0  # whether it is our turn to sweep, where another node had it
+COUNT_LEASE_S = 12 * 3600.0  # once a night, not once a night and node
+DOCUMENTS_LEASE_S = 60.0
 COUNT_AT_HOUR = 3  # local time: when a hospital is quiet
 AFTER_ERROR_S = 30.0
 
@@ -22,14 +27,21 @@ log = logging.getLogger(__name__)
 
 
 class Background:
-    """The work of one node. *is_ending* is asked between steps, *sleep* waits no longer than until it is true."""
+    """The work of node *holder*. *is_ending* is asked between steps, *sleep* waits no longer than until it is true."""
 
     def __init__(
-        self, archive: Archive, is_ending: Callable[[], bool], sleep: Callable[[float], object] = time.sleep
+        self,
+        archive: Archive,
+        holder: str,
+        is_ending: Callable[[], bool],
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.archive = archive
         self.is_ending = is_ending
         self.sleep = sleep
+        self.sweeping = Lease(archive.db, "sweep", holder, SWEEP_EVERY_S)
+        self.counting = Lease(archive.db, "recount", holder, COUNT_LEASE_S)
+        self.documenting = Lease(archive.db, "documents", holder, DOCUMENTS_LEASE_S)
         self.documented_id = 0
         self.sweep_at = 0.0
         self.counted_on = datetime.now().astimezone().date()
@@ -57,9 +69,10 @@ class Background:
             return True
         if now.date() != self.counted_on and now.hour >= COUNT_AT_HOUR:
             self.counted_on = now.date()
-            self._count()
+            if self.counting.held():
+                self._count()
             return True
-        last = documents.make_missing(self.archive, self.documented_id)
+        last = documents.make_missing(self.archive, self.documented_id, self.documenting.held)
         if last is None:
             return False
         self.documented_id = last
@@ -67,8 +80,9 @@ class Background:
 
     def _sweep(self) -> None:
         started = time.monotonic()
-        swept = maintenance.sweep(self.archive, keep_going=lambda: not self.is_ending())
-        self.sweep_at = time.monotonic() + SWEEP_EVERY_S
+        is_ours = self.sweeping.held()
+        swept = maintenance.sweep(self.archive, keep_going=lambda: is_ours and not self.is_ending())
+        self.sweep_at = time.monotonic() + (SWEEP_EVERY_S if is_ours else ASK_EVERY_S)
         self.documented_id = 0  # look again at what could not be read
         log.info(
             fields(

@@ -86,7 +86,8 @@ def _background(orders: Orders) -> None:
         commitments = Commitments(archive, compose.registry(orders.config), signals.is_ending)
         telling = threading.Thread(target=commitments.run, name="commitments", daemon=True)
         telling.start()  # beside the rest: a peer that does not answer must hold up nothing else
-        Background(archive, signals.is_ending, signals.sleep).run()
+        holder = f"{socket.gethostname()}:{orders.config.node.data_dir}"
+        Background(archive, holder, signals.is_ending, signals.sleep).run()
 
 
 def _samples(orders: Orders) -> None:

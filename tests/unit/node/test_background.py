@@ -39,7 +39,7 @@ def steps(background: Background) -> int:
 
 
 def test_the_first_step_sweeps_and_then_there_is_nothing_to_do(archive: Archive) -> None:
-    assert steps(Background(archive, lambda: False)) == 1
+    assert steps(Background(archive, "here", lambda: False)) == 1
 
 
 def test_bytes_without_a_row_are_indexed_at_the_start(archive: Archive, tmp_path: Path) -> None:
@@ -47,12 +47,12 @@ def test_bytes_without_a_row_are_indexed_at_the_start(archive: Archive, tmp_path
     (row,) = retrieve.instances(archive, OPERATOR, ref)
     composite.reset(archive.db)
     assert statistics.statistics(archive.db).instances == 0
-    steps(Background(archive, lambda: False))
+    steps(Background(archive, "here", lambda: False))
     assert [found.key for found in retrieve.instances(archive, OPERATOR, ref)] == [row.key]
 
 
 def test_metadata_of_new_instances_is_made_and_kept(archive: Archive) -> None:
-    background = Background(archive, lambda: False)
+    background = Background(archive, "here", lambda: False)
     steps(background)
     refs = [stored(archive) for _ in range(3)]
     assert background.step()
@@ -71,5 +71,24 @@ def test_work_that_fails_is_tried_again_later_and_ends_nothing(archive: Archive)
                 raise failures.pop()
             return False
 
-    Failing(archive, lambda: len(slept) == 3, slept.append).run()
+    Failing(archive, "here", lambda: len(slept) == 3, slept.append).run()
     assert slept == [AFTER_ERROR_S, AFTER_ERROR_S, IDLE_S]
+
+
+def test_of_two_nodes_one_sweeps_and_makes_metadata_and_when_it_is_gone_the_other_does(archive: Archive) -> None:
+    first, second = Background(archive, "here", lambda: False), Background(archive, "there", lambda: False)
+    steps(first)
+    ref = stored(archive)
+    composite.reset(archive.db)
+    assert steps(second) == 1  # its leavings only
+    assert statistics.statistics(archive.db).instances == 0
+    first.sweeping.give_back()
+    second.sweep_at = 0.0
+    steps(second)
+    assert statistics.statistics(archive.db).instances == 1
+    (row,) = retrieve.instances(archive, OPERATOR, ref)
+    assert eventually(lambda: documents.get_many(archive.db, [row.id]) != {}, 5)
+    stored_later = ingest.store_part10(archive, BytesIO(part10(a_ct(InstanceNumber=2))), Origin(Channel.IMPORT)).ref
+    assert steps(first) == 0  # the second has the lease now
+    assert steps(second) == 1
+    assert retrieve.instances(archive, OPERATOR, stored_later)

@@ -1,3 +1,7 @@
+-- name: others
+-- Whether somebody else has it.
+SELECT 1 FROM lease WHERE name = :name AND holder <> :holder AND until > :now;
+
 -- name: take
 -- Give the lease to :holder if nobody else has it.
 INSERT INTO lease(name, holder, until) VALUES (:name, :holder, :until)
