@@ -6,7 +6,7 @@ DCMTK and pynetdicom call; rejections are PS3.8 9.3.4.
 import json
 import socket
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,7 @@ from fixtures import certificates, dcmtk
 from fixtures import upper_layer as ul
 from fixtures.builders import a_ct, part10
 from fixtures.certificates import Identity, World, as_whom, door
-from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.dimse_node import ENGINE, DimseNode, dimse_node
 from relais.access.policy import Mode
 from relais.archive.ingest import store_part10
 from relais.config import Config, ConfigError, load
@@ -200,3 +200,28 @@ def answer_to(port: int, request: bytes, source: str = LOCALHOST) -> tuple[int, 
 def test_rules_that_make_no_sense_stop_the_start(tmp_path: Path, lines: str, expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         configured(tmp_path, Mode.ENFORCED, a_peer("CT1", lines), {})
+
+
+def answered(node: DimseNode, header: bytes) -> int | None:
+    """The type of the PDU that answers CT1, who is announced by *header*; None if there is none."""
+    with socket.create_connection((LOCALHOST, node.port), 5) as connection, suppress(ConnectionResetError):
+        connection.sendall(header + ul.associate_rq(CT, calling="CT1"))
+        return (connection.recv(1) or [None])[0]
+    return None
+
+
+@pytest.mark.skipif(ENGINE != "inline", reason="the stock engine knows no balancers")
+def test_behind_a_balancer_its_header_says_who_calls(
+    tmp_path: Path, world: World, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = configured(tmp_path, Mode.ENFORCED, a_peer("CT1", 'networks = ["10.1.0.0/16"]'), {})
+    here = b"PROXY TCP4 10.1.2.3 10.0.0.1 50000 104\r\n"
+    with dimse_node(tmp_path / "node", config.peers, config.policy, proxies=("127.0.0.1",)) as node:
+        caplog.set_level("INFO")
+        assert answered(node, here) == ul.A_ASSOCIATE_AC
+        assert answered(node, here.replace(b"10.1.2.3", b"10.2.2.3")) == ul.A_ASSOCIATE_RJ
+        assert answered(node, b"PROXY UNKNOWN\r\n") == ul.A_ASSOCIATE_RJ  # the balancer itself is no peer
+        assert answered(node, b"") is None
+        assert eventually(lambda: "address=10.2.2.3 outcome=rejected" in caplog.text, 5)
+    with dimse_node(tmp_path / "other", config.peers, config.policy) as node:
+        assert answered(node, here) != ul.A_ASSOCIATE_AC  # nobody may say so who is not a balancer of ours

@@ -2,8 +2,9 @@
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from ipaddress import ip_network
 from threading import Thread
 from typing import Any, Protocol
 
@@ -18,8 +19,9 @@ from relais.dimse.engine import LISTEN_BACKLOG, Handler, NodeAssociation, Server
 from relais.dimse.seats import Seats
 from relais.dimse.services import NodeServices
 from relais.dimse.settings import DimseSettings
+from relais.dimse.wire import proxied
 from relais.dimse.wire.association import accepted
-from relais.dimse.wire.listener import SILENT_S, Limits, Listener, Wrap
+from relais.dimse.wire.listener import SILENT_S, Address, Limits, Listener, Welcome
 from relais.peers import mended, tls
 from relais.peers.registry import Registry
 
@@ -70,7 +72,7 @@ class DimseServer:
             silent_s=min(settings.acse_timeout_s, SILENT_S),
         )
         listening = sock or _listening(settings.host, settings.port)
-        return Listener(listening, partial(accepted, ae, self._services), limits, _wrap(settings), self._seats)
+        return Listener(listening, partial(accepted, ae, self._services), limits, _welcome(settings), self._seats)
 
     def _open_stock(self, ae: AE, sock: socket.socket | None) -> Door:
         settings = self._settings
@@ -107,7 +109,21 @@ class DimseServer:
             time.sleep(LOOK_S)
 
 
-def _wrap(settings: DimseSettings) -> Wrap | None:
+def _welcome(settings: DimseSettings) -> Welcome | None:
+    """What comes before a connection is served: a balancer says whom it passes on, then TLS. None if neither does."""
+    proxies, wrap = [ip_network(proxy) for proxy in settings.proxies], _wrap(settings)
+    if not proxies and wrap is None:
+        return None
+
+    def welcome(connection: socket.socket, address: Address) -> tuple[socket.socket, Address]:
+        if proxied.is_one_of(address[0], proxies):
+            address = proxied.announced(connection) or address
+        return (wrap(connection) if wrap else connection), address
+
+    return welcome
+
+
+def _wrap(settings: DimseSettings) -> Callable[[socket.socket], socket.socket] | None:
     """The TLS handshake with who has connected, in that connection's own thread and time limit; None without TLS."""
     if not settings.tls_certificate:
         return None

@@ -1,6 +1,7 @@
 """What an operator may decide about the DIMSE door. Knows values, not where they were written down."""
 
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 
 from relais.dicom.uids import is_valid
 from relais.peers import tls
@@ -24,6 +25,8 @@ class DimseSettings:
 
     With *tls_certificate*, a PEM file, the port speaks TLS and nothing else. *tls_key* is a PEM file too, or its text;
     it may also stand in the certificate's file. *tls_client* says whether callers must show a certificate of *tls_ca*.
+
+    Connections from *proxies*, addresses or networks of balancers, begin with a PROXY header that says who calls.
     """
 
     ae_title: str = "RELAIS"
@@ -43,6 +46,7 @@ class DimseSettings:
     tls_key: str = field(default="", metadata={"secret": True}, repr=False)
     tls_ca: str = ""
     tls_client: ClientCertificate = ClientCertificate.NONE
+    proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_ae_title(self.ae_title)
@@ -60,9 +64,14 @@ class DimseSettings:
                 raise ValueError(f"{name} must be from {low} to {high}")
         if self.engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}")
+        if bad := [uid for uid in self.private_sop_classes if not is_valid(uid)]:
+            raise ValueError(f"private_sop_classes must hold UIDs; not {', '.join(bad)}")
+        self._check_callers()
+
+    def _check_callers(self) -> None:
+        if list(map(ip_network, self.proxies)) and self.engine != "inline":
+            raise ValueError('proxies need engine = "inline"')
         if self.tls_client is not ClientCertificate.NONE and not (self.tls_certificate and self.tls_ca):
             raise ValueError("tls_client needs tls_certificate and tls_ca")
         if self.tls_certificate:
             tls.server_context(self.tls_certificate, self.tls_key, self.tls_ca, self.tls_client)
-        if bad := [uid for uid in self.private_sop_classes if not is_valid(uid)]:
-            raise ValueError(f"private_sop_classes must hold UIDs; not {', '.join(bad)}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from relais.dimse.wire.listener import Limits, Listener
+from relais.dimse.wire.listener import Address, Limits, Listener
 
 
 class Echoing:
@@ -107,12 +107,12 @@ def test_of_too_many_that_speak_the_oldest_that_is_not_associated_makes_room() -
 def test_what_a_connection_needs_first_is_done_in_its_own_thread() -> None:
     """A TLS handshake that stalls stops nobody else."""
 
-    def wrap(connection: socket.socket) -> socket.socket:
+    def welcome(connection: socket.socket, address: Address) -> tuple[socket.socket, Address]:
         if connection.recv(1) == b"-":
             raise TimeoutError
-        return connection
+        return connection, address
 
-    with listening(Limits(), wrap=wrap) as listener, connected(listener) as slow, connected(listener) as refused:
+    with listening(Limits(), welcome=welcome) as listener, connected(listener) as slow, connected(listener) as refused:
         refused.sendall(b"-")
         assert refused.recv(1) == b""
         with connected(listener) as quick:

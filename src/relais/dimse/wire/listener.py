@@ -3,7 +3,7 @@
 1. Accepting never blocks: a connection costs a file descriptor until its first byte, and a thread only from then on.
 2. A connection that says nothing is closed after a time limit, or earlier when there are too many: the oldest first, so
    that those who hold connections open do not keep out those who use them.
-3. What takes long (a TLS handshake, the first PDU) is done in the connection's own thread: see *wrap*.
+3. What takes long (a TLS handshake, the first PDU) is done in the connection's own thread: see *welcome*.
 4. Of several processes that share the listening socket, who has fewest connections takes the next: the others hesitate.
 """
 
@@ -53,7 +53,7 @@ class Share(Protocol):
 
 
 Make = Callable[[socket.socket, Address], Served]
-Wrap = Callable[[socket.socket], socket.socket]
+Welcome = Callable[[socket.socket, Address], tuple[socket.socket, Address]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,20 @@ class Limits:
 
 
 class Listener:
-    """A listening socket, which other processes may share, and all that came of it."""
+    """A listening socket, which other processes may share, and all that came of it.
+
+    *welcome* may put another socket in the place of one that is to be served, and say from where it really comes.
+    """
 
     def __init__(
         self,
         listening: socket.socket,
         make: Make,
         limits: Limits,
-        wrap: Wrap | None = None,
+        welcome: Welcome | None = None,
         share: Share | None = None,
     ) -> None:
-        self._listening, self._make, self._limits, self._wrap, self._share = listening, make, limits, wrap, share
+        self._listening, self._make, self._limits, self._welcome, self._share = listening, make, limits, welcome, share
         listening.setblocking(False)
         self.server_address = listening.getsockname()
         self._selector = selectors.DefaultSelector()
@@ -217,10 +220,10 @@ class Listener:
 
     def _run(self, connection: socket.socket, address: Address) -> None:
         try:
-            with suppress(OSError):  # of a handshake
-                if self._wrap is not None:
+            with suppress(OSError):  # of a welcome
+                if self._welcome is not None:
                     connection.settimeout(self._limits.silent_s)
-                    connection = self._wrap(connection)
+                    connection, address = self._welcome(connection, address)
                 self._serve(self._make(connection, address))
         except Exception:
             log.exception("a connection could not be served")
