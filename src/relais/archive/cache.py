@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
+NOTE = "note"
 EVICT_EVERY = 64
 """The folder is measured each time about so many files were added; it may outgrow its bound by so many."""
 
@@ -35,6 +36,20 @@ class Cache:
         if self._folder is not None:
             for path in self._folder.glob(_place(owner, "*")):
                 path.unlink(missing_ok=True)
+
+    def note(self, text: str) -> None:
+        """Remember *text* beside the files; on a full disk what was noted before."""
+        if self._folder is not None:
+            with suppress(OSError):
+                _write(self._folder / f"{NOTE}.new", text.encode())
+                (self._folder / f"{NOTE}.new").replace(self._folder / NOTE)
+
+    def noted(self) -> str:
+        """What was noted last, "" if nothing was."""
+        try:
+            return (self._folder / NOTE).read_text() if self._folder else ""
+        except OSError:
+            return ""
 
     def _keep(self, path: Path, content: bytes) -> None:
         temporary = path.with_name(f"{path.name}.{token_hex(4)}")

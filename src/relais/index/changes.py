@@ -29,6 +29,12 @@ def since(db: Database, revision: int, limit: int) -> list[Change]:
     return found
 
 
+def deletions(db: Database, after: int, until: int) -> list[InstanceRef]:
+    """What was deleted by the revisions behind *after*, up to and with *until*."""
+    with db.read() as connection:
+        return [InstanceRef(*row) for row in connection.execute(SQL["deletions"], (after, until)).fetchall()]
+
+
 def latest(db: Database) -> int:
     """The newest revision, 0 before the first change."""
     with db.read() as connection:

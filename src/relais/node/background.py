@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from relais.archive import Archive, documents, maintenance
+from relais.archive.forgetting import forget_deleted
 from relais.errors import NodeError
 from relais.index import statistics
 from relais.index.leases import Lease
@@ -18,6 +19,7 @@ from relais.telemetry.line import fields
 IDLE_S = 0.5  # between two looks for something to do: metadata is asked for soon after the images have come
 SWEEP_EVERY_S = 6 * 3600.0
 ASK_EVERY_S = 1800.0  # whether it is our turn to sweep, where another node had it
+FORGET_EVERY_S = 5.0
 COUNT_LEASE_S = 12 * 3600.0  # once a night, not once a night and node
 DOCUMENTS_LEASE_S = 60.0
 COUNT_AT_HOUR = 3  # local time: when a hospital is quiet
@@ -43,7 +45,7 @@ class Background:
         self.counting = Lease(archive.db, "recount", holder, COUNT_LEASE_S)
         self.documenting = Lease(archive.db, "documents", holder, DOCUMENTS_LEASE_S)
         self.documented_id = 0
-        self.sweep_at = 0.0
+        self.sweep_at = self.forget_at = 0.0
         self.counted_on = datetime.now().astimezone().date()
 
     def run(self) -> None:
@@ -72,6 +74,9 @@ class Background:
             if self.counting.held():
                 self._count()
             return True
+        if time.monotonic() >= self.forget_at:
+            is_all = not forget_deleted(self.archive)
+            self.forget_at = time.monotonic() + (FORGET_EVERY_S if is_all else 0.0)
         last = documents.make_missing(self.archive, self.documented_id, self.documenting.held)
         if last is None:
             return False

@@ -12,6 +12,12 @@ LEFT JOIN instance_row AS live ON live.id = change.instance_fk
 LEFT JOIN deleted ON deleted.instance_fk = change.instance_fk
 WHERE change.revision > ? ORDER BY change.revision LIMIT ?;
 
+-- name: deletions
+-- What was deleted behind one revision, up to another.
+SELECT deleted.study_instance_uid, deleted.series_instance_uid, deleted.sop_instance_uid
+FROM change JOIN deleted ON deleted.instance_fk = change.instance_fk
+WHERE change.revision > ? AND change.revision <= ? AND change.kind = 'deleted';
+
 -- name: latest
 SELECT revision FROM totals;
 
@@ -20,7 +26,7 @@ SELECT name FROM feed;
 
 -- name: give_name
 -- Or the one that another process has given meanwhile.
-INSERT INTO feed(id, name) VALUES (1, ?) ON CONFLICT DO UPDATE SET name = feed.name RETURNING name;
+INSERT INTO feed(id, name) VALUES (1, ?) ON CONFLICT(id) DO UPDATE SET name = feed.name RETURNING name;
 
 -- name: was_dropped
 -- By its own index: deleted keys are kept whole.
