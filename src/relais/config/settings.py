@@ -76,7 +76,12 @@ class Config:
     @property
     def public_url(self) -> str:
         """The base of every absolute URL, without a slash at its end."""
-        return self.node.public_url.rstrip("/") or f"http://{address(self.web.host, self.web.port)}"
+        return self.node.public_url.rstrip("/") or self.web_address
+
+    @property
+    def web_address(self) -> str:
+        """Where the web door itself is, as seen from this machine."""
+        return f"{self.web.scheme}://{address(self.web.host, self.web.port)}"
 
     @property
     def policy(self) -> Policy:

@@ -93,6 +93,12 @@ def _character_sets() -> Section:
     )
 
 
+def _web_tls(config: Config) -> str:
+    if not config.web.tls_certificate:
+        return "off"
+    return "on; certificates of callers are required" if config.web.tls_ca else "on"
+
+
 def _security(config: Config) -> Section:
     asked = {
         ClientCertificate.NONE: "not asked for",
@@ -105,7 +111,9 @@ def _security(config: Config) -> Section:
         "Security",
         (
             f"TLS on the DIMSE port (PS3.15 B.12): {tls}. TLS 1.2 and 1.3; of TLS 1.2 the suites `{CIPHERS}`. Peers "
-            "are called over TLS where their settings say so. TLS for web services is a proxy's.",
+            "are called over TLS where their settings say so.",
+            f"TLS at the web door (PS3.18 8.1): {_web_tls(config)}. TLS 1.2 and 1.3; of TLS 1.2 the suites with "
+            "ECDHE and AES-GCM or ChaCha20-Poly1305 (RFC 9325).",
             f"Access: {OPEN if everybody else ENFORCED}",
             "User Identity Negotiation (PS3.7 D.3.3.7): the user's name is recorded with what was done, and no "
             "reason to allow anything.",

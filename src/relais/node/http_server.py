@@ -1,16 +1,19 @@
 """Runs a WSGI application behind granian. The only module that knows which HTTP server that is.
 
-Granian starts the workers and starts dead ones again; each loads the application for itself, by calling *load*.
+Granian starts the workers and starts dead ones again; each loads the application for itself, by calling *load*. Its TLS
+is rustls, which speaks 1.2 and 1.3 and has no suite without ECDHE and AEAD: those of RFC 9325 and ChaCha20-Poly1305.
 """
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from pathlib import Path, PosixPath
+from typing import Any, Self
 
 from granian import Granian
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.log import LogLevels
 
 from relais.node.patience import Patient
@@ -41,7 +44,37 @@ def serve(settings: WebSettings, load: Callable[[], Application]) -> None:
         websockets=False,
         log_level=LogLevels.error,
         log_dictconfig=LOGGING,
+        **_tls(settings),
     ).serve(target_loader=partial(_patient, load, settings), wrap_loader=False)
+
+
+class _InMemory(PosixPath):
+    """A file that is in no folder: its only name is that of the descriptor which holds it."""
+
+    def resolve(self, strict: bool = False) -> Self:
+        return self
+
+
+def _tls(settings: WebSettings) -> dict[str, Any]:
+    """Files are read when a worker starts."""
+    if not settings.tls_certificate:
+        return {}
+    return {
+        "ssl_cert": Path(settings.tls_certificate),
+        "ssl_key": _key(settings.tls_key) if settings.tls_key else Path(settings.tls_certificate),
+        "ssl_ca": Path(settings.tls_ca) if settings.tls_ca else None,
+        "ssl_client_verify": bool(settings.tls_ca),
+        "ssl_protocol_min": SSLProtocols.tls12,
+    }
+
+
+def _key(key: str) -> Path:
+    """The file of *key*. One that is given as text is never written to a disk, and held for as long as we live."""
+    if not key.startswith("-----BEGIN"):
+        return Path(key)
+    held = os.memfd_create("key", 0)
+    os.write(held, key.encode())
+    return _InMemory(f"/proc/self/fd/{held}")
 
 
 def _patient(load: Callable[[], Application], settings: WebSettings) -> Application:

@@ -30,7 +30,8 @@ class Node:
             self.archive = undo.enter_context(compose.archive_of(self.config))
             self._dimse = compose.dimse_server(self.config, self.archive)
             application = compose.web_application(self.config, self.archive)
-            self._web = make_server(self.config.web.host, self.config.web.port, application, threaded=True)
+            web = self.config.web
+            self._web = make_server(web.host, web.port, application, threaded=True, ssl_context=web.tls_context)
             self._thread = threading.Thread(target=self._web.serve_forever, name="web", daemon=True)
             self._taken = undo.pop_all()  # kept: a context that is forgotten closes what it holds
 

@@ -28,11 +28,29 @@ ECHO_TIMEOUT_S = 3.0
 def checks(config: Config, archive: Archive) -> Mapping[str, Check]:
     """One check by part. Each returns if the part answers, else raises a NodeError with a sentence."""
     found: dict[str, Check] = {
-        "dimse": _handshake(config) if config.dimse.tls_certificate else _echo(config),
+        "dimse": dimse(config),
         "index": lambda: _index_answers(archive),
         "storage": lambda: _storage_answers(archive),
     }
     return {name: _remembered(check) for name, check in found.items()}
+
+
+def dimse(config: Config) -> Check:
+    """Whether the DIMSE door answers."""
+    return _handshake(config) if config.dimse.tls_certificate else _echo(config)
+
+
+def asking() -> ssl.SSLContext:
+    """What our own doors are asked with, whatever certificate they show."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # with 1.3 a door sends away after the handshake, maybe unheard
+    return context
+
+
+def is_alert(exc: BaseException | None) -> bool:
+    """Whether a door that speaks TLS has sent us away: it may want a certificate that is not ours to have."""
+    return isinstance(exc, ssl.SSLError) and "ALERT" in (exc.reason or "")
 
 
 def _host(config: Config) -> str:
@@ -40,16 +58,15 @@ def _host(config: Config) -> str:
 
 
 def _handshake(config: Config) -> Check:
-    """Whether the door speaks TLS; it may go on to want a certificate that is not ours to have, and say so."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is our own door, asked for nothing
+    """Whether the door speaks TLS."""
+    context = asking()
 
     def shake_hands() -> None:
         try:
             with socket.create_connection((_host(config), config.dimse.port), ECHO_TIMEOUT_S) as connection:
                 context.wrap_socket(connection).close()
         except ssl.SSLError as exc:
-            if "ALERT" not in (exc.reason or ""):
+            if not is_alert(exc):
                 raise Unavailable("The DIMSE door does not speak TLS.") from exc
         except OSError as exc:
             raise Unavailable("The DIMSE door does not answer.") from exc

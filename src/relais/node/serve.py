@@ -15,17 +15,16 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from relais.config import Config, address
+from relais.config import Config
 from relais.dimse.seats import table_bytes
-from relais.errors import Unavailable
-from relais.node import listen, log
+from relais.errors import NodeError, Unavailable
+from relais.node import listen, log, ready
 from relais.node.orders import Orders
 from relais.node.supervisor import Child, Supervisor
 from relais.telemetry import metrics
@@ -64,12 +63,14 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
         )
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **metrics.prepare(counters)}
         orders = Orders(config, door.fileno(), str(samples or ""), seats.fileno())
-        ready = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(config, ready, orders, on_ready), daemon=True, name="ready?")
+        was_ready = threading.Event()
+        watcher = threading.Thread(
+            target=_watch, args=(config, was_ready, orders, on_ready), daemon=True, name="ready?"
+        )
         watcher.start()
         return Supervisor(
             [*_dimse_workers(orders, environment), *(_child(role, orders, environment) for role in SUPERVISED)],
-            is_ready=ready.is_set,
+            is_ready=was_ready.is_set,
             on_ending=door.close,
             on_end=lambda pid: metrics.forget_process(counters, pid),
         ).run()
@@ -115,13 +116,22 @@ def counters_directory(config: Config) -> Iterator[Path]:
 
 
 def is_ready(config: Config) -> bool:
-    """Whether the node at the web door's address says that it is ready."""
-    url = f"http://{address(config.web.host, config.web.port)}/health/ready"
+    """Whether the node at the web door's address says that it is ready.
+
+    A web door that lets only holders of certificates in does not say it to us: that it sends us away must do for it.
+    """
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        url = f"{config.web_address}/health/ready"
+        with urllib.request.urlopen(url, timeout=5, context=ready.asking()) as answer:  # noqa: S310 - our own door
             return bool(answer.status == 200)
-    except (OSError, ValueError, urllib.error.URLError):
+    except (OSError, ValueError) as exc:  # of which URLError is one
+        if not (config.web.tls_ca and ready.is_alert(getattr(exc, "reason", None) or exc)):
+            return False
+    try:
+        ready.dimse(config)()
+    except NodeError:
         return False
+    return True
 
 
 def _dimse_workers(orders: Orders, environment: dict[str, str]) -> Iterator[Child]:
@@ -145,11 +155,11 @@ def _command(role: str) -> list[str]:
     return [sys.executable, "-P", "-m", "relais", "serve", "--role", role, "--parent", str(os.getpid())]
 
 
-def _watch(config: Config, ready: threading.Event, orders: Orders, on_ready: Callable[[Config, str], None]) -> None:
+def _watch(config: Config, was_ready: threading.Event, orders: Orders, on_ready: Callable[[Config, str], None]) -> None:
     """Wait until the node is ready, then tell."""
     while not is_ready(config):
         time.sleep(LOOK_EVERY_S)
-    ready.set()
+    was_ready.set()
     on_ready(config, _store_samples(orders) if orders.samples else "")
 
 

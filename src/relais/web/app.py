@@ -72,4 +72,4 @@ def _finish(response: Response) -> Response:
 
 def _own_address(settings: WebSettings) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}"
+    return f"{settings.scheme}://{host}:{settings.port}"

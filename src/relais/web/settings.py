@@ -1,7 +1,11 @@
 """What an operator may decide about the web door. Knows values, not where they were written down."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ssl import SSLContext
+
+from relais.peers import tls
+from relais.peers.tls import ClientCertificate
 
 _ORIGIN = re.compile(r"https?://[^/?#\s]+")
 
@@ -18,6 +22,10 @@ class WebSettings:
     A client that takes nothing of its answer for *stall_timeout_s* is cut off too.
     Up to *drain_bytes* of a refused body are still read, so that its sender sees the answer.
     *kept_bytes* of ready metadata are kept in the memory of each worker; what was not asked for longest goes first.
+
+    With *tls_certificate*, a PEM file, the port speaks HTTPS and nothing else. *tls_key* is a PEM file too, or its
+    text; it may also stand in the certificate's file. With *tls_ca*, only who shows a certificate that it vouches for
+    gets in.
     """
 
     host: str = "127.0.0.1"
@@ -31,6 +39,22 @@ class WebSettings:
     stall_timeout_s: float = 60.0
     drain_bytes: int = 16 * 1024**2
     kept_bytes: int = 64 * 1024**2
+    tls_certificate: str = ""
+    tls_key: str = field(default="", metadata={"secret": True}, repr=False)
+    tls_ca: str = ""
+
+    @property
+    def scheme(self) -> str:
+        """How URLs of the door begin."""
+        return "https" if self.tls_certificate else "http"
+
+    @property
+    def tls_context(self) -> SSLContext | None:
+        """For servers that take one; None without TLS. Raises ValueError if the files cannot be used."""
+        if not self.tls_certificate:
+            return None
+        client = ClientCertificate.REQUIRED if self.tls_ca else ClientCertificate.NONE
+        return tls.server_context(self.tls_certificate, self.tls_key, self.tls_ca, client)
 
     @property
     def uploads(self) -> int:
@@ -51,6 +75,9 @@ class WebSettings:
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be between {low} and {high}, not {getattr(self, name)}")
+        if self.tls_ca and not self.tls_certificate:
+            raise ValueError("tls_ca needs tls_certificate")
+        _ = self.tls_context
         for origin in self.cors_origins:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(f'cors_origins must be "*" or like "https://viewer.example.org", not "{origin}"')
