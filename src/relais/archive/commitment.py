@@ -36,11 +36,13 @@ BATCH = 500  # references looked up at a time
 
 ADD = """
 INSERT INTO commitment
-  (transaction_uid, calling_ae_title, address, user, refs, requested_at, attempts, due_at, is_duplicate)
+  (transaction_uid, calling_ae_title, address, "user", refs, requested_at, attempts, due_at, is_duplicate)
 VALUES (:transaction_uid, :calling_ae_title, :address, :user, :refs, :now, 0, :until, :is_duplicate)
 RETURNING id
 """
-AGAIN = "UPDATE commitment SET address = :address, user = :user, requested_at = :now, due_at = :until WHERE id = :id"
+AGAIN = """
+UPDATE commitment SET address = :address, "user" = :user, requested_at = :now, due_at = :until WHERE id = :id
+"""
 SAME = """
 SELECT id, refs FROM commitment WHERE calling_ae_title = :calling_ae_title AND transaction_uid = :transaction_uid
 ORDER BY is_duplicate
@@ -48,7 +50,7 @@ ORDER BY is_duplicate
 WAITING = "SELECT count(*) FROM commitment WHERE calling_ae_title = ?"
 NEXT = "SELECT calling_ae_title FROM commitment WHERE due_at <= ? ORDER BY due_at LIMIT 1"
 CLAIM = """
-UPDATE commitment SET attempts = attempts + 1, due_at = :now + :claim_s
+UPDATE commitment SET attempts = attempts + 1, due_at = :until
 WHERE due_at <= :now AND id IN (
   SELECT id FROM commitment WHERE calling_ae_title = :requester AND due_at <= :now ORDER BY id LIMIT :limit
 ) RETURNING *
@@ -142,7 +144,7 @@ def claim(archive: Archive) -> list[Waiting]:
         due = tx.execute(NEXT, (tx.now,)).fetchone()
         if due is None:
             return []
-        wanted = {"requester": due[0], "now": tx.now, "claim_s": CLAIM_S, "limit": AT_ONCE}
+        wanted = {"requester": due[0], "now": tx.now, "until": tx.now + CLAIM_S, "limit": AT_ONCE}
         return [_waiting(row) for row in tx.execute(CLAIM, wanted).fetchall()]
 
     return archive.db.write(work)

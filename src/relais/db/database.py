@@ -1,25 +1,21 @@
 """The index's database: short reads from a snapshot, durable writes in groups. Knows SQL's carriage, not its tables.
 
 1. Connections belong to the process that opened them; after a fork the child opens its own.
-2. Reads are short: an open read keeps the write-ahead log from shrinking.
+2. Reads are short: an open read keeps the write-ahead log from shrinking, or old rows from being cleared away.
 3. `write` returns when the commit is durable; `write_soon` is for records whose maker need not wait.
 """
 
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from relais.db import connect, failures
-from relais.db.checkpoint import Checkpoints
+from relais.db.engine import Engine
 from relais.db.group import Group
-from relais.db.lock import WritersLock
-from relais.db.migrate import migrate
-from relais.db.readers import Readers
 from relais.db.settings import IndexSettings
 from relais.db.soon import Soon
+from relais.db.sqlite import SqliteEngine
 from relais.db.transaction import Connection, Cursor, Row, Transaction
 
 __all__ = ["Connection", "Cursor", "Database", "Row", "Transaction"]
@@ -30,7 +26,7 @@ T = TypeVar("T")
 class Database:
     """The index's database, created or migrated as needed.
 
-    Raises Unavailable if the file is damaged, locked, out of reach, or newer than the program.
+    Raises Unavailable if the index is damaged, locked, out of reach, or newer than the program.
     """
 
     def __init__(self, settings: IndexSettings) -> None:
@@ -58,12 +54,15 @@ class Database:
 
         Raises Unavailable after the time limit of the settings, unless the operator knows that it *is_long*.
         """
-        timeout_s = None if is_long else self._settings.read_timeout_s
+        engine = self._process().engine
+        words = engine.writer.words
         try:
-            with self._process().readers.snapshot(timeout_s) as connection:
+            with engine.snapshot(None if is_long else self._settings.read_timeout_s) as connection:
                 yield connection
-        except (sqlite3.Error, UnicodeDecodeError) as exc:
-            raise failures.of_reading(exc) from exc
+        except Exception as exc:
+            if isinstance(exc, (*words.FOREIGN, UnicodeDecodeError)):
+                raise words.of_reading(exc) from exc
+            raise
 
     def close(self) -> None:
         """Commit the late writes and close. The next call opens the database again."""
@@ -83,53 +82,29 @@ class Database:
             if self._own is None or self._own.pid != os.getpid():
                 if self._own is not None:
                     _inherited.append(self._own)
-                self._own = _open(self._settings)
+                self._own = _Process(self._settings)
             return self._own
 
 
 class _Process:
-    """The connections of one process."""
+    """What one process holds open."""
 
-    def __init__(self, settings: IndexSettings, connection: Connection, lock: WritersLock) -> None:
+    def __init__(self, settings: IndexSettings) -> None:
+        """Raises Unavailable for an index that cannot be used."""
         self.pid = os.getpid()
-        self._connection = connection
-        self._lock = lock
-        self.checkpoints = Checkpoints(settings)
-        self.group = Group(
-            connection,
-            lock,
-            settings.group_limit,
-            prepare=lambda: connect.reserve_log(connection, settings),
-            committed=self.checkpoints.note,
-        )
-        self.readers = Readers(settings)
-        self.soon = Soon(self.group.write, settings.soon_limit)
+        self.engine = open_engine(settings)
+        self.group = Group(self.engine.writer, settings.group_limit)
+        self.soon = Soon(self.group.write, settings.soon_limit, self.engine.writer.words)
 
     def close(self) -> None:
         self.soon.close()
-        self.checkpoints.close()
-        self.readers.close()
-        self._connection.close()
-        self._lock.close()
+        self.engine.close()
 
 
-# SQLite must not be used across a fork, not even to close: the child would release the parent's locks.
+# No connection must be used across a fork, not even to close it: the child would release the parent's locks.
 _inherited: list[_Process] = []
 
 
-def _open(settings: IndexSettings) -> _Process:
-    """Open and migrate, one process at a time."""
-    try:
-        settings.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = WritersLock(settings.path)
-        connection = connect.writer(settings)
-        try:
-            with lock.held():
-                migrate(connection, settings.path)
-        except BaseException:
-            connection.close()
-            lock.close()
-            raise
-    except (sqlite3.Error, OSError, UnicodeDecodeError) as exc:
-        raise failures.of_reading(exc) from exc
-    return _Process(settings, connection, lock)
+def open_engine(settings: IndexSettings) -> Engine:
+    """The engine that the URL names, for this process."""
+    return SqliteEngine(settings)

@@ -7,6 +7,7 @@ from relais.errors import Internal, NodeError, OutOfResources, Unavailable
 
 FULL = "The index cannot be written: the disk is full or refuses to write. Free some space; nothing else is needed."
 LOCK_FILE = "The index's lock file cannot be used; check the owner and the mode of its folder."
+FOREIGN: tuple[type[Exception], ...] = (sqlite3.Error,)
 UNDECODABLE = "Could not decode to UTF-8"  # Python's word on a text that we never wrote like this
 SENTENCES = {
     sqlite3.SQLITE_FULL: FULL,
@@ -51,3 +52,8 @@ def of_writing(exc: BaseException) -> NodeError:
 def of_committing(exc: BaseException) -> NodeError:
     """The same for a commit. After a failed sync nobody knows what is on the disk: that is never OutOfResources."""
     return OutOfResources(FULL) if primary_code(exc) == sqlite3.SQLITE_FULL else of_reading(exc)
+
+
+def passes(exc: BaseException) -> bool:
+    """Never: with one writer at a time nobody is given up for another's sake."""
+    return False

@@ -6,18 +6,17 @@
 4. A leader hands the lead on after its own commit, so nobody serves others for ever.
 """
 
-import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from relais.db import failures
-from relais.db.lock import WritersLock
-from relais.db.transaction import Connection, Transaction
+from relais.db.engine import TryAgain, Writer
+from relais.db.transaction import Transaction
 from relais.errors import Internal, NodeError, Unavailable
 
+TRIES = 5  # of a transaction that the engine gives up for no fault of its works
 Work = Callable[[Transaction], Any]
 
 
@@ -37,19 +36,8 @@ class Item:
 class Group:
     """The writers of one process."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        lock: WritersLock,
-        limit: int,
-        prepare: Callable[[], None] = lambda: None,
-        committed: Callable[[], None] = lambda: None,
-    ) -> None:
-        """*prepare* is called once, with the lock held, before the first transaction; *committed* after each."""
-        self._committed = committed
-        self._prepare: Callable[[], None] | None = prepare
-        self._connection = connection
-        self._lock = lock
+    def __init__(self, writer: Writer, limit: int) -> None:
+        self._writer = writer
         self._limit = limit
         self._mutex = threading.Lock()
         self._waiting: deque[Item] = deque()
@@ -94,9 +82,9 @@ class Group:
                 batch.extend(self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting))))
             self._commit(batch)
         except BaseException as exc:
-            self._roll_back()
-            _fail(batch, _wrapped(exc, failures.of_writing))
-            if not isinstance(exc, sqlite3.Error | OSError | NodeError):
+            self._writer.roll_back()
+            _fail(batch, self._wrapped(exc))
+            if not isinstance(exc, (*self._writer.words.FOREIGN, OSError, TryAgain, NodeError)):
                 raise
         finally:
             self._leader = None
@@ -114,57 +102,55 @@ class Group:
 
     def _commit(self, batch: list[Item]) -> None:
         """Run *batch* in one transaction; afterwards each item has its result or its error."""
-        pending = batch
-        with self._lock.held():
-            if self._prepare is not None:
-                self._prepare()
-                self._prepare = None
+        pending, tries = batch, 0
+        with self._writer.held():
             while pending:
-                pending = self._attempt(pending)
-        self._committed()
+                try:
+                    pending = self._attempt(pending)
+                except TryAgain:
+                    self._writer.roll_back()
+                    tries += 1
+                    if tries == TRIES:
+                        raise
 
     def _attempt(self, batch: list[Item]) -> list[Item]:
-        """One transaction. Returns what must run again, because SQLite gave up the whole of it for one work."""
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        tx = Transaction(connection, time.time())
+        """One transaction. Returns what must run again, because the engine gave up the whole of it for one work."""
+        self._writer.begin()
+        tx = Transaction(self._writer.connection, time.time())
         for item in batch:
             item.error = None
             self._run(item, tx)
-            if not connection.in_transaction:
+            if not self._writer.is_alive:
                 return _survivors(batch, item)
-        try:
-            connection.execute("COMMIT")
-        except sqlite3.Error as exc:
-            raise _wrapped(exc, failures.of_committing) from exc
+        self._writer.commit()
         return []
 
     def _run(self, item: Item, tx: Transaction) -> None:
         """Run one work in its savepoint."""
-        self._connection.execute("SAVEPOINT work")
+        words = self._writer.words
+        tx.execute("SAVEPOINT work")
         try:
             item.result = item.work(tx)
         except Exception as exc:
-            item.error = _wrapped(exc, failures.of_writing) if isinstance(exc, sqlite3.Error) else exc
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK TO work")
-        if self._connection.in_transaction:
-            self._connection.execute("RELEASE work")
+            if words.passes(exc):
+                raise TryAgain from exc
+            item.error = self._wrapped(exc) if isinstance(exc, words.FOREIGN) else exc
+            if self._writer.is_alive:
+                tx.execute("ROLLBACK TO work")
+        if self._writer.is_alive:
+            tx.execute("RELEASE work")
 
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-
-
-def _wrapped(exc: BaseException, words: Callable[[BaseException], NodeError]) -> NodeError:
-    """*exc* as an error of the node, caused by it."""
-    if isinstance(exc, NodeError):
-        return exc
-    found = (
-        words(exc) if isinstance(exc, sqlite3.Error | OSError) else Unavailable("The index's writer was interrupted.")
-    )
-    found.__cause__ = exc
-    return found
+    def _wrapped(self, exc: BaseException) -> NodeError:
+        """*exc* as an error of the node, caused by it."""
+        if isinstance(exc, NodeError):
+            return exc
+        if isinstance(exc, TryAgain) and exc.__cause__ is not None:
+            exc = exc.__cause__
+        words = self._writer.words
+        is_known = isinstance(exc, (*words.FOREIGN, OSError))
+        found = words.of_writing(exc) if is_known else Unavailable("The index's writer was interrupted.")
+        found.__cause__ = exc
+        return found
 
 
 def _survivors(batch: list[Item], culprit: Item) -> list[Item]:

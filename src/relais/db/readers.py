@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 from relais.db import connect
 from relais.db.settings import IndexSettings
-from relais.db.transaction import Connection
 
 STEPS = 100_000  # of SQLite's machine, a few milliseconds, between two looks at the clock
 IDLE = 16  # connections kept open for the next reader; more are closed after use
@@ -21,11 +20,11 @@ class Readers:
     def __init__(self, settings: IndexSettings) -> None:
         self._settings = settings
         self._mutex = threading.Lock()
-        self._idle: deque[Connection] = deque()
+        self._idle: deque[sqlite3.Connection] = deque()
         self._is_closed = False
 
     @contextmanager
-    def snapshot(self, timeout_s: float | None) -> Iterator[Connection]:
+    def snapshot(self, timeout_s: float | None) -> Iterator[sqlite3.Connection]:
         """A connection inside a read transaction: every statement sees the same commit.
 
         A statement that runs *timeout_s* after the beginning is interrupted.
@@ -45,13 +44,13 @@ class Readers:
             raise
         self._give_back(connection)
 
-    def _take(self) -> Connection:
+    def _take(self) -> sqlite3.Connection:
         with self._mutex:
             if self._idle:
                 return self._idle.pop()
         return connect.reader(self._settings)
 
-    def _give_back(self, connection: Connection) -> None:
+    def _give_back(self, connection: sqlite3.Connection) -> None:
         connection.set_progress_handler(None, STEPS)
         connection.execute("ROLLBACK")
         with self._mutex:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from logging import getLogger
 
-from relais.db import failures
+from relais.db.engine import Words
 from relais.db.transaction import Transaction
 from relais.errors import Internal, Unavailable
 
@@ -20,8 +20,9 @@ WAIT_S = 0.5  # how long a late write waits for company
 class Soon:
     """The late writes of one process."""
 
-    def __init__(self, write: Callable[[Work], object], limit: int) -> None:
+    def __init__(self, write: Callable[[Work], object], limit: int, words: Words) -> None:
         self._write = write
+        self._words = words
         self._limit = limit
         self._waiting: list[Work] = []
         self._mutex = threading.Lock()
@@ -70,21 +71,21 @@ class Soon:
                 batch = list(self._waiting)
             try:
                 if batch:
-                    self._write(lambda tx: _run_each(tx, batch))
+                    self._write(lambda tx: _run_each(tx, batch, self._words))
             except Internal as exc:
                 log.error("%d late writes are lost: %s", len(batch), exc)
             with self._mutex:
                 del self._waiting[: len(batch)]
 
 
-def _run_each(tx: Transaction, batch: list[Work]) -> None:
+def _run_each(tx: Transaction, batch: list[Work], words: Words) -> None:
     """Run each in a savepoint of its own; where the whole transaction is lost, so are they all."""
     for work in batch:
         tx.execute("SAVEPOINT late")
         try:
             work(tx)
         except Exception as exc:
-            if not tx.is_alive or isinstance(failures.of_writing(exc), Unavailable):
+            if not tx.is_alive or isinstance(words.of_writing(exc), Unavailable):
                 raise
             log.exception("a late write failed")
             tx.execute("ROLLBACK TO late")

@@ -1,13 +1,38 @@
-"""What a work sees while it writes. Knows one connection inside one transaction, not when it commits."""
+"""What a work sees while it writes. Knows one connection inside one transaction, not when or where that commits."""
 
-import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-Connection = sqlite3.Connection
-Cursor = sqlite3.Cursor
-Row = sqlite3.Row
 Params = Sequence[object] | Mapping[str, object]
+
+
+class Row(Protocol):
+    """One row: its values by name and by place, in order."""
+
+    def __getitem__(self, key: int | str, /) -> Any: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __len__(self) -> int: ...
+    def keys(self) -> list[str]: ...
+
+
+class Cursor(Protocol):
+    """What a statement found or did."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """A connection that speaks SQLite's SQL, with `?` or `:name` for parameters."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+    def execute(self, sql: str, parameters: Any = ..., /) -> Cursor: ...
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +44,7 @@ class Transaction:
 
     @property
     def is_alive(self) -> bool:
-        """Whether SQLite has not given the transaction up."""
+        """Whether the database has not given the transaction up."""
         return self.connection.in_transaction
 
     def execute(self, sql: str, params: Params = ()) -> Cursor:

@@ -125,4 +125,4 @@ def _with_words(words: tuple[str, ...]) -> Fragment:
     telling = sorted(words, key=len)[-MAX_WORDS:]
     ranges = [sql.starts("w.word", storable(word)) for word in telling]
     found = [fill("SELECT w.name_fk FROM person_name_word AS w WHERE {}", one) for one in ranges]
-    return joined(" INTERSECT ", found) if len(found) > 1 else fill("SELECT DISTINCT name_fk FROM ({})", *found)
+    return joined(" INTERSECT ", found) if len(found) > 1 else fill("SELECT DISTINCT name_fk FROM ({}) AS w", *found)

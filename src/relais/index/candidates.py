@@ -19,7 +19,7 @@ from relais.index.dialect import LITERAL, read, under_labels, with_trigrams
 from relais.index.fragments import Fragment, any_of, fill, joined
 from relais.index.ids import few
 
-NOTHING = Fragment("SELECT 0 WHERE 0")
+NOTHING = Fragment("SELECT 0 WHERE FALSE")
 MAX_LABELS = 1000  # that one condition may name; what names more is frequent
 _BY_VALUE = {
     Level.STUDY: "SELECT s.id FROM study AS s WHERE {}",

@@ -116,16 +116,14 @@ def _instance_values(facts: InstanceFacts, part: columns.Part, now: float) -> di
 
 def _insert_row(tx: Transaction, table: str, values: dict[str, Any]) -> int:
     """Insert *values*, whose names come from our own code and the one table, never from outside."""
-    new = tx.execute(_insertion(table, tuple(values)), tuple(values.values())).lastrowid
-    assert new is not None
-    return new
+    return int(tx.execute(_insertion(table, tuple(values)), tuple(values.values())).fetchone()["id"])
 
 
 @cache
 def _insertion(table: str, names: tuple[str, ...]) -> str:
     named = ", ".join(f'"{name}"' for name in names)
     marks = ", ".join("?" * len(names))
-    return f"INSERT INTO {table}({named}) VALUES ({marks})"  # noqa: S608 - names of our own
+    return f"INSERT INTO {table}({named}) VALUES ({marks}) RETURNING id"  # noqa: S608 - names of our own
 
 
 def _id(tx: Transaction, statement: str, values: tuple[str, ...]) -> int:

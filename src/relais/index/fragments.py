@@ -31,7 +31,7 @@ def _name_of_ours(name: str) -> Fragment:
     return Fragment(name)
 
 
-TRUE, FALSE = Fragment("1"), Fragment("0")
+TRUE, FALSE = Fragment("TRUE"), Fragment("FALSE")
 
 
 def any_of(fragments: list[Fragment]) -> Fragment:

@@ -41,7 +41,7 @@ def _ids(tx: Transaction, labels: tuple[tuple[int, str], ...]) -> dict[tuple[int
 
 
 def _add(tx: Transaction, label: tuple[int, str]) -> int:
-    return tx.execute(SQL["add"], label).lastrowid or 0
+    return int(tx.execute(SQL["add"], label).fetchone()["id"])
 
 
 def _words(ids: list[int]) -> str:

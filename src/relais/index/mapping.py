@@ -53,7 +53,7 @@ _INSTANCES = """
 SELECT json_group_array(json_array(
   id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid, instance_number,
   number_of_frames, key, size_bytes, hex(digest), hex(head_digest), dataset_offset, pixel_offset, hex(frame_table),
-  printf('%!.17g', stored_at), revision)) FROM ({})
+  printf('%!.17g', stored_at), revision)) FROM ({}) AS found
 """
 
 

@@ -17,8 +17,7 @@ def name_id(tx: Transaction, text: str) -> int | None:
 
 
 def _add(tx: Transaction, keys: tuple[str, str, str], text: str) -> int:
-    new = tx.execute(SQL["add"], keys).lastrowid
-    assert new is not None
+    new = int(tx.execute(SQL["add"], keys).fetchone()["id"])
     tx.execute(SQL["add_trigrams"], (new, *keys))
     words = person_name.words(text)
     tx.executemany(SQL["add_word"], [(word, new) for word in words])

@@ -55,7 +55,7 @@ def _by_names(connection: Connection, conditions: list[Condition]) -> tuple[int,
         start = all_of([names, bounds])
         source = read("study", "s", f"study_{column.removeprefix('s.')}")
         studies = Fragment(f"SELECT 1 FROM {source} WHERE {start.sql} LIMIT {found[0]}", start.params)  # noqa: S608
-        count = connection.execute(f"SELECT count(*) FROM ({studies.sql})", studies.params).fetchone()[0]  # noqa: S608
+        count = connection.execute(f"SELECT count(*) FROM ({studies.sql}) AS bearers", studies.params).fetchone()[0]  # noqa: S608
         if count < found[0]:
             found = count, Plan(Level.STUDY, source, start)
     return found

@@ -25,7 +25,7 @@ class Note:
 def add(tx: Transaction, note: Note, document: bytes, deleted: Iterable[int]) -> None:
     """Keep *note*, which names the instances whose ids are *deleted*: those that composite.remove has just removed."""
     values = (note.sop_instance_uid, note.study.study_instance_uid, note.at, note.reason, note.instances, document)
-    row = tx.execute(SQL["add"], values).lastrowid
+    row = tx.execute(SQL["add"], values).fetchone()["id"]
     tx.executemany(SQL["claim"], [(row, instance) for instance in deleted])
 
 

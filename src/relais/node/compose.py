@@ -23,7 +23,6 @@ from relais.web.app import create_app
 def open_archive(config: Config) -> Archive:
     """The archive that *config* describes; folders and index are made where there are none."""
     config.node.data_dir.mkdir(parents=True, exist_ok=True)
-    config.index.path.parent.mkdir(parents=True, exist_ok=True)
     return Archive(
         db=Database(config.index),
         store=open_store(config.storage),

@@ -5,27 +5,28 @@
 SELECT study.id AS study_fk, study.present AS study_present, series.id AS series_fk, series.present AS series_present,
        held.id AS held, held.digest, held.size_bytes, held.key, held.revision, held.transfer_syntax_uid AS held_syntax,
        class.id AS sop_class, syntax.id AS syntax, origin.id AS origin, study_sop_class.study_fk AS listed
-FROM (SELECT 1)
+FROM (SELECT 1) AS always
 LEFT JOIN study ON study.study_instance_uid = ?
 LEFT JOIN series ON series.study_fk = study.id AND series.series_instance_uid = ?
 LEFT JOIN instance AS held ON held.series_fk = series.id AND held.sop_instance_uid = ?
 LEFT JOIN uid AS class ON class.uid = ?
 LEFT JOIN uid AS syntax ON syntax.uid = ?
 LEFT JOIN origin ON origin.channel = ? AND origin.address = ? AND origin.calling_ae_title = ?
-  AND origin.called_ae_title = ? AND origin.user = ?
+  AND origin.called_ae_title = ? AND origin."user" = ?
 LEFT JOIN study_sop_class ON study_sop_class.study_fk = study.id AND study_sop_class.sop_class_uid = class.id;
 
 -- name: add_uid
 -- One may be the SOP Class and the Transfer Syntax of an instance that makes no sense.
-INSERT INTO uid(uid) VALUES (?) ON CONFLICT DO UPDATE SET uid = uid RETURNING id;
+INSERT INTO uid(uid) VALUES (?) ON CONFLICT(uid) DO UPDATE SET uid = excluded.uid RETURNING id;
 
 -- name: add_origin
-INSERT INTO origin(channel, address, calling_ae_title, called_ae_title, user) VALUES (?, ?, ?, ?, ?) RETURNING id;
+INSERT INTO origin(channel, address, calling_ae_title, called_ae_title, "user") VALUES (?, ?, ?, ?, ?)
+RETURNING id;
 
 -- name: add_patient
 -- Returns 1 for the patient's first study.
 INSERT INTO patient(patient_id, issuer_of_patient_id, study_count) VALUES (?, ?, 1)
-ON CONFLICT DO UPDATE SET study_count = study_count + 1
+ON CONFLICT(patient_id, issuer_of_patient_id) DO UPDATE SET study_count = patient.study_count + 1
 RETURNING study_count;
 
 -- name: remove_patient
@@ -54,7 +55,7 @@ INSERT INTO study_trigram(study_trigram, rowid, patient_id, accession_number)
 SELECT 'delete', id, patient_id, accession_number FROM study WHERE id = ?;
 
 -- name: add_modality
-INSERT OR IGNORE INTO study_modality(modality, date_time, study_fk) VALUES (?, ?, ?);
+INSERT INTO study_modality(modality, date_time, study_fk) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
 
 -- name: remove_modalities
 DELETE FROM study_modality WHERE study_fk = ?;
@@ -70,7 +71,7 @@ UPDATE study SET modalities = ? WHERE id = ?;
 UPDATE study_modality SET date_time = ? WHERE study_fk = ?;
 
 -- name: add_sop_class
-INSERT OR IGNORE INTO study_sop_class(study_fk, sop_class_uid) VALUES (?, ?);
+INSERT INTO study_sop_class(study_fk, sop_class_uid) VALUES (?, ?) ON CONFLICT DO NOTHING;
 
 -- name: remove_sop_classes
 -- Those that no instance of the study has any more.
@@ -125,7 +126,7 @@ SELECT study.id AS study_fk, study.instance_count AS study_instances, series.id 
 FROM series JOIN study ON study.id = series.study_fk WHERE series.id = ?;
 
 -- name: add_superseded
-INSERT OR IGNORE INTO superseded(key, instance_fk) VALUES (?, ?);
+INSERT INTO superseded(key, instance_fk) VALUES (?, ?) ON CONFLICT DO NOTHING;
 
 -- name: superseded
 SELECT key FROM superseded WHERE instance_fk = ?;

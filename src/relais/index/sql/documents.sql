@@ -5,8 +5,9 @@ SELECT instance_fk, document FROM instance_json WHERE instance_fk IN (SELECT val
 
 -- name: put
 -- The revision tells what was replaced since the document was made.
-INSERT OR REPLACE INTO instance_json(instance_fk, document)
-SELECT id, :document FROM instance WHERE id = :id AND revision = :revision;
+INSERT INTO instance_json(instance_fk, document)
+SELECT id, :document FROM instance WHERE id = :id AND revision = :revision
+ON CONFLICT(instance_fk) DO UPDATE SET document = excluded.document;
 
 -- name: without
 SELECT instance_row.* FROM instance_row

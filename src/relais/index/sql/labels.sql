@@ -5,7 +5,7 @@
 SELECT id, tag, value FROM label WHERE (tag, value) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?));
 
 -- name: add
-INSERT INTO label(tag, value) VALUES (?, ?);
+INSERT INTO label(tag, value) VALUES (?, ?) RETURNING id;
 
 -- name: remove
 DELETE FROM label WHERE id = ?;

@@ -5,7 +5,7 @@
 SELECT id FROM person_name WHERE alphabetic = ? AND ideographic = ? AND phonetic = ?;
 
 -- name: add
-INSERT INTO person_name(alphabetic, ideographic, phonetic) VALUES (?, ?, ?);
+INSERT INTO person_name(alphabetic, ideographic, phonetic) VALUES (?, ?, ?) RETURNING id;
 
 -- name: add_trigrams
 INSERT INTO person_name_trigram(rowid, alphabetic, ideographic, phonetic) VALUES (?, ?, ?, ?);
@@ -14,7 +14,7 @@ INSERT INTO person_name_trigram(rowid, alphabetic, ideographic, phonetic) VALUES
 INSERT INTO person_name_word(word, name_fk) VALUES (?, ?);
 
 -- name: add_distinct_word
-INSERT OR IGNORE INTO person_word(word) VALUES (?);
+INSERT INTO person_word(word) VALUES (?) ON CONFLICT DO NOTHING;
 
 -- name: words
 SELECT word FROM person_name_word WHERE name_fk = ?;

@@ -1,7 +1,8 @@
 -- Rejection notes.
 
 -- name: add
-INSERT INTO rejection(sop_instance_uid, study_instance_uid, at, reason, instances, document) VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO rejection(sop_instance_uid, study_instance_uid, at, reason, instances, document) VALUES (?, ?, ?, ?, ?, ?)
+RETURNING id;
 
 -- name: claim
 UPDATE deleted SET rejection_fk = ? WHERE instance_fk = ?;

@@ -1,0 +1,92 @@
+"""SQLite as the engine of an index: one file, one writer at a time, readers beside it. Knows one process."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from relais.db import connect, failures
+from relais.db.checkpoint import Checkpoints
+from relais.db.engine import Words
+from relais.db.lock import WritersLock
+from relais.db.migrate import migrate
+from relais.db.readers import Readers
+from relais.db.settings import IndexSettings
+from relais.db.transaction import Connection
+
+
+class SqliteWriter:
+    """The connection that writes, behind the lock that writers of several processes queue on."""
+
+    words: Words = failures
+
+    def __init__(self, settings: IndexSettings) -> None:
+        """Open the file, made or migrated as needed, one process at a time."""
+        settings.path.parent.mkdir(parents=True, exist_ok=True)
+        self._settings = settings
+        self._lock = WritersLock(settings.path)
+        self._has_reserved = False
+        self._checkpoints = Checkpoints(settings)
+        self.connection: sqlite3.Connection = connect.writer(settings)
+        try:
+            with self._lock.held():
+                migrate(self.connection, settings.path)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether SQLite has not given the transaction up."""
+        return self.connection.in_transaction
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock; before the first transaction the log gets its size."""
+        with self._lock.held():
+            if not self._has_reserved:
+                connect.reserve_log(self.connection, self._settings)
+                self._has_reserved = True
+            yield
+
+    def begin(self) -> None:
+        """Begin, as the only one who writes."""
+        self.connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Commit durably. Raises what a failed commit means."""
+        try:
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as exc:
+            raise failures.of_committing(exc) from exc
+        self._checkpoints.note()
+
+    def roll_back(self) -> None:
+        """End the transaction, if there is one."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Let go of file and lock; what is still in the log is safe there."""
+        self._checkpoints.close()
+        self.connection.close()
+        self._lock.close()
+
+
+class SqliteEngine:
+    """The writer and the readers of one process."""
+
+    def __init__(self, settings: IndexSettings) -> None:
+        try:
+            self.writer = SqliteWriter(settings)
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as exc:
+            raise failures.of_reading(exc) from exc
+        self._readers = Readers(settings)
+
+    def snapshot(self, timeout_s: float | None) -> AbstractContextManager[Connection]:
+        """A connection inside a read transaction."""
+        return self._readers.snapshot(timeout_s)
+
+    def close(self) -> None:
+        """Close readers and writer."""
+        self._readers.close()
+        self.writer.close()
