@@ -34,13 +34,13 @@ STUDIES, PAGE = "/dicom-web/studies", "/"
 MULTIPART = 'multipart/related; type="application/dicom"; boundary=b'
 
 
-def configured(folder: Path, mode: str) -> Path:
+def configured(folder: Path, mode: str, of_web: str = "") -> Path:
     tokens = "\n".join(
         f'[[tokens]]\nname = "{name}"\nsha256 = "{digest(secret)}"\nmay = {json.dumps(may)}\nnetworks = {networks}'
         for name, secret, may, networks in USERS
     )
     file = folder / "relais.toml"
-    ports = '[dimse]\nport = 0\n[web]\nport = 0\ncors_origins = ["https://viewer.example.org"]'
+    ports = '[dimse]\nport = 0\n[web]\nport = 0\ncors_origins = ["https://viewer.example.org"]\n' + of_web
     file.write_text(f'[node]\ndata_dir = "{folder}/data"\n[access]\nmode = "{mode}"\n{ports}\n{tokens}\n')
     return file
 
@@ -65,6 +65,11 @@ def status(node: Node, path: str, authorization: str = "", **options: str) -> in
 def audited(node: Node) -> list[tuple[str, str]]:
     with node.archive.db.read() as connection:
         return [(row[0], row[1]) for row in connection.execute("SELECT name, action FROM audit ORDER BY id")]
+
+
+def addresses(node: Node) -> list[str]:
+    with node.archive.db.read() as connection:
+        return [row[0] for row in connection.execute("SELECT address FROM audit")]
 
 
 PATHS = [STUDIES, PAGE, "/viewer/", "/metrics", "/wado", "/static/pages.css", "/nowhere", "/api/changes"]
@@ -183,3 +188,16 @@ def test_a_secret_is_long_and_never_the_same() -> None:
 @pytest.mark.parametrize("secret", ["", "rosa", "x" * 31])
 def test_a_secret_that_can_be_guessed_opens_nothing_even_if_it_is_configured(secret: str) -> None:
     assert Tokens([TokenSettings("rosa", digest(secret))]).name_of(secret) == ""
+
+
+def test_behind_a_balancer_its_header_field_says_who_asks(tmp_path: Path) -> None:
+    far = "10.1.2.3"
+    with Node(load(configured(tmp_path, "enforced", 'proxies = ["127.0.0.1"]'), {}).config) as node:
+        assert status(node, STUDIES, f"Bearer {FAR}", **{"X-Forwarded-For": far}) == 200
+        assert status(node, STUDIES, f"Bearer {FAR}", **{"X-Forwarded-For": f"{far}, 192.0.2.1"}) == 403
+        assert status(node, STUDIES, f"Bearer {FAR}") == 403
+        assert eventually(lambda: far in addresses(node), 5)
+
+
+def test_the_header_field_of_anybody_else_is_not_believed(node: Node) -> None:
+    assert status(node, STUDIES, f"Bearer {FAR}", **{"X-Forwarded-For": "10.1.2.3"}) == 403

@@ -1,5 +1,6 @@
 """The web door as one Flask application. Knows which routes there are, not what they do; any WSGI server can run it."""
 
+from ipaddress import ip_network
 from threading import Semaphore
 
 from flask import Flask, Response, request
@@ -12,6 +13,7 @@ from relais.web import (
     cors,
     deletion,
     errors,
+    forwarded,
     frames,
     health,
     metadata,
@@ -44,6 +46,9 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
     cors.register(app, settings.cors_origins)
     app.after_request(_finish)
     app.wsgi_app = Recorder(app.wsgi_app)  # type: ignore[method-assign]
+    if settings.proxies:
+        networks = [ip_network(proxy) for proxy in settings.proxies]
+        app.wsgi_app = forwarded.behind(app.wsgi_app, networks)  # type: ignore[method-assign]
     return app
 
 

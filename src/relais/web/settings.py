@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from ssl import SSLContext
 
 from relais.peers import tls
@@ -19,7 +20,8 @@ class WebSettings:
     "*" means any, but never with credentials. *max_results* is the most that one search answers: a larger limit, or
     none, means this many, and the answer says that there are more. *max_body_bytes* bounds the body of one request;
     beyond it, 413. One that brings fewer than *min_upload_rate* bytes a second for some half a minute is cut off, 408.
-    A client that takes nothing of its answer for *stall_timeout_s* is cut off too.
+    So is a client that takes fewer than *min_download_rate* bytes a second of its answer, or none, for
+    *stall_timeout_s*.
     Up to *drain_bytes* of a refused body are still read, so that its sender sees the answer.
     *kept_bytes* of ready metadata are kept in the memory of each worker; what was not asked for longest goes first.
 
@@ -36,12 +38,14 @@ class WebSettings:
     max_results: int = 10_000
     max_body_bytes: int = 64 * 1024**3
     min_upload_rate: int = 8192
+    min_download_rate: int = 8192
     stall_timeout_s: float = 60.0
     drain_bytes: int = 16 * 1024**2
     kept_bytes: int = 64 * 1024**2
     tls_certificate: str = ""
     tls_key: str = field(default="", metadata={"secret": True}, repr=False)
     tls_ca: str = ""
+    proxies: tuple[str, ...] = ()
 
     @property
     def scheme(self) -> str:
@@ -69,6 +73,7 @@ class WebSettings:
             ("max_results", 1, 1_000_000),
             ("max_body_bytes", 1024, 2**53),
             ("min_upload_rate", 1, 2**40),
+            ("min_download_rate", 1, 2**40),
             ("stall_timeout_s", 1, 3600),
             ("drain_bytes", 0, 2**53),
             ("kept_bytes", 0, 2**40),
@@ -78,6 +83,8 @@ class WebSettings:
         if self.tls_ca and not self.tls_certificate:
             raise ValueError("tls_ca needs tls_certificate")
         _ = self.tls_context
+        for proxy in self.proxies:
+            ip_network(proxy)
         for origin in self.cors_origins:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(f'cors_origins must be "*" or like "https://viewer.example.org", not "{origin}"')
