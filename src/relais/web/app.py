@@ -13,7 +13,6 @@ from relais.web import (
     cors,
     deletion,
     errors,
-    forwarded,
     frames,
     health,
     metadata,
@@ -25,6 +24,7 @@ from relais.web import (
     wado_uri,
 )
 from relais.web.door import API, ROOT, Checks, Door, install
+from relais.web.forwarded import Behind
 from relais.web.kept import Kept
 from relais.web.record import ROUTE, Recorder
 from relais.web.settings import WebSettings
@@ -48,7 +48,7 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
     app.wsgi_app = Recorder(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:
         networks = [ip_network(proxy) for proxy in settings.proxies]
-        app.wsgi_app = forwarded.behind(app.wsgi_app, networks)  # type: ignore[method-assign]
+        app.wsgi_app = Behind(app.wsgi_app, networks)  # type: ignore[method-assign]
     return app
 
 

@@ -4,11 +4,11 @@ Knows WSGI's environment, nothing of routes.
 """
 
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+
+from relais.web.record import Application, Environment, StartResponse
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def caller(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> str:
@@ -27,15 +27,16 @@ def caller(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> str:
     return nearest
 
 
-def behind(application: Application, proxies: Sequence[Network]) -> Application:
-    """*application*, told by REMOTE_ADDR who asks and not who passes it on."""
+class Behind:
+    """A WSGI application around another, which is told by REMOTE_ADDR who asks and not who passes it on."""
 
-    def passed_on(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __init__(self, application: Application, proxies: Sequence[Network]) -> None:
+        self._application, self._proxies = application, proxies
+
+    def __call__(self, environ: Environment, start_response: StartResponse) -> Iterable[bytes]:
         peer, said = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
-        environ["REMOTE_ADDR"] = caller(peer, said, proxies)
-        return application(environ, start_response)
-
-    return passed_on
+        environ["REMOTE_ADDR"] = caller(peer, said, self._proxies)
+        return self._application(environ, start_response)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
