@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -182,12 +183,74 @@ def test_readers_that_stall_hold_their_threads_for_a_while_and_no_longer(
         visitor, giant = Visitor(node.dimse_port, node.web_port), a_giant(40)
         assert visitor.store("web") == "200"
         assert giant.c_store(node.dimse_port) == 0
-        accept = 'Accept: multipart/related; type="application/dicom"; transfer-syntax=*'
-        ask = f"GET /dicom-web/studies/{giant.study_instance_uid} HTTP/1.1\r\nHost: node\r\n{accept}\r\n\r\n"
-        with crowd(node.web_port, 8, ask.encode()):
+        with crowd(node.web_port, 8, asking_for_all_of(giant.study_instance_uid)):
             time.sleep(1)  # until all of them are being sent to
             assert eventually(lambda: visitor.get("/health/live")[0] == 200, 25)
             assert visitor.store("web") == "200"
+    finally:
+        put_away(node)
+
+
+class Dripping(threading.Thread):
+    """Takes *size* bytes from each of *members* every tenth of a second, until it is stopped."""
+
+    def __init__(self, members: list[socket.socket], size: int) -> None:
+        super().__init__()
+        self._members, self._size, self._is_over = members, size, threading.Event()
+        self.taken = 0
+
+    def run(self) -> None:
+        while not self._is_over.wait(0.1):
+            for member in self._members:
+                with suppress(OSError):
+                    self.taken += len(member.recv(self._size, socket.MSG_DONTWAIT))
+
+    def __enter__(self) -> "Dripping":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self.join()
+
+
+def asking_for_all_of(study_instance_uid: str) -> bytes:
+    accept = 'Accept: multipart/related; type="application/dicom"; transfer-syntax=*'
+    return f"GET /dicom-web/studies/{study_instance_uid} HTTP/1.1\r\nHost: node\r\n{accept}\r\n\r\n".encode()
+
+
+def test_100_readers_that_drip_change_nothing(node: Served, visitor: Visitor) -> None:
+    giant = a_giant(20)
+    assert giant.c_store(node.dimse_port) == 0
+    with crowd(node.web_port, 100, asking_for_all_of(giant.study_instance_uid)) as members, Dripping(members, 1):
+        time.sleep(1)
+        all_is_quick(visitor)
+        assert visitor.store("web") == "200"
+    all_is_quick(visitor)
+
+
+def test_readers_that_drip_hold_their_threads_for_a_while_and_no_longer(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Each takes 10 kB/s, where 256 kB/s are asked for; one beside them takes 2.5 MB/s and gets it all."""
+    settings = {"RELAIS_WEB__WORKERS": "1", "RELAIS_WEB__THREADS": "8", "RELAIS_WEB__STALL_TIMEOUT_S": "3"}
+    node = Served(tmp_path_factory.mktemp("readers"), **settings, RELAIS_WEB__MIN_DOWNLOAD_RATE=str(2**18))
+    try:
+        node.wait_until_ready()
+        visitor, giant = Visitor(node.dimse_port, node.web_port), a_giant(20)
+        assert giant.c_store(node.dimse_port) == 0
+        ask = asking_for_all_of(giant.study_instance_uid)
+        with (
+            crowd(node.web_port, 1, ask) as steady,
+            Dripping(steady, 2**18) as reader,
+            crowd(node.web_port, 7, ask) as members,
+            Dripping(members, 1000),
+        ):
+            time.sleep(1)  # until all of them are being sent to
+            assert eventually(lambda: visitor.get("/health/live")[0] == 200, 25)
+            assert visitor.store("web") == "200"
+            assert eventually(lambda: Path(node.errors).read_text().count("answer cut off") == 7, 10)
+            assert eventually(lambda: reader.taken > 20 * 2**20, 30)
     finally:
         put_away(node)
 
