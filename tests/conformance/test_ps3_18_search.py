@@ -221,6 +221,53 @@ def test_include_field_adds_what_is_kept(web: WebNode) -> None:
     assert row["00081030"]["Value"] == ["Lettre à l'hôpital"]
 
 
+def test_what_an_instance_has_is_included_though_the_index_does_not_keep_it(web: WebNode) -> None:
+    """PS3.18 8.3.4.3"""
+    path = f"/studies/{KNEE}/instances?Modality=CT&includefield=SliceThickness,00280030&includefield=WindowCenter"
+    for accept in ("application/dicom+json", 'multipart/related; type="application/dicom+xml"'):
+        response = web.get(path, accept)
+        assert response.status_code == 200
+        assert "Warning" not in response.headers
+    rows = found(web, path)
+    assert len(rows) == 3
+    (thick,) = {row["00180050"]["Value"][0] for row in rows}
+    for row in rows:
+        ds = web.get(row["00081190"]["Value"][0].removeprefix(web.service) + "/metadata").json()[0]
+        for tag in ("00180050", "00280030", "00281050"):
+            assert row[tag] == ds[tag]
+        assert list(row) == sorted(row)
+    assert thick > 0
+    assert "00180050" not in found(web, f"/studies/{KNEE}/instances?Modality=SR&includefield=SliceThickness")[0]
+
+
+def test_a_private_attribute_is_included_with_its_creator(tmp_path: Path) -> None:
+    """PS3.18 10.6.3.3"""
+    ds = a_ct()
+    ds.private_block(0x0029, "RELAIS TEST", create=True).add_new(0x10, "LO", "our own")
+    with web_node(tmp_path) as node:
+        node.store(ds)
+        (row,) = found(node, "/instances?includefield=00291010")
+    assert row["00291010"] == {"vr": "LO", "Value": ["our own"]}
+    assert row["00290010"] == {"vr": "LO", "Value": ["RELAIS TEST"]}
+
+
+@pytest.mark.parametrize("path", [f"/studies?StudyInstanceUID={KNEE}", f"/studies/{KNEE}/series"])
+def test_what_studies_and_series_do_not_have_is_told(web: WebNode, path: str) -> None:
+    """PS3.18 8.3.4.3; trap 2"""
+    joined = f"{path}{'&' if '?' in path else '?'}includefield=SliceThickness,StudyDescription,00291010,00081190"
+    response = web.get(joined, "application/dicom+json")
+    assert response.status_code == 200
+    assert response.headers["Warning"] == (
+        '299 relais "The following attributes are not returned by this search: SliceThickness, 00291010."'
+    )
+    assert "00180050" not in response.json()[0]
+
+
+def test_bulk_data_is_not_included(web: WebNode) -> None:
+    (row, *_) = found(web, f"/studies/{KNEE}/instances?Modality=CT&includefield=PixelData")
+    assert "7FE00010" not in row
+
+
 def test_pages_follow_each_other_and_the_last_one_says_so(web: WebNode) -> None:
     """Trap 6."""
     whole = [row["0020000D"]["Value"][0] for row in found(web, "/studies")]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import Principal
-from relais.archive import Archive
+from relais.archive import Archive, included
 from relais.archive.bookmarks import Bookmarks, Place
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
@@ -21,12 +21,14 @@ from relais.index import search as index_search
 class Found:
     """What a search found: *rows* in a stable order, newest study first, each as the attributes of its level.
 
-    *more* says that the limit cut the answer. *unsupported* are keys that did not narrow it, which the door must say.
+    *more* says that the limit cut the answer. *unsupported* are keys that did not narrow it, *left_out* attributes that
+    were to be included and are not: the door must say both.
     """
 
     rows: Iterable[JsonDataset]
     more: bool
     unsupported: tuple[int, ...]
+    left_out: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,13 @@ def found(archive: Archive, asked: Asked) -> Found:
     page = index_search.search(archive.db, asked.query, asked.behind)
     if page.more and page.last is not None:
         _bookmarks(archive).put(asked.page(asked.query.offset + len(page.rows)), page.last)
-    return Found(page.rows, page.more, index_search.unsupported(asked.query))
+    unsupported, beyond = index_search.unsupported(asked.query), included.asked(asked.query)
+    if not beyond:
+        return Found(page.rows, page.more, unsupported)
+    rows = included.add(archive, asked.query.level, page.rows, beyond)
+    if rows is not None:
+        return Found(rows, page.more, unsupported)
+    return Found(page.rows, page.more, unsupported, tuple(tag for tag in beyond if tag not in unsupported))
 
 
 def found_again(archive: Archive, asked: Asked) -> None:

@@ -59,7 +59,12 @@ def _parameters(config: Config) -> Section:
                 (
                     ("limit", f"at most {config.web.max_results}, which is the default; a Warning tells of more"),
                     ("offset", f"at most {params.MAX_OFFSET}"),
-                    ("includefield", "keywords or tags, repeated or listed, or `all`"),
+                    (
+                        "includefield",
+                        "keywords or tags, repeated or listed, or `all`: what the table of attributes has at the level "
+                        "and above; of instances anything in their metadata, up to 1000 of them. A Warning names what is not "
+                        "returned",
+                    ),
                     ("fuzzymatching", "supported: words of names by their beginnings, in any order"),
                     ("emptyvaluematching", "supported"),
                     ("multiplevaluematching", "supported; without it any of several values may match"),

@@ -41,6 +41,7 @@ ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
 
 MORE = "There are additional results that can be requested."
 UNMATCHED = "The following keys were not matched: {}."
+LEFT_OUT = "The following attributes are not returned by this search: {}."
 
 routes = Blueprint("qido", __name__)
 
@@ -163,8 +164,10 @@ def _xml_part(row: JsonDataset) -> Part:
 
 def _warnings(found: Found, unmatched: Iterable[str]) -> tuple[str, ...]:
     names = [*map(_name, found.unsupported), *unmatched]
-    said = (UNMATCHED.format(", ".join(dict.fromkeys(names))),) if names else ()
-    return (MORE, *said) if found.more else said
+    said = [MORE] if found.more else []
+    said += [UNMATCHED.format(", ".join(dict.fromkeys(names)))] if names else []
+    said += [LEFT_OUT.format(", ".join(map(_name, found.left_out)))] if found.left_out else []
+    return tuple(said)
 
 
 def _name(tag: int) -> str:
