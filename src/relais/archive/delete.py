@@ -1,4 +1,4 @@
-"""Delete: rows first, then bytes. After a crash between the two, archive.maintenance.sweep removes the bytes.
+"""Delete: rows first, then bytes, which archive.removal takes away after the answer, whatever happens in between.
 
 1. Every deletion leaves a rejection note: a Key Object Selection that names what is gone and why. It is kept in the
    index beside the record of what was deleted, commits with it, and outlives a rebuild of the index.
@@ -6,7 +6,6 @@
    quality, for the patient's safety or for a wrong worklist entry is refused then, if the setting on_rejected says so.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,21 +13,18 @@ from datetime import UTC, datetime
 from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import Principal
-from relais.archive import Archive, render
-from relais.archive.settings import OnRejected
+from relais.archive import Archive, removal, render
 from relais.db.database import Transaction
 from relais.dicom import rejection_note
 from relais.dicom.json_model import JsonDataset
-from relais.dicom.refs import InstanceRef, Ref, StudyRef
-from relais.dicom.rejection_note import UNWANTED, Reason, Rejected
-from relais.errors import Gone, NodeError, NotFound, Unwanted
-from relais.index import composite, lookup, rejections
+from relais.dicom.refs import Ref, StudyRef
+from relais.dicom.rejection_note import Reason, Rejected
+from relais.errors import Gone, NotFound
+from relais.index import composite, condemned, lookup, rejections
 from relais.index.rejections import Note
 from relais.index.rows import InstanceRow
 
-__all__ = ["Deleted", "Note", "Reason", "check_wanted", "delete", "note", "notes"]
-
-log = logging.getLogger(__name__)
+__all__ = ["Deleted", "Note", "Reason", "delete", "note", "notes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +48,14 @@ def delete(archive: Archive, principal: Principal, ref: Ref, reason: Reason = Re
         if rows:
             detail: dict[str, object] = {"instances": len(rows), "level": type(ref).__name__, "note": note}
             audit.write(tx, audit.Record(principal, Action.DELETE, ref.study_instance_uid, detail))
-        return rows, composite.history(tx, rows), note
+        keys = [row.key for row in rows] + composite.history(tx, rows)
+        condemned.add(tx, keys)
+        return rows, keys, note
 
-    removed, history, note = archive.db.write(work)
+    removed, keys, note = archive.db.write(work)
     if not removed:
         raise _absent(archive, ref)
-    _drop(archive, [row.key for row in removed] + history)
+    removal.take_away(archive, keys)
     render.forget(archive, (row.ref for row in removed))
     return Deleted(len(removed), note)
 
@@ -80,12 +78,6 @@ def note(archive: Archive, principal: Principal, sop_instance_uid: str) -> bytes
     return document
 
 
-def check_wanted(archive: Archive, tx: Transaction, ref: InstanceRef) -> None:
-    """Raise Unwanted if *ref* was rejected for good, and the setting says that it stays out."""
-    if archive.settings.on_rejected is OnRejected.REFUSE and rejections.is_unwanted(tx, ref, UNWANTED):
-        raise Unwanted
-
-
 def _keep_note(tx: Transaction, reason: Reason, study: JsonDataset, rows: Sequence[InstanceRow]) -> str:
     rejected = [Rejected(row.ref, row.sop_class_uid, row.layout.pixel_offset is not None) for row in rows]
     uid, document = rejection_note.encode(reason, study, rejected, datetime.fromtimestamp(tx.now, UTC))
@@ -96,12 +88,3 @@ def _keep_note(tx: Transaction, reason: Reason, study: JsonDataset, rows: Sequen
 
 def _absent(archive: Archive, ref: Ref) -> NotFound:
     return Gone() if lookup.was_deleted(archive.db, ref) else NotFound()
-
-
-def _drop(archive: Archive, keys: Sequence[str]) -> None:
-    """Remove the bytes. What cannot be removed now the next sweep removes: the deletion itself is done."""
-    for key in keys:
-        try:
-            archive.store.delete(key)
-        except NodeError as error:
-            log.warning("left for the sweep key=%s: %s", key, error.message)

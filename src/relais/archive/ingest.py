@@ -18,9 +18,7 @@ from pydicom.uid import UID
 from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import of_origin
-from relais.archive import Archive
-from relais.archive.delete import check_wanted
-from relais.archive.integrity import is_lost
+from relais.archive import Archive, registration, removal
 from relais.archive.sameness import is_same
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
@@ -33,13 +31,13 @@ from relais.errors import (
     Conflict,
     InvalidDataSet,
     Mismatch,
-    OutOfResources,
+    NodeError,
     TooLarge,
     UnsupportedSOPClass,
     UnsupportedTransferSyntax,
     Unwanted,
 )
-from relais.index import composite, lookup
+from relais.index import condemned, lookup
 from relais.index.rows import InstanceFacts, Outcome, Registered
 from relais.storage.base import Buffer, StoredObject
 from relais.storage.layout import fresh_token, instance_key
@@ -91,6 +89,7 @@ class Receiving:
             raise Mismatch("What was announced with the Data Set is not a UID.")
         if claim.sop_class_uid:
             _check_sop_class(claim.sop_class_uid)
+        registration.check_writable(archive)
         self._archive, self._claim, self._origin = archive, claim, origin
         self._received_at = time.time()
         self._exit = ExitStack()
@@ -121,8 +120,12 @@ class Receiving:
             if (self._claim.sop_class_uid, self._claim.sop_instance_uid) != _sop(header):
                 header = self._begin_again(header)
             key = instance_key(header.ref, fresh_token())
-            stored = self._upload.commit(key)
-            registered = self._register(self._facts(header, key, stored))
+            try:
+                stored = self._upload.commit(key)
+                registered = self._register(self._facts(header, key, stored))
+            except NodeError:  # whatever failed, the object may be there, and a sweep may have come across it
+                registration.give_up(self._archive, header.ref, key)
+                raise
         seconds = time.time() - self._received_at
         metrics.store(self._origin.channel, registered.outcome, stored.size_bytes, seconds)
         return Stored(header.ref, header.sop_class_uid, registered.outcome, stored.size_bytes, self._warnings(header))
@@ -183,41 +186,36 @@ class Receiving:
         )
 
     def _register(self, facts: InstanceFacts) -> Registered:
-        """Commit rows, counters, change and audit; drop the bytes if no row names them afterwards."""
+        """Commit rows, counters, change and audit. Whatever it raises, the bytes are to be given up."""
         archive = self._archive
         record = audit.Record(of_origin(self._origin), Action.STORE, facts.ref.study_instance_uid)
         may_replace = archive.settings.on_conflict is OnConflict.REPLACE
 
-        def work(tx: Transaction) -> Registered:
-            registered = composite.register(tx, facts, replace=may_replace)
-            if registered.outcome is Outcome.STORED:
-                check_wanted(archive, tx, facts.ref)
-            if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts):
-                composite.remove(tx, facts.ref)
-                registered = composite.register(tx, facts)
+        def work(tx: Transaction) -> Registered | None:
+            registered = registration.register(archive, tx, facts, replace=may_replace)
+            if registered is None:
+                return None
+            if registered.outcome is Outcome.DUPLICATE and registered.superseded_key:
+                condemned.add(tx, [facts.key])
             audit.write(tx, replace(record, detail={"outcome": registered.outcome, "channel": self._origin.channel}))
             return registered
 
-        try:
-            registered = archive.db.write(work)
-        except (OutOfResources, Unwanted):  # nothing was committed; after other failures it may be: the sweep will see
-            if not lookup.knows_key(archive.db, facts.key):  # nor by a sweep that came across it
-                archive.store.delete(facts.key)
-            raise
-        try:
-            return self._settled(facts, registered)
-        finally:
-            if registered.superseded_key == facts.key:
-                archive.store.delete(facts.key)
+        registered = archive.db.write(work)
+        if registered is None:
+            raise Unwanted
+        if registered.outcome is Outcome.KEPT_FIRST:
+            return self._compared(facts, registered)
+        if registered.superseded_key == facts.key:
+            removal.take_away(archive, [facts.key])
+        return registered
 
-    def _settled(self, facts: InstanceFacts, registered: Registered) -> Registered:
+    def _compared(self, facts: InstanceFacts, registered: Registered) -> Registered:
         """Tell the same instance in another encoding, which is a duplicate, from another one, which is a conflict."""
-        if registered.outcome is not Outcome.KEPT_FIRST:
-            return registered
         kept = lookup.instance(self._archive.db, facts.ref)
-        if kept and is_same(self._archive, kept, replace(kept, **_stored(facts))):
-            return replace(registered, outcome=Outcome.DUPLICATE)
-        raise Conflict
+        if kept is None or not is_same(self._archive, kept, replace(kept, **_stored(facts))):
+            raise Conflict
+        registration.give_up(self._archive, facts.ref, facts.key)
+        return replace(registered, outcome=Outcome.DUPLICATE)
 
 
 class Part10Receiving:

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from relais.archive import Archive
-from relais.archive.integrity import Damaged, is_lost, verified_chunks
+from relais.archive import Archive, registration
+from relais.archive.integrity import Damaged, verified_chunks
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
 from relais.dicom.elements import reader_of
@@ -18,7 +18,7 @@ from relais.dicom.part10 import origin_of, read_head, received_at_of
 from relais.dicom.refs import InstanceRef
 from relais.errors import Gone, NodeError, NotFound
 from relais.index import changes, composite, lookup, statistics
-from relais.index.rows import InstanceFacts, Outcome, Registered
+from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered
 from relais.storage.digest import new_digest
 from relais.storage.layout import study_folder
 
@@ -95,12 +95,15 @@ def _deal_with(archive: Archive, key: str, swept: Swept) -> None:
         return
     facts = facts_of(archive, key)
     registered = _register_again(archive, facts)
-    if registered.superseded_key != key:
+    if registered is None:  # condemned by this
+        archive.store.delete(key)
+        swept.removed += 1
+    elif registered.superseded_key != key:
         swept.indexed += 1
     elif registered.outcome is Outcome.KEPT_FIRST:
         log.warning("left alone key=%s: another Data Set is kept under its UID", key)
     elif _is_sound(archive, facts.ref):
-        archive.store.delete(key)
+        registration.give_up(archive, facts.ref, key)
         swept.removed += 1
     else:
         log.error("left alone key=%s: what the index names instead is damaged", key)
@@ -131,7 +134,7 @@ def reindex(archive: Archive, progress: Progress = lambda done: None) -> Rebuilt
             log.error("unreadable key=%s: %s", key, error.message)
             rebuilt.unreadable.append(key)
         else:
-            stored = registered.outcome is Outcome.STORED
+            stored = registered is not None and registered.outcome is Outcome.STORED
             rebuilt.indexed += stored
             rebuilt.superseded += not stored
         progress(done)
@@ -148,7 +151,8 @@ def check(archive: Archive, progress: Progress = lambda done: None) -> Report:
         except Damaged:
             report.damaged.append(key)
         except NodeError:
-            report.missing.append(key)
+            if _is_named(archive, row):  # still
+                report.missing.append(key)
         report.checked += 1
         progress(report.checked)
     report.orphans.extend(key for key in _orphans(archive) if not changes.was_dropped(archive.db, key))
@@ -204,25 +208,29 @@ def _orphans(archive: Archive) -> Iterator[str]:
     return lookup.unknown_keys(archive.db, archive.store.iterate())
 
 
-def _register_again(archive: Archive, facts: InstanceFacts) -> Registered:
+def _is_named(archive: Archive, row: InstanceRow) -> bool:
+    now = lookup.instance(archive.db, row.ref)
+    return now is not None and now.key == row.key
+
+
+def _register_again(archive: Archive, facts: InstanceFacts) -> Registered | None:
     """Register a stored object; of two Data Sets under one UID the setting and the time of arrival decide.
 
-    Raises NotFound if it was deleted: also since it was read, so that nothing deleted comes back.
+    None if its instance was rejected for good. Raises NotFound if it was deleted: also since it was read, so that
+    nothing deleted comes back.
     """
 
-    def work(tx: Transaction) -> Registered:
+    def work(tx: Transaction) -> Registered | None:
         if changes.was_dropped(tx, facts.key):
             raise Gone
         archive.store.size_bytes(facts.key)
-        registered = composite.register(tx, facts)
-        if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts):
-            composite.remove(tx, facts.ref)
-            return composite.register(tx, facts)
-        if registered.outcome is not Outcome.KEPT_FIRST:
+        registered = registration.register(archive, tx, facts)
+        if registered is None or registered.outcome is not Outcome.KEPT_FIRST:
             return registered
         kept = lookup.instance(tx, facts.ref)
         if kept and archive.settings.on_conflict is OnConflict.REPLACE and kept.stored_at < facts.received_at:
             return composite.register(tx, facts, replace=True)
         return registered
 
+    archive.store.secure(facts.key)
     return archive.db.write(work)

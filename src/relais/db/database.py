@@ -17,6 +17,7 @@ from relais.db.settings import IndexSettings
 from relais.db.soon import Soon
 from relais.db.sqlite import SqliteEngine
 from relais.db.transaction import Connection, Cursor, Row, Transaction
+from relais.errors import Unavailable
 
 __all__ = ["Connection", "Cursor", "Database", "Row", "Transaction"]
 
@@ -41,8 +42,19 @@ class Database:
         *work* may run twice, the first time without effect, so it must not write elsewhere. What it raises undoes its
         own rows only. Raises OutOfResources if nothing can be made durable, Unavailable if the index does not answer.
         """
-        result: T = self._process().group.write(work)
+        own = self._process()
+        try:
+            result: T = own.group.write(work)
+        except Unavailable:
+            own.is_failing = True
+            raise
+        own.is_failing = False
         return result
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last write of this process failed: ask with a small one before much is taken in for the next."""
+        return self._process().is_failing
 
     def write_soon(self, work: Callable[[Transaction], object]) -> None:
         """Have *work* committed within a second. A process that is killed before that loses it."""
@@ -92,6 +104,7 @@ class _Process:
     def __init__(self, settings: IndexSettings) -> None:
         """Raises Unavailable for an index that cannot be used."""
         self.pid = os.getpid()
+        self.is_failing = False
         self.engine = open_engine(settings)
         self.group = Group(self.engine.writer, settings.group_limit)
         self.soon = Soon(self.group.write, settings.soon_limit, self.engine.writer.words)

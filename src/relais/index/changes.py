@@ -51,6 +51,6 @@ def name(db: Database) -> str:
 
 
 def was_dropped(db: Source, key: str) -> bool:
-    """Whether the bytes under the storage key *key* belong to an instance that was deleted."""
+    """Whether the bytes under the storage key *key* are to go: deleted, or condemned (index.condemned)."""
     with reading(db) as connection:
         return connection.execute(SQL["was_dropped"], {"key": key}).fetchone() is not None

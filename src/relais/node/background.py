@@ -11,6 +11,7 @@ from datetime import datetime
 
 from relais.archive import Archive, documents, maintenance
 from relais.archive.forgetting import forget_deleted
+from relais.archive.removal import Removal
 from relais.errors import NodeError
 from relais.index import statistics
 from relais.index.leases import Lease
@@ -44,6 +45,7 @@ class Background:
         self.sweeping = Lease(archive.db, "sweep", holder, SWEEP_EVERY_S)
         self.counting = Lease(archive.db, "recount", holder, COUNT_LEASE_S)
         self.documenting = Lease(archive.db, "documents", holder, DOCUMENTS_LEASE_S)
+        self.removal = Removal(archive)
         self.documented_id = 0
         self.sweep_at = self.forget_at = 0.0
         self.counted_on = datetime.now().astimezone().date()
@@ -77,6 +79,8 @@ class Background:
         if time.monotonic() >= self.forget_at:
             is_all = not forget_deleted(self.archive)
             self.forget_at = time.monotonic() + (FORGET_EVERY_S if is_all else 0.0)
+        if self.removal.step():
+            return True
         last = documents.make_missing(self.archive, self.documented_id, self.documenting.held)
         if last is None:
             return False

@@ -44,7 +44,10 @@ class Upload(Protocol):
         """What was written so far, head included."""
 
     def commit(self, key: str) -> StoredObject:
-        """Make the object durable under *key*, which must be new. When this returns, power may fail."""
+        """Make the object durable under *key*, which must be new. When this returns, power may fail.
+
+        What fails at the end may leave the whole object there, not durable: whoever gives it up deletes it.
+        """
 
 
 class ObjectStore(Protocol):
@@ -63,6 +66,9 @@ class ObjectStore(Protocol):
 
     def as_path(self, key: str) -> AbstractContextManager[Path]:
         """The object as a file on this machine, read-only, for the time of the context."""
+
+    def secure(self, key: str) -> None:
+        """Make durable what is under *key*, also if its upload was interrupted; no error if there is nothing."""
 
     def delete(self, key: str) -> None:
         """Remove the object; no error if it is gone already."""

@@ -188,6 +188,12 @@ class LocalStore:
         self.size_bytes(key)
         yield self._path(key)
 
+    def secure(self, key: str) -> None:
+        require_key(key)
+        if self._fsync:
+            with _writing():
+                self.settle([key])
+
     def delete(self, key: str) -> None:
         """Remove the object and the folders it leaves empty.
 
@@ -263,18 +269,17 @@ class LocalStore:
             os.fsync(fd)
 
     def adopt(self, temporary: str, key: str) -> None:
-        """Give a synced temporary file its key, durably, or leave no trace of the attempt. For uploads."""
+        """Give a synced temporary file its key, durably. For uploads.
+
+        If the last sync fails the object stays: it has been seen, and may have been registered, since it was renamed.
+        """
         path = self._path(key)
         try:
             self._rename(temporary, str(path), is_held=False)
-            try:
-                self._sync_folder(path.parent)
-            except OSError:
-                path.unlink(missing_ok=True)
-                raise
         except OSError:
             self._prune(path.parent)
             raise
+        self._sync_folder(path.parent)
 
     def _path(self, key: str) -> Path:
         return self.root / require_key(key)

@@ -202,3 +202,43 @@ def test_reindex_does_not_bring_back_what_was_deleted(archive: Archive, monkeypa
     with pytest.raises(Gone):
         retrieve.instances(archive, OPERATOR, gone.ref)
     assert maintenance.sweep(archive).removed == 1
+
+
+def test_an_orphan_that_was_rejected_meanwhile_does_not_come_back(archive: Archive) -> None:
+    """A crash left its second copy without a row; the instance was rejected for good before the next sweep."""
+    (stored,) = store(archive, a_ct())
+    (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
+    with archive.store.as_path(row.key) as path:
+        copy, content = path.with_name(path.name.replace(row.key[-12:-4], "0badcafe")), path.read_bytes()
+    delete.delete(archive, OPERATOR, stored.ref, delete.Reason.PATIENT_SAFETY)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(content)
+    assert maintenance.sweep(archive) == maintenance.Swept(removed=1)
+    assert list(archive.store.iterate()) == []
+    assert maintenance.check(archive).is_sound
+    assert overview.overview(archive).statistics.instances == 0
+
+
+def test_an_orphan_that_was_deleted_without_blame_is_stored_again(archive: Archive) -> None:
+    (stored,) = store(archive, a_ct())
+    (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
+    with archive.store.as_path(row.key) as path:
+        copy, content = path.with_name(path.name.replace(row.key[-12:-4], "0badcafe")), path.read_bytes()
+    delete.delete(archive, OPERATOR, stored.ref, delete.Reason.RETENTION_EXPIRED)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(content)
+    assert maintenance.sweep(archive) == maintenance.Swept(indexed=1)
+    assert maintenance.check(archive).is_sound
+
+
+def test_what_is_deleted_while_it_is_checked_is_not_missing(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    (stored,) = store(archive, a_ct())
+    read = archive.store.read_range
+
+    def read_too_late(key: str, offset: int, length: int) -> bytes:
+        monkeypatch.undo()
+        delete.delete(archive, OPERATOR, stored.ref)
+        return read(key, offset, length)
+
+    monkeypatch.setattr(archive.store, "read_range", read_too_late)
+    assert maintenance.check(archive).missing == []

@@ -31,4 +31,5 @@ INSERT INTO feed(id, name) VALUES (1, ?) ON CONFLICT(id) DO UPDATE SET name = fe
 -- name: was_dropped
 -- By its own index: deleted keys are kept whole.
 SELECT 1 FROM deleted WHERE key = :key
+UNION ALL SELECT 1 FROM condemned WHERE key = :key
 UNION ALL SELECT 1 FROM superseded JOIN deleted USING (instance_fk) WHERE superseded.key = :key;

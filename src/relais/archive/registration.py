@@ -1,0 +1,66 @@
+"""How a stored object gets its row, whoever found it: ingest has just stored it, the sweep came across it.
+
+Both may find the same object at the same time. Never a row without bytes:
+
+1. Whoever gives up an object whose key may have been seen condemns the key first, durably, and only if no row names it.
+2. What is condemned is not registered.
+3. An object is registered only when its bytes and its name survive a power cut.
+"""
+
+from relais.archive import Archive, removal
+from relais.archive.integrity import is_lost
+from relais.archive.settings import OnRejected
+from relais.db.database import Transaction
+from relais.dicom.refs import InstanceRef
+from relais.dicom.rejection_note import UNWANTED
+from relais.errors import NodeError
+from relais.index import composite, condemned, lookup, rejections
+from relais.index.rows import InstanceFacts, Outcome, Registered
+
+
+def register(archive: Archive, tx: Transaction, facts: InstanceFacts, *, replace: bool = False) -> Registered | None:
+    """Enter a durable object; None if its instance was rejected for good: then its key is condemned.
+
+    Where the object that is kept for the same instance is lost, this one takes its place.
+    """
+    if _is_unwanted(archive, tx, facts.ref):
+        condemned.add(tx, [facts.key])
+        return None
+    registered = composite.register(tx, facts, replace=replace)
+    if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts):
+        condemned.add(tx, [row.key for row in composite.remove(tx, facts.ref)])
+        return composite.register(tx, facts)
+    return registered
+
+
+def check_writable(archive: Archive) -> None:
+    """Raise OutOfResources or Unavailable if the index still cannot be written, after it could not the last time.
+
+    Asked before bytes are taken in: those that cannot be registered cannot be given up either, and would fill the disk.
+    """
+    if archive.db.is_failing:
+        archive.db.write(condemned.probe)
+
+
+def give_up(archive: Archive, ref: InstanceRef, key: str) -> None:
+    """See to it that the bytes of *key*, which was not stored, go: now, or when the index can be written again."""
+
+    def work(tx: Transaction) -> bool:
+        return condemned.add_unless_named(tx, ref, key)
+
+    try:
+        is_condemned = archive.db.write(work)
+    except NodeError:
+        archive.db.write_soon(work)
+    else:
+        if is_condemned:
+            removal.take_away(archive, [key])
+
+
+def _is_unwanted(archive: Archive, tx: Transaction, ref: InstanceRef) -> bool:
+    """Whether *ref* was rejected for good, is not here, and the setting says that it stays out."""
+    return (
+        archive.settings.on_rejected is OnRejected.REFUSE
+        and rejections.is_unwanted(tx, ref, UNWANTED)
+        and lookup.instance(tx, ref) is None
+    )
