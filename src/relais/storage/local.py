@@ -98,6 +98,12 @@ class LocalUpload:
         with _reading():
             return _pread(self._fd, offset, length)
 
+    def described(self) -> StoredObject:
+        """What commit would return, of what was written so far. Raises OutOfResources if it could not be committed."""
+        if self._is_broken or not os.fstat(self._fd).st_nlink:
+            raise OutOfResources
+        return StoredObject(self._size, self._digest.digest(), self._head_digest)
+
     def commit(self, key: str) -> StoredObject:
         require_key(key)
         if self._is_broken:
