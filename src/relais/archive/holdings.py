@@ -7,9 +7,10 @@ from relais.access.principals import Principal
 from relais.archive import Archive
 from relais.dicom.refs import SeriesRef, StudyRef
 from relais.index import holdings as index_holdings
+from relais.index import lookup
 from relais.index.holdings import Holding
 
-__all__ = ["Holding", "series", "studies"]
+__all__ = ["Holding", "series", "sop_instance_uids", "studies"]
 
 
 def studies(archive: Archive, principal: Principal, refs: Sequence[StudyRef]) -> dict[StudyRef, Holding]:
@@ -23,3 +24,9 @@ def series(archive: Archive, principal: Principal, ref: StudyRef) -> dict[Series
     """What is held of each series of a study. Raises Forbidden."""
     archive.policy.decide(principal, Action.SEARCH, ref)
     return index_holdings.series(archive.db, ref)
+
+
+def sop_instance_uids(archive: Archive, principal: Principal, ref: StudyRef | SeriesRef) -> set[str]:
+    """The instances held of a study or series, to be compared with what another archive has. Raises Forbidden."""
+    archive.policy.decide(principal, Action.SEARCH, ref)
+    return {row.ref.sop_instance_uid for row in lookup.instances(archive.db, ref)}

@@ -18,6 +18,7 @@ COMMANDS = {
     "serve": "serve:serve",
     "import": "importing:import_",
     "find": "search:find",
+    "pull": "pull:pull",
     "send": "send:send",
     "echo": "peers:echo",
     "peers": "peers:peers",

@@ -5,18 +5,18 @@ from itertools import islice
 from pathlib import Path
 
 import click
-from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.datadict import keyword_for_tag
 
 from relais.access.principals import OPERATOR
 from relais.archive import search as archive_search
 from relais.cli.common import config_of, config_option, json_option, print_json, print_table
+from relais.cli.keys import parse, tag
 from relais.cli.peers import peer_of
 from relais.config import Config
 from relais.dicom import json_model
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
-from relais.dicom.query import Match, Query
-from relais.dicom.query_keys import match_from_text
+from relais.dicom.query import Query
 from relais.node import compose
 
 LEVELS = {"patient": Level.PATIENT, "study": Level.STUDY, "series": Level.SERIES, "instance": Level.IMAGE}
@@ -58,27 +58,11 @@ def find(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
 def _query(level: Level, keys: Sequence[str], limit: int, fuzzy: bool) -> tuple[Query, list[str]]:
     """The query, and the columns to show."""
-    matches: list[Match] = []
-    tags = [_tag(keyword) for keyword in COLUMNS[level]]
-    for text in keys:
-        key, _, value = text.partition("=")
-        tags.append(_tag(key))
-        match = match_from_text(tags[-1], value)
-        if match is not None:
-            matches.append(match)
+    named, matches = parse(keys)
+    tags = [tag(keyword) for keyword in COLUMNS[level]] + named
     tags = list(dict.fromkeys(tags))
-    query = Query(level, tuple(matches), frozenset(tags), limit=limit or None, fuzzy=fuzzy)
-    return query, [keyword_for_tag(tag) or json_model.tag_key(tag) for tag in tags]
-
-
-def _tag(key: str) -> int:
-    """The tag of a keyword or of eight hex digits."""
-    tag = tag_for_keyword(key)
-    if tag is None and len(key) == 8 and all(c in "0123456789abcdefABCDEF" for c in key):
-        tag = int(key, 16)
-    if tag is None:
-        raise click.BadParameter(f"{key} is neither a keyword of the DICOM dictionary nor a tag of eight hex digits.")
-    return tag
+    query = Query(level, matches, frozenset(tags), limit=limit or None, fuzzy=fuzzy)
+    return query, [keyword_for_tag(found) or json_model.tag_key(found) for found in tags]
 
 
 def _from_index(config: Config, query: Query) -> tuple[list[JsonDataset], bool]:
@@ -86,7 +70,7 @@ def _from_index(config: Config, query: Query) -> tuple[list[JsonDataset], bool]:
         verb = archive_search.stream if query.limit is None else archive_search.search
         found = verb(archive, OPERATOR, query)
         if found.unsupported:
-            names = ", ".join(keyword_for_tag(tag) or json_model.tag_key(tag) for tag in found.unsupported)
+            names = ", ".join(keyword_for_tag(key) or json_model.tag_key(key) for key in found.unsupported)
             raise click.ClickException(f"The index does not match {names} at this level.")
         return list(found.rows), found.more
 
@@ -102,8 +86,8 @@ def _from_peer(config: Config, peer: str, query: Query) -> tuple[list[JsonDatase
 
 
 def _cell(row: JsonDataset, keyword: str) -> str:
-    tag = _tag(keyword)
-    vr = row.get(json_model.tag_key(tag), {}).get("vr")
+    key = tag(keyword)
+    vr = row.get(json_model.tag_key(key), {}).get("vr")
     if vr == "PN":
-        return json_model.text(row, tag) or ""
-    return "\\".join(str(value) for value in json_model.values(row, tag) if value is not None)
+        return json_model.text(row, key) or ""
+    return "\\".join(str(value) for value in json_model.values(row, key) if value is not None)

@@ -29,12 +29,14 @@ class Incoming:
 
     What goes wrong is kept as the status while the rest of the Data Set is taken and dropped, because an answer is due
     only when the request is complete. Written by one thread and then finished by another, never by both at a time.
+    *error* is what a failure is the status of, where it was a NodeError.
     """
 
     def __init__(self, archive: Archive, claim: Claim, context_sop_class_uid: str, origin: Origin) -> None:
         self._exit = ExitStack()
         self._receiving: Receiving | None = None
         self.stored: Stored | None = None
+        self.error: NodeError | None = None
         self.failure = _check(claim, context_sop_class_uid)
         if self.failure is None:
             self._try(lambda: self._begin(archive, claim, origin))
@@ -68,7 +70,7 @@ class Incoming:
         try:
             step()
         except NodeError as exc:
-            self.failure = of_error("C-STORE", exc)
+            self.error, self.failure = exc, of_error("C-STORE", exc)
         except Exception:
             log.exception("an instance could not be stored")
             self.failure = PROCESSING_FAILURE

@@ -45,14 +45,16 @@ def association(
     proposals: Sequence[Proposal],
     as_scp: Sequence[str] = (),
     secure: tls.Secure | None = None,
+    dimse: type[InlineMessages] = InlineMessages,
 ) -> Iterator[Association]:
     """An open association with *peer*, released at the end, aborted after an exception.
 
     *as_scp* are those of the abstract syntaxes whose SCP we want to be (PS3.7 D.3.3.4). *secure* is done to the
-    connection before anything is said.
+    connection before anything is said. *dimse* puts its messages together.
     Raises NotAssociated with a sentence that says why there is none.
     """
-    assoc = _request(peer, calling_ae_title, proposals, as_scp, secure)
+    assoc = _begin(peer, calling_ae_title, secure, dimse)
+    _request(peer, assoc, proposals, as_scp)
     try:
         yield assoc
     except GeneratorExit:
@@ -76,13 +78,10 @@ def release(assoc: Association) -> None:
     assoc.kill()
 
 
-def _request(
-    peer: PeerSettings,
-    calling_ae_title: str,
-    proposals: Sequence[Proposal],
-    as_scp: Sequence[str],
-    secure: tls.Secure | None,
-) -> Association:
+def _begin(
+    peer: PeerSettings, calling_ae_title: str, secure: tls.Secure | None, dimse: type[InlineMessages]
+) -> SingleThreaded:
+    """An association that nobody has asked for yet."""
     mended.settle()
     ae = AE(calling_ae_title)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = peer.timeout_s
@@ -91,7 +90,7 @@ def _request(
     except OSError as exc:
         raise NotAssociated(f"{peer.name} cannot be reached: its host is not known.") from exc
     assoc = SingleThreaded(ae, "requestor")
-    assoc.drive(InlineMessages)
+    assoc.drive(dimse)
     local = AddressInformation("0.0.0.0" if address.is_ipv4 else "::", 0)  # noqa: S104 - nobody listens there
     transport = InlineSocket(assoc, address=local)
     transport.secure = secure
@@ -101,15 +100,19 @@ def _request(
     assoc.requestor.maximum_length = MAX_PDU
     assoc.requestor.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     assoc.requestor.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    return assoc
+
+
+def _request(peer: PeerSettings, assoc: SingleThreaded, proposals: Sequence[Proposal], as_scp: Sequence[str]) -> None:
     assoc.requestor.requested_contexts = _contexts(proposals)
     for uid in as_scp:
         assoc.requestor.add_negotiation_item(build_role(uid, scp_role=True))
     assoc.request()
     if not assoc.is_established:
-        refusal = (Rejected if assoc.is_rejected else NotAssociated)(_refusal(peer, assoc, transport.failure))
+        failure = assoc.dul.socket.failure if assoc.dul.socket else None
+        refusal = (Rejected if assoc.is_rejected else NotAssociated)(_refusal(peer, assoc, failure))
         assoc.kill()
         raise refusal
-    return assoc
 
 
 def _contexts(proposals: Sequence[Proposal]) -> list[PresentationContext]:

@@ -11,6 +11,17 @@ from typing import Protocol
 
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
+from relais.errors import InvalidRequest
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Refused(InvalidRequest):
+    """The peer refused, or did not finish, what it was asked. *status* is what it said."""
+
+    def __init__(self, message: str | None = None, status: int = 0xC000) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,52 @@ class Sent:
         return Verdict.FAILED
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a peer says of an instance that it is about to send, and for which SOP Class its context was negotiated."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    context_sop_class_uid: str
+
+
+class Answer(Protocol):
+    """What a peer is told of an instance that it sent (PS3.4 B.2.3)."""
+
+    @property
+    def code(self) -> int: ...
+
+
+class Inbound(Protocol):
+    """What takes the encoded Data Set of one instance: each piece is valid during the call only.
+
+    Nothing is raised while pieces come; what went wrong is told at the end.
+    """
+
+    def write(self, data: Buffer, /) -> None: ...
+
+    def finish(self) -> Answer:
+        """All of it has come. Success only if it is durable."""
+
+    def discard(self) -> None:
+        """The rest will not come."""
+
+
+Receive = Callable[[Announced], Inbound]
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What a peer said at the end of a C-GET or C-MOVE, in numbers of sub-operations (PS3.4 C.4.2.1, C.4.3.1)."""
+
+    status: int
+    comment: str = ""
+    completed: int = 0
+    failed: int = 0
+    warning: int = 0
+
+
 class Peer(Protocol):
     """One other node."""
 
@@ -70,7 +127,7 @@ class Peer(Protocol):
         """Return if the peer answers. Raises Unavailable with a sentence that says why it does not."""
 
     def search(self, query: Query) -> Iterator[JsonDataset]:
-        """What the peer answers to *query*, as it arrives. Raises Unavailable, and InvalidRequest if it refuses."""
+        """What the peer answers to *query*, as it arrives. Raises Unavailable and Refused, both also at its end."""
 
     def store(
         self,

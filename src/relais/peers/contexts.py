@@ -3,8 +3,26 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from relais.dicom import uids
+from relais.dicom.contexts import TRANSFER_SYNTAXES
 from relais.dicom.uids import TRANSCODE_TARGETS
 from relais.peers.base import Outgoing
+
+UNCOMPRESSED = (uids.EXPLICIT_VR_LITTLE_ENDIAN, uids.IMPLICIT_VR_LITTLE_ENDIAN, uids.EXPLICIT_VR_BIG_ENDIAN)
+OFTEN = tuple(f"1.2.840.10008.1.2.{last}" for last in ("4.70", "4.50", "4.90", "4.91", "4.80", "5", "4.51", "4.57"))
+"""The compressed Transfer Syntaxes that archives hold, the commonest first; the others follow."""
+
+COMMON_SOP_CLASSES = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{last}"
+    for last in (
+        *("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "2", "2.1", "4", "4.1", "4.2", "6.1", "6.2", "3.1", "7", "7.1"),
+        *("7.2", "7.3", "7.4", "9.1.1", "9.1.2", "9.1.3", "11.1", "11.2", "12.1", "12.1.1", "12.2", "12.2.1", "13.1.1"),
+        *("13.1.2", "13.1.3", "20", "30", "66", "66.1", "66.2", "66.4", "66.5", "67", "77.1.1", "77.1.2", "77.1.4"),
+        *("77.1.5.1", "77.1.5.4", "77.1.6", "88.11", "88.22", "88.33", "88.59", "88.67", "104.1", "104.2", "128"),
+        *("128.1", "130", "481.1", "481.2", "481.3", "481.5", "481.8"),
+    )
+)
+"""What a study may hold of which nobody says what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +71,21 @@ def _proposals(sop_class_uid: str, instances: Sequence[Outgoing]) -> list[tuple[
     fallback = tuple(uid for uid in TRANSCODE_TARGETS if uid not in stored)
     wanted = [(uid,) for uid in stored] + ([fallback] if fallback else [])
     return [(sop_class_uid, transfer_syntaxes) for transfer_syntaxes in wanted]
+
+
+def to_receive(sop_classes: Sequence[str], limit: int) -> list[tuple[str, tuple[str, ...]]]:
+    """What to propose to be sent instances of *sop_classes* in whatever Transfer Syntax, in at most *limit* contexts.
+
+    A peer chooses one Transfer Syntax of each context and may be able to send what it holds in no other. So each
+    compressed one has a context of its own, as far as they go; the last context of a SOP Class has all the rest.
+    """
+    alone = [(uid,) for uid in dict.fromkeys((*OFTEN, *TRANSFER_SYNTAXES)) if uid not in UNCOMPRESSED]
+    groups = [UNCOMPRESSED, *alone]
+    each = max(1, limit // max(1, len(sop_classes)))
+    if len(groups) > each:
+        rest = tuple(uid for group in groups[each - 1 :] for uid in group)
+        groups = [*groups[: each - 1], rest]
+    return [(sop_class, group) for sop_class in sop_classes[:limit] for group in groups]
 
 
 class Selection:

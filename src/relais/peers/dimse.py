@@ -1,4 +1,6 @@
-"""A peer that speaks DIMSE, with us as SCU: C-ECHO, C-FIND, C-STORE, storage commitment. Knows nothing of what we hold.
+"""A peer that speaks DIMSE, with us as SCU: C-ECHO, C-FIND, C-STORE, C-GET, C-MOVE, storage commitment.
+
+Knows nothing of what we hold.
 
 Every operation has an association of its own, which is released before the operation is over.
 """
@@ -18,13 +20,15 @@ from relais.dicom.attributes import Level
 from relais.dicom.commitment import PUSH_MODEL, Report, Request
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
-from relais.errors import InvalidRequest, Unavailable
-from relais.peers import commitment, contexts, identifier, messages
+from relais.dicom.refs import Ref
+from relais.errors import Unavailable
+from relais.peers import commitment, contexts, identifier, messages, retrieving
 from relais.peers.association import MAX_CONTEXTS, NotAssociated, Proposal, association
-from relais.peers.base import MoveOriginator, Outgoing, Sent
+from relais.peers.base import MoveOriginator, Outgoing, Receive, Refused, Retrieved, Sent
 from relais.peers.delivery import Delivery, lost
 from relais.peers.sending import MAX_MESSAGE_ID
 from relais.peers.settings import PeerSettings
+from relais.peers.wire.messages import InlineMessages
 
 VERIFICATION = "1.2.840.10008.1.1"
 PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
@@ -85,7 +89,8 @@ class DimsePeer:
             yield {key: element for key, element in answer.items() if key not in {"00080005", "00080052"}}
         if response.Status != 0:
             comment = f": {response.ErrorComment}" if response.ErrorComment else ""
-            raise InvalidRequest(f"{self.name} refused the query with status {response.Status:04X}{comment}.")
+            said = f"{self.name} refused the query with status {response.Status:04X}{comment}."
+            raise Refused(said, response.Status or 0)
 
     def store(
         self,
@@ -104,6 +109,25 @@ class DimsePeer:
                 if not some_told:
                     raise
                 yield from (lost(instance, exc) for instance in batch.instances)
+
+    def get(
+        self, ref: Ref, sop_classes: Sequence[str], receive: Receive, keep_going: Callable[[], bool] = lambda: True
+    ) -> Retrieved:
+        """Have what *ref* names sent over the association that asks for it (C-GET), each instance to what *receive*
+        gives. *sop_classes* are those that may come, () if nobody knows.
+
+        *keep_going* is asked before each instance is answered: once it says no, the association is aborted. Raises
+        Unavailable, also for that, and Refused if the peer does not do C-GET.
+        """
+        classes = list(sop_classes or contexts.COMMON_SOP_CLASSES)[: MAX_CONTEXTS - 1]
+        proposals = [(retrieving.GET, uids.TRANSCODE_TARGETS), *contexts.to_receive(classes, MAX_CONTEXTS - 1)]
+        with self._association(proposals, as_scp=classes, dimse=retrieving.GetMessages) as assoc:
+            return retrieving.get(assoc, ref, receive, keep_going)
+
+    def move(self, ref: Ref, destination: str) -> Retrieved:
+        """Have what *ref* names sent to the AE title *destination* (C-MOVE). Raises Unavailable."""
+        with self._association([(retrieving.MOVE, uids.TRANSCODE_TARGETS)]) as assoc:
+            return retrieving.move(assoc, ref, destination)
 
     def ask_commitment(self, request: Request, wait_s: float, is_answered: Callable[[], bool]) -> Report | None:
         """Ask the peer to commit to the storage of what *request* names, as relais.peers.commitment.ask does.
@@ -124,6 +148,6 @@ class DimsePeer:
                 yield commitment.tell(assoc, context, report, number % MAX_MESSAGE_ID + 1)
 
     def _association(
-        self, proposals: Sequence[Proposal], as_scp: Sequence[str] = ()
+        self, proposals: Sequence[Proposal], as_scp: Sequence[str] = (), dimse: type[InlineMessages] = InlineMessages
     ) -> AbstractContextManager[Association]:
-        return association(self.settings, self._calling_ae_title, proposals, as_scp, self._secure)
+        return association(self.settings, self._calling_ae_title, proposals, as_scp, self._secure, dimse)

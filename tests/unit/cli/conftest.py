@@ -37,14 +37,14 @@ def config_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def relais(config_file: Path) -> Command:
-    """Runs `relais ARGUMENTS` with the configuration of this test; *code* is the exit code expected."""
+    """Runs `relais ARGUMENTS` with the configuration of this test; *code* is the exit code expected, None any."""
 
-    def run(*arguments: object, code: int = 0) -> Result:
+    def run(*arguments: object, code: int | None = 0) -> Result:
         words = [str(argument) for argument in arguments]
         result = CliRunner(env={"RELAIS_CONFIG": str(config_file)}).invoke(program, words)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
-        assert result.exit_code == code, result.output
+        assert code in {None, result.exit_code}, result.output
         return result
 
     return run
@@ -54,7 +54,7 @@ def relais(config_file: Path) -> Command:
 def relais_json(relais: Command) -> Callable[..., Any]:
     """The same with --json, parsed."""
 
-    def run(*arguments: object, code: int = 0) -> Any:
+    def run(*arguments: object, code: int | None = 0) -> Any:
         return json.loads(relais(*arguments, "--json", code=code).stdout)
 
     return run

@@ -1,0 +1,115 @@
+"""`relais pull`: have another archive's studies brought here, as many sittings as it takes."""
+
+import getpass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from relais.archive import Archive
+from relais.archive.ledger import Ledger
+from relais.archive.pace import Hours, Pace, Rate
+from relais.archive.pull import Pull, Report
+from relais.cli import keys
+from relais.cli.common import config_of, config_option, json_option, print_json
+from relais.cli.peers import peer_of
+from relais.cli.progress import human_bytes, telling
+from relais.config import Config
+from relais.dicom.origin import Channel, Origin
+from relais.errors import InvalidRequest, Unavailable
+from relais.node import compose, ready
+from relais.node.pulling import By, DimsePull
+from relais.peers.dimse import DimsePeer
+
+SHOWN = 10  # units that are not complete, and missing instances of each; --json has more
+Parsed = TypeVar("Parsed")
+
+
+def _parsed(parse: Callable[[str], Parsed]) -> Callable[..., Parsed | None]:
+    """A click callback that reads an option by *parse*, which raises ValueError."""
+
+    def read(context: click.Context, parameter: click.Parameter, value: str | None) -> Parsed | None:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from exc
+
+    return read
+
+
+@click.command()
+@click.argument("peer")
+@click.argument("wanted", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--by", type=click.Choice([by.value for by in By]), default="get", show_default=True, help="How to ask.")
+@click.option("--parallel", type=click.IntRange(1, 16), default=1, show_default=True, help="Studies at a time.")
+@click.option("--rate", callback=_parsed(Rate.parse), help='Not faster: "20MB/s" or "600 studies/h".')
+@click.option("--between", callback=_parsed(Hours.parse), help='Begin studies only then: "20:00-06:00".')
+@click.option("--again", is_flag=True, help="Compare also what was complete before.")
+@config_option
+@json_option
+def pull(peer: str, wanted: Sequence[str], config_file: Path | None, as_json: bool, **how: Any) -> None:
+    """Bring the studies of PEER into the archive, those that KEY=VALUE select (as in "relais find") or all.
+
+    PEER is a name from the configuration or AE_TITLE@HOST:PORT. It is asked what it has (C-FIND), what is missing here
+    is fetched (C-GET, or C-MOVE to the node, which must be running and known to PEER), and then compared, instance by
+    instance. The same command goes on where an earlier one ended, however it ended, and finds what is new.
+    Exit code 1 if anything is missing; it is listed.
+    """
+    config = config_of(config_file)
+    with ExitStack() as keep:
+        archive = keep.enter_context(compose.archive_of(config))
+        ledger = keep.enter_context(Ledger(archive, config.node.data_dir / "pulls", peer))
+        tell = keep.enter_context(telling(f"Pulling from {peer}", as_json))
+        run = Pull(ledger, lambda report: tell(report.units, report.received_bytes), again=how["again"])
+        run.pace = Pace(how["rate"], how["between"], run.sleep, run.is_ending)
+        source = _source(config, run, archive, peer, By(how["by"]))
+        _, matches = keys.parse(wanted)
+        units = list(source.units(matches))
+        tell.of(len(units))
+        report = run.run(units, source.bring, how["parallel"])
+    if as_json:
+        print_json({"peer": peer, "is_complete": report.is_complete, **asdict(report)})
+    else:
+        _print(report)
+    if not report.is_complete:
+        raise SystemExit(1)
+
+
+def _source(config: Config, run: Pull, archive: Archive, name: str, by: By) -> DimsePull:
+    peer = peer_of(config, name)
+    if not isinstance(peer, DimsePeer):
+        raise InvalidRequest(f"{name} cannot be pulled from.")
+    title = config.dimse.ae_title
+    if by is By.MOVE:
+        _require_node(config)
+    theirs = peer.settings
+    origin = Origin(Channel.IMPORT, theirs.host, theirs.ae_title, title, getpass.getuser())
+    return DimsePull(run, archive, peer, origin, title if by is By.MOVE else "")
+
+
+def _require_node(config: Config) -> None:
+    """Raise Unavailable unless our own DIMSE door is open, to which the peer is to send."""
+    try:
+        ready.dimse(config)()
+    except Unavailable as exc:
+        raise Unavailable("With --by move the node that is to receive must be running (relais serve).") from exc
+
+
+def _print(report: Report) -> None:
+    click.echo(
+        f"{report.complete} of {report.units} complete ({report.known} were before), {report.instances} instances; "
+        f"{report.received} came now, {human_bytes(report.received_bytes)} in {report.seconds:.0f} s."
+    )
+    for key, notes in list(report.notes.items())[:SHOWN]:
+        click.echo(f"{key}: {' '.join(notes)}")
+    for key, left in list(report.incomplete.items())[:SHOWN]:
+        click.echo(f"Not complete: {key}: {left.missing} missing. {' '.join(left.notes)}")
+        for uid in left.examples[:SHOWN]:
+            click.echo(f"    {uid}")
+    if len(report.incomplete) > SHOWN:
+        click.echo(f"and {len(report.incomplete) - SHOWN} more (--json lists all).")
+    if report.stopped:
+        click.echo(f"Stopped before the end: {report.stopped} The same command goes on from here.")

@@ -1,0 +1,199 @@
+"""Studies of a DIMSE peer brought into the archive by C-FIND and C-GET or C-MOVE: the Work of a pull.
+
+Knows peers and the archive, not when and how often: see archive.pull. What a study is to have, the peer says by its
+SOP Instance UIDs where it answers queries for series and instances, else by its number of instances alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, holdings
+from relais.archive.ingest import Claim
+from relais.archive.pull import Outcome, Pull, Unit
+from relais.dicom import json_model, uids
+from relais.dicom.attributes import Level
+from relais.dicom.origin import Origin
+from relais.dicom.query import Match, MatchKind, Query
+from relais.dicom.refs import SeriesRef, StudyRef
+from relais.dimse.status import Status
+from relais.dimse.store import Incoming
+from relais.errors import OutOfResources
+from relais.peers.base import Announced, Buffer, Refused, Retrieved
+from relais.peers.dimse import DimsePeer
+from relais.peers.discovery import NUMBER_OF_INSTANCES, STUDY_INSTANCE_UID, Discovery
+
+SERIES_INSTANCE_UID, SOP_INSTANCE_UID, SOP_CLASS_UID = 0x0020000E, 0x00080018, 0x00080016
+OUTSIDE = "The peer did not tell all its studies of {}: narrower keys may help."
+
+Named = Mapping[SeriesRef, Mapping[str, str]]  # SOP Classes by SOP Instance UID
+
+
+class By(StrEnum):
+    """How instances come: on the association that asks for them, or from the peer's own to the node that runs."""
+
+    GET = "get"
+    MOVE = "move"
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What came for one study over our own associations."""
+
+    pull: Pull
+    archive: Archive
+    origin: Origin
+    received: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    full: OutOfResources | None = None
+
+    def receive(self, announced: Announced) -> "_Paced":
+        claim = Claim(announced.transfer_syntax_uid, announced.sop_class_uid, announced.sop_instance_uid)
+        return _Paced(Incoming(self.archive, claim, announced.context_sop_class_uid, self.origin), self)
+
+    def finished(self, incoming: Incoming, status: Status) -> None:
+        """Count what became of an instance."""
+        self.received += incoming.stored is not None
+        if status.code:
+            self.refusals[f"refused here with status {status.code:04X}: {status.comment}"] += 1
+        if isinstance(incoming.error, OutOfResources):
+            self.full = incoming.error
+
+
+@dataclass(slots=True)
+class _Paced:
+    """One instance, taken at the pace of the pull."""
+
+    incoming: Incoming
+    taken: _Taken
+
+    def write(self, data: Buffer) -> None:
+        self.incoming.write(data)
+        self.taken.pull.received(len(data))
+
+    def finish(self) -> Status:
+        status = self.incoming.finish()
+        self.taken.finished(self.incoming, status)
+        return status
+
+    def discard(self) -> None:
+        self.incoming.discard()
+
+
+class DimsePull:
+    """Brings studies of *peer* into *archive*. With By.MOVE they go to *destination*, the node that runs."""
+
+    def __init__(self, pull: Pull, archive: Archive, peer: DimsePeer, origin: Origin, destination: str = "") -> None:
+        self._pull, self._archive, self._peer, self._origin = pull, archive, peer, origin
+        self._destination = destination
+
+    def units(self, matches: tuple[Match, ...]) -> Iterator[Unit]:
+        """The studies that the peer tells for *matches*; what it did not tell is noted. Raises Unavailable, Refused."""
+        discovery = Discovery(self._peer, matches, datetime.now().astimezone().date())
+        for study in discovery.studies():
+            count = _count(study)
+            uid = json_model.text(study, STUDY_INSTANCE_UID) or ""
+            yield Unit(uid, "" if count is None else str(count), count or 0)
+        for window in discovery.cut:
+            self._pull.miss(window, OUTSIDE.format(window))
+
+    def bring(self, unit: Unit) -> Outcome:
+        """One study: the Work of the pull. Raises Unavailable, OutOfResources."""
+        study = StudyRef(unit.key)
+        named = self._named(study)
+        taken = _Taken(self._pull, self._archive, self._origin)
+        outcome = Outcome()
+        before = self._held(study)
+        for ref, classes in _wanted(study, named, before, unit.instances):
+            if self._pull.is_ending():
+                break
+            self._note(outcome, ref, self._transfer(ref, classes, taken))
+            if taken.full is not None:
+                raise taken.full
+        held = self._held(study)
+        outcome.received = len(held - before) if self._destination else taken.received
+        outcome.notes += [f"{count} {why}" for why, count in taken.refusals.items()]
+        _compare(outcome, named, held, unit.instances)
+        return outcome
+
+    def _transfer(self, ref: StudyRef | SeriesRef, sop_classes: list[str], taken: _Taken) -> Retrieved:
+        if self._destination:
+            return self._peer.move(ref, self._destination)
+        return self._peer.get(ref, sop_classes, taken.receive, lambda: not self._pull.is_ending())
+
+    def _note(self, outcome: Outcome, ref: StudyRef | SeriesRef, said: Retrieved) -> None:
+        if said.status:
+            what = f"series {ref.series_instance_uid}" if isinstance(ref, SeriesRef) else "the study"
+            comment = f": {said.comment}" if said.comment else ""
+            outcome.notes.append(
+                f"{self._peer.name} ended {what} with status {said.status:04X}{comment} ({said.failed} failed)."
+            )
+
+    def _held(self, study: StudyRef) -> set[str]:
+        return holdings.sop_instance_uids(self._archive, OPERATOR, study)
+
+    def _named(self, study: StudyRef) -> Named:
+        """What the peer says the study has; {} if it does not answer at these levels."""
+        above = (Match(STUDY_INSTANCE_UID, MatchKind.SINGLE_VALUE, (study.study_instance_uid,)),)
+        named: dict[SeriesRef, dict[str, str]] = {}
+        try:
+            for row in self._peer.search(Query(Level.SERIES, above)):
+                uid = json_model.text(row, SERIES_INSTANCE_UID) or ""
+                if uids.is_valid(uid):
+                    named[SeriesRef(study.study_instance_uid, uid)] = {}
+            for ref, instances in named.items():
+                series = Match(SERIES_INSTANCE_UID, MatchKind.SINGLE_VALUE, (ref.series_instance_uid,))
+                query = Query(Level.IMAGE, (*above, series), frozenset({SOP_CLASS_UID}))
+                for row in self._peer.search(query):
+                    uid = json_model.text(row, SOP_INSTANCE_UID) or ""
+                    if uids.is_valid(uid):
+                        instances[uid] = json_model.text(row, SOP_CLASS_UID) or ""
+        except Refused:
+            return {}
+        return named
+
+
+def _wanted(
+    study: StudyRef, named: Named, held: set[str], instances: int
+) -> Iterator[tuple[StudyRef | SeriesRef, list[str]]]:
+    """What to ask for, and the SOP Classes that may come: the whole study, or the series of which something is missing.
+
+    No SOP Classes are nobody knows which.
+    """
+    if not any(named.values()):
+        if not held or len(held) < instances:
+            yield study, []
+        return
+    if held.isdisjoint(uid for series in named.values() for uid in series):
+        yield study, _classes(*named.values())
+        return
+    for ref, series in named.items():
+        if not held.issuperset(series):
+            yield ref, _classes(series)
+
+
+def _classes(*series: Mapping[str, str]) -> list[str]:
+    """The commonest first; [] if one is not known."""
+    found = Counter(uid for one in series for uid in one.values())
+    return [] if "" in found else [uid for uid, _ in found.most_common()]
+
+
+def _compare(outcome: Outcome, named: Named, held: set[str], counted: int) -> None:
+    """Put into *outcome* what the study has and what of it is missing."""
+    expected = {uid for series in named.values() for uid in series}
+    outcome.instances = max(len(expected), counted)
+    outcome.missing = sorted(expected - held)
+    unnamed = max(counted, 1 if not expected else 0) - max(len(held), len(expected))
+    if unnamed > 0:
+        outcome.missing.append(f"{unnamed} of the {outcome.instances or 'unknown number of'} that were counted")
+
+
+def _count(study: json_model.JsonDataset) -> int | None:
+    found = json_model.values(study, NUMBER_OF_INSTANCES)
+    try:
+        return int(found[0]) if found else None
+    except (TypeError, ValueError):
+        return None

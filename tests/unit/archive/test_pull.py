@@ -1,0 +1,142 @@
+"""How a pull goes on, gives up and reports, whatever brings the units."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from fixtures.node import close_archive, make_archive
+from relais.archive.ledger import Ledger
+from relais.archive.pull import OPEN, Outcome, Pull, Report, Unit
+from relais.errors import InvalidRequest, OutOfResources, Unavailable
+
+UNITS = [Unit(str(number), "3", 3) for number in range(6)]
+
+
+class Impatient(Pull):
+    """Notes how long it would have waited."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.waited: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.waited += [seconds] if seconds else []
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    archive = make_archive(tmp_path / "archive")
+    with Ledger(archive, tmp_path / "pulls", "south") as ledger:
+        yield ledger
+    close_archive(archive)
+
+
+def whole(unit: Unit) -> Outcome:
+    return Outcome(unit.instances, unit.instances)
+
+
+def raising(error: Exception) -> Callable[[Unit], Outcome]:
+    def work(unit: Unit) -> Outcome:
+        raise error
+
+    return work
+
+
+def test_what_is_complete_is_known_next_time(ledger: Ledger) -> None:
+    told: list[int] = []
+    report = Pull(ledger, lambda report: told.append(report.units)).run(UNITS, whole, 1)
+    assert (report.complete, report.received, report.is_complete, told) == (6, 18, True, [1, 2, 3, 4, 5, 6])
+    again = Pull(ledger).run(UNITS, raising(AssertionError("is not asked")), 2)
+    assert (again.known, again.complete, again.instances, again.received) == (6, 6, 18, 0)
+
+
+def test_another_mark_and_none_are_brought_again(ledger: Ledger) -> None:
+    Pull(ledger).run(UNITS, whole, 1)
+    assert Pull(ledger).run([Unit("0", "4", 4), Unit("1"), UNITS[2]], whole, 1).known == 1
+    assert Pull(ledger, again=True).run(UNITS, whole, 1).known == 0
+
+
+def test_units_are_brought_at_the_same_time(ledger: Ledger) -> None:
+    together = Barrier(3, timeout=10)
+
+    def work(unit: Unit) -> Outcome:
+        together.wait()
+        return whole(unit)
+
+    assert Pull(ledger).run(UNITS, work, 3).complete == 6
+
+
+def test_what_comes_in_part_is_asked_for_again_later_and_later(ledger: Ledger) -> None:
+    left = {"0": 3}
+
+    def work(unit: Unit) -> Outcome:
+        left[unit.key] -= 1
+        return Outcome(3, 1, [f"{n}" for n in range(left[unit.key])])
+
+    pull = Impatient(ledger)
+    report = pull.run(UNITS[:1], work, 1)
+    assert (report.complete, report.received, pull.waited) == (1, 3, [1.0, 5.0])
+
+
+def test_what_never_comes_is_asked_for_twice_and_listed(ledger: Ledger) -> None:
+    tried: list[str] = []
+
+    def work(unit: Unit) -> Outcome:
+        tried.append(unit.key)
+        return Outcome(3, 0, ["1.2.3"], ["refused"])
+
+    report = Impatient(ledger).run(UNITS[:2], work, 1)
+    assert tried == ["0", "0", "1", "1"]
+    assert (report.incomplete["0"].missing, report.incomplete["0"].examples) == (1, ["1.2.3"])
+    assert not report.is_complete
+    assert sorted(ledger.keys_with(OPEN)) == ["0", "1"]
+
+
+def test_when_nobody_answers_the_rest_is_left(ledger: Ledger) -> None:
+    report = Impatient(ledger).run(UNITS, raising(Unavailable("It is away.")), 1)
+    assert report.stopped == "It is away."
+    assert report.units <= 3
+
+
+def test_one_that_fails_does_not_stop_the_others(ledger: Ledger) -> None:
+    def work(unit: Unit) -> Outcome:
+        if unit.key == "1":
+            raise InvalidRequest("This one is odd.")
+        return whole(unit)
+
+    report = Impatient(ledger).run(UNITS, work, 2)
+    assert (report.complete, list(report.incomplete), report.stopped) == (5, ["1"], "")
+    assert report.incomplete["1"].notes == ["This one is odd."]
+
+
+def test_a_full_disk_stops_it_at_once(ledger: Ledger) -> None:
+    report = Impatient(ledger).run(UNITS, raising(OutOfResources()), 1)
+    assert "full" in report.stopped
+    assert (report.complete, ledger.get("0")) == (0, None)
+
+
+def test_a_mistake_of_ours_and_a_key_pressed_come_through(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError):
+        Pull(ledger).run(UNITS, raising(ZeroDivisionError()), 1)
+
+    def interrupted() -> Iterator[Unit]:
+        yield UNITS[0]
+        raise KeyboardInterrupt
+
+    pull = Pull(ledger)
+    with pytest.raises(KeyboardInterrupt):
+        pull.run(interrupted(), whole, 1)
+    assert pull.is_ending()
+
+
+def test_what_is_missing_outside_all_units_counts(ledger: Ledger) -> None:
+    pull = Pull(ledger)
+    pull.miss("2020-01-01", "The peer did not tell all.")
+    assert not pull.run([], whole, 1).is_complete
+
+
+def test_notes_of_complete_units_are_told(ledger: Ledger) -> None:
+    report: Report = Pull(ledger).run(UNITS[:1], lambda unit: Outcome(3, 3, [], ["2 were deleted there."]), 1)
+    assert report.notes == {"0": ["2 were deleted there."]}

@@ -1,0 +1,216 @@
+"""`relais pull` from a whole node as the other one."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.uid import JPEG2000Lossless, RLELossless
+
+from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
+from relais.access.principals import OPERATOR
+from relais.archive import delete, ingest
+from relais.config import load
+from relais.dicom.origin import Channel, Origin
+from relais.dicom.refs import StudyRef
+from relais.dicom.rejection_note import Reason
+from relais.node import compose
+from relais.node.inline import Node
+
+Run = Callable[..., Any]
+
+
+def node_of(folder: Path, ae_title: str, **more: str) -> Node:
+    """A whole node that knows a peer HERE."""
+    environ = {
+        "RELAIS_NODE__DATA_DIR": str(folder),
+        "RELAIS_DIMSE__PORT": "0",
+        "RELAIS_DIMSE__AE_TITLE": ae_title,
+        "RELAIS_WEB__PORT": "0",
+        **more,
+    }
+    (folder.parent / "empty.toml").touch()
+    return Node(load(folder.parent / "empty.toml", environ).config)
+
+
+@pytest.fixture
+def south(tmp_path: Path) -> Iterator[Node]:
+    with node_of(tmp_path / "south", "SOUTH") as node:
+        yield node
+
+
+@pytest.fixture
+def peer(south: Node) -> str:
+    return f"SOUTH@127.0.0.1:{south.config.dimse.port}"
+
+
+def fill(node: Node, *datasets: Any) -> None:
+    for ds in datasets:
+        ingest.store_part10(node.archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+
+
+def test_everything_comes_and_is_compared(south: Node, peer: str, relais_json: Run) -> None:
+    thorax, knee = uid("thorax"), uid("knee")
+    fill(south, *a_series(5, StudyInstanceUID=thorax), a_sr(StudyInstanceUID=thorax), a_ct(StudyInstanceUID=knee))
+    told = relais_json("pull", peer)
+    assert (told["units"], told["complete"], told["instances"], told["received"]) == (2, 2, 7, 7)
+    assert told["received_bytes"] > 7 * 2048
+    assert len(relais_json("find", "--level", "instance")) == 7
+
+
+def test_each_transfer_syntax_comes_as_it_is_kept(south: Node, peer: str, relais_json: Run, tmp_path: Path) -> None:
+    study = uid("mixed")
+    fill(
+        south,
+        a_ct(StudyInstanceUID=study),
+        a_ct(StudyInstanceUID=study, transfer_syntax="1.2.840.10008.1.2"),
+        a_ct(StudyInstanceUID=study, transfer_syntax=JPEG2000Lossless),
+        a_multiframe(StudyInstanceUID=study, transfer_syntax=RLELossless),
+    )
+    assert relais_json("pull", peer)["complete"] == 1
+    syntaxes = [row["00083002"]["Value"][0] for row in relais_json("find", "--level", "instance", "00083002")]
+    assert sorted(syntaxes).count(str(RLELossless)) == 1
+    assert JPEG2000Lossless in syntaxes
+    assert len(syntaxes) == 4
+
+
+def test_a_second_run_asks_only_for_what_is_new(south: Node, peer: str, relais_json: Run) -> None:
+    thorax, knee = uid("thorax"), uid("knee")
+    series = a_series(3, StudyInstanceUID=thorax)
+    fill(south, *series, a_ct(StudyInstanceUID=knee))
+    relais_json("pull", peer)
+    again = relais_json("pull", peer)
+    assert (again["known"], again["received"], again["instances"]) == (2, 0, 4)
+    late = a_ct(StudyInstanceUID=thorax, SeriesInstanceUID=series[0].SeriesInstanceUID)
+    fill(south, late, *a_series(2, StudyInstanceUID=thorax))
+    third = relais_json("pull", peer)
+    assert (third["known"], third["complete"]) == (1, 2)
+    assert 3 <= third["received"] <= 6  # series that lack something come as a whole
+    assert len(relais_json("find", "--level", "instance")) == 7
+
+
+def test_what_was_deleted_here_comes_again_only_when_asked_for(
+    south: Node, peer: str, relais_json: Run, config_file: Path
+) -> None:
+    study = uid("deleted")
+    fill(south, *a_series(3, StudyInstanceUID=study))
+    relais_json("pull", peer)
+    with compose.archive_of(load(config_file, {"RELAIS_ACCESS__DELETE": "true"}).config) as archive:
+        delete.delete(archive, OPERATOR, StudyRef(study), Reason.RETENTION_EXPIRED)
+    assert relais_json("pull", peer)["received"] == 0
+    assert relais_json("pull", peer, "--again")["received"] == 3
+
+
+def test_keys_select_as_in_find(south: Node, peer: str, relais_json: Run, relais: Run) -> None:
+    fill(south, a_ct(StudyDate="20200105", PatientID="A"), a_ct(StudyDate="20210105", PatientID="B"))
+    assert relais_json("pull", peer, "StudyDate=20200101-20201231")["units"] == 1
+    assert relais_json("pull", peer, "PatientID=B")["received"] == 1
+    assert "cannot select studies" in relais("pull", peer, "Modality=CT", code=1).output
+    assert "neither a keyword" in relais("pull", peer, "Nonsense=1", code=2).output
+
+
+def test_with_move_the_running_node_receives(south: Node, tmp_path: Path, config_file: Path, relais_json: Run) -> None:
+    with node_of(tmp_path / "data", "HERE") as here:
+        theirs = tmp_path / "mover.toml"
+        theirs.write_text(
+            f'[node]\ndata_dir = "{tmp_path / "mover"}"\n[dimse]\nport = 0\nae_title = "MOVER"\n[web]\nport = 0\n'
+            f'[[peers]]\nname = "here"\nae_title = "HERE"\nhost = "127.0.0.1"\nport = {here.config.dimse.port}\n'
+        )
+        config_file.write_text(
+            config_file.read_text().replace(
+                "[dimse]\nport = 0", f'[dimse]\nport = {here.config.dimse.port}\nae_title = "HERE"'
+            )
+        )
+        with Node(load(theirs, {}).config) as mover:
+            fill(mover, *a_series(4))
+            told = relais_json("pull", f"MOVER@127.0.0.1:{mover.config.dimse.port}", "--by", "move")
+    assert (told["complete"], told["received"], told["incomplete"]) == (1, 4, {})
+
+
+def test_move_needs_the_node_to_run(peer: str, relais: Run, config_file: Path) -> None:
+    config_file.write_text(config_file.read_text().replace("port = 0", "port = 1", 1))
+    assert "must be running" in relais("pull", peer, "--by", "move", code=1).output
+
+
+def test_what_is_refused_here_is_named_and_the_exit_code_says_so(
+    south: Node, peer: str, relais_json: Run, relais: Run, config_file: Path
+) -> None:
+    small, large = a_ct(), a_ct(rows=512, columns=512)
+    fill(south, small, large)
+    with config_file.open("a") as file:
+        file.write("[archive]\nmax_instance_bytes = 100000\n")
+    told = relais_json("pull", peer, code=1)
+    assert (told["units"], told["complete"], told["stopped"]) == (2, 1, "")
+    left = told["incomplete"][large.StudyInstanceUID]
+    assert left["examples"] == [large.SOPInstanceUID]
+    assert "at most 100000 bytes" in " ".join(left["notes"])
+    said = relais("pull", peer, code=1).stdout
+    assert f"Not complete: {large.StudyInstanceUID}: 1 missing." in said
+    assert "1 of 2 complete (1 were before)" in said
+
+
+def test_a_peer_that_is_away_is_said_to_be(relais: Run) -> None:
+    assert "NOBODY@127.0.0.1:1" in relais("pull", "NOBODY@127.0.0.1:1", code=1).output
+
+
+@pytest.mark.parametrize("option", [("--rate", "fast"), ("--between", "8-9h"), ("--rate", "0/s")])
+def test_what_cannot_be_a_pace_is_told(peer: str, relais: Run, option: tuple[str, str]) -> None:
+    assert "like" in relais("pull", peer, *option, code=2).output
+
+
+def test_a_rate_slows_it_down(south: Node, peer: str, relais_json: Run) -> None:
+    fill(south, *(a_ct(rows=256, columns=256) for _ in range(4)))
+    began = time.monotonic()
+    told = relais_json("pull", peer, "--rate", "300 kB/s")
+    assert told["received_bytes"] > 520_000
+    assert 1.2 < time.monotonic() - began < 15
+
+
+def test_two_pulls_from_one_peer_at_once_are_refused(
+    south: Node, peer: str, relais: Run, config_file: Path, tmp_path: Path
+) -> None:
+    fill(south, *(a_ct() for _ in range(3)))
+    slow = subprocess.Popen(
+        [sys.executable, "-m", "relais", "pull", peer, "--rate", "6 studies/min"],
+        env=os.environ | {"RELAIS_CONFIG": str(config_file)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not list((tmp_path / "data" / "pulls").rglob("SOUTH*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(0.3)
+        assert "same work already" in relais("pull", peer, code=1).output
+    finally:
+        slow.kill()
+        slow.wait()
+
+
+def test_killed_at_random_it_goes_on_and_is_complete(
+    south: Node, peer: str, relais_json: Run, config_file: Path
+) -> None:
+    fill(south, *(ds for n in range(12) for ds in a_series(8, StudyInstanceUID=uid(f"killed {n}"))))
+    dice = random.Random(5)
+    for _ in range(3):
+        victim = subprocess.Popen(
+            [sys.executable, "-m", "relais", "pull", peer, "--parallel", "2"],
+            env=os.environ | {"RELAIS_CONFIG": str(config_file)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(dice.uniform(0.8, 2.0))
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+    told = relais_json("pull", peer, "--parallel", "2")
+    assert (told["units"], told["complete"], told["instances"]) == (12, 12, 96)
+    assert len(relais_json("find", "--level", "instance", "--limit", "0")) == 96
+    checked = relais_json("check", code=None)
+    assert (checked["checked"], checked["missing"], checked["damaged"]) == (96, [], [])
