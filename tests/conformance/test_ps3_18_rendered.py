@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import requests
@@ -66,7 +67,7 @@ def picture(response: requests.Response, media_type: str = "image/jpeg") -> Imag
     assert response.headers["Content-Type"] == media_type
     image = Image.open(io.BytesIO(response.content))
     image.load()
-    assert image.get_format_mimetype() == media_type
+    assert image.get_format_mimetype() == ("image/jp2" if media_type == "image/jph" else media_type)
     return image
 
 
@@ -80,6 +81,7 @@ def picture(response: requests.Response, media_type: str = "image/jpeg") -> Imag
         ("image/*", "image/jpeg"),
         ("image/gif", "image/gif"),
         ("image/jp2", "image/jp2"),
+        ("image/jph, image/jpeg;q=0.5", "image/jph"),
         ("image/png, image/jpeg;q=0.5", "image/png"),
         ("text/html, image/webp, */*;q=0.8", "image/jpeg"),
     ],
@@ -87,6 +89,29 @@ def picture(response: requests.Response, media_type: str = "image/jpeg") -> Imag
 def test_an_instance_is_rendered_as_it_is_accepted(web: WebNode, accept: str, media_type: str) -> None:
     image = picture(web.get(f"{path(CT)}/rendered", accept), media_type)
     assert image.size == (80, 40)
+
+
+@pytest.mark.parametrize("ds", [CT, LOOP], ids=["grey", "several frames"])
+def test_htj2k_has_its_boxes_and_loses_nothing(web: WebNode, ds: Dataset) -> None:
+    """PS3.18 8.7.4"""
+    response = web.get(f"{path(ds)}/rendered", "image/jph")
+    assert response.content[4:12] == b"jP  \r\n\x87\n"
+    assert response.content[20:24] == b"jph "
+    plain = picture(web.get(f"{path(ds)}/rendered", "image/png"), "image/png")
+    assert np.array_equal(np.asarray(picture(response, "image/jph")), np.asarray(plain))
+
+
+def test_jpeg_xl_is_as_good_as_is_asked_for(web: WebNode) -> None:
+    """PS3.18 8.3.5.1.2, 8.7.4"""
+    plain = np.asarray(picture(web.get(f"{path(CT)}/rendered", "image/png"), "image/png"), int)
+    sizes = []
+    for quality, most in ((100, 0), (90, 20), (20, 128)):
+        response = web.get(f"{path(CT)}/rendered?quality={quality}", "image/jxl")
+        assert (response.status_code, response.headers["Content-Type"]) == (200, "image/jxl")
+        assert "Warning" not in response.headers
+        assert np.abs(imagecodecs.jpegxl_decode(response.content).astype(int) - plain).max() <= most
+        sizes.append(len(response.content))
+    assert sizes[1] > sizes[2]
 
 
 @pytest.mark.parametrize("resource", ["rendered", "thumbnail"])

@@ -1,6 +1,7 @@
 """WADO-RS: studies, series and instances as application/zip. PS3.18 8.6.1.3."""
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,3 +93,19 @@ def test_a_damaged_object_leaves_an_archive_that_cannot_be_opened(tmp_path: Path
         as_stored = request.replace(ZIP, f"{ZIP}; transfer-syntax=*")
         head, _, body = node.exchange(f"{as_stored}Connection: close\r\n\r\n".encode()).partition(b"\r\n\r\n")
         assert len(body) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+
+
+@pytest.mark.parametrize("below", ["", f"/series/{uid('slices')}"])
+def test_metadata_are_one_array_in_one_archive(web: WebNode, below: str) -> None:
+    """PS3.18 10.4.4: also where JSON is in a zip container, it is a single array."""
+    resource = f"/studies/{STUDY}{below}/metadata"
+    response = web.get(resource, ZIP)
+    assert (response.status_code, response.headers["Content-Type"]) == (200, ZIP)
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        assert archive.testzip() is None
+        (info,) = archive.infolist()
+        assert info.compress_size < info.file_size / 2
+        assert json.loads(archive.read(info)) == web.get(resource).json()
+    again = web.get(resource, ZIP, **{"If-None-Match": response.headers["ETag"]})
+    assert again.status_code == 304
+    assert web.get(resource, "application/dicom+json", **{"If-None-Match": response.headers["ETag"]}).status_code == 200

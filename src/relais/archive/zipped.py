@@ -96,6 +96,20 @@ def chunks(files: Iterable[File]) -> Iterator[bytes]:
     yield pipe.take()
 
 
+def one_text(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """An archive of one file of text, which is compressed while it goes out."""
+    pipe = _Pipe()
+    with zipfile.ZipFile(pipe, "w") as out:
+        info = zipfile.ZipInfo(name, time.localtime()[:6])
+        info.compress_type = zipfile.ZIP_DEFLATED
+        with out.open(info, "w", force_zip64=True) as entry:
+            for chunk in chunks:
+                entry.write(chunk)
+                if pipe.waiting >= SMALLEST_BYTES:
+                    yield pipe.take()
+    yield pipe.take()
+
+
 def length(files: Iterable[tuple[str, int]]) -> int | None:
     """The size of the archive of files of these names and sizes; None where 32 bits may not be enough for it."""
     total, count = _END_BYTES, 0

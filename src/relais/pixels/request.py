@@ -6,7 +6,7 @@ from typing import Any
 
 from relais.errors import InvalidRequest, NotAcceptable
 
-MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/jp2")
+MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/jp2", "image/jph", "image/jxl")
 ANNOTATIONS = ("patient", "technique")
 ICC_PROFILES = ("no", "yes", "srgb", "adobergb", "rommrgb", "displayp3")
 VOI_LUT_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")

@@ -2,6 +2,9 @@
 
 The documents were made once and are kept; here they are joined, their bulk data made absolute, and compressed. The
 result stays in memory for the next who asks, under the revision that it was made of.
+
+Reading: application/zip of metadata holds them in JSON, one array in one file, whose URIs lead back here
+(PS3.18 8.6.1.3, 10.4.4).
 """
 
 from collections.abc import Iterator
@@ -10,18 +13,20 @@ from itertools import chain
 import orjson
 from flask import Blueprint, Response
 
-from relais.archive import documents, retrieve
+from relais.archive import documents, retrieve, zipped
 from relais.archive.documents import BULK_PREFIX
 from relais.dicom.refs import Ref
 from relais.dicomweb import media_types, native_xml, paths
-from relais.dicomweb.media_types import DICOM_JSON, DICOM_XML, JSON, Offer
+from relais.dicomweb.media_types import DICOM_JSON, DICOM_XML, JSON, ZIP, Offer
 from relais.dicomweb.multipart import Part
 from relais.index.rows import InstanceRow
 from relais.web import payload
 from relais.web.door import Door, acceptable, door, principal
 from relais.web.payload import Encoded
 
-OFFERS = (Offer(DICOM_JSON), Offer(JSON), Offer(DICOM_XML, is_multipart=True))
+XML_PARTS, ZIPPED = Offer(DICOM_XML, is_multipart=True), Offer(ZIP)
+OFFERS = (Offer(DICOM_JSON), Offer(JSON), XML_PARTS, ZIPPED)
+IN_ZIP = "metadata.json"
 
 # As it stands in a document; inside a text value the quotation marks would be escaped.
 RELATIVE = f'"BulkDataURI":"{BULK_PREFIX}'.encode()
@@ -50,12 +55,12 @@ def instance(study: str, series: str, instance: str) -> Response:
 def _metadata(ref: Ref) -> Response:
     here, offer = door(), media_types.select(acceptable(), OFFERS)
     revision = retrieve.revision(here.archive, principal(), ref)
-    etag = f"{revision}-xml" if offer.is_multipart else str(revision)
+    etag = f"{revision}-{offer.media_type}" if offer in (XML_PARTS, ZIPPED) else str(revision)
     if payload.is_unchanged(etag):
         return payload.not_modified(etag, is_weak=True)
-    if offer.is_multipart:
+    if offer in (XML_PARTS, ZIPPED):
         _, found = _documents(here, ref)
-        response = payload.multipart(DICOM_XML, map(_xml_part, found), is_lazy=True)
+        response = _xml(found) if offer == XML_PARTS else _zip(found)
         response.headers["ETag"] = f'W/"{etag}"'
         return response
     encoding = payload.content_encoding()
@@ -81,6 +86,17 @@ def _absolute(here: Door, rows: list[InstanceRow]) -> Iterator[bytes]:
     for row, document in zip(rows, documents.metadata(here.archive, rows), strict=True):
         absolute = f'"BulkDataURI":"{here.url(row.ref)}/{BULK_PREFIX}'.encode()
         yield document.replace(RELATIVE, absolute)
+
+
+def _xml(found: Iterator[bytes]) -> Response:
+    return payload.multipart(DICOM_XML, map(_xml_part, found), is_lazy=True)
+
+
+def _zip(found: Iterator[bytes]) -> Response:
+    response = Response(zipped.one_text(IN_ZIP, payload.json_array(found)), content_type=ZIP, direct_passthrough=True)
+    response.headers["Cache-Control"] = payload.NO_CACHE
+    response.headers["Content-Disposition"] = 'attachment; filename="metadata.zip"'
+    return response
 
 
 def _xml_part(document: bytes) -> Part:

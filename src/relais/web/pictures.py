@@ -23,9 +23,9 @@ from relais.web.door import Door, door, principal
 from relais.web.payload import Single
 from relais.web.rendering import Rendering
 
-GIF, JP2 = "image/gif", "image/jp2"
+GIF, JP2, JPH, JXL = "image/gif", "image/jp2", "image/jph", "image/jxl"
 MOST_PICTURES = 100_000  # in one answer; more are refused
-STILL = (JPEG, PNG, GIF, JP2)
+STILL = (JPEG, PNG, GIF, JP2, JPH, JXL)
 
 SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION = 0x00280002, 0x00280004
 
@@ -92,7 +92,7 @@ def still(picture: Picture, wanted: RenderRequest) -> Response:
 def warn(response: Response, asked: Rendering, media_type: str) -> Response:
     """Say which parameters changed nothing."""
     idle = {
-        "quality": asked.quality is not None and media_type != JPEG,
+        "quality": asked.quality is not None and media_type not in (JPEG, JXL),
         "iccprofile": asked.icc_profile != "no" and media_type not in (JPEG, PNG),
     }
     return payload.add_warning(response, *(_NO_MEANING.format(name, media_type) for name in idle if idle[name]))

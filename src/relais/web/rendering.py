@@ -76,10 +76,7 @@ def parse_uri(parameters: Mapping[str, str], rows: int, columns: int) -> Renderi
 
 
 def parse_uri_state(parameters: Mapping[str, str]) -> Rendering:
-    """The parameters of WADO-URI that go with a presentation state (PS3.18 9.5.1.2.7).
-
-    Reading: `region` is refused with it, as windows are: the displayed area of the state says what is seen.
-    """
+    """The parameters of WADO-URI that go with a presentation state: neither window nor region (PS3.18 9.5.1.2)."""
     if any(parameters.get(name) for name in ("windowCenter", "windowWidth", "region")):
         raise InvalidRequest("A presentation state decides about window and region itself.")
     sides = [_whole(parameters[name], name) if parameters.get(name) else None for name in ("columns", "rows")]
