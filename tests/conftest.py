@@ -1,7 +1,19 @@
 """What holds for all tests."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from fixtures.object_server import ObjectServer, swift
 
 # A busy machine is slow now and then; how long one example takes says nothing.
 settings.register_profile("relais", deadline=None)
 settings.load_profile("relais")
+
+
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """A real object store, started for whoever asks first."""
+    with swift(tmp_path_factory.mktemp("swift")) as server:
+        yield server

@@ -17,6 +17,7 @@
     +-- TooLarge              beyond a named limit
     +-- Unavailable           cannot be done now
     |   +-- OutOfResources    no room to make it durable
+    |   +-- Nearline          its bytes lie where they cannot be read at once
     +-- Internal              our fault; the text never leaves the process
 
 The docstring of a kind is its default message.
@@ -97,6 +98,10 @@ class Unavailable(NodeError):
 
 class OutOfResources(Unavailable):
     """The instance cannot be made durable: the storage is full or refuses to write."""
+
+
+class Nearline(Unavailable):
+    """The instance lies in slow storage and has to be fetched from there before it can be read."""
 
 
 class Internal(NodeError):

@@ -5,31 +5,42 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fixtures.object_server import ObjectServer, storage_settings
 from relais.dicom.refs import InstanceRef
 from relais.errors import InvalidRequest, NodeError, NotFound, OutOfResources
+from relais.storage import open_store
 from relais.storage.base import ObjectStore
 from relais.storage.digest import digest_of
 from relais.storage.layout import fresh_token, instance_key, study_folder
 from relais.storage.local import LocalStore
+from relais.storage.settings import SpoolUse
 
 HEAD, BODY = b"head of the object", b"and its Data Set " * 100
 REF = InstanceRef("1.2.3", "1.2.3.4", "1.2.3.4.5")
 
 
-@pytest.fixture(params=["local", "journal"])
+@pytest.fixture(params=["local", "journal", "s3", "s3, spool first"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
     stores = {
         "local": lambda: LocalStore(tmp_path / "objects"),
         "journal": lambda: with_journal(tmp_path / "objects"),
+        "s3": lambda: in_bucket(request, tmp_path),
+        "s3, spool first": lambda: in_bucket(request, tmp_path, spool=SpoolUse.FIRST),
     }
     store = stores[request.param]()
     yield store
     store.close()
+
+
+def in_bucket(request: pytest.FixtureRequest, folder: Path, **settings: Any) -> ObjectStore:
+    server: ObjectServer = request.getfixturevalue("object_server")
+    return open_store(storage_settings(server, server.make_bucket(), folder, **settings))
 
 
 def with_journal(root: Path) -> LocalStore:

@@ -103,7 +103,7 @@ def _structured(written: Written) -> Config:
     parts["node"] = replace(node, data_dir=data_dir)
     derived = {
         "index": {"url": f"sqlite:///{data_dir}/index.sqlite"},
-        "storage": {"url": f"file://{quote(str(data_dir))}/objects"},
+        "storage": {"url": f"file://{quote(str(data_dir))}/objects", "spool_dir": f"{data_dir}/spool"},
         "archive": {"cache_dir": f"{data_dir}/cache", "deidentify_key_file": f"{data_dir}/deidentify.key"},
     }
     for section in SECTIONS:
