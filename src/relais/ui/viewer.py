@@ -6,24 +6,21 @@ What is left out of the package: source maps, the service worker (it would load 
 the tools that draw with a neural network, whose models would come from the internet.
 """
 
-import base64
 import gzip
-import hashlib
 import re
-import shutil
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from relais.ui import npm
+
 PACKAGE = "@ohif/app"
 VERSION = "3.13.2"
 INTEGRITY = "sha512-WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="
 
 HOME = "/viewer/"
-FETCH_TIMEOUT_S = 300
 SQUEEZED = frozenset({".js", ".css", ".wasm", ".svg", ".json"})
 LEFT_OUT = re.compile(
     r"ort/|customizations/|_headers$|_redirects$|.*\.html$|.*\.map$|(sw|init-service-worker|app-config|google)\.js$"
@@ -34,10 +31,6 @@ ROOTS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     (".css", re.compile(r"url\(/(?!/)"), f"url({HOME}"),
     (".json", re.compile(r'("(?:src|start_url|scope)":\s*")\.?/(?!/)'), rf"\1{HOME}"),
 )
-
-
-class FetchFailed(Exception):
-    """The viewer could not be fetched."""
 
 
 def default_folder() -> Path:
@@ -51,41 +44,15 @@ def installed(folder: Path) -> bool:
 
 
 def fetch(folder: Path) -> None:
-    """Put the viewer into *folder*, which is replaced as a whole. Raises FetchFailed."""
+    """Put the viewer into *folder*, which is replaced as a whole. Raises npm.FetchFailed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".ohif-", dir=folder.parent) as name:
         work = Path(name)
-        package = _pack(work)
-        _check(package)
-        _unpack(package, work / "new")
+        _unpack(npm.bring(PACKAGE, VERSION, INTEGRITY, work), work / "new")
         (work / "new" / "VERSION").write_text(f"{VERSION}\n", encoding="ascii")
         if folder.exists():
             folder.rename(work / "old")
         (work / "new").rename(folder)
-
-
-def _pack(work: Path) -> Path:
-    """The package as npm brings it."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise FetchFailed("npm is not installed")
-    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--fetch-retries=1", "--pack-destination", str(work)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired as exc:
-        raise FetchFailed(f"npm took longer than {FETCH_TIMEOUT_S} s") from exc
-    found = list(work.glob("*.tgz"))
-    if done.returncode or len(found) != 1:
-        lines = done.stderr.strip().splitlines()
-        raise FetchFailed(f"npm says: {lines[-1] if lines else 'nothing'}")
-    return found[0]
-
-
-def _check(package: Path) -> None:
-    """Nothing but the very package that this version of Relais was tested with."""
-    digest = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode("ascii")
-    if f"sha512-{digest}" != INTEGRITY:
-        raise FetchFailed(f"the package is not the {PACKAGE} {VERSION} that is expected")
 
 
 def _unpack(package: Path, target: Path) -> None:
@@ -127,7 +94,7 @@ def main(arguments: list[str]) -> int:
     sys.stderr.write(f"Fetching the OHIF viewer {VERSION} (50 MB, once) ...\n")
     try:
         fetch(folder)
-    except (FetchFailed, OSError) as exc:
+    except (npm.FetchFailed, OSError) as exc:
         sys.stderr.write(f"No viewer at {HOME}: {exc}. Everything else works; try again with the same command.\n")
     return 0
 
