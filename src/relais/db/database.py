@@ -19,6 +19,7 @@ from relais.db.sqlite import SqliteEngine
 from relais.db.transaction import Connection, Cursor, Row, Transaction
 from relais.errors import Unavailable
 
+NO_DRIVER = "An index on PostgreSQL needs psycopg: pip install 'relais[postgres]'."
 __all__ = ["Connection", "Cursor", "Database", "Row", "Transaction"]
 
 T = TypeVar("T")
@@ -76,6 +77,16 @@ class Database:
                 raise words.of_reading(exc) from exc
             raise
 
+    @property
+    def settings(self) -> IndexSettings:
+        """What it was made with."""
+        return self._settings
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether the index lies on a PostgreSQL server."""
+        return self._settings.is_postgresql
+
     def close(self) -> None:
         """Commit the late writes and close. The next call opens the database again."""
         with self._mutex:
@@ -120,4 +131,10 @@ _inherited: list[_Process] = []
 
 def open_engine(settings: IndexSettings) -> Engine:
     """The engine that the URL names, for this process."""
-    return SqliteEngine(settings)
+    if not settings.is_postgresql:
+        return SqliteEngine(settings)
+    try:
+        from relais.db.postgres.engine import PostgresEngine  # noqa: PLC0415 - its driver is an extra
+    except ImportError as exc:
+        raise Unavailable(NO_DRIVER) from exc
+    return PostgresEngine(settings)

@@ -4,18 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SQLITE_PREFIX = "sqlite:///"
+POSTGRESQL_PREFIX = "postgresql://"
 
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
     """Settings of `[index]`.
 
-    *url* is `sqlite:///relative/path` or `sqlite:////absolute/path`; the file must be on a local disk, never on NFS.
-    *busy_timeout_s* bounds the wait for a lock that somebody outside the node holds; beyond it, Unavailable.
+    *url* is `sqlite:///relative/path` or `sqlite:////absolute/path`, of a file on a local disk, never on NFS, or it is
+    `postgresql://role:password@host:port/database`, with parameters of libpq. *busy_timeout_s* bounds the wait for a
+    lock that somebody outside the node holds, and for a server that restarts; beyond it, Unavailable.
     *group_limit* is the most writes that one commit carries. *soon_limit* is the most late writes (audit of reads)
     that wait in memory; beyond it the reader waits for its own commit. A read that works longer than *read_timeout_s*
     is given up as Unavailable: a search made to be slow must not hold its thread for ever. *log_mb* is what the
-    write-ahead log has from the first write on, so that commits need not let it grow.
+    write-ahead log has from the first write on, so that commits need not let it grow. *connections* is how many of one
+    process read from PostgreSQL at once; one more waits as for a lock. The caches and the log are SQLite's only.
     """
 
     url: str = "sqlite:///data/index.sqlite"
@@ -26,10 +29,13 @@ class IndexSettings:
     group_limit: int = 256
     soon_limit: int = 10_000
     log_mb: int = 32
+    connections: int = 16
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(SQLITE_PREFIX) or self.url == SQLITE_PREFIX:
-            raise ValueError("[index] url must be sqlite:///PATH")
+        if self.url in (SQLITE_PREFIX, POSTGRESQL_PREFIX) or not self.url.startswith(
+            (SQLITE_PREFIX, POSTGRESQL_PREFIX)
+        ):
+            raise ValueError("[index] url must be sqlite:///PATH or postgresql://...")
         for name, least in (
             ("busy_timeout_s", 0.0),
             ("read_timeout_s", 0.1),
@@ -37,6 +43,7 @@ class IndexSettings:
             ("reader_cache_mb", 1),
             ("soon_limit", 1),
             ("log_mb", 0),
+            ("connections", 1),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"[index] {name} must be at least {least}")
@@ -44,8 +51,13 @@ class IndexSettings:
             raise ValueError("[index] group_limit must lie between 1 and 10000")
 
     @property
+    def is_postgresql(self) -> bool:
+        """Whether *url* names a PostgreSQL server."""
+        return self.url.startswith(POSTGRESQL_PREFIX)
+
+    @property
     def path(self) -> Path:
-        """The file that *url* names."""
+        """The file that the *url* of a SQLite index names."""
         return Path(self.url.removeprefix(SQLITE_PREFIX))
 
 

@@ -1,8 +1,8 @@
 """What SQLite says in a way of its own: patterns, trigrams, labels, lists, and which index a table is read by.
 
-Another database says these things in another way; whatever else index.compile, candidates, bearers, plan and walk put
-together is plain SQL. The statements in sql/*.sql, which nobody puts together, are SQLite's as they stand: their own
-words are json_each (a list as one parameter), json_group_array (rows as one value), FTS5 and INSERT OR IGNORE.
+Whatever else index.compile, candidates, bearers, plan and walk put together is plain SQL. PostgreSQL is told the same
+in its own words and with the same parameters: db.postgres.spelling has a rule for each form that is made here, so a new
+form needs a new rule. Statements in sql/*.sql for which those rules do not do are spelled anew in sql/postgresql.
 """
 
 import json
@@ -24,8 +24,7 @@ def glob(column: str, pattern: str) -> Fragment:
 def with_letters(table: str, letters: str, column: str = "") -> Fragment:
     """The ids in a trigram table of the rows with *letters*, a LITERAL, in *column* or in any: trigrams alone tell."""
     phrase = letters.replace('"', '""')
-    words = f'{column} : "{phrase}"' if column else f'"{phrase}"'
-    return fill("SELECT rowid FROM {0} WHERE {0} MATCH {1}", table, Fragment("?", (words,)))
+    return fill("SELECT rowid FROM {} WHERE {} MATCH {}", table, column or table, Fragment("?", (f'"{phrase}"',)))
 
 
 def with_trigrams(table: str, column: str, pattern: str) -> Fragment:

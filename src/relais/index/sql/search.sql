@@ -21,7 +21,7 @@ WHERE instance.id IN (SELECT value FROM json_each(?));
 SELECT json_group_array(json_array(study_fk, uid)) FROM (
   SELECT study_sop_class.study_fk, uid.uid FROM study_sop_class JOIN uid ON uid.id = study_sop_class.sop_class_uid
   WHERE study_sop_class.study_fk IN (SELECT value FROM json_each(?))
-  ORDER BY study_sop_class.study_fk, uid.uid);
+  ORDER BY study_sop_class.study_fk, uid.uid) AS found;
 
 -- name: patient_counts
 -- By the index on Patient ID.
@@ -37,4 +37,4 @@ SELECT json_group_array(json_array(id, studies, series, instances)) FROM (
          count(*) AS studies, sum(series_count) AS series, sum(instance_count) AS instances
   FROM json_each(?) AS place CROSS JOIN study AS each INDEXED BY study_patient_id
     ON each.patient_id = place.value ->> 0 AND each.issuer_of_patient_id = place.value ->> 1
-  GROUP BY place.key ORDER BY place.key);
+  GROUP BY place.key, place.value ORDER BY place.key) AS found;

@@ -41,7 +41,7 @@ WHERE patients <> (SELECT count(*) FROM patient) OR studies <> (SELECT count(*) 
 -- name: wrong_modalities
 SELECT 'Study ' || study_instance_uid || ' is not listed under its modalities.' FROM study
 WHERE date_time <> coalesce((SELECT max(m.date_time) FROM study_modality AS m WHERE m.study_fk = study.id), date_time)
-  OR (modalities = '') <> NOT EXISTS (SELECT 1 FROM study_modality AS m WHERE m.study_fk = study.id);
+  OR (modalities = '') <> (NOT EXISTS (SELECT 1 FROM study_modality AS m WHERE m.study_fk = study.id));
 
 -- name: orphans
 SELECT 'A row of series_request belongs to no series.' FROM series_request

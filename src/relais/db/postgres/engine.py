@@ -1,0 +1,40 @@
+"""PostgreSQL as the engine of an index: one writer and some readers of one process. Knows how they are opened."""
+
+from contextlib import AbstractContextManager
+
+import psycopg
+
+from relais.db.postgres import failures
+from relais.db.postgres.connection import Server
+from relais.db.postgres.migrate import migrate
+from relais.db.postgres.readers import Readers
+from relais.db.postgres.writer import PostgresWriter
+from relais.db.settings import IndexSettings
+from relais.db.transaction import Connection
+
+
+class PostgresEngine:
+    """The writer and the readers of one process."""
+
+    def __init__(self, settings: IndexSettings) -> None:
+        """Connect, and migrate the index, one process at a time."""
+        try:
+            server = Server(settings)
+            self.writer = PostgresWriter(server)
+            try:
+                migrate(self.writer.connection)
+            except BaseException:
+                self.writer.close()
+                raise
+        except psycopg.Error as exc:
+            raise failures.of_reading(exc) from exc
+        self._readers = Readers(server, settings)
+
+    def snapshot(self, timeout_s: float | None) -> AbstractContextManager[Connection]:
+        """A connection inside a read transaction."""
+        return self._readers.snapshot(timeout_s)
+
+    def close(self) -> None:
+        """Close readers and writer."""
+        self._readers.close()
+        self.writer.close()

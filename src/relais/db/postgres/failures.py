@@ -1,0 +1,73 @@
+"""What PostgreSQL's failures mean to an operator. Knows SQLSTATE codes, not tables."""
+
+import errno
+
+import psycopg
+
+from relais.db.failures import FULL
+from relais.errors import Internal, NodeError, OutOfResources, Unavailable
+
+FOREIGN: tuple[type[Exception], ...] = (psycopg.Error,)
+AWAY = "The PostgreSQL server of the index does not answer, or ended the connection; see whether it runs."
+UNKNOWN = "The PostgreSQL server of the index went away while it committed; whether it did is not known."
+NOT_COMMITTED = "The index's transaction was given up by the server."
+DAMAGED = "The index is damaged, says PostgreSQL; restore its database, or run `relais reindex` on a new one."
+REFUSED = "PostgreSQL refuses the index's role, its password or its database; check [index] url."
+# By SQLSTATE, or its first two letters.
+SENTENCES = {
+    "57014": "The search took too long; ask for something narrower.",
+    "55P03": "The index is locked by another program; end its transaction (an open psql, or a node that was stopped?).",
+    "53300": "PostgreSQL has no connection left for the index; raise its max_connections.",
+    "53200": "There is not enough memory for the index on the PostgreSQL server.",
+    "40": "Too many transactions met in the index; try again.",
+    "42501": "The index's role may not do this; make it the owner of its database.",
+    "25006": "The PostgreSQL server only lets the index be read; is it a standby?",
+    "28": REFUSED,
+    "3D": REFUSED,
+    "53": FULL,
+    "58": "The disk under the PostgreSQL server fails; look into its log.",
+    "XX": DAMAGED,
+    "57P": AWAY,
+    "08": AWAY,
+}
+_NO_ROOM = ("53100", "58030")
+_GONE = ("57P", "08", "")
+
+
+def state(exc: BaseException) -> str:
+    """The SQLSTATE, "" where the server did not speak."""
+    return getattr(exc, "sqlstate", None) or ""
+
+
+def is_gone(exc: BaseException) -> bool:
+    """Whether the connection is lost, or was never made."""
+    found = state(exc)
+    return isinstance(exc, psycopg.OperationalError) and found[: 3 if found[:2] == "57" else 2] in _GONE
+
+
+def passes(exc: BaseException) -> bool:
+    """Whether the same works may do in another transaction: another one was preferred, or the connection was lost."""
+    return state(exc) in ("40001", "40P01") or is_gone(exc)
+
+
+def of_reading(exc: BaseException) -> NodeError:
+    """*exc* in the node's words."""
+    found = state(exc)
+    for length in (5, 3, 2):
+        if len(found) == 5 and found[:length] in SENTENCES:
+            return Unavailable(SENTENCES[found[:length]])
+    if isinstance(exc, psycopg.OperationalError | OSError):
+        return Unavailable(REFUSED if is_refusal(exc) else AWAY)
+    return Internal(f"The index refused a statement: {exc}")
+
+
+def of_writing(exc: BaseException) -> NodeError:
+    """The same before anything was committed: OutOfResources where there was no room."""
+    no_room = isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+    return OutOfResources(FULL) if no_room or state(exc) in _NO_ROOM else of_reading(exc)
+
+
+def is_refusal(exc: BaseException) -> bool:
+    """Whether the server will not have us, however often we come: it says so in words only."""
+    said = str(exc)
+    return any(word in said for word in ("authentication failed", "does not exist", "no pg_hba.conf", "no password"))

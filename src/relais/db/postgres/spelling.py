@@ -1,0 +1,61 @@
+"""SQLite's SQL, which the rooms above speak, in PostgreSQL's words, with the same parameters. Knows words, no tables.
+
+1. A named statement may have its own PostgreSQL text (db.statements); that is only respelled for its placeholders.
+2. What index.dialect and its neighbours put together is respelled by RULES, one for each of SQLite's own words there.
+3. A search is put together for its own values, so the server plans it with them, each time.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from relais.db import statements
+
+# In this order. A list of ids comes as a JSON array; the functions as_... are made by the first migrations.
+RULES = tuple(
+    (re.compile(pattern, re.DOTALL), replacement)
+    for pattern, replacement in (
+        (r"IN \(SELECT value FROM json_each\((\?|:\w+)\)\)", r"= ANY(translate(\1, '[]', '{}')::bigint[])"),
+        (r"json_each\((\?|:\w+)\) AS (\w+)", r"jsonb_array_elements(\1::jsonb) WITH ORDINALITY AS \2(value, key)"),
+        (r" GLOB \?", " LIKE as_like(?)"),
+        (r"\b\w+_label MATCH \?", "labels @@ as_question(?)"),
+        (r" MATCH \?", " LIKE as_letters(?)"),
+        (r" NOT INDEXED\b| INDEXED BY \w+", ""),
+        (r"\bCROSS JOIN\b", "JOIN"),
+        (r"SELECT json_group_array\((.+?)\)\s+FROM\b", r"SELECT coalesce(json_agg(\1), '[]')::text FROM"),
+        (r"\bjson_(array|object)\(", r"json_build_\1("),
+        (r"\bhex\(([\w.]+)\)", r"coalesce(encode(\1, 'hex'), '')"),
+        (r"\btotal\(([\w.]+)\)", r"coalesce(sum(\1), 0)"),
+        (r"printf\('%!\.17g', (\w+)\)", r"\1"),
+        (r"\bAS INTEGER\)", "AS bigint)"),
+        (r"^BEGIN IMMEDIATE$", "BEGIN"),
+    )
+)
+_MARKS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|(?<![:\w]):([a-z_]+)\b|\?|%")
+_SEARCH = re.compile(r"^\s*WITH found|LIKE as_|@@ as_")
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """What the server is told; "" where it has nothing to do. *is_search*: to be planned for its values."""
+
+    text: str
+    is_search: bool
+
+
+@lru_cache(maxsize=4096)
+def spelled(sql: str) -> Spelled:
+    """*sql* for PostgreSQL, with psycopg's placeholders."""
+    own = statements.postgresql(sql)
+    text = sql if own is None else own
+    if own is None:
+        for pattern, replacement in RULES:
+            text = pattern.sub(replacement, text)
+    return Spelled(_MARKS.sub(_mark, text), bool(_SEARCH.search(text)))
+
+
+def _mark(found: re.Match[str]) -> str:
+    """One placeholder, or a percent sign, which psycopg wants doubled in texts too."""
+    if found[1]:
+        return f"%({found[1]})s"
+    return "%s" if found[0] == "?" else found[0].replace("%", "%%")

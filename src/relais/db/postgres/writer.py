@@ -1,0 +1,76 @@
+"""The writer of one process on PostgreSQL. Knows one connection and the writers' lock, not what is written.
+
+1. Writers of all processes and nodes take turns: each transaction begins by taking an advisory lock, which the server
+   gives in the order of asking and takes back when the transaction ends, however it ends. So what a work reads does not
+   change under it, no two transactions wait for each other, and revisions become visible in their order.
+2. A transaction whose connection is lost before COMMIT was sent is run again; one that is lost during COMMIT is not,
+   for nobody knows what became of it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from relais.db.engine import TryAgain, Words
+from relais.db.postgres import failures
+from relais.db.postgres.connection import Server
+from relais.errors import Unavailable
+
+# The second number is the index's own: several may be in one database, each in a schema of its own.
+BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(1380273740, 'totals'::regclass::oid::int)"
+
+
+class PostgresWriter:
+    """The connection that writes, opened anew when it was lost."""
+
+    words: Words = failures
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.connection = server.writer()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the connection is still there, and in a transaction."""
+        return self.connection.in_transaction
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Our turn comes with the transaction."""
+        yield
+
+    def begin(self) -> None:
+        """Begin, as the only one who writes; on a new connection if the old one is gone."""
+        try:
+            self.connection.tell(BEGIN)
+        except psycopg.OperationalError:
+            if not self.connection.raw.closed:
+                raise
+            self.connection = self._server.writer()
+            self.connection.tell(BEGIN)
+
+    def commit(self) -> None:
+        """Commit durably."""
+        try:
+            done = self.connection.raw.execute(b"COMMIT").statusmessage
+        except psycopg.Error as exc:
+            if self.connection.raw.closed:
+                raise Unavailable(failures.UNKNOWN) from exc
+            if failures.passes(exc):
+                raise TryAgain from exc
+            raise failures.of_writing(exc) from exc
+        if done != "COMMIT":  # the server's word for "no" to a transaction in which something failed
+            raise Unavailable(failures.NOT_COMMITTED)
+
+    def roll_back(self) -> None:
+        """End the transaction, if there is one; a connection that cannot do even that is closed."""
+        try:
+            if self.connection.in_transaction:
+                self.connection.tell("ROLLBACK")
+        except psycopg.Error:
+            self.connection.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()

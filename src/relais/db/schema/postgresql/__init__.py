@@ -1,0 +1,1 @@
+"""The same steps of the schema in PostgreSQL's spelling, read as package data."""
