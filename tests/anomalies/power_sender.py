@@ -27,10 +27,12 @@ from relais.node import compose
 from relais.node.serve import data_directory
 from relais.storage import journal, redo
 from relais.storage.local import LocalStore
+from relais.storage.system import FileSystem
 
 DELETE_EVERY = 5
 CHECKPOINT_PAGES = 60  # many checkpoints within a few instances
 IDLE_S = 0.03
+MANY = 3  # files: then the whole file system is synced
 READY_S = 10.0
 
 
@@ -100,6 +102,7 @@ def leave_out_journal() -> None:
 
 def leave_out_settling() -> None:
     redo.sync = lambda path: None
+    FileSystem.sync = lambda self: True  # type: ignore[method-assign]
 
 
 MUTATIONS: dict[str, Callable[[], None]] = {
@@ -114,7 +117,7 @@ MUTATIONS: dict[str, Callable[[], None]] = {
 
 def main() -> None:
     folder, count, journal_mb, mutation = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], "".join(sys.argv[4:])
-    connect.CHECKPOINT_PAGES, journal.IDLE_S = CHECKPOINT_PAGES, IDLE_S
+    connect.CHECKPOINT_PAGES, journal.IDLE_S, redo.MANY = CHECKPOINT_PAGES, IDLE_S, MANY
     MUTATIONS[mutation]()
     environ = {"RELAIS_NODE__DATA_DIR": str(folder / "srv" / "relais"), "RELAIS_STORAGE__JOURNAL_MB": journal_mb}
     environ["RELAIS_INDEX__LOG_MB"] = journal_mb

@@ -22,6 +22,7 @@ from relais.storage.local import LocalStore
 from relais.storage.settings import SpoolUse
 
 HEAD, BODY = b"head of the object", b"and its Data Set " * 100
+LONG_BYTES = 4 * 1024 * 1024  # more than an adapter keeps in memory
 REF = InstanceRef("1.2.3", "1.2.3.4", "1.2.3.4.5")
 
 
@@ -260,7 +261,7 @@ def test_the_keys_of_one_study_can_be_listed_alone(store: ObjectStore) -> None:
 def test_leavings_of_uploads_are_swept_when_they_are_old(store: ObjectStore) -> None:
     upload = store.begin(HEAD)
     upload.__enter__()
-    upload.write(BODY)
+    upload.write(bytes(LONG_BYTES))
     assert store.sweep(3600) == 0
     assert store.sweep(0) == 1
     with pytest.raises(NodeError):

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from relais.errors import NodeError, OutOfResources
 from relais.storage import redo
-from relais.storage.base import StoredObject
+from relais.storage.base import Buffer, StoredObject
 from relais.storage.segment import Record, Segment
 
 SEGMENTS = ("a", "b")
@@ -65,29 +65,23 @@ class Journal:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    @contextmanager
-    def holding(self, key: str, head_bytes: int, stored: StoredObject, source: int) -> Iterator[bool]:
-        """The object that the file *source* holds is durable in the journal, and stays there until the context ends.
+    def may_hold(self, size_bytes: int) -> bool:
+        """Whether an object of that size is small enough."""
+        return size_bytes <= self._segment_bytes // LARGEST_SHARE
 
-        By then it must have its own file, which is synced later. False if there is no room: sync it now. Raises
-        OutOfResources, and lets the record go if the context fails.
-        """
-        found = self._reserve(key, stored.size_bytes)
-        if found is None:
-            yield False
-            return
-        turn, place = found
+    def hold(self, key: str, head_bytes: int, stored: StoredObject, body: Buffer) -> "Held | None":
+        """Write the object to the journal, not yet durably; None if there is no room. Raises OutOfResources."""
+        turn, place = self._reserve(key, stored.size_bytes)
+        if turn is None:
+            return None
         try:
-            self._write(turn.segment, place, key, head_bytes, stored, source)
-            yield True
-        except BaseException:
-            self.forget(key)
+            turn.segment.write(place, key, head_bytes, stored, body)
+        except BaseException as exc:
+            self._release(turn, key, is_kept=False)
+            if isinstance(exc, OSError):
+                raise self._given_up(exc) from exc
             raise
-        finally:
-            with self._changed:
-                turn.writers -= 1
-                if turn in self._full:
-                    self._changed.notify_all()
+        return Held(self, turn, key)
 
     def forget(self, key: str) -> None:
         """The object of *key* is deleted: it shall not come back."""
@@ -105,14 +99,14 @@ class Journal:
             self._changed.notify_all()
         self._thread.join()
 
-    def _reserve(self, key: str, size_bytes: int) -> tuple[_Turn, int] | None:
-        if size_bytes > self._segment_bytes // LARGEST_SHARE:
-            return None
+    def _reserve(self, key: str, size_bytes: int) -> tuple[_Turn | None, int]:
+        if not self.may_hold(size_bytes):
+            return None, 0
         with self._changed:
             for _ in SEGMENTS:
                 turn = self._active
                 if turn is None or self._is_broken:
-                    return None
+                    return None, 0
                 place = turn.segment.reserve(size_bytes)
                 if place is not None:
                     if not turn.places:
@@ -122,7 +116,7 @@ class Journal:
                     self._used_at = time.monotonic()
                     return turn, place
                 self._retire()
-        return None
+        return None, 0
 
     def _retire(self) -> None:
         """Give the active segment to the thread, and take the other if it is free."""
@@ -131,17 +125,29 @@ class Journal:
         self._active = self._free.pop() if self._free else None
         self._changed.notify_all()
 
-    def _write(
-        self, segment: Segment, place: int, key: str, head_bytes: int, stored: StoredObject, source: int
-    ) -> None:
+    def _sync(self, turn: _Turn) -> None:
         try:
-            segment.write(place, key, head_bytes, stored, source)
+            turn.segment.sync()
         except OSError as exc:
-            log.error("the journal is not used any more: %s", exc)
-            with self._changed:
+            raise self._given_up(exc) from exc
+
+    def _release(self, turn: _Turn, key: str, *, is_kept: bool) -> None:
+        """One writer less. What is not *is_kept* is let go."""
+        if not is_kept:
+            self.forget(key)
+        with self._changed:
+            turn.writers -= 1
+            if turn in self._full:
+                self._changed.notify_all()
+
+    def _given_up(self, exc: OSError) -> OutOfResources:
+        """The journal is not used any more; what to say to whom it has failed."""
+        with self._changed:
+            if not self._is_broken:
+                log.error("the journal is not used any more: %s", exc)
                 self._is_broken = True
                 self._retire()
-            raise OutOfResources from exc
+        return OutOfResources()
 
     def _run(self) -> None:
         try:
@@ -207,6 +213,28 @@ class Journal:
             log.error("objects stay in the journal: %s", exc)
             return False
         return True
+
+
+class Held:
+    """An object in the journal, which stays there until this context ends, and is let go if the context fails.
+
+    By then it must have its own file, which is synced later.
+    """
+
+    __slots__ = ("_journal", "_key", "_turn")
+
+    def __init__(self, journal: Journal, turn: _Turn, key: str) -> None:
+        self._journal, self._turn, self._key = journal, turn, key
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *exc_info: object) -> None:
+        self._journal._release(self._turn, self._key, is_kept=kind is None)
+
+    def sync(self) -> None:
+        """Make the object durable in the journal. Raises OutOfResources."""
+        self._journal._sync(self._turn)
 
 
 def settle_the_dead(folder: Path, keeper: Keeper) -> None:

@@ -13,17 +13,18 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from relais.errors import Internal, InvalidRequest, NotFound, OutOfResources, Unavailable
 from relais.storage import redo
 from relais.storage.base import Buffer, StoredObject
-from relais.storage.digest import digest_of, new_digest
-from relais.storage.journal import SEGMENTS, Journal, settle_the_dead
-from relais.storage.layout import is_key, random_hex, require_key
-from relais.storage.redo import FILE_MODE, FOLDER_MODE
+from relais.storage.journal import SEGMENTS, Held, Journal, settle_the_dead
+from relais.storage.layout import is_key, require_key
+from relais.storage.redo import FOLDER_MODE
+from relais.storage.system import FileSystem
+from relais.storage.upload import ROOMS, LocalUpload, Rooms, pread
 
 INCOMING, JOURNAL = ".incoming", ".journal"
 SPARE = 8  # the disk must have this many times the room of a journal before one is made
@@ -53,91 +54,6 @@ def _reading() -> Iterator[None]:
         raise Unavailable("The storage cannot be read now.") from exc
 
 
-class LocalUpload:
-    """An object on its way in: a temporary file."""
-
-    def __init__(self, store: "LocalStore", head: bytes) -> None:
-        self._store = store
-        self._path = f"{store.incoming}/{random_hex(32)}.part"
-        self._digest = new_digest()
-        self._head_bytes, self._head_digest = len(head), digest_of(head)
-        self._size = 0
-        self._is_broken = False
-        self._fd = self._open()
-        try:
-            self._append(head)
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._is_broken = True
-        if self._fd >= 0:
-            with suppress(OSError):
-                os.close(self._fd)
-            self._fd = -1
-            if self._path:
-                with suppress(OSError):  # what cannot be removed now is swept later
-                    os.unlink(self._path)  # noqa: PTH108 - as everywhere on this way: paths are strings, for speed
-
-    @property
-    def size_bytes(self) -> int:
-        return self._size
-
-    def write(self, chunk: Buffer) -> None:
-        self._append(chunk)
-        self._digest.update(chunk)
-
-    def read_range(self, offset: int, length: int) -> bytes:
-        length = min(length, self._size - offset)
-        if offset < 0 or length <= 0:
-            return b""
-        with _reading():
-            return _pread(self._fd, offset, length)
-
-    def described(self) -> StoredObject:
-        """What commit would return, of what was written so far. Raises OutOfResources if it could not be committed."""
-        if self._is_broken or not os.fstat(self._fd).st_nlink:
-            raise OutOfResources
-        return StoredObject(self._size, self._digest.digest(), self._head_digest)
-
-    def commit(self, key: str) -> StoredObject:
-        require_key(key)
-        if self._is_broken:
-            raise OutOfResources
-        self._is_broken = True  # whatever happens now, this upload takes no more
-        stored = StoredObject(self._size, self._digest.digest(), self._head_digest)
-        with _writing(), self._store.holding(key, self._head_bytes, stored, self._fd) as is_held:
-            if is_held:
-                self._store.adopt_held(self._path, key)
-            else:
-                self._store.sync(self._fd)
-                self._store.adopt(self._path, key)
-            self._path = ""
-        return stored
-
-    def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with _writing():
-            return os.open(self._path, flags, FILE_MODE)
-
-    def _append(self, chunk: Buffer) -> None:
-        if self._is_broken:
-            raise OutOfResources
-        rest = memoryview(chunk).cast("B")
-        try:
-            while rest:
-                written = os.write(self._fd, rest)
-                self._size += written
-                rest = rest[written:]
-        except OSError as exc:
-            self._is_broken = True
-            raise OutOfResources from exc
-
-
 class LocalStore:
     """Objects as files below *root*. Safe to use from many threads and processes.
 
@@ -151,7 +67,9 @@ class LocalStore:
         self._fsync = fsync
         self._journal_bytes = journal_bytes if fsync else 0
         self._journal: tuple[int, Journal | None] = (0, None)  # and the process whose it is
+        self._whole: FileSystem | None = None
         self._opening = threading.Lock()
+        self.rooms = Rooms(ROOMS if self._journal_bytes else 0)
         self._durable: set[Path] = set()
         with _writing():
             for folder in (*reversed(self.root.parents), self.root, self.incoming):
@@ -167,6 +85,9 @@ class LocalStore:
             (process, journal), self._journal = self._journal, (0, None)
         if journal is not None and process == os.getpid():
             journal.close()
+        if self._whole is not None:
+            self._whole.close()
+            self._whole = None
 
     def begin(self, head: bytes) -> LocalUpload:
         return LocalUpload(self, head)
@@ -181,7 +102,7 @@ class LocalStore:
             try:
                 if offset < 0 or length < 0 or offset + length > os.fstat(fd).st_size:
                     raise InvalidRequest("There are not so many bytes.")
-                return _pread(fd, offset, length)
+                return pread(fd, offset, length)
             finally:
                 os.close(fd)
 
@@ -242,10 +163,15 @@ class LocalStore:
             elif is_key(path):
                 yield path
 
-    def holding(self, key: str, head_bytes: int, stored: StoredObject, source: int) -> AbstractContextManager[bool]:
-        """As Journal.holding; False without a journal. For uploads."""
+    def may_hold(self, size_bytes: int) -> bool:
+        """As Journal.may_hold; False without a journal. For uploads."""
         journal = self._own_journal()
-        return nullcontext(False) if journal is None else journal.holding(key, head_bytes, stored, source)
+        return journal is not None and journal.may_hold(size_bytes)
+
+    def hold(self, key: str, head_bytes: int, stored: StoredObject, body: Buffer) -> Held | None:
+        """As Journal.hold; None without a journal. For uploads."""
+        journal = self._own_journal()
+        return None if journal is None else journal.hold(key, head_bytes, stored, body)
 
     def adopt_held(self, temporary: str, key: str) -> None:
         """Give a temporary file its key, while the journal holds the object. For uploads."""
@@ -253,7 +179,7 @@ class LocalStore:
 
     def settle(self, keys: Iterable[str]) -> None:
         """Sync these objects, and their folders, if they are still there. For the journal; raises OSError."""
-        redo.settle(str(self.root), keys)
+        redo.settle(str(self.root), keys, self._whole)
 
     def restore(self, key: str, chunks: Callable[[], Iterator[bytes]], *, is_forced: bool) -> None:
         """See to it that the object is durable and made of *chunks*. For the journal; raises OSError.
@@ -300,6 +226,9 @@ class LocalStore:
                 room = self.free_bytes()
                 has_room = room is None or room >= SPARE * self._journal_bytes
                 segment = self._journal_bytes // len(SEGMENTS)
+                if has_room:
+                    with suppress(OSError):  # then files are synced one by one
+                        self._whole = FileSystem(self.root)
                 made = Journal(self.root / JOURNAL, segment, self) if has_room else None
                 self._journal = (os.getpid(), made)
             return self._journal[1]
@@ -381,15 +310,3 @@ def _names(folder: Path) -> list[str]:
     with suppress(FileNotFoundError, NotADirectoryError):
         return [path.name for path in folder.iterdir()]
     return []
-
-
-def _pread(fd: int, offset: int, length: int) -> bytes:
-    """*length* bytes at *offset*, less only where the file ends."""
-    data = os.pread(fd, length, offset)
-    if len(data) == length:
-        return data
-    pieces = [data]
-    while data and (missing := length - sum(map(len, pieces))) > 0:
-        data = os.pread(fd, missing, offset + length - missing)
-        pieces.append(data)
-    return b"".join(pieces)

@@ -3,30 +3,30 @@
 Writing is begun for all of them before the first is waited for, so that one commit of the file system carries many.
 """
 
-import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
+from relais.storage.system import FileSystem, begin_writing
+
 FILE_MODE, FOLDER_MODE = 0o640, 0o750  # less what umask takes away
-_WRITE = 2  # SYNC_FILE_RANGE_WRITE: begin, and do not wait
-_begin_writing = getattr(ctypes.CDLL(None), "sync_file_range", None)
-if _begin_writing is not None:
-    _begin_writing.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+MANY = 8  # files for which it is cheaper to sync the whole file system
 
 
-def settle(root: str, keys: Iterable[str]) -> None:
+def settle(root: str, keys: Iterable[str], whole: FileSystem | None = None) -> None:
     """Sync the files of *keys*, and every folder between them and *root*. Those that are gone are no error.
 
-    Raises OSError.
+    Where they are many, the *whole* file system is synced, once, if that can be relied on. Raises OSError.
     """
     keys = list(keys)
+    if whole is not None and len(keys) >= MANY and whole.sync():
+        return
     for key in keys:
         with _opened(f"{root}/{key}") as fd:
-            if fd is not None and _begin_writing is not None:
-                _begin_writing(fd, 0, 0, _WRITE)
+            if fd is not None:
+                begin_writing(fd)
     folders: dict[str, None] = {}
     for key in keys:
         sync(f"{root}/{key}")

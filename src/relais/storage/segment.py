@@ -9,6 +9,7 @@ that is why an object is durable sooner here than in a file of its own (docs/dec
 3. The block that says "used" reaches the disk no later than the first record: the same sync carries both.
 """
 
+import errno
 import os
 import struct
 import threading
@@ -19,19 +20,18 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import Self
 
-from relais.storage.base import StoredObject
+from relais.storage import system
+from relais.storage.base import Buffer, StoredObject
 from relais.storage.digest import SIZE_BYTES, new_digest
 
 BLOCK = 4096
 CHUNK_BYTES = 1024 * 1024
-COPY_BYTES = 1024 * 1024
 FILE_MODE = 0o640
 _MAGIC = b"RELAIS JOURNAL 1"
 _SECRET_BYTES = 16
 _FIRST = struct.Struct(f"<{len(_MAGIC)}s{_SECRET_BYTES}s?")
 _RECORD = struct.Struct(f"<{_SECRET_BYTES}sQQH{SIZE_BYTES}s{SIZE_BYTES}s")
 _CHECKSUM = struct.Struct("<I")
-_own = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,9 @@ class Segment:
         self._fd, self._size, self._secret = fd, size_bytes, secret
         self._is_used = is_used
         self._end = BLOCK
+        self._syncing = threading.Lock()
+        self._syncs_begun = self._syncs_done = 0
+        self._has_failed = False
 
     @classmethod
     def create(cls, path: Path, size_bytes: int) -> Self:
@@ -103,19 +106,37 @@ class Segment:
         self._end = end
         return start
 
-    def write(self, place: int, key: str, head_bytes: int, stored: StoredObject, source: int) -> None:
-        """Copy the object in the file *source* to the *place* reserved for it. Durable on return; raises OSError."""
+    def write(self, place: int, key: str, head_bytes: int, stored: StoredObject, body: Buffer) -> None:
+        """Write the object to the *place* reserved for it; durable after `sync`. Raises OSError."""
         name = key.encode("ascii")
         fields = (self._secret, head_bytes, stored.size_bytes, len(name), stored.digest, stored.head_digest)
         record = _RECORD.pack(*fields) + name
+        block = (record + _CHECKSUM.pack(zlib.crc32(record))).ljust(BLOCK, b"\0")
         if not self._is_used:
             self._mark(is_used=True)
-        _pwrite(self._fd, memoryview(record + _CHECKSUM.pack(zlib.crc32(record))), place)
-        offset, at, buffer = 0, place + BLOCK, _buffer()
-        while offset < stored.size_bytes and (length := os.preadv(source, (buffer,), offset)):
-            _pwrite(self._fd, buffer[:length], at + offset)
-            offset += length
-        os.fdatasync(self._fd)
+        written = os.pwritev(self._fd, (block, body), place)
+        if written < BLOCK + len(body):
+            _pwrite(self._fd, memoryview(block + body)[written:], place + written)
+        system.begin_writing(self._fd, place, BLOCK + len(body))
+
+    def sync(self) -> None:
+        """Make durable what was written before. One sync serves all who wait for one. Raises OSError.
+
+        After a failure it fails for ever: what the kernel dropped cannot be asked for again.
+        """
+        begun = self._syncs_begun
+        with self._syncing:
+            if self._syncs_done > begun:
+                return  # it began after our write
+            if self._has_failed:
+                raise OSError(errno.EIO, "an earlier sync of this segment failed")
+            self._syncs_begun += 1
+            try:
+                os.fdatasync(self._fd)
+            except OSError:
+                self._has_failed = True
+                raise
+            self._syncs_done = self._syncs_begun
 
     def void(self, place: int) -> None:
         """Let the record go. Not synced: after a power cut it may be back."""
@@ -171,14 +192,6 @@ class Segment:
             body.update(chunk[left:])
             left = max(left - len(chunk), 0)
         return (head.digest(), body.digest()) == (head_digest, digest)
-
-
-def _buffer() -> memoryview:
-    """Room for copying, the same for all copies of a thread: fresh memory costs more than the copy."""
-    found: memoryview | None = getattr(_own, "buffer", None)
-    if found is None:
-        found = _own.buffer = memoryview(bytearray(COPY_BYTES))
-    return found
 
 
 def _blocks(size_bytes: int) -> int:

@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from relais.errors import OutOfResources
 from relais.storage import journal, redo
 from relais.storage.layout import fresh_token, instance_key
 from relais.storage.local import LocalStore
+from relais.storage.system import FileSystem
 
 HEAD, BODY = b"head", b"body" * 1000
 JOURNAL_BYTES = 512 * 1024
@@ -83,6 +84,18 @@ def test_a_small_object_is_synced_in_the_journal_and_later_in_its_file(store: Lo
     assert set(synced) >= {path, *list(path.parents)[:4]}
 
 
+def test_many_files_are_synced_with_their_file_system(
+    store: LocalStore, synced: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(FileSystem, "sync", lambda self: calls.append(self) or True)
+    for number in range(redo.MANY):
+        put(store, a_key(number))
+    store.close()
+    assert len(calls) == 1
+    assert not any(path.suffix == ".dcm" for path in synced)
+
+
 def test_a_large_object_is_synced_by_itself(store: LocalStore, synced: list[Path]) -> None:
     put(store, a_key(), bytes(JOURNAL_BYTES // 2 // journal.LARGEST_SHARE + 1))
     assert len(synced) == 1 + 4
@@ -103,7 +116,7 @@ def _is_used(root: Path) -> list[bool]:
 def test_where_both_segments_are_full_objects_are_synced_by_themselves(
     store: LocalStore, synced: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(root: Path, paths: object) -> None:
+    def refused(root: str, keys: Iterable[str], whole: FileSystem | None = None) -> None:
         raise OSError(errno.EIO, "not now")
 
     with monkeypatch.context() as patch:
@@ -125,12 +138,12 @@ def test_a_file_whose_sync_failed_is_written_again_unless_it_was_deleted(
     store = opened(tmp_path)
     settle, failures = redo.settle, 1
 
-    def fail_once(root: Path, paths: list[Path]) -> None:
+    def fail_once(root: str, keys: Iterable[str], whole: FileSystem | None = None) -> None:
         nonlocal failures
         if failures:
             failures -= 1
             raise OSError(errno.EIO, "Input/output error")
-        settle(root, paths)
+        settle(root, keys, whole)
 
     monkeypatch.setattr(redo, "settle", fail_once)
     kept, deleted = put(store, a_key(1)), put(store, a_key(2))

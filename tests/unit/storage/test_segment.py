@@ -1,4 +1,7 @@
+import errno
 import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +22,12 @@ def segment(tmp_path: Path) -> Iterator[Segment]:
     segment.close()
 
 
-def put(segment: Segment, folder: Path, key: str, body: bytes = BODY) -> int:
-    source = folder / "object"
-    source.write_bytes(HEAD + body)
+def put(segment: Segment, key: str, body: bytes = BODY) -> int:
     place = segment.reserve(len(HEAD + body))
     assert place is not None
-    with source.open("rb") as file:
-        stored = StoredObject(len(HEAD + body), digest_of(body), digest_of(HEAD))
-        segment.write(place, key, len(HEAD), stored, file.fileno())
+    stored = StoredObject(len(HEAD + body), digest_of(body), digest_of(HEAD))
+    segment.write(place, key, len(HEAD), stored, HEAD + body)
+    segment.sync()
     return place
 
 
@@ -43,7 +44,7 @@ def test_records_are_found_again(segment: Segment, tmp_path: Path) -> None:
     assert not segment.is_used
     bodies = {"one": b"", "two": BODY, "three": b"x" * BLOCK}
     for key, body in bodies.items():
-        put(segment, tmp_path, key, body)
+        put(segment, key, body)
     assert segment.is_used
     assert found(tmp_path / "a") == {key: HEAD + body for key, body in bodies.items()}
 
@@ -56,8 +57,8 @@ def test_a_full_segment_says_so(segment: Segment) -> None:
 
 @pytest.mark.parametrize("offset", [0, 20, 100, BLOCK, BLOCK + 2, BLOCK + 2000])
 def test_a_torn_record_is_none_and_hides_no_other(segment: Segment, tmp_path: Path, offset: int) -> None:
-    torn = put(segment, tmp_path, "torn" * 10)
-    put(segment, tmp_path, "whole")
+    torn = put(segment, "torn" * 10)
+    put(segment, "whole")
     with (tmp_path / "a").open("r+b") as file:
         file.seek(torn + offset)
         (byte,) = file.read(1)
@@ -68,15 +69,58 @@ def test_a_torn_record_is_none_and_hides_no_other(segment: Segment, tmp_path: Pa
 
 def test_what_is_stored_cannot_look_like_a_record(segment: Segment, tmp_path: Path) -> None:
     """Not even a copy of an earlier journal, block by block."""
-    put(segment, tmp_path, "true")
+    put(segment, "true")
     earlier = (tmp_path / "a").read_bytes()[BLOCK : 4 * BLOCK]
     segment.reset()
-    put(segment, tmp_path, "carrier", bytes(BLOCK - len(HEAD)) + earlier)
+    put(segment, "carrier", bytes(BLOCK - len(HEAD)) + earlier)
     assert set(found(tmp_path / "a")) == {"carrier"}
 
 
+def test_one_sync_serves_all_who_wait_and_no_other(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, may_go_on = 0, threading.Event()
+
+    def slow(fd: int) -> None:
+        nonlocal calls
+        calls += 1
+        may_go_on.wait(10)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    threads = [threading.Thread(target=segment.sync) for _ in range(6)]
+    threads[0].start()
+    while not calls:
+        time.sleep(0.001)
+    for thread in threads[1:]:  # they come while the first is at it: it may have missed what they wrote
+        thread.start()
+    time.sleep(0.05)
+    may_go_on.set()
+    for thread in threads:
+        thread.join()
+    assert calls == 2
+    segment.sync()
+    assert calls == 3
+
+
+def test_after_a_failed_sync_no_other_is_believed(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", broken)
+        with pytest.raises(OSError, match="Input/output error"):
+            segment.sync()
+    with pytest.raises(OSError, match="earlier sync"):
+        segment.sync()
+
+
+def test_a_short_write_is_completed(segment: Segment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pwritev = os.pwritev
+    monkeypatch.setattr(os, "pwritev", lambda fd, pieces, at: pwritev(fd, (b"".join(pieces)[:5000],), at))
+    put(segment, "one")
+    assert found(tmp_path / "a") == {"one": HEAD + BODY}
+
+
 def test_after_a_reset_nothing_is_there(segment: Segment, tmp_path: Path) -> None:
-    put(segment, tmp_path, "one")
+    put(segment, "one")
     segment.reset()
     assert found(tmp_path / "a") == {}
     assert not segment.is_used
@@ -87,8 +131,8 @@ def test_after_a_reset_nothing_is_there(segment: Segment, tmp_path: Path) -> Non
 
 
 def test_a_record_that_was_let_go_is_not_found(segment: Segment, tmp_path: Path) -> None:
-    place = put(segment, tmp_path, "deleted")
-    put(segment, tmp_path, "kept")
+    place = put(segment, "deleted")
+    put(segment, "kept")
     segment.void(place)
     assert set(found(tmp_path / "a")) == {"kept"}
 

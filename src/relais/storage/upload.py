@@ -1,0 +1,220 @@
+"""An object on its way into a local store: in memory while it is small, else in a temporary file. Knows no other store.
+
+1. What fits into a Room is written when it is complete: to the journal, and to its own file while the disk is busy with
+   the journal.
+2. A failed write or sync ends the upload: what the kernel dropped cannot be asked for again, so nothing is retried.
+"""
+
+import os
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, Self
+
+from relais.errors import OutOfResources, Unavailable
+from relais.storage.base import Buffer, StoredObject
+from relais.storage.digest import digest_of, new_digest
+from relais.storage.journal import Held
+from relais.storage.layout import random_hex, require_key
+from relais.storage.redo import FILE_MODE
+
+ROOM_BYTES = 1024 * 1024
+ROOMS = 64  # of one process; whoever comes when all are taken gets a temporary file
+DIGEST_BYTES = 256 * 1024  # digested at once: each time costs the interpreter's lock
+
+
+class Rooms:
+    """Memory for uploads, used again and again: fresh memory costs more than what is written to it."""
+
+    def __init__(self, count: int = ROOMS) -> None:
+        self._free: deque[memoryview | None] = deque([None] * count)
+
+    def take(self) -> memoryview | None:
+        """A room of ROOM_BYTES; None if all are taken."""
+        try:
+            return self._free.pop() or memoryview(bytearray(ROOM_BYTES))
+        except IndexError:
+            return None
+
+    def give_back(self, room: memoryview) -> None:
+        """Nobody looks into *room* any more."""
+        self._free.append(room)
+
+
+class Place(Protocol):
+    """What an upload needs of its store. Everything raises OSError or OutOfResources."""
+
+    incoming: Path
+    rooms: Rooms
+
+    def hold(self, key: str, head_bytes: int, stored: StoredObject, body: Buffer) -> Held | None: ...
+
+    def may_hold(self, size_bytes: int) -> bool: ...
+
+    def adopt_held(self, temporary: str, key: str) -> None: ...
+
+    def sync(self, fd: int) -> None: ...
+
+    def adopt(self, temporary: str, key: str) -> None: ...
+
+
+class LocalUpload:
+    """One object on its way in."""
+
+    def __init__(self, store: Place, head: bytes) -> None:
+        self._store = store
+        self._fd, self._path = -1, ""
+        self._digest = new_digest()
+        self._head_bytes, self._head_digest = len(head), digest_of(head)
+        self._size, self._digested = 0, len(head)
+        self._is_broken = False
+        self._room = store.rooms.take()
+        try:
+            if self._room is None:
+                self._to_file()
+            self._append(head)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._is_broken = True
+        self._leave_room()
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
+            if self._path:
+                with suppress(OSError):  # what cannot be removed now is swept later
+                    os.unlink(self._path)  # noqa: PTH108 - as everywhere on this way: paths are strings, for speed
+
+    @property
+    def size_bytes(self) -> int:
+        return self._size
+
+    def write(self, chunk: Buffer) -> None:
+        self._append(chunk)
+        if self._room is None:
+            self._digest.update(chunk)
+            self._digested = self._size
+        elif self._size - self._digested >= DIGEST_BYTES:
+            self._digest_room()
+
+    def read_range(self, offset: int, length: int) -> bytes:
+        length = min(length, self._size - offset)
+        if offset < 0 or length <= 0:
+            return b""
+        if self._room is not None:
+            return bytes(self._room[offset : offset + length])
+        try:
+            return pread(self._fd, offset, length)
+        except OSError as exc:
+            raise Unavailable("The storage cannot be read now.") from exc
+
+    def described(self) -> StoredObject:
+        """What commit would return, of what was written so far. Raises OutOfResources if it could not be committed."""
+        if self._is_broken or (self._fd >= 0 and not os.fstat(self._fd).st_nlink):
+            raise OutOfResources
+        self._digest_room()
+        return StoredObject(self._size, self._digest.digest(), self._head_digest)
+
+    def commit(self, key: str) -> StoredObject:
+        require_key(key)
+        if self._is_broken:
+            raise OutOfResources
+        self._is_broken = True  # whatever happens now, this upload takes no more
+        self._digest_room()
+        stored = StoredObject(self._size, self._digest.digest(), self._head_digest)
+        try:
+            held = self._hold(key, stored)
+            if held is None:
+                self._to_file()
+                self._store.sync(self._fd)
+                self._store.adopt(self._path, key)
+            else:
+                with held:
+                    self._to_file()
+                    held.sync()
+                    self._store.adopt_held(self._path, key)
+        except OSError as exc:
+            raise OutOfResources from exc
+        self._path = ""
+        return stored
+
+    def _hold(self, key: str, stored: StoredObject) -> Held | None:
+        """Have the journal write the object, if it is small enough and there is room."""
+        if not self._store.may_hold(self._size):
+            return None
+        body = pread(self._fd, 0, self._size) if self._room is None else self._room[: self._size]
+        return self._store.hold(key, self._head_bytes, stored, body)
+
+    def _append(self, chunk: Buffer) -> None:
+        if self._is_broken:
+            raise OutOfResources
+        end = self._size + len(chunk)
+        if self._room is not None and end > ROOM_BYTES:
+            self._move_out()
+        if self._room is not None:
+            self._room[self._size : end] = chunk
+            self._size = end
+            return
+        try:
+            self._size += _write(self._fd, chunk)
+        except OSError as exc:
+            self._is_broken = True
+            raise OutOfResources from exc
+
+    def _move_out(self) -> None:
+        """The object is no small one: go on in a file."""
+        self._digest_room()
+        try:
+            self._to_file()
+        except OutOfResources:
+            self._is_broken = True
+            raise
+        self._leave_room()
+
+    def _to_file(self) -> None:
+        """Have what came so far in a temporary file."""
+        if self._fd >= 0:
+            return
+        self._path = f"{self._store.incoming}/{random_hex(32)}.part"
+        try:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            if self._room is not None:
+                _write(self._fd, self._room[: self._size])
+        except OSError as exc:
+            raise OutOfResources from exc
+
+    def _digest_room(self) -> None:
+        if self._room is not None:
+            self._digest.update(self._room[self._digested : self._size])
+            self._digested = self._size
+
+    def _leave_room(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            self._store.rooms.give_back(room)
+
+
+def pread(fd: int, offset: int, length: int) -> bytes:
+    """*length* bytes at *offset*, less only where the file ends. Raises OSError."""
+    data = os.pread(fd, length, offset)
+    if len(data) == length:
+        return data
+    pieces = [data]
+    while data and (missing := length - sum(map(len, pieces))) > 0:
+        data = os.pread(fd, missing, offset + length - missing)
+        pieces.append(data)
+    return b"".join(pieces)
+
+
+def _write(fd: int, data: Buffer) -> int:
+    """All of *data*; its length. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+    return len(data)
