@@ -187,10 +187,13 @@ def test_one_line_is_logged_for_each_transaction_without_what_patients_are_calle
         ):
             node.request("HEAD", path)
         lines = lines_of(node, "HEAD", 4)
-        assert "route=/dicom-web/studies status=200 bytes=0" in lines[0]
-        assert 'route="/dicom-web/studies/<study>/metadata" status=200' in lines[1]
-        assert "status=400" in lines[2]
-        assert "error=InvalidRequest" in lines[3]
+        for told in (
+            "route=/dicom-web/studies status=200 bytes=0",
+            'route="/dicom-web/studies/<study>/metadata" status=200',
+            "status=400",
+            "error=InvalidRequest",
+        ):
+            assert any(told in line for line in lines), lines
         assert all(re.search(r" ms=\d+\.\d", line) for line in lines)
         assert len(lines_of(node, "POST", 1)) == 1
         assert "SECRET" not in "\n".join(node.log_lines())

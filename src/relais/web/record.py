@@ -1,5 +1,7 @@
 """One log line and one count per request, written when the answer has left. Knows WSGI; logs no value of a stranger's.
 
+A small answer leaves in one piece, and is written down when the server has it.
+
 The line names the route's rule, never the path or the query string: these may hold what a patient is called.
 """
 
@@ -13,6 +15,7 @@ from relais.telemetry.line import fields
 
 ROUTE = "relais.route"  # the key in the WSGI environment under which the application leaves the rule that matched
 ERROR = "relais.error"  # likewise, for the kind of error that was answered
+SMALL_BYTES = 64 * 1024  # an answer of no more is one piece: each one costs the server a change of threads
 QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})  # asked for every few seconds; told at DEBUG
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
@@ -35,11 +38,17 @@ class Recorder:
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             exchange.begins(status)
+            exchange.is_small = environ["REQUEST_METHOD"] != "HEAD" and 0 <= _length(headers) <= SMALL_BYTES
             return start_response(status, headers, *exc_info)
 
         with context.bound(request=exchange.id):
-            body = self._application(environ, start)
-        return _Body(exchange, body)
+            body = _Body(exchange, self._application(environ, start))
+        if not exchange.is_small:
+            return body
+        try:
+            return list(body)
+        finally:
+            body.close()
 
 
 class _Exchange:
@@ -52,6 +61,7 @@ class _Exchange:
         self._seconds = 0.0
         self._status = 0
         self.size_bytes = 0
+        self.is_small = False
 
     def begins(self, status: str) -> None:
         self._status = int(status[:3])
@@ -77,6 +87,11 @@ class _Exchange:
             cut=None if is_whole else "yes",
         )
         log.log(level, text)
+
+
+def _length(headers: list[tuple[str, str]]) -> int:
+    """What the answer says of its length, -1 if nothing."""
+    return next((int(value) for name, value in headers if name == "Content-Length"), -1)
 
 
 class _Body:
