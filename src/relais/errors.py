@@ -18,6 +18,7 @@
     +-- Unavailable           cannot be done now
     |   +-- OutOfResources    no room to make it durable
     |   +-- Nearline          its bytes lie where they cannot be read at once
+    |   +-- Elsewhere         its bytes wait on another node
     +-- Internal              our fault; the text never leaves the process
 
 The docstring of a kind is its default message.
@@ -102,6 +103,10 @@ class OutOfResources(Unavailable):
 
 class Nearline(Unavailable):
     """The instance lies in slow storage and has to be fetched from there before it can be read."""
+
+
+class Elsewhere(Unavailable):
+    """The instance waits on another node, until the object store takes it."""
 
 
 class Internal(NodeError):

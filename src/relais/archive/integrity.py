@@ -11,6 +11,7 @@ from relais.index import lookup
 from relais.index.rows import InstanceFacts, InstanceRow
 from relais.storage.base import Buffer
 from relais.storage.digest import digest_of, new_checksum, new_digest
+from relais.storage.spooling import Spooling
 
 CHUNK_BYTES = 256 * 1024
 WHOLE_BYTES = 2 * 1024 * 1024  # up to it an object is read at once: most instances are smaller
@@ -108,6 +109,8 @@ def checked_head(archive: Archive, row: InstanceRow) -> bytes:
 
 def is_lost(archive: Archive, tx: Transaction, facts: InstanceFacts) -> bool:
     """Whether the other object that is kept for the instance is gone, or not whole: then this one takes its place."""
+    if isinstance(archive.store, Spooling):
+        return False  # asking over a network while the index is locked would hold up everybody
     kept = lookup.instance(tx, facts.ref)
     if kept is None or kept.key == facts.key:
         return False

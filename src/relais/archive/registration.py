@@ -7,7 +7,7 @@ Both may find the same object at the same time. Never a row without bytes:
 3. An object is registered only when its bytes and its name survive a power cut.
 """
 
-from relais.archive import Archive, removal
+from relais.archive import Archive, removal, spooling
 from relais.archive.integrity import is_lost
 from relais.archive.settings import OnRejected
 from relais.db.database import Transaction
@@ -26,6 +26,7 @@ def register(archive: Archive, tx: Transaction, facts: InstanceFacts, *, replace
     if _is_unwanted(archive, tx, facts.ref):
         condemned.add(tx, [facts.key])
         return None
+    spooling.record(archive, tx, facts.key)
     registered = composite.register(tx, facts, replace=replace)
     if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts):
         condemned.add(tx, [row.key for row in composite.remove(tx, facts.ref)])

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from relais.access.tokens import Tokens
 from relais.archive import Archive
+from relais.archive.spooling import SharedRegister
 from relais.config import Config
 from relais.db.database import Database
 from relais.dimse.seats import Seats
@@ -23,9 +24,10 @@ from relais.web.app import create_app
 def open_archive(config: Config) -> Archive:
     """The archive that *config* describes; folders and index are made where there are none."""
     config.node.data_dir.mkdir(parents=True, exist_ok=True)
+    db = Database(config.index)
     return Archive(
-        db=Database(config.index),
-        store=open_store(config.storage),
+        db=db,
+        store=open_store(config.storage, config.node.data_dir, SharedRegister(db)),
         pixels=PixelWorkers(config.pixels),
         policy=config.policy,
         settings=config.archive,

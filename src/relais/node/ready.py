@@ -2,7 +2,8 @@
 
 The web door answers for itself by answering. A DIMSE door that rejects one association too many answers too: to be
 taken out of service then would break what it is doing. A full disk is no reason either: what is kept can still be read,
-and a store that cannot be made durable is refused one by one.
+and a store that cannot be made durable is refused one by one. An object store that is away is one only when the spool
+has no more room either.
 """
 
 import socket
@@ -19,14 +20,16 @@ from relais.index import statistics
 from relais.peers.association import Rejected
 from relais.peers.dimse import DimsePeer
 from relais.peers.settings import PeerSettings
+from relais.storage.spooling import Spooling
 
-Check = Callable[[], None]
+Check = Callable[[], str | None]
+"""Returns if the part does its work, with a sentence if not all is as it should be; else raises a NodeError."""
 GOOD_FOR_S = 1.0  # an answer is given again for this long: asking costs strangers nothing, so it must cost us little
 ECHO_TIMEOUT_S = 3.0
 
 
 def checks(config: Config, archive: Archive) -> Mapping[str, Check]:
-    """One check by part. Each returns if the part answers, else raises a NodeError with a sentence."""
+    """One check by part."""
     found: dict[str, Check] = {
         "dimse": dimse(config),
         "index": lambda: _index_answers(archive),
@@ -90,13 +93,14 @@ def _index_answers(archive: Archive) -> None:
     statistics.statistics(archive.db)
 
 
-def _storage_answers(archive: Archive) -> None:
+def _storage_answers(archive: Archive) -> str | None:
     """Start an upload and leave it: it leaves no trace."""
     try:
         with archive.store.begin(b"ready?") as upload:
             upload.write(b"yes")
     except OutOfResources:
         archive.store.free_bytes()
+    return archive.store.require_ready() if isinstance(archive.store, Spooling) else None
 
 
 def _remembered(check: Check) -> Check:
@@ -104,18 +108,20 @@ def _remembered(check: Check) -> Check:
     lock = threading.Lock()
     asked_at = float("-inf")
     failure: Exception | None = None
+    said: str | None = None
 
-    def ask() -> None:
-        nonlocal asked_at, failure
+    def ask() -> str | None:
+        nonlocal asked_at, failure, said
         with lock:
             if time.monotonic() - asked_at > GOOD_FOR_S:
                 try:
-                    check()
+                    said = check()
                     failure = None
                 except Exception as exc:  # whatever it is, it is the answer, and raised below
                     failure = exc
                 asked_at = time.monotonic()
             if failure is not None:
                 raise failure
+            return said
 
     return ask

@@ -18,6 +18,7 @@ from relais.node.background import Background
 from relais.node.commitments import Commitments
 from relais.node.orders import Orders, read_orders
 from relais.node.signals import Signals
+from relais.node.spool import SpoolMover
 from relais.telemetry.line import fields
 
 BACKGROUND_NICENESS = 10  # what is made ready in advance must not delay what is asked for now
@@ -86,6 +87,8 @@ def _background(orders: Orders) -> None:
         commitments = Commitments(archive, compose.registry(orders.config), signals.is_ending)
         telling = threading.Thread(target=commitments.run, name="commitments", daemon=True)
         telling.start()  # beside the rest: a peer that does not answer must hold up nothing else
+        mover = SpoolMover(archive, signals.is_ending)
+        threading.Thread(target=mover.run, name="spool", daemon=True).start()
         holder = f"{socket.gethostname()}:{orders.config.node.data_dir}"
         Background(archive, holder, signals.is_ending, signals.sleep).run()
 

@@ -2,15 +2,26 @@
 
 from pathlib import Path
 
+from relais.errors import Unavailable
 from relais.storage.base import ObjectStore
 from relais.storage.local import LocalStore
 from relais.storage.settings import StorageSettings
+from relais.storage.spooling import Register
+
+NO_CLIENT = "Objects in S3 need botocore: pip install 'relais[s3]'."
 
 
-def open_store(settings: StorageSettings, data_dir: Path = Path("data")) -> ObjectStore:
-    """The store that *settings* name, made if it is not there yet. Raises OutOfResources if that fails."""
+def open_store(
+    settings: StorageSettings, data_dir: Path = Path("data"), register: Register | None = None
+) -> ObjectStore:
+    """The store that *settings* name, made if it is not there yet. *register* is what its nodes share.
+
+    Raises OutOfResources if it cannot be made.
+    """
     if settings.is_s3:
-        from relais.storage.s3.store import open_s3_store  # noqa: PLC0415 - an optional extra
-
-        return open_s3_store(settings, data_dir)
+        try:
+            from relais.storage.s3.store import open_s3_store  # noqa: PLC0415 - an optional extra
+        except ModuleNotFoundError as exc:
+            raise Unavailable(NO_CLIENT) from exc
+        return open_s3_store(settings, data_dir, register)
     return LocalStore(settings.root(data_dir), journal_bytes=settings.journal_mb * 1024 * 1024)

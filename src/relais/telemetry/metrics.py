@@ -34,6 +34,11 @@ _http = Counter("relais_http_requests", "HTTP requests", ["method", "route", "st
 _http_seconds = Histogram(
     "relais_http_request_seconds", "Time to the first byte", ["route"], buckets=SECONDS, registry=_registry
 )
+_spool_objects = Gauge(
+    "relais_spool_objects", "Objects that wait for the object store", multiprocess_mode="livemax", registry=_registry
+)
+_spool_bytes = Gauge("relais_spool_bytes", "And their bytes", multiprocess_mode="livemax", registry=_registry)
+_spool_moved = Counter("relais_spool_moved", "Objects moved from the spool to the object store", registry=_registry)
 
 
 def store(channel: str, outcome: str, size_bytes: int = 0, seconds: float | None = None) -> None:
@@ -72,6 +77,17 @@ def http_request(method: str, route: str, status: int, seconds: float) -> None:
     """One HTTP request was answered; *route* is the rule that matched ("/dicom-web/studies/<uid>"), never the path."""
     _http.labels(method, route, str(status)).inc()
     _http_seconds.labels(route).observe(seconds)
+
+
+def spool(objects: int, size_bytes: int) -> None:
+    """So much waits in the spool now."""
+    _spool_objects.set(objects)
+    _spool_bytes.set(size_bytes)
+
+
+def moved(objects: int) -> None:
+    """So many objects left the spool for the object store."""
+    _spool_moved.inc(objects)
 
 
 def exposition() -> tuple[bytes, str]:

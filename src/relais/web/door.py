@@ -18,7 +18,8 @@ from relais.web.settings import WebSettings
 ROOT = "/dicom-web"
 API = "/api"
 
-Checks = Mapping[str, Callable[[], None]]  # by the name of a part: returns if it answers, else raises
+Checks = Mapping[str, Callable[[], str | None]]
+"""By the name of a part: returns if it does its work, with a sentence if not all is as it should be, else raises."""
 
 _EXTENSION = "relais.web"
 

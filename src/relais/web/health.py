@@ -22,10 +22,13 @@ def live() -> Response:
 
 @routes.get("/health/ready")
 def ready() -> Response:
-    """200 only when every part answers, 503 otherwise, with the names of the parts."""
-    found = {name: _passes(name, check) for name, check in door().checks.items()}
-    is_ready = all(found.values())
-    return _answer(200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", "parts": found})
+    """200 only when every part does its work, 503 otherwise, with the names of the parts, and notes on some."""
+    asked = {name: _asked(name, check) for name, check in door().checks.items()}
+    is_ready = all(passes for passes, _ in asked.values())
+    found: dict[str, object] = {name: passes for name, (passes, _) in asked.items()}
+    notes = {name: note for name, (_, note) in asked.items() if note}
+    answer = {"status": "ready" if is_ready else "not ready", "parts": found} | ({"notes": notes} if notes else {})
+    return _answer(200 if is_ready else 503, answer)
 
 
 @routes.get("/metrics")
@@ -35,13 +38,13 @@ def exposition() -> Response:
     return Response(body, content_type=content_type)
 
 
-def _passes(name: str, check: Callable[[], None]) -> bool:
+def _asked(name: str, check: Callable[[], str | None]) -> tuple[bool, str | None]:
+    """Whether a part does its work, and what it says besides."""
     try:
-        check()
+        return True, check()
     except Exception as error:  # whatever is wrong, the part is not ready
         log.warning(fields(event="not ready", part=name, error=str(error)))
-        return False
-    return True
+        return False, None
 
 
 def _answer(status: int, content: object) -> Response:

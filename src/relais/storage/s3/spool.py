@@ -6,24 +6,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from relais.errors import OutOfResources
 from relais.storage.base import StoredObject, Upload
 from relais.storage.layout import is_key
 from relais.storage.local import LocalStore
+from relais.storage.spooling import Waiting
 
 MEASURED_FOR_S = 2.0  # other processes of the node use the same spool: it is measured again after so long,
 MEASURED_SHARE = 20  # or after so many times what measuring took
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How much waits in a spool."""
-
-    objects: int = 0
-    size_bytes: int = 0
 
 
 class Spool:
@@ -50,10 +42,6 @@ class Spool:
     def holds(self, key: str) -> bool:
         """Whether the object is here."""
         return (self.files.root / key).exists()
-
-    def keys(self) -> Iterator[str]:
-        """What waits."""
-        return self.files.iterate()
 
     def waiting(self) -> Waiting:
         """How much waits, counted now."""

@@ -15,50 +15,39 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self, TypeVar
+from typing import BinaryIO, Self, TypeVar
 
-from relais.errors import Internal, InvalidRequest, Nearline, NotFound, Unavailable
+from relais.errors import Elsewhere, Internal, InvalidRequest, Nearline, NotFound, Unavailable
 from relais.storage.base import Buffer, StoredObject, Upload
 from relais.storage.layout import require_key
 from relais.storage.s3.bucket import Bucket
-from relais.storage.s3.failures import DAMAGED_ON_THE_WAY
+from relais.storage.s3.failures import DAMAGED_ON_THE_WAY, NO_ANSWER
 from relais.storage.s3.kept_files import KeptFiles
 from relais.storage.s3.parts import PART_BYTES, Parts
 from relais.storage.s3.presence import Presence
 from relais.storage.s3.spool import Spool
 from relais.storage.s3.stream import LARGEST_BYTES, ObjectStream
 from relais.storage.settings import SLOW_CLASSES, SpoolUse, StorageSettings
+from relais.storage.spooling import Register, Waiting
 
 CACHE = ".cache"  # below the spool: no key begins like that
 THREADS = 16  # of one process, for what is asked of the bucket beside the work of others
 BUFFER_BYTES = 64 * 1024
+ANSWER_S = 3.0  # who asks whether we are ready does not wait longer
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Register(Protocol):
-    """What the nodes of one archive tell each other about their objects."""
-
-    def waits_elsewhere(self, key: str) -> bool:
-        """Whether the object is in the spool of a node."""
-
-    def found_nearline(self, key: str) -> None:
-        """The object cannot be read at once."""
-
-    def listed_nearline(self, folder: str, *, is_nearline: bool) -> None:
-        """Whether a listing of the series *folder* had objects in slow storage. Told of every series, one by one."""
-
-
 class _Nothing:
     """The register of a node that is alone."""
 
-    def waits_elsewhere(self, key: str) -> bool:
+    def waits_elsewhere(self, key: str, here: str) -> bool:
         return False
 
     def found_nearline(self, key: str) -> None: ...
 
-    def listed_nearline(self, folder: str, *, is_nearline: bool) -> None: ...
+    def listed(self, folder: str, *, is_nearline: bool) -> None: ...
 
 
 class S3Upload:
@@ -203,9 +192,12 @@ class S3Store:
         self.spool.files.secure(key)
 
     def delete(self, key: str) -> None:
+        """Remove the object. Raises Elsewhere if another node holds it, which has to let it go first."""
         self.bucket.delete(require_key(key))
         self.spool.files.delete(key)
         self._kept.forget(key)
+        if self._register.waits_elsewhere(key, self.spool.name):
+            raise Elsewhere
 
     def iterate(self, folder: str = "") -> Iterator[str]:
         spooled = set(self.spool.files.iterate(folder))
@@ -223,23 +215,31 @@ class S3Store:
         return None
 
     def require_ready(self) -> str | None:
-        """Return if objects can be acknowledged: None if the bucket takes them, a sentence if the spool has to.
-
-        Raises Unavailable if neither can.
-        """
         try:
-            self.bucket.answers()
+            self.threads.submit(self.bucket.answers).result(ANSWER_S)
+            return None
         except Unavailable as exc:
-            if not self.spool.has_room():
-                raise Unavailable(f"{exc.message} The spool is full.") from exc
-            return f"{exc.message} What comes in waits in the spool."
-        return None
+            why = exc.message
+        except TimeoutError:
+            why = NO_ANSWER
+        if not self.spool.has_room():
+            raise Unavailable(f"{why} The spool is full.")
+        return f"{why} What comes in waits in the spool."
+
+    @property
+    def spool_name(self) -> str:
+        return self.spool.name
+
+    def is_spooled(self, key: str) -> bool:
+        return self.spool.holds(key)
+
+    def spooled(self) -> Iterator[str]:
+        return self.spool.files.iterate()
+
+    def waiting(self) -> Waiting:
+        return self.spool.waiting()
 
     def move(self, key: str) -> None:
-        """See to it that the bucket has what the spool holds under *key*, which stays there. Again, it changes nothing.
-
-        Raises NotFound if it is gone.
-        """
         size_bytes = self.spool.files.size_bytes(key)
         if size_bytes > PART_BYTES:
             parts = Parts(self.bucket, key, lambda at, count: self.spool.files.read_range(key, at, count), self.threads)
@@ -254,7 +254,6 @@ class S3Store:
                 raise Unavailable(DAMAGED_ON_THE_WAY)
 
     def let_go(self, key: str) -> None:
-        """The bucket has it: the spool need not hold it any more."""
         self.spool.files.delete(key)
 
     def goes_straight(self) -> bool:
@@ -283,8 +282,8 @@ class S3Store:
         try:
             return in_bucket(key)
         except NotFound:
-            if self._register.waits_elsewhere(key):
-                raise Unavailable("The instance waits on another node, until the object store takes it.") from None
+            if self._register.waits_elsewhere(key, self.spool.name):
+                raise Elsewhere from None
             raise
         except Nearline:
             self._register.found_nearline(key)
@@ -317,12 +316,12 @@ class S3Store:
         for one in self.bucket.listed(folder):
             if (begins := one.key.rpartition("/")[0]) != series:
                 if series:
-                    self._register.listed_nearline(series, is_nearline=is_nearline)
+                    self._register.listed(series, is_nearline=is_nearline)
                 series, is_nearline = begins, False
             is_nearline = is_nearline or one.storage_class in SLOW_CLASSES
             yield one.key
         if series:
-            self._register.listed_nearline(series, is_nearline=is_nearline)
+            self._register.listed(series, is_nearline=is_nearline)
 
 
 def open_s3_store(settings: StorageSettings, data_dir: Path, register: Register | None = None) -> S3Store:
