@@ -20,6 +20,7 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
+    XRayAngiographicImageStorage,
 )
 
 from fixtures.builders import A_TINY_PDF, a_ct, a_film, a_multiframe, a_pdf, a_series, a_sr, uid
@@ -89,6 +90,29 @@ def picture(response: requests.Response, media_type: str = "image/jpeg") -> Imag
 def test_an_instance_is_rendered_as_it_is_accepted(web: WebNode, accept: str, media_type: str) -> None:
     image = picture(web.get(f"{path(CT)}/rendered", accept), media_type)
     assert image.size == (80, 40)
+
+
+def test_an_angiography_is_subtracted_where_it_says_so_and_by_a_presentation_state(tmp_path: Path) -> None:
+    """PS3.3 C.7.6.10, C.11.13"""
+    frames = np.stack([np.roll(texture(8), number, 1) // 2 + number for number in range(4)])
+    operation = Dataset()
+    operation.MaskOperation, operation.MaskFrameNumbers = "AVG_SUB", [1]
+    xa = {"SOPClassUID": XRayAngiographicImageStorage, "Modality": "XA", "MaskSubtractionSequence": [operation]}
+    run = an_image(frames, frames=True, RecommendedViewingMode="SUB", **xa)
+    plain = an_image(frames, frames=True, SOPInstanceUID=uid("natural"), RecommendedViewingMode="NAT", **xa)
+    window = {"voi": (0.5, 511), "RescaleSlope": "1", "RescaleIntercept": "0"}
+    state = a_state(plain, frames=[3], SOPInstanceUID=uid("subtracts"), MaskSubtractionSequence=[operation], **window)
+    difference = frames[2].astype(float) - frames[0]
+    with web_node(tmp_path) as web:
+        assert web.store(run, plain, state).status_code == 200
+        low, high = difference.min(), difference.max()
+        shown = np.asarray(picture(web.get(f"{path(run)}/frames/3/rendered", "image/png"), "image/png"), float)
+        assert np.abs(shown - (difference - low) / (high - low) * 255).max() <= 1
+        natural = np.asarray(picture(web.get(f"{path(plain)}/frames/3/rendered", "image/png"), "image/png"), float)
+        assert np.abs(natural - shown).max() > 50
+        (part,) = parts_of(web.get(f"{path(state)}/rendered", 'multipart/related; type="image/png"'))
+        by_state = np.asarray(Image.open(io.BytesIO(part[1])), float)
+        assert np.abs(by_state - ((difference - 0) / 510 + 0.5) * 255).max() <= 1
 
 
 @pytest.mark.parametrize("ds", [CT, LOOP], ids=["grey", "several frames"])

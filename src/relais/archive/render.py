@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from relais.access.policy import Action
 from relais.access.principals import Principal
-from relais.archive import Archive
+from relais.archive import Archive, documents
 from relais.archive.cache import Cache
 from relais.archive.retrieve import header, record_release, stored_frame
 from relais.dicom.frames import FrameTable
@@ -24,7 +24,10 @@ THUMBNAIL = RenderRequest(media_type="image/jpeg", quality=80, max_size=THUMBNAI
 
 MAX_PIECES = 1000
 
-_LAYOUT = "1"  # of what is kept; another one when the same request begins to look different
+ANGIOGRAPHIES = frozenset(f"1.2.840.10008.5.1.4.1.1.12.{kind}" for kind in ("1", "1.1", "2", "2.1"))
+SUBTRACTED = b'"00281090":{"vr":"CS","Value":["SUB"]}'  # Recommended Viewing Mode
+
+_LAYOUT = "2"  # of what is kept; another one when the same request begins to look different
 
 
 def rendered(
@@ -89,6 +92,9 @@ def _render(
     archive: Archive, row: InstanceRow, number: int, request: RenderRequest, state: AppliedState | None
 ) -> bytes:
     place = _place(row, number)
+    if row.number_of_frames > 1 and (state or _is_subtracted(archive, row)):
+        with archive.store.as_path(row.key) as path:  # other frames may be needed for this one
+            return archive.pixels.render_file(path, number, request, state)
     if place is not None:
         with archive.store.as_path(row.key) as path:
             return archive.pixels.render_at(path, place, request, state)
@@ -99,6 +105,14 @@ def _render(
     return archive.pixels.render(
         header(archive, row), row.transfer_syntax_uid, stored.data, request, frame_number=number, state=state
     )
+
+
+def _is_subtracted(archive: Archive, row: InstanceRow) -> bool:
+    """Whether the image itself wants a mask to be subtracted from its frames (PS3.3 C.7.6.10)."""
+    if row.sop_class_uid not in ANGIOGRAPHIES:
+        return False
+    (document,) = documents.metadata(archive, [row])
+    return SUBTRACTED in document
 
 
 def _place(row: InstanceRow, number: int) -> FramePlace | None:

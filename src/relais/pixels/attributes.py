@@ -81,6 +81,22 @@ def pixel_aspect_of(ds: Dataset, frame_number: int) -> float:
     return 1.0
 
 
+def is_partly_coloured(ds: Dataset, frame_number: int) -> bool:
+    """Whether some values of the frame, which is grey, are to be seen in colours (PS3.3 C.7.6.19, C.8.16.2.1.1)."""
+    if not ds.get("RedPaletteColorLookupTableDescriptor") or ds.get("PhotometricInterpretation") != "MONOCHROME2":
+        return False
+    for group in _groups(ds, frame_number):
+        for element in group:
+            kinds = element.value if element.VR == "SQ" and element.keyword.endswith("FrameTypeSequence") else ()
+            if kinds and "PixelPresentation" in kinds[0]:
+                return _is_colour(kinds[0])
+    return _is_colour(ds)
+
+
+def _is_colour(ds: Dataset) -> bool:
+    return str(ds.get("PixelPresentation") or "").strip() in {"COLOR", "MIXED"}
+
+
 def frame_time_ms(ds: Dataset, frame_number: int) -> float:
     """For how long the frame is shown (PS3.3 C.7.6.5); a tenth of a second where nothing is known."""
     steps = numbers(ds.get("FrameTimeVector"))
@@ -126,13 +142,17 @@ def lookup_table(item: Dataset | None) -> LookupTable | None:
 
 def _group(ds: Dataset, sequence: str, frame_number: int) -> Dataset:
     """The item of functional group *sequence* for the frame; *ds* itself where there is none."""
-    per_frame = ds.get("PerFrameFunctionalGroupsSequence") or ()
-    groups = [per_frame[frame_number - 1]] if frame_number <= len(per_frame) else []
-    groups += list(ds.get("SharedFunctionalGroupsSequence") or ())[:1]
-    for group in groups:
+    for group in _groups(ds, frame_number):
         if (item := first_item(group, sequence)) is not None:
             return item
     return ds
+
+
+def _groups(ds: Dataset, frame_number: int) -> list[Dataset]:
+    """The functional groups of the frame, and those shared by all."""
+    per_frame = ds.get("PerFrameFunctionalGroupsSequence") or ()
+    own = [per_frame[frame_number - 1]] if frame_number <= len(per_frame) else []
+    return [*own, *list(ds.get("SharedFunctionalGroupsSequence") or ())[:1]]
 
 
 def first_item(ds: Dataset, sequence: str) -> Dataset | None:

@@ -51,7 +51,7 @@ def through(stored: _Values, pixel: ImagePixel, attributes: Dataset, pipeline: P
     voi = pipeline.voi or _whole_range(stored, pixel, attributes, modality)
 
     def grey_of(values: _Values) -> Grey:
-        shown = _apply_voi(_apply_modality(values, modality), voi)
+        shown = _apply_voi(to_modality(values, modality), voi)
         if pipeline.presentation is not None:
             shown = _apply_presentation(shown, pipeline.presentation)
         return ((1.0 - shown if pipeline.is_inverted else shown) * _WHITE + 0.5).astype(np.uint8)
@@ -65,7 +65,8 @@ def through(stored: _Values, pixel: ImagePixel, attributes: Dataset, pipeline: P
     return in_blocks(lambda values: table.take(values.astype(np.int64) - low), stored)
 
 
-def _apply_modality(values: _Values, modality: Rescale | LookupTable) -> NDArray[np.float64]:
+def to_modality(values: _Values, modality: Rescale | LookupTable) -> NDArray[np.float64]:
+    """Stored values through the modality LUT (PS3.3 C.11.1)."""
     if isinstance(modality, LookupTable):
         return _look_up(values, modality).astype(np.float64)
     return values * np.float64(modality.slope) + modality.intercept

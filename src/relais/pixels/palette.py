@@ -24,6 +24,15 @@ def palette_to_rgb(stored: NDArray[Any], attributes: Dataset, *, is_signed: bool
     return in_blocks(convert, stored, len(_COLOURS))
 
 
+def supplemented(
+    grey: NDArray[np.uint8], stored: NDArray[Any], attributes: Dataset, *, is_signed: bool
+) -> NDArray[np.uint8]:
+    """*grey* as RGB, with those *stored* values in colours that the palette has entries for (PS3.3 C.7.6.19)."""
+    first, _ = _table(attributes, _COLOURS[0], is_signed=is_signed)
+    colours = palette_to_rgb(stored, attributes, is_signed=is_signed)
+    return np.where((stored >= first)[..., None], colours, grey[..., None])
+
+
 def _look_up(stored: NDArray[Any], first: int, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return values[np.clip(stored.astype(np.int64) - first, 0, len(values) - 1)]
 

@@ -68,8 +68,6 @@ def read(part10: bytes, sop_instance_uid: str, frame_number: int) -> Presentatio
 def _read(ds: Dataset, sop_instance_uid: str, frame_number: int) -> Presentation:
     if str(ds.get("SOPClassUID")) not in SHOWN_STATES:
         raise NotAcceptable("Presentation states of this kind are not applied here.")
-    if ds.get("MaskSubtractionSequence"):
-        raise NotAcceptable("Presentation states that subtract a mask are not applied here.")
     annotations = _concerned(ds, "GraphicAnnotationSequence", sop_instance_uid, frame_number)
     if sum(len(item.get(name) or ()) for item in annotations for name in _OBJECTS) > MAX_GRAPHICS:
         raise NotAcceptable(f"Presentation states with more than {MAX_GRAPHICS} graphics are not applied here.")

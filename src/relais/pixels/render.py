@@ -1,25 +1,27 @@
 """One decoded frame as it is seen, and as an image file (PS3.18 8.3.5, 8.7.4). Knows pixels, not where they come from.
 
-Overlays are shown where a presentation state activates them, and only there. Not applied: supplemental palettes
-(PS3.3 C.7.6.19). Pixels that are not square are made so when the image is scaled anyway (viewport, thumbnail); without
-that, as many pixels as the image has are given out one for one.
+Overlays are shown where a presentation state activates them, and only there. Pixels that are not square are made so
+when the image is scaled anyway (viewport, thumbnail); without that, as many pixels as the image has are given out one
+for one.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from PIL import Image
 from pydicom import Dataset
 
 from relais.errors import TooLarge
 from relais.pixels import annotation, lettering
-from relais.pixels.attributes import frame_time_ms, pixel_aspect_of
+from relais.pixels.attributes import Rescale, frame_time_ms, is_partly_coloured, pixel_aspect_of
 from relais.pixels.colour import to_rgb
 from relais.pixels.decode import Decoded, stored_values
-from relais.pixels.grey import to_grey
+from relais.pixels.grey import Pipeline, through, to_grey
 from relais.pixels.icc import profiled
 from relais.pixels.image import ImageHeader
 from relais.pixels.image_files import animated, encoded
-from relais.pixels.palette import palette_to_rgb
+from relais.pixels.masks import Values as Difference
+from relais.pixels.palette import palette_to_rgb, supplemented
 from relais.pixels.presentation import Presentation
 from relais.pixels.presented import presented
 from relais.pixels.request import RenderRequest
@@ -36,20 +38,26 @@ def render(
     request: RenderRequest,
     frame_number: int,
     presentation: Presentation | None = None,
+    difference: Difference | None = None,
 ) -> bytes:
-    """The image file. Raises InvalidRequest for a region outside the image, InvalidDataSet, NotAcceptable."""
-    picture = seen(decoded, image, request, frame_number, presentation)
+    """The image file. *difference* is what is left of the frame where a mask is subtracted from it.
+
+    Raises InvalidRequest for a region outside the image, InvalidDataSet, NotAcceptable.
+    """
+    picture = seen(decoded, image, request, frame_number, presentation, difference)
     owner = presentation.attributes if presentation and "ICCProfile" in presentation.attributes else image.attributes
     return encoded(*_profiled(picture, owner, request))
 
 
-def animate(frames: Iterable[tuple[int, Decoded]], image: ImageHeader, request: RenderRequest) -> bytes:
+def animate(
+    frames: Iterable[tuple[int, Decoded, Difference | None]], image: ImageHeader, request: RenderRequest
+) -> bytes:
     """Frames, each with its number, as an animated GIF, as fast as the instance says. Raises TooLarge for too many."""
     pictures: list[Image.Image] = []
     times_ms: list[float] = []
     pixels = 0
-    for number, decoded in frames:
-        picture = seen(decoded, image, request, number)
+    for number, decoded, difference in frames:
+        picture = seen(decoded, image, request, number, difference=difference)
         pixels += picture.width * picture.height
         if pixels > MAX_ANIMATION_PIXELS:
             raise TooLarge("The animation has too many pixels: ask for fewer frames, or for a smaller viewport.")
@@ -64,14 +72,13 @@ def seen(
     request: RenderRequest,
     frame_number: int,
     presentation: Presentation | None = None,
+    difference: Difference | None = None,
 ) -> Image.Image:
     """The frame as 8-bit grey or RGB, scaled and annotated as requested."""
-    stored = stored_values(decoded.samples, image.pixel)
     if presentation is not None:
-        colours = None if image.pixel.samples_per_pixel == 1 and not _is_palette(image) else _colours(decoded, image)
-        picture = presented(stored, colours, image, presentation, request, frame_number)
+        picture = _presented(decoded, image, request, frame_number, presentation, difference)
     else:
-        picture = _picture(decoded, image, request, frame_number)
+        picture = _picture(decoded, image, request, frame_number, difference)
         if request.viewport is not None or request.max_size is not None:
             picture = scaled(picture, request, _aspect(image.attributes, frame_number))
     if "patient" in request.annotation:
@@ -88,12 +95,39 @@ def _profiled(
     return picture, request, profile
 
 
-def _picture(decoded: Decoded, image: ImageHeader, request: RenderRequest, frame_number: int) -> Image.Image:
+def _presented(
+    decoded: Decoded,
+    image: ImageHeader,
+    request: RenderRequest,
+    frame_number: int,
+    state: Presentation,
+    difference: Difference | None,
+) -> Image.Image:
+    if difference is not None:
+        # One bit more than the values have, and a sign: modality values already.
+        pixel = replace(image.pixel, is_signed=True, bits_stored=image.pixel.bits_stored + 1)
+        state, image = replace(state, modality=Rescale()), ImageHeader(pixel, image.attributes)
+        return presented(difference, None, image, state, request, frame_number)
+    colours = None if image.pixel.samples_per_pixel == 1 and not _is_palette(image) else _colours(decoded, image)
+    return presented(stored_values(decoded.samples, image.pixel), colours, image, state, request, frame_number)
+
+
+def _picture(
+    decoded: Decoded, image: ImageHeader, request: RenderRequest, frame_number: int, difference: Difference | None
+) -> Image.Image:
     """Reading: a requested window has no effect on a colour image, as stored ones have none (PS3.3 C.11.2.1.2.1)."""
-    if image.pixel.samples_per_pixel == 3 or _is_palette(image):
+    pixel, attributes = image.pixel, image.attributes
+    if difference is not None:
+        is_inverted = pixel.photometric_interpretation == "MONOCHROME1"
+        pipeline = Pipeline(Rescale(), request.window, is_inverted)
+        return Image.fromarray(through(difference, pixel, attributes, pipeline))
+    if pixel.samples_per_pixel == 3 or _is_palette(image):
         return _colours(decoded, image)
-    stored = stored_values(decoded.samples, image.pixel)
-    return Image.fromarray(to_grey(stored, image.pixel, image.attributes, request.window, frame_number))
+    stored = stored_values(decoded.samples, pixel)
+    grey = to_grey(stored, pixel, attributes, request.window, frame_number)
+    if is_partly_coloured(attributes, frame_number):
+        grey = supplemented(grey, stored, attributes, is_signed=pixel.is_signed)
+    return Image.fromarray(grey)
 
 
 def _colours(decoded: Decoded, image: ImageHeader) -> Image.Image:

@@ -2,22 +2,26 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from relais.dicom.elements import Element
 from relais.errors import NotAcceptable, NotFound, Unavailable
-from relais.pixels import wire
+from relais.pixels import masks, wire
+from relais.pixels.attributes import modality_of
 from relais.pixels.decode import (
     Decoded,
     decode_frame,
     decode_frames,
     decode_to_bytes,
     holds_several_frames,
+    stored_values,
     to_bytes,
 )
 from relais.pixels.encoders import encode_frame
 from relais.pixels.image import ImageHeader, ImagePixel, check_size, read_part10_header
+from relais.pixels.masks import Values
 from relais.pixels.part10_file import Part10File
 from relais.pixels.presentation import Presentation
 from relais.pixels.presentation import read as read_presentation
@@ -28,6 +32,8 @@ from relais.pixels.syntaxes import can_transcode
 from relais.pixels.transcode import transcode
 
 Fields = dict[str, Any]
+
+REMEMBERED = 4  # frames of one file, as they are decoded
 
 
 class Tasks:
@@ -82,19 +88,22 @@ class Tasks:
         return encode_frame(decoded, fields["target"], image.pixel)
 
     def _render_file(self, fields: Fields, body: memoryview) -> bytes:
-        number = fields["frame_number"]
+        number, state = fields["frame_number"], _state(fields, body)
         with Part10File(Path(fields["path"]), self._settings) as file:
             pixels, image = self._open(file)
-            decoded = _decoded(file, pixels, image.pixel, number)
-        return render(decoded, image, from_fields(fields["request"]), number, _state(fields, body))
+            frame = _frames(file, pixels, image.pixel)
+            decoded, difference = frame(number), _difference(frame, image, number, state)
+        return render(decoded, image, from_fields(fields["request"]), number, state, difference)
 
     def _animate(self, fields: Fields, progress: Callable[[], None]) -> bytes:
         with Part10File(Path(fields["path"]), self._settings) as file:
             pixels, image = self._open(file)
 
-            def frames() -> Iterator[tuple[int, Decoded]]:
+            frame = _frames(file, pixels, image.pixel)
+
+            def frames() -> Iterator[tuple[int, Decoded, Values | None]]:
                 for number in fields["frame_numbers"]:
-                    yield number, _decoded(file, pixels, image.pixel, number)
+                    yield number, frame(number), _difference(frame, image, number)
                     progress()
 
             return animate(frames(), image, from_fields(fields["request"]))
@@ -134,6 +143,25 @@ def _state(fields: Fields, part10: memoryview) -> Presentation | None:
     if not part10:
         return None
     return read_presentation(bytes(part10), fields["sop_instance_uid"], fields["frame_number"])
+
+
+def _frames(file: Part10File, pixels: Element, pixel: ImagePixel) -> Callable[[int], Decoded]:
+    """Frames by their numbers. Some are remembered: a mask is taken from many frames in turn."""
+    return lru_cache(maxsize=REMEMBERED)(lambda number: _decoded(file, pixels, pixel, number))
+
+
+def _difference(
+    frame: Callable[[int], Decoded], image: ImageHeader, number: int, state: Presentation | None = None
+) -> Values | None:
+    """What is left of frame *number* where *state*, or without one the image itself, subtracts a mask from it."""
+    if image.pixel.photometric_interpretation not in {"MONOCHROME1", "MONOCHROME2"}:
+        return None
+    count = image.pixel.number_of_frames
+    mask = masks.of(state.attributes, number, count) if state else masks.recommended(image.attributes, number, count)
+    if mask is None:
+        return None
+    modality = state.modality if state else modality_of(image.attributes, number)
+    return masks.subtracted(mask, lambda one: stored_values(frame(one).samples, image.pixel), modality)
 
 
 def _decoded(file: Part10File, pixels: Element, pixel: ImagePixel, number: int) -> Decoded:

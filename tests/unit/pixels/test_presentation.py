@@ -290,7 +290,7 @@ def test_a_pseudo_colour_state_gives_colours() -> None:
 
 @pytest.mark.parametrize(
     "attributes",
-    [{"SOPClassUID": BlendingSoftcopyPresentationStateStorage}, {"MaskSubtractionSequence": [Dataset()]}],
+    [{"SOPClassUID": BlendingSoftcopyPresentationStateStorage}],
 )
 def test_what_is_not_applied_is_refused(attributes: dict[str, Any]) -> None:
     with pytest.raises(NotAcceptable):

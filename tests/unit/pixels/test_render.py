@@ -66,6 +66,47 @@ def test_a_palette_image_is_shown_in_its_colours() -> None:
     assert pixels_of(ds)[0].tolist() == [[0, 16, 48], [255, 32, 64]]
 
 
+def a_partly_coloured(**attributes: Any) -> Any:
+    """Grey up to 99; from 100 on the colours of a supplemental palette."""
+    ds = an_image(np.array([[0, 50], [100, 101]], np.uint8), WindowCenter="50.5", WindowWidth="101", **attributes)
+    for colour, data in (("Red", b"\xff\x01"), ("Green", b"\x80\x02"), ("Blue", b"\x00\x03")):
+        setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [2, 100, 8])
+        setattr(ds, f"{colour}PaletteColorLookupTableData", data)
+    return ds
+
+
+def a_frame_type(presentation: str) -> list[Dataset]:
+    kind, group = Dataset(), Dataset()
+    kind.PixelPresentation = presentation
+    group.MRImageFrameTypeSequence = [kind]
+    return [group]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"PixelPresentation": "COLOR"},
+        {"PixelPresentation": "MIXED", "SharedFunctionalGroupsSequence": a_frame_type("COLOR")},
+    ],
+)
+def test_a_supplemental_palette_colours_the_values_that_it_has_entries_for(attributes: dict[str, Any]) -> None:
+    """PS3.3 C.7.6.19"""
+    shown = pixels_of(a_partly_coloured(**attributes)).tolist()
+    assert shown == [[[0, 0, 0], [128, 128, 128]], [[255, 128, 0], [1, 2, 3]]]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"PixelPresentation": "MONOCHROME"},
+        {"PixelPresentation": "MIXED", "PerFrameFunctionalGroupsSequence": a_frame_type("MONOCHROME")},
+    ],
+)
+def test_a_palette_that_is_not_to_be_used_changes_nothing(attributes: dict[str, Any]) -> None:
+    assert pixels_of(a_partly_coloured(**attributes)).ndim == 2
+
+
 def test_the_quality_of_a_jpeg_is_what_was_asked() -> None:
     ds = an_image(texture(8, rows=128, columns=128))
     sizes = []
