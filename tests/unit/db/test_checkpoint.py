@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
+from fixtures.engines import only_sqlite
 from fixtures.indexed import an_index
 from relais.db import checkpoint, connect
 from relais.db.checkpoint import Checkpoints, move
@@ -14,6 +15,8 @@ from relais.db.database import Database
 from relais.db.lock import WritersLock
 from relais.db.settings import IndexSettings, for_path
 from relais.node.listen import eventually
+
+pytestmark = only_sqlite("its log is moved")
 
 NOTE = "INSERT INTO audit(at, action, protocol, name, address, study_instance_uid, detail) VALUES (0,'','','','','',?)"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import relais
+from fixtures.engines import only_sqlite
 from fixtures.indexed import a_dataset, an_index, facts
 from relais.db import failures, soon
 from relais.db.database import Database, Transaction
@@ -21,6 +22,8 @@ from relais.dicom.attributes import Level
 from relais.dicom.query import Query
 from relais.errors import Internal, NodeError, OutOfResources, Unavailable
 from relais.index import composite, search, statistics
+
+pytestmark = only_sqlite("its file is damaged and locked")
 
 
 def _fill(db: Database, instance: int) -> None:

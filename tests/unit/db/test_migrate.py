@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.engines import only_sqlite
 from fixtures.indexed import a_dataset, an_index, facts
 from relais.db import connect, migrate
 from relais.db.database import Database
@@ -13,6 +14,8 @@ from relais.db.settings import for_path
 from relais.dicom.attributes import REQUEST_ATTRIBUTES, TABLE, Level
 from relais.errors import Unavailable
 from relais.index import composite, lookup
+
+pytestmark = only_sqlite("its file is looked into")
 
 TABLES = {Level.PATIENT: "study", Level.STUDY: "study", Level.SERIES: "series", Level.IMAGE: "instance"}
 

@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import pytest
 
+from fixtures.engines import only_sqlite
 from fixtures.indexed import a_dataset, an_index, facts
 from relais.db.database import Connection, Database
 from relais.dicom.attributes import Level
@@ -16,6 +17,8 @@ from relais.index import bearers, candidates, columns, composite, ids, plan, sea
 from relais.index import compile as sql
 from relais.index import page as search_page
 from relais.index.fragments import Fragment
+
+pytestmark = only_sqlite("it reads EXPLAIN QUERY PLAN")
 
 UID, SERIES_UID, SOP_UID = 0x0020000D, 0x0020000E, 0x00080018
 PATIENT_ID, NAME, BIRTH_DATE, ACCESSION, STUDY_ID = 0x00100020, 0x00100010, 0x00100030, 0x00080050, 0x00200010

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from bench import scale_data
 from bench.scale_fill import Filler
+from fixtures.engines import only_sqlite
 from fixtures.indexed import an_index
 from relais.index import composite, statistics
+
+pytestmark = only_sqlite("the benchmark fills a file")
 
 STUDIES = 150
 LABELS = ("study_label", "series_label")  # their words are read another way

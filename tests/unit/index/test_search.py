@@ -90,8 +90,9 @@ def test_a_stream_holds_no_read_open_and_sees_each_row_once_while_others_write(d
     _register(db, (9, 1, 1))
     seen += [text(row, UID) for row in stream]
     assert seen == ["1.2.5", "1.2.4", "1.2.3", "1.2.2", "1.2.1"]
-    with db.read() as connection:
-        assert connection.execute("PRAGMA wal_checkpoint(PASSIVE)") is not None
+    if not db.is_postgresql:
+        with db.read() as connection:
+            assert connection.execute("PRAGMA wal_checkpoint(PASSIVE)") is not None
 
 
 # Return keys

@@ -1,5 +1,6 @@
 """The crown jewel: SQL search finds what dicom.matching finds, whatever is stored, in any order, by any plan."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -98,7 +99,9 @@ def test_search_agrees_after_deletes_and_stores_in_any_order(
 
 
 def _check_full_text(tx: Transaction) -> None:
-    """Raises if a trigram index does not say what its table says."""
+    """Raises if a trigram index does not say what its table says. On PostgreSQL they are not ours to keep."""
+    if not isinstance(tx.connection, sqlite3.Connection):
+        return
     for table in ("study_trigram", "person_name_trigram"):
         tx.execute(f"INSERT INTO {table}({table}, rank) VALUES ('integrity-check', 1)")
 

@@ -11,11 +11,12 @@ from functools import lru_cache
 
 from relais.db import statements
 
-# In this order. A list of ids comes as a JSON array; the functions as_... are made by the first migrations.
+# In this order. A list comes as a JSON array, of ids or CAST to texts; the functions as_... are made by migrations.
 RULES = tuple(
     (re.compile(pattern, re.DOTALL), replacement)
     for pattern, replacement in (
         (r"IN \(SELECT value FROM json_each\((\?|:\w+)\)\)", r"= ANY(translate(\1, '[]', '{}')::bigint[])"),
+        (r"IN \(SELECT CAST\(value AS TEXT\) FROM json_each\((\?|:\w+)\)\)", r"= ANY(as_texts(\1))"),
         (r"json_each\((\?|:\w+)\) AS (\w+)", r"jsonb_array_elements(\1::jsonb) WITH ORDINALITY AS \2(value, key)"),
         (r" GLOB \?", " LIKE as_like(?)"),
         (r"\b\w+_label MATCH \?", "labels @@ as_question(?)"),

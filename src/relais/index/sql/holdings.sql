@@ -2,7 +2,7 @@
 
 -- name: studies
 SELECT study_instance_uid, size_bytes, created_at, updated_at, series_count, instance_count FROM study
-WHERE study_instance_uid IN (SELECT value FROM json_each(?));
+WHERE study_instance_uid IN (SELECT CAST(value AS TEXT) FROM json_each(?));
 
 -- name: series
 SELECT series.series_instance_uid, series.size_bytes, series.created_at, series.updated_at, 1 AS series_count,

@@ -26,7 +26,7 @@ WHERE series_instance_uid = ? AND study_instance_uid = ?;
 SELECT * FROM instance_row WHERE id > ? ORDER BY id LIMIT ?;
 
 -- name: by_sop_uids
-SELECT * FROM instance_row WHERE sop_instance_uid IN (SELECT value FROM json_each(?));
+SELECT * FROM instance_row WHERE sop_instance_uid IN (SELECT CAST(value AS TEXT) FROM json_each(?));
 
 -- name: plain_keys
 -- Keys that do not name their instance, by their partial index, and those that were superseded.

@@ -1,8 +1,5 @@
 -- PostgreSQL's spelling of what it says in another way.
 
--- name: by_sop_uids
-SELECT * FROM instance_row WHERE sop_instance_uid = ANY(as_texts(?));
-
 -- name: plain_keys
 SELECT key FROM instance WHERE strpos(key, chr(3)) = 0 AND key = ANY(as_texts(:keys))
 UNION ALL SELECT superseded.key FROM superseded JOIN instance ON instance.id = superseded.instance_fk
