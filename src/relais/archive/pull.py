@@ -67,11 +67,13 @@ class Incomplete:
 
 @dataclass(slots=True)
 class Report:
-    """What a pull did. *known* units were complete before. *notes*, by unit, are what an operator may want to know.
+    """What a pull did of *total* units, None if nobody knows how many. *known* ones were complete before.
 
-    *stopped* says why it ended before its end, "" if it did not.
+    *notes*, by unit, are what an operator may want to know. *stopped* says why it ended before its end, "" if it did
+    not.
     """
 
+    total: int | None = None
     units: int = 0
     complete: int = 0
     known: int = 0
@@ -121,6 +123,12 @@ class Pull:
         """Something outside all units is missing."""
         with self._lock:
             self.report.incomplete[what] = Incomplete(0, [], [why])
+
+    def remark(self, key: str, notes: list[str]) -> None:
+        """An operator may want to know *notes* about *key*."""
+        if notes:
+            with self._lock:
+                self.report.notes[key] = notes
 
     def run(self, units: Iterable[Unit], work: Work, parallel: int) -> Report:
         """Bring *units*, *parallel* at a time; the report also has what earlier runs of this pull did."""

@@ -2,16 +2,20 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from relais.cli.common import config_of, config_option, json_option, print_json, print_table
 from relais.config import Config
-from relais.errors import NodeError
+from relais.errors import NodeError, Unavailable
 from relais.peers.base import Peer
 from relais.peers.dimse import DimsePeer
 from relais.peers.registry import Registry
 from relais.peers.settings import PeerSettings
+
+if TYPE_CHECKING:
+    from relais.peers.orthanc import OrthancPeer
 
 
 @click.command()
@@ -19,8 +23,11 @@ from relais.peers.settings import PeerSettings
 @config_option
 @json_option
 def echo(peer: str, config_file: Path | None, as_json: bool) -> None:
-    """Ask PEER whether it answers (C-ECHO). PEER is a name from the configuration or AE_TITLE@HOST:PORT."""
-    milliseconds = _echo(peer_of(config_of(config_file), peer))
+    """Ask PEER whether it answers (C-ECHO; an Orthanc by HTTP).
+
+    PEER is a name from the configuration or AE_TITLE@HOST:PORT.
+    """
+    milliseconds = _echo(config_of(config_file), peer)
     if as_json:
         print_json({"peer": peer, "answers": True, "ms": milliseconds})
     else:
@@ -39,9 +46,9 @@ def peers(with_echo: bool, config_file: Path | None, as_json: bool) -> None:
             "name": settings.name,
             "kind": settings.kind,
             "ae_title": settings.ae_title,
-            "address": f"{settings.host}:{settings.port}",
-            "may": list(settings.may),
-            **({"answers": _answer(peer_of(config, settings.name))} if with_echo else {}),
+            "address": f"{settings.host}:{settings.port}" if settings.is_dimse else settings.url,
+            "may": list(settings.may) if settings.is_dimse else [],
+            **({"answers": _answer(config, settings.name)} if with_echo else {}),
         }
         for settings in config.peers
     ]
@@ -68,15 +75,33 @@ def peer_of(config: Config, name: str) -> Peer:
     return Registry(config.peers, config.dimse.ae_title).get(name)
 
 
-def _echo(peer: Peer) -> float:
+def orthanc_of(config: Config, name: str, parallel: int = 1) -> "OrthancPeer | None":
+    """The Orthanc called *name*, or at that URL; None if *name* is neither. Raises Unavailable if it cannot be used."""
+    settings = next((peer for peer in config.peers if peer.name == name and peer.kind == "orthanc"), None)
+    if name.startswith(("http://", "https://")):
+        try:
+            settings = PeerSettings(name=name, kind="orthanc", url=name)
+        except ValueError as exc:
+            raise click.BadParameter(f"{name}: {exc}") from exc
+    if settings is None:
+        return None
+    try:
+        from relais.peers.orthanc import OrthancPeer  # noqa: PLC0415 - its library is optional
+    except ImportError as exc:
+        raise Unavailable("An Orthanc needs the package orthanc-api-client: pip install 'relais[orthanc]'.") from exc
+    return OrthancPeer(settings, parallel)
+
+
+def _echo(config: Config, name: str) -> float:
+    peer = orthanc_of(config, name) or peer_of(config, name)
     started = time.perf_counter()
     peer.echo()
     return round((time.perf_counter() - started) * 1000, 1)
 
 
-def _answer(peer: Peer) -> str:
+def _answer(config: Config, name: str) -> str:
     try:
-        _echo(peer)
+        _echo(config, name)
     except NodeError as exc:
         return exc.message
     return "yes"

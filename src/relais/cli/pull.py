@@ -1,9 +1,10 @@
 """`relais pull`: have another archive's studies brought here, as many sittings as it takes."""
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,15 +16,17 @@ from relais.archive.pace import Hours, Pace, Rate
 from relais.archive.pull import Pull, Report
 from relais.cli import keys
 from relais.cli.common import config_of, config_option, json_option, print_json
-from relais.cli.peers import peer_of
-from relais.cli.progress import human_bytes, telling
+from relais.cli.peers import orthanc_of, peer_of
+from relais.cli.progress import Teller, human_bytes, telling
 from relais.config import Config
 from relais.dicom.origin import Channel, Origin
+from relais.dicom.query import Match
 from relais.errors import InvalidRequest, Unavailable
 from relais.node import compose, ready
 from relais.node.pulling import By, DimsePull
 from relais.peers.dimse import DimsePeer
 
+PARALLEL_SERIES = 4  # of an Orthanc, which answers each request by itself
 SHOWN = 10  # units that are not complete, and missing instances of each; --json has more
 Parsed = TypeVar("Parsed")
 
@@ -44,7 +47,7 @@ def _parsed(parse: Callable[[str], Parsed]) -> Callable[..., Parsed | None]:
 @click.argument("peer")
 @click.argument("wanted", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--by", type=click.Choice([by.value for by in By]), default="get", show_default=True, help="How to ask.")
-@click.option("--parallel", type=click.IntRange(1, 16), default=1, show_default=True, help="Studies at a time.")
+@click.option("--parallel", type=click.IntRange(1, 16), help="Studies at a time (1), or series of an Orthanc (4).")
 @click.option("--rate", callback=_parsed(Rate.parse), help='Not faster: "20MB/s" or "600 studies/h".')
 @click.option("--between", callback=_parsed(Hours.parse), help='Begin studies only then: "20:00-06:00".')
 @click.option("--again", is_flag=True, help="Compare also what was complete before.")
@@ -56,6 +59,10 @@ def pull(peer: str, wanted: Sequence[str], config_file: Path | None, as_json: bo
     PEER is a name from the configuration or AE_TITLE@HOST:PORT. It is asked what it has (C-FIND), what is missing here
     is fetched (C-GET, or C-MOVE to the node, which must be running and known to PEER), and then compared, instance by
     instance. The same command goes on where an earlier one ended, however it ended, and finds what is new.
+
+    An Orthanc, named in the configuration or as http://HOST:PORT, is brought whole by its REST interface; later runs
+    bring what its change log tells.
+
     Exit code 1 if anything is missing; it is listed.
     """
     config = config_of(config_file)
@@ -63,13 +70,9 @@ def pull(peer: str, wanted: Sequence[str], config_file: Path | None, as_json: bo
         archive = keep.enter_context(compose.archive_of(config))
         ledger = keep.enter_context(Ledger(archive, config.node.data_dir / "pulls", peer))
         tell = keep.enter_context(telling(f"Pulling from {peer}", as_json))
-        run = Pull(ledger, lambda report: tell(report.units, report.received_bytes), again=how["again"])
+        run = Pull(ledger, partial(_tell, tell), again=how["again"])
         run.pace = Pace(how["rate"], how["between"], run.sleep, run.is_ending)
-        source = _source(config, run, archive, peer, By(how["by"]))
-        _, matches = keys.parse(wanted)
-        units = list(source.units(matches))
-        tell.of(len(units))
-        report = run.run(units, source.bring, how["parallel"])
+        report = _run(config, run, archive, peer, keys.parse(wanted)[1], how)
     if as_json:
         print_json({"peer": peer, "is_complete": report.is_complete, **asdict(report)})
     else:
@@ -78,16 +81,31 @@ def pull(peer: str, wanted: Sequence[str], config_file: Path | None, as_json: bo
         raise SystemExit(1)
 
 
-def _source(config: Config, run: Pull, archive: Archive, name: str, by: By) -> DimsePull:
+def _tell(tell: Teller, report: Report) -> None:
+    tell.of(report.total)
+    tell(report.units, report.received_bytes)
+
+
+def _run(
+    config: Config, run: Pull, archive: Archive, name: str, matches: tuple[Match, ...], how: Mapping[str, Any]
+) -> Report:
+    by, title, user = By(how["by"]), config.dimse.ae_title, getpass.getuser()
+    parallel = how["parallel"] or PARALLEL_SERIES
+    if (orthanc := orthanc_of(config, name, parallel)) is not None:
+        from relais.node.pulling_orthanc import OrthancPull  # noqa: PLC0415 - its library is optional
+
+        if matches or by is By.MOVE:
+            raise InvalidRequest("An Orthanc is brought whole; its DIMSE door takes KEY=VALUE and --by.")
+        return OrthancPull(run, archive, orthanc, Origin(Channel.IMPORT, orthanc.settings.url, user=user)).run(parallel)
     peer = peer_of(config, name)
     if not isinstance(peer, DimsePeer):
         raise InvalidRequest(f"{name} cannot be pulled from.")
-    title = config.dimse.ae_title
     if by is By.MOVE:
         _require_node(config)
     theirs = peer.settings
-    origin = Origin(Channel.IMPORT, theirs.host, theirs.ae_title, title, getpass.getuser())
-    return DimsePull(run, archive, peer, origin, title if by is By.MOVE else "")
+    origin = Origin(Channel.IMPORT, theirs.host, theirs.ae_title, title, user)
+    source = DimsePull(run, archive, peer, origin, title if by is By.MOVE else "")
+    return source.run(matches, how["parallel"] or 1)
 
 
 def _require_node(config: Config) -> None:

@@ -175,8 +175,9 @@ def _contradictions(config: Config) -> Iterator[str]:
 
 def _contradictions_of_peers(config: Config) -> Iterator[str]:
     names = [peer.name for peer in config.peers]
+    called = [peer.name for peer in config.peers if peer.is_dimse]
     for peer in config.peers:
-        if unknown := [name for name in peer.move_to if name not in names]:
+        if unknown := [name for name in peer.move_to if name not in called]:
             yield f"[[peers]] {peer.name}: move_to names {', '.join(unknown)}, but there is no such peer"
         if peer.certificates and config.dimse.tls_client is ClientCertificate.NONE:
             yield (

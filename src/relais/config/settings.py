@@ -86,7 +86,8 @@ class Config:
     @property
     def policy(self) -> Policy:
         """The release policy that this configuration asks for."""
-        titles = {peer.name: peer.ae_title for peer in self.peers}
+        dimse = [peer for peer in self.peers if peer.is_dimse]
+        titles = {peer.name: peer.ae_title for peer in dimse}
         peers = {
             peer.ae_title: Rule(
                 frozenset(Action(action) for action in peer.may),
@@ -94,7 +95,7 @@ class Config:
                 [required_proofs(certificate) for certificate in peer.certificates],
                 frozenset(titles[name] for name in peer.move_to),
             )
-            for peer in self.peers
+            for peer in dimse
         }
         users = {
             token.name: Rule(

@@ -42,6 +42,7 @@ def _configuration(config: Config) -> Section:
             "yes" if peer.tls else "no",
         )
         for peer in config.peers
+        if peer.is_dimse
     )
     return Section(
         "Configuration",

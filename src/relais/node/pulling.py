@@ -13,7 +13,7 @@ from enum import StrEnum
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, holdings
 from relais.archive.ingest import Claim
-from relais.archive.pull import Outcome, Pull, Unit
+from relais.archive.pull import Outcome, Pull, Report, Unit
 from relais.dicom import json_model, uids
 from relais.dicom.attributes import Level
 from relais.dicom.origin import Origin
@@ -90,8 +90,14 @@ class DimsePull:
         self._pull, self._archive, self._peer, self._origin = pull, archive, peer, origin
         self._destination = destination
 
-    def units(self, matches: tuple[Match, ...]) -> Iterator[Unit]:
-        """The studies that the peer tells for *matches*; what it did not tell is noted. Raises Unavailable, Refused."""
+    def run(self, matches: tuple[Match, ...], parallel: int) -> Report:
+        """Bring the studies that *matches* name, all of which are asked for before. Raises Unavailable, Refused."""
+        units = list(self._units(matches))
+        self._pull.report.total = len(units)
+        return self._pull.run(units, self.bring, parallel)
+
+    def _units(self, matches: tuple[Match, ...]) -> Iterator[Unit]:
+        """The studies that the peer tells for *matches*; what it did not tell is noted."""
         discovery = Discovery(self._peer, matches, datetime.now().astimezone().date())
         for study in discovery.studies():
             count = _count(study)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from relais.peers.tls import Secure, calling, required_proofs
 
-KINDS = ("dimse",)
+KINDS = ("dimse", "orthanc")
 ACTIONS = ("store", "search", "retrieve", "move", "commit", "delete")  # as access.policy.Action
 MAX_ASSOCIATIONS, MAX_PARALLEL = 4096, 16
 AE_TITLE_MAX = 16  # PS3.5 6.2, VR AE
@@ -24,6 +26,9 @@ class PeerSettings:
     With *tls* we call it over TLS. *tls_ca*, a PEM file, vouches for its certificate, which must have the name
     *tls_name*: "" means its host, "*" any. *tls_certificate* and *tls_key* are shown to a peer that wants to know who
     calls. Where nothing is said of the three files, those of the DIMSE door count (relais.config).
+
+    A peer of kind "orthanc" is spoken to by HTTP at *url*, as *user* with *password* (or what *password_file* holds).
+    It has neither AE title nor host, and may do nothing here: we take from it.
     """
 
     name: str
@@ -43,6 +48,24 @@ class PeerSettings:
     tls_certificate: str = ""
     tls_key: str = field(default="", metadata={"secret": True}, repr=False)
     tls_name: str = ""
+    url: str = ""
+    user: str = ""
+    password: str = field(default="", metadata={"secret": True}, repr=False)
+    password_file: str = ""
+
+    @property
+    def is_dimse(self) -> bool:
+        """Whether it has an AE title, under which it may call us and be called."""
+        return self.kind == "dimse"
+
+    def secret(self) -> str:
+        """The password. Reads its file, and raises ValueError if that cannot be read."""
+        if not self.password_file:
+            return self.password
+        try:
+            return Path(self.password_file).read_text().strip()
+        except OSError as exc:
+            raise ValueError(f"password_file {self.password_file} cannot be read: {exc.strerror}") from exc
 
     @property
     def secure(self) -> Secure | None:
@@ -56,15 +79,28 @@ class PeerSettings:
             raise ValueError("name must not be empty")
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of: {', '.join(KINDS)}")
-        require_ae_title(self.ae_title)
-        if not self.host:
-            raise ValueError("host must be a name or an address")
+        self._check_place()
         if unknown := set(self.may) - set(ACTIONS):
             raise ValueError(f"may must hold only {', '.join(ACTIONS)}; not {', '.join(sorted(unknown))}")
         for network in self.networks:
             _require_network(network)
         self._check_limits()
         self._check_tls()
+
+    def _check_place(self) -> None:
+        if self.is_dimse:
+            require_ae_title(self.ae_title)
+            if not self.host:
+                raise ValueError("host must be a name or an address")
+            if self.url or self.user or self.password or self.password_file:
+                raise ValueError('kind must be "orthanc" where url, user or password is given')
+            return
+        place = urlsplit(self.url)
+        if place.scheme not in {"http", "https"} or not place.hostname or place.username is not None:
+            raise ValueError('url must be like "https://orthanc.example.org:8042", without user and password')
+        if self.ae_title or self.host or self.tls:
+            raise ValueError('kind must be "dimse" where ae_title, host or tls is given')
+        self.secret()
 
     def _check_limits(self) -> None:
         for name, low, high in (
@@ -83,7 +119,8 @@ class PeerSettings:
                 required_proofs(certificate)
             except ValueError as exc:
                 raise ValueError(f"certificates {exc}") from exc
-        if not self.tls and (self.tls_ca or self.tls_certificate or self.tls_key or self.tls_name):
+        ca = self.tls_ca if self.is_dimse else ""  # of an Orthanc, who vouches for its certificate is all there is
+        if not self.tls and (ca or self.tls_certificate or self.tls_key or self.tls_name):
             raise ValueError("tls must be true where tls_ca, tls_certificate, tls_key or tls_name is given")
         if self.tls_name.startswith("."):
             raise ValueError("tls_name must be a name or an address that stands in the certificate")

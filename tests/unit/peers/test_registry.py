@@ -1,6 +1,6 @@
 import pytest
 
-from relais.errors import NotFound
+from relais.errors import InvalidRequest, NotFound
 from relais.peers.registry import Registry
 from relais.peers.settings import PeerSettings
 
@@ -30,3 +30,13 @@ def test_two_peers_that_cannot_be_told_apart_are_refused() -> None:
         Registry([NORTH, PeerSettings("north", "OTHER", "127.0.0.1", 104)])
     with pytest.raises(ValueError, match="same ae_title"):
         Registry([NORTH, PeerSettings("other", "NORTH", "127.0.0.1", 104)])
+
+
+def test_an_orthanc_is_none_of_those_that_speak_dimse() -> None:
+    old, older = (PeerSettings(name, kind="orthanc", url="http://127.0.0.1:8042") for name in ("old", "older"))
+    registry = Registry([NORTH, old, older])
+    assert [peer.name for peer in registry] == ["north"]
+    with pytest.raises(InvalidRequest, match="kind orthanc"):
+        registry.get("old")
+    with pytest.raises(ValueError, match="same name"):
+        Registry([NORTH, PeerSettings("north", kind="orthanc", url="http://127.0.0.1:8042")])

@@ -27,3 +27,29 @@ def test_a_peer_may_do_everything_but_delete_by_default() -> None:
 def test_a_bad_value_is_refused_with_a_sentence(name: str, value: object, expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         PeerSettings(**GOOD | {name: value})
+
+
+ORTHANC: dict[str, Any] = {"name": "old", "kind": "orthanc", "url": "https://orthanc.example.org:8042"}
+
+
+def test_an_orthanc_has_a_url_instead_of_an_ae_title() -> None:
+    settings = PeerSettings(**ORTHANC, user="rosa", password="secret", tls_ca="ca.pem")
+    assert not settings.is_dimse
+    assert settings.secret() == "secret"
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (ORTHANC | {"url": ""}, "url must be like"),
+        (ORTHANC | {"url": "ftp://orthanc"}, "url must be like"),
+        (ORTHANC | {"url": "http://rosa:secret@orthanc"}, "without user and password"),
+        (ORTHANC | {"ae_title": "ORTHANC"}, 'kind must be "dimse"'),
+        (ORTHANC | {"password_file": "/nowhere"}, "password_file /nowhere cannot be read"),
+        (GOOD | {"url": "http://orthanc"}, 'kind must be "orthanc"'),
+    ],
+)
+def test_what_belongs_to_another_kind_is_refused(values: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        PeerSettings(**values)

@@ -1,0 +1,190 @@
+"""A real Orthanc brought here by its REST interface, and by its DIMSE door."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from pydicom.uid import JPEG2000Lossless, RLELossless
+
+from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
+from fixtures.orthanc import Orthanc, orthanc
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Orthanc]:
+    with orthanc(tmp_path / "orthanc", DicomAlwaysAllowGet=True, OverwriteInstances=True) as server:
+        yield server
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return os.environ | {
+        "RELAIS_NODE__DATA_DIR": str(tmp_path / "data"),
+        "RELAIS_STORAGE__JOURNAL_MB": "0",
+        "RELAIS_INDEX__LOG_MB": "0",
+        "RELAIS_CONFIG": str(tmp_path / "relais.toml"),
+    }
+
+
+@pytest.fixture
+def relais(tmp_path: Path, environ: dict[str, str]) -> Run:
+    """Runs `relais ARGUMENTS --json` in a process of its own; *code* is the exit code expected."""
+    (tmp_path / "relais.toml").touch()
+
+    def run(*arguments: object, code: int = 0) -> Any:
+        command = [sys.executable, "-m", "relais", *map(str, arguments), "--json"]
+        done = subprocess.run(command, env=environ, capture_output=True, timeout=300, check=False)
+        assert done.returncode == code, done.stdout.decode() + done.stderr.decode()
+        return json.loads(done.stdout) if done.stdout else done.stderr.decode()
+
+    return run
+
+
+def fill(server: Orthanc, *datasets: Any) -> list[str]:
+    return [str(server.post("/instances", part10(ds))["ID"]) for ds in datasets]
+
+
+def send(server: Orthanc, method: str, path: str, body: bytes | None = None) -> None:
+    urlopen(Request(server.url + path, data=body, method=method), timeout=60).close()
+
+
+def held(relais: Run) -> int:
+    return len(relais("find", "--level", "instance", "--limit", "0"))
+
+
+def test_everything_comes_first_and_then_what_is_new(server: Orthanc, relais: Run) -> None:
+    thorax = uid("thorax")
+    series = a_series(5, StudyInstanceUID=thorax)
+    fill(server, *series, a_sr(StudyInstanceUID=thorax), a_multiframe(transfer_syntax=RLELossless))
+    first = relais("pull", server.url)
+    assert (first["total"], first["complete"], first["instances"], first["received"]) == (3, 3, 7, 7)
+    again = relais("pull", server.url)
+    assert (again["units"], again["received"]) == (0, 0)
+    fill(server, a_ct(StudyInstanceUID=thorax, SeriesInstanceUID=series[0].SeriesInstanceUID), a_ct())
+    third = relais("pull", server.url)
+    assert (third["units"], third["received"], third["instances"]) == (2, 2, 7)
+    assert held(relais) == 9
+    assert relais("pull", server.url, "--again")["units"] == 4
+
+
+def test_another_database_behind_the_same_url_is_looked_at_whole(server: Orthanc, relais: Run) -> None:
+    ids = fill(server, *a_series(3))
+    relais("pull", server.url)
+    for one in ids:
+        send(server, "DELETE", f"/instances/{one}")
+    send(server, "DELETE", "/changes")
+    fill(server, a_ct())
+    assert relais("pull", server.url)["received"] == 1
+    assert held(relais) == 4
+
+
+def test_killed_three_times_it_finishes_complete(server: Orthanc, relais: Run, environ: dict[str, str]) -> None:
+    for number in range(50):
+        fill(server, *a_series(20, rows=8, columns=8, StudyInstanceUID=uid(f"killed {number // 2}")))
+    dice, most = random.Random(3), 0
+    for _ in range(3):
+        command = [sys.executable, "-m", "relais", "pull", server.url]
+        victim = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(dice.uniform(1.5, 3.0))
+        victim.kill()
+        victim.wait()
+        now = held(relais)
+        assert now >= most  # nothing that had come is lost
+        most = now
+    told = relais("pull", server.url)
+    assert (told["total"], told["complete"], told["instances"], told["is_complete"]) == (50, 50, 1000, True)
+    assert held(relais) == 1000
+    ours = {row["00080018"]["Value"][0] for row in relais("find", "--level", "instance", "--limit", "0")}
+    theirs = {one["MainDicomTags"]["SOPInstanceUID"] for one in server.get("/instances?expand")}
+    assert ours == theirs
+
+
+def test_a_file_that_has_rotted_in_orthanc_is_not_taken(relais: Run, tmp_path: Path) -> None:
+    with orthanc(tmp_path / "orthanc", MaximumStorageCacheSize=0) as server:
+        rotten_is_not_taken(server, relais, tmp_path / "orthanc" / "storage")
+
+
+def rotten_is_not_taken(server: Orthanc, relais: Run, storage: Path) -> None:
+    good, bad = a_ct(PatientID="GOOD"), a_ct(PatientID="BAD")
+    fill(server, good, bad)
+    rotten = next(path for path in storage.rglob("*") if path.is_file() and b"BAD" in path.read_bytes())
+    content = bytearray(rotten.read_bytes())
+    content[-5] ^= 0xFF
+    rotten.write_bytes(content)
+    told = relais("pull", server.url, code=1)
+    [left] = told["incomplete"].values()
+    assert left["examples"] == [bad.SOPInstanceUID]
+    assert "MD5" in " ".join(left["notes"])
+    assert held(relais) == 1
+    retried = relais("pull", server.url, code=1)
+    assert (retried["units"], len(retried["incomplete"])) == (1, 1)
+
+
+def test_what_is_attached_and_no_dicom_is_named(server: Orthanc, relais: Run) -> None:
+    [instance] = fill(server, a_ct())
+    send(server, "PUT", f"/instances/{instance}/attachments/4321", b"a scan of a letter")
+    study = server.get("/studies")[0]
+    send(server, "PUT", f"/studies/{study}/attachments/1234", b"another letter")
+    told = relais("pull", server.url)
+    said = json.dumps(told["notes"])
+    assert f"instances/{instance}" in said
+    assert f"studies/{study}" in said
+    assert told["received"] == 1
+
+
+def test_what_is_compressed_on_the_disk_of_orthanc_comes_as_it_was_sent(tmp_path: Path, relais: Run) -> None:
+    with orthanc(tmp_path / "orthanc", StorageCompression=True) as server:
+        fill(server, *a_series(3), a_ct(transfer_syntax=JPEG2000Lossless))
+        assert relais("pull", server.url)["received"] == 4
+
+
+def test_a_name_and_a_password_are_shown(tmp_path: Path, relais: Run) -> None:
+    users = {"rosa": "s3cret"}
+    with orthanc(tmp_path / "orthanc", AuthenticationEnabled=True, RegisteredUsers=users) as server:
+        fill(server, a_ct())
+        written = f'[[peers]]\nname = "old"\nkind = "orthanc"\nurl = "{server.url}"\nuser = "rosa"\n'
+        (tmp_path / "relais.toml").write_text(written)
+        assert "HTTP status 401" in relais("pull", "old", code=1)
+        (tmp_path / "relais.toml").write_text(f'{written}password = "s3cret"\n')
+        assert relais("pull", "old")["received"] == 1
+        assert "s3cret" not in json.dumps(relais("check-config"))
+        (tmp_path / "secret").write_text("s3cret\n")
+        (tmp_path / "relais.toml").write_text(f'{written}password_file = "{tmp_path / "secret"}"\n')
+        assert relais("pull", "old")["is_complete"]
+
+
+def test_an_orthanc_that_is_away_is_said_to_be(relais: Run) -> None:
+    assert "does not answer" in relais("pull", "http://127.0.0.1:1", code=1)
+
+
+def test_an_orthanc_echoes_and_is_otherwise_no_dimse_peer(server: Orthanc, relais: Run, tmp_path: Path) -> None:
+    (tmp_path / "relais.toml").write_text(f'[[peers]]\nname = "old"\nkind = "orthanc"\nurl = "{server.url}"\n')
+    assert relais("echo", "old")["answers"]
+    assert relais("peers", "--echo")[0]["answers"] == "yes"
+    assert "this cannot be done with it" in relais("find", "--peer", "old", code=1)
+    assert "brought whole" in relais("pull", "old", "PatientID=1", code=1)
+
+
+def test_its_dimse_door_gives_by_get(server: Orthanc, relais: Run) -> None:
+    study = uid("thorax")
+    fill(server, *a_series(4, StudyInstanceUID=study), a_ct(transfer_syntax=JPEG2000Lossless, StudyInstanceUID=study))
+    fill(server, a_ct(PatientID="OTHER"))
+    told = relais("pull", f"ORTHANC@127.0.0.1:{server.dicom_port}", f"StudyInstanceUID={study}")
+    assert (told["units"], told["complete"], told["received"]) == (1, 1, 5)
+
+
+def test_its_limit_of_answers_is_worked_around(tmp_path: Path, relais: Run) -> None:
+    with orthanc(tmp_path / "orthanc", DicomAlwaysAllowGet=True, LimitFindResults=5) as server:
+        fill(server, *(a_ct(rows=8, columns=8, StudyDate=f"2020{1 + n % 12:02d}{1 + n % 28:02d}") for n in range(25)))
+        told = relais("pull", f"ORTHANC@127.0.0.1:{server.dicom_port}")
+    assert (told["units"], told["complete"], told["received"]) == (25, 25, 25)
