@@ -167,8 +167,7 @@ def test_while_the_index_cannot_be_written_no_bytes_pile_up(archive: Archive, mo
                 store(archive)
         assert len(keys(archive)) == 1
     assert store(archive).ref
-    assert eventually(lambda: is_settled(archive), 5)
-    assert len(keys(archive)) == 1
+    assert eventually(lambda: is_settled(archive) and len(keys(archive)) == 1, 5)
 
 
 def test_a_commit_whose_sync_failed_never_comes_back_without_its_bytes(archive: Archive, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from relais.archive import Archive, registration
+from relais.archive import Archive, registration, removal
 from relais.archive.integrity import Damaged, verified_chunks
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
@@ -17,7 +17,7 @@ from relais.dicom.origin import Channel, Origin
 from relais.dicom.part10 import origin_of, read_head, received_at_of
 from relais.dicom.refs import InstanceRef
 from relais.errors import Gone, NodeError, NotFound
-from relais.index import changes, composite, lookup, statistics
+from relais.index import changes, composite, condemned, lookup, statistics
 from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered
 from relais.storage.digest import new_digest
 from relais.storage.layout import study_folder
@@ -90,13 +90,14 @@ def sweep(
 def _deal_with(archive: Archive, key: str, swept: Swept) -> None:
     """Index or remove one object that no row names. Raises NotFound if it is being deleted at this moment."""
     if changes.was_dropped(archive.db, key):
-        archive.store.delete(key)
+        archive.db.write(lambda tx: condemned.add(tx, [key]))
+        removal.take_away(archive, [key])
         swept.removed += 1
         return
     facts = facts_of(archive, key)
     registered = _register_again(archive, facts)
     if registered is None:  # condemned by this
-        archive.store.delete(key)
+        removal.take_away(archive, [key])
         swept.removed += 1
     elif registered.superseded_key != key:
         swept.indexed += 1

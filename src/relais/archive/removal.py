@@ -1,6 +1,7 @@
 """Bytes that nothing names any more, taken away beside the requests. Knows keys, not why they were condemned.
 
-A crash at any line leaves the key condemned, and the removal is done again: removing what is gone is no error.
+1. A crash at any line leaves the key condemned, and the removal is done again: removing what is gone is no error.
+2. While a backup copies what its snapshot of the index names (it holds the lease HOLD), nothing is removed.
 """
 
 import logging
@@ -9,17 +10,21 @@ from collections.abc import Iterable, Sequence
 
 from relais.archive import Archive
 from relais.errors import NodeError
-from relais.index import condemned
+from relais.index import condemned, leases
 
 STEP = 100  # objects removed before somebody else has a turn
 AT_ONCE = 32  # of a deletion, removed before its answer; the others follow within seconds
 AGAIN_S = 60.0  # until what could not be removed is tried again
+
+HOLD = "backup"  # the lease under which nothing is removed
 
 log = logging.getLogger(__name__)
 
 
 def take_away(archive: Archive, keys: Sequence[str]) -> None:
     """Remove the bytes of condemned *keys*, at most AT_ONCE of them. What is left is removed later."""
+    if leases.taken(archive.db, HOLD):
+        return
     gone = _removed(archive, keys[:AT_ONCE])
     archive.db.write_soon(lambda tx: condemned.remove(tx, gone))
 
@@ -42,6 +47,8 @@ class Removal:
             if self._has_failed:
                 self._not_before = time.monotonic() + AGAIN_S
             self._last, self._has_failed = "", False
+            return False
+        if leases.taken(self._archive.db, HOLD):
             return False
         gone = _removed(self._archive, keys)
         self._archive.db.write(lambda tx: condemned.remove(tx, gone))

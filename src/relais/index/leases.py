@@ -46,3 +46,10 @@ class Lease:
     def _take(self, tx: Transaction) -> bool:
         values = {"name": self._name, "holder": self._holder, "now": tx.now, "until": tx.now + self._seconds}
         return tx.execute(SQL["take"], values).fetchone() is not None
+
+
+def taken(db: Database, name: str) -> bool:
+    """Whether anybody has the lease *name* now."""
+    with db.read() as connection:
+        values = {"name": name, "holder": "", "now": time.time()}
+        return connection.execute(SQL["others"], values).fetchone() is not None

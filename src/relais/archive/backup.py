@@ -1,0 +1,255 @@
+"""Backups: what the archive holds, in a folder on another disk. Knows objects, snapshots of the index and one folder.
+
+    TARGET/objects/          every object that a snapshot names, once, as the storage has it: plain Part 10 files
+    TARGET/snapshots/NAME/   index.sqlite, the whole index as of one moment, and manifest.json
+    TARGET/snapshots/NAME.part   one that is being made or removed: nothing
+
+1. A snapshot counts only under its own name, which it gets last, when all that it names is there and durable. So an
+   interrupted run leaves the former backups whole, and the next one goes on where it was.
+2. Every object was compared with its digests while it was copied. What is damaged or lost in the archive itself, and is
+   not in an older backup, is listed in the manifest, not hidden.
+3. Nothing that the snapshot names is removed from the archive until it is copied: the lease archive.removal.HOLD.
+"""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from hashlib import file_digest
+from pathlib import Path
+
+from relais import __version__
+from relais.archive import Archive, removal, transfer
+from relais.archive.integrity import Damaged, verified_chunks
+from relais.archive.transfer import Copied, Progress
+from relais.db import copies
+from relais.db.database import Database
+from relais.db.settings import for_path
+from relais.errors import InvalidRequest, NotFound, OutOfResources, Unavailable
+from relais.index import changes, lookup, portable, statistics
+from relais.index.leases import Lease
+from relais.index.rows import InstanceRow
+from relais.pixels.settings import PixelSettings
+from relais.pixels.workers import PixelWorkers
+from relais.storage.local import LocalStore
+
+FORMAT = 1
+INDEX, MANIFEST, PART = "index.sqlite", "manifest.json", ".part"
+HOLD_S = 600.0  # a backup that is killed lets removals go on after this
+UNKNOWN_FORMAT = "The backup {} was made by a newer version of Relais."
+NO_BACKUP = "There is no backup in {}."
+OTHER_ARCHIVE = "{} holds backups of another archive: choose a folder for each."
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup says about itself. *index_sha256* is of its index; *missing* and *damaged* are keys it lacks."""
+
+    made_at: str
+    feed: str
+    revision: int
+    instances: int
+    size_bytes: int
+    index_sha256: str
+    missing: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    format: int = FORMAT
+    version: str = __version__
+
+    @property
+    def is_whole(self) -> bool:
+        return not (self.missing or self.damaged)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A backup that was made, by its name, what it says, and what was copied for it."""
+
+    name: str
+    manifest: Manifest
+    copied: int
+    copied_bytes: int
+
+
+class BackupFolder:
+    """A folder of backups."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.snapshots = self.root / "snapshots"
+
+    def store(self) -> LocalStore:
+        """Its objects. Raises OutOfResources if the folder cannot be made."""
+        return LocalStore(self.root / "objects")
+
+    def names(self) -> list[str]:
+        """The backups, oldest first."""
+        if not self.snapshots.is_dir():
+            return []
+        return sorted(path.parent.name for path in self.snapshots.glob(f"*/{MANIFEST}") if path.parent.suffix != PART)
+
+    def chosen(self, name: str | None) -> str:
+        """*name*, or the newest. Raises InvalidRequest if there is no such backup."""
+        names = self.names()
+        if not names or (name is not None and name not in names):
+            raise InvalidRequest(NO_BACKUP.format(self.snapshots / name if name else self.root))
+        return name or names[-1]
+
+    def index(self, name: str) -> Path:
+        """The index in the backup *name*."""
+        return self.snapshots / name / INDEX
+
+    def manifest(self, name: str) -> Manifest:
+        """What the backup *name* says. Raises InvalidRequest for a newer format, Unavailable if it cannot be read."""
+        try:
+            said = json.loads((self.snapshots / name / MANIFEST).read_text("utf-8"))
+        except (OSError, ValueError) as exc:
+            raise Unavailable(f"The manifest of the backup {name} cannot be read.") from exc
+        if said.get("format") != FORMAT:
+            raise InvalidRequest(UNKNOWN_FORMAT.format(name))
+        return Manifest(**said)
+
+    @contextmanager
+    def ours(self) -> Iterator[None]:
+        """Have the folder for ourselves, without the leavings of others. Raises Unavailable, OutOfResources."""
+        try:
+            self.snapshots.mkdir(parents=True, exist_ok=True)
+            with (self.root / ".lock").open("a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as exc:
+                    raise Unavailable(f"Another backup into {self.root} is under way.") from exc
+                for path in self.snapshots.glob(f"*{PART}"):
+                    shutil.rmtree(path)
+                yield
+        except OSError as exc:
+            raise OutOfResources(f"{self.root} cannot be written: {exc.strerror}.") from exc
+
+
+def make(
+    archive: Archive, target: Path, *, keep: int | None = None, progress: Progress = lambda objects, size_bytes: None
+) -> Made:
+    """Make a backup in the folder *target*, and remove all but the newest *keep*. The node may work meanwhile.
+
+    Raises OutOfResources if *target* cannot be written, Unavailable, InvalidRequest if it belongs to another archive.
+    """
+    folder = BackupFolder(target)
+    with folder.ours(), closing(folder.store()) as store:
+        store.sweep(0)
+        feed = changes.name(archive.db)
+        if (names := folder.names()) and folder.manifest(names[-1]).feed != feed:
+            raise InvalidRequest(OTHER_ARCHIVE.format(folder.root))
+        before = transfer.copy_all(archive, store, _rows(archive.db), portable.history(archive.db), progress)
+        made = _finish(archive, folder, store, before, progress)
+        if keep is not None:
+            _prune(folder, store, folder.names()[:-keep])
+    return made
+
+
+def _finish(archive: Archive, folder: BackupFolder, store: LocalStore, before: Copied, progress: Progress) -> Made:
+    """The snapshot, and what came since; nothing is removed meanwhile."""
+    name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    part = folder.snapshots / f"{name}{PART}"
+    hold = Lease(archive.db, removal.HOLD, name, HOLD_S)
+    if not hold.held():
+        raise Unavailable("Another backup is just taking its snapshot; try again in a minute.")
+    try:
+        part.mkdir()
+        portable.save(archive.db, part / INDEX)
+        with closing(Database(for_path(part / INDEX))) as snapshot:
+            rows, history = _held(_rows(snapshot), hold), portable.history(snapshot)
+            done = transfer.copy_all(archive, store, rows, history, progress)
+            held = statistics.statistics(snapshot)
+            facts = (changes.name(snapshot), changes.latest(snapshot), held.instances, held.size_bytes)
+        copies.seal(part / INDEX)
+    finally:
+        hold.give_back()
+    manifest = Manifest(name, *facts, _sha256(part / INDEX), done.missing, done.damaged)
+    _write(part / MANIFEST, json.dumps(asdict(manifest), indent=2))
+    copies.sync(part)
+    part.rename(folder.snapshots / name)
+    copies.sync(folder.snapshots)
+    return Made(name, manifest, before.copied + done.copied, before.size_bytes + done.size_bytes)
+
+
+def _rows(db: Database) -> Iterator[InstanceRow]:
+    return (row for _, row in lookup.keys(db))
+
+
+def _held(rows: Iterator[InstanceRow], hold: Lease) -> Iterator[InstanceRow]:
+    """*rows*, for as long as nothing is removed."""
+    for row in rows:
+        if not hold.held():
+            raise Unavailable("The backup took too long over one object; make it again, it goes on where it was.")
+        yield row
+
+
+def _prune(folder: BackupFolder, store: LocalStore, names: Sequence[str]) -> None:
+    """Remove the backups *names*, and then the objects that none of those left names."""
+    for name in names:
+        shutil.rmtree((folder.snapshots / name).rename(folder.snapshots / f"{name}{PART}"))
+    if not names:
+        return
+    left = store.iterate()
+    for name in folder.names():
+        with portable.opened(folder.index(name), folder.root) as snapshot:
+            left = iter(list(lookup.unknown_keys(snapshot, left)))
+    for key in left:
+        store.delete(key)
+
+
+@contextmanager
+def opened(target: Path, name: str | None = None) -> Iterator[tuple[Manifest, Path, Archive]]:
+    """The backup *name*, or the newest: what it says, its index, and itself as an archive. Nothing in it changes.
+
+    Raises InvalidRequest if there is no such backup, Unavailable if its index is not the one that was made.
+    """
+    folder = BackupFolder(target)
+    name = folder.chosen(name)
+    manifest, index = folder.manifest(name), folder.index(name)
+    try:
+        is_right = _sha256(index) == manifest.index_sha256
+    except OSError as exc:
+        raise Unavailable(f"The index in the backup {name} cannot be read.") from exc
+    if not is_right:
+        raise Unavailable(f"The index in the backup {name} is damaged.")
+    with portable.opened(index) as db, closing(folder.store()) as store:
+        yield manifest, index, Archive(db, store, PixelWorkers(PixelSettings()))
+
+
+def check(target: Path, name: str | None = None, progress: Progress = lambda objects, size_bytes: None) -> Copied:
+    """Read the backup *name*, or the newest, in full, and compare it with its digests. Raises as `opened` does."""
+    found = Copied()
+    with opened(target, name) as (manifest, _, archive):
+        lacking = {*manifest.missing, *manifest.damaged}
+        for row in _rows(archive.db):
+            if row.key not in lacking:
+                _read(archive, row, found)
+                progress(1, row.size_bytes)
+        for key in portable.history(archive.db):
+            if key not in lacking and not transfer.is_readable(archive.store, key):
+                found.missing.append(key)
+    return found
+
+
+def _read(archive: Archive, row: InstanceRow, found: Copied) -> None:
+    try:
+        found.size_bytes += sum(map(len, verified_chunks(archive, row, 0, always=True)))
+        found.present += 1
+    except Damaged:
+        found.damaged.append(row.key)
+    except NotFound:
+        found.missing.append(row.key)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, "utf-8")
+    copies.sync(path)

@@ -1,0 +1,140 @@
+"""`relais backup` and `relais restore`: the whole archive on another disk, and back."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import Progress
+
+from relais.archive import backup, restoring
+from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, progress_bar
+from relais.index import statistics
+from relais.node import compose
+from relais.node.serve import data_directory
+from relais.storage import open_store
+from relais.storage.base import ObjectStore
+from relais.storage.settings import SpoolUse, StorageSettings
+
+SHOWN = 20  # keys of each kind; --json shows all
+
+
+@click.command("backup")
+@click.argument("target", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep the newest N backups, remove older ones.")
+@config_option
+@json_option
+def backup_(target: Path, keep: int | None, config_file: Path | None, as_json: bool) -> None:
+    """Back up the archive into the folder TARGET, which may be on any disk but that of the archive.
+
+    The node may be running meanwhile. Only what is new is copied, and compared with its digests on the way. A backup
+    counts when it is complete; one that was interrupted goes on where it was. Exit code 1 if the archive itself holds
+    objects that are damaged or missing: all others are backed up. Configuration and keys are not part of it.
+    """
+    with compose.archive_of(config_of(config_file)) as archive, progress_bar(as_json) as bar:
+        total = 2 * statistics.statistics(archive.db).instances
+        made = backup.make(archive, target, keep=keep, progress=follower(bar, "Backing up", total))
+    if as_json:
+        print_json(asdict(made))
+    else:
+        said = made.manifest
+        click.echo(f"Backup {made.name}: {said.instances} instances, {human_bytes(said.size_bytes)}.")
+        click.echo(f"{made.copied} objects copied, {human_bytes(made.copied_bytes)}.")
+        tell_lacking(said.missing, said.damaged)
+    if not made.manifest.is_whole:
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--name", metavar="NAME", help="This backup instead of the newest; --list shows them.")
+@click.option("--list", "is_list", is_flag=True, help="Show the backups in SOURCE, and do nothing.")
+@click.option("--check", "is_check", is_flag=True, help="Read the backup in full and prove it, and do nothing.")
+@config_option
+@json_option
+def restore(source: Path, name: str | None, config_file: Path | None, as_json: bool, **instead: Any) -> None:
+    """Restore the newest backup in the folder SOURCE into the configured archive, which must be empty.
+
+    The node must not be running. Every object is compared with its digests. Interrupted, the same command goes on where
+    it was. The change feed gets a new name: whoever follows it begins again.
+    """
+    if instead["is_list"]:
+        _list(source, as_json)
+    elif instead["is_check"]:
+        _check(source, name, as_json)
+    else:
+        _restore(source, name, config_file, as_json)
+
+
+def _list(source: Path, as_json: bool) -> None:
+    folder = backup.BackupFolder(source)
+    manifests = {name: folder.manifest(name) for name in folder.names()}
+    if as_json:
+        print_json({name: asdict(manifest) for name, manifest in manifests.items()})
+        return
+    for name, said in manifests.items():
+        note = "" if said.is_whole else f", {len(said.missing) + len(said.damaged)} objects lacking"
+        click.echo(f"{name}  {said.instances} instances, {human_bytes(said.size_bytes)}{note}")
+
+
+def _check(source: Path, name: str | None, as_json: bool) -> None:
+    with progress_bar(as_json) as bar:
+        found = backup.check(source, name, follower(bar, "Reading", None))
+    if as_json:
+        print_json({"sound": found.is_whole, **asdict(found)})
+    else:
+        click.echo(f"{found.present} objects read, {human_bytes(found.size_bytes)}.")
+        tell_lacking(found.missing, found.damaged)
+        click.echo("The backup is sound." if found.is_whole else "The backup is damaged.")
+    if not found.is_whole:
+        raise SystemExit(1)
+
+
+def _restore(source: Path, name: str | None, config_file: Path | None, as_json: bool) -> None:
+    config = config_of(config_file)
+    with data_directory(config), progress_bar(as_json) as bar:
+        store = open_target(config.storage)
+        try:
+            progress = follower(bar, "Restoring", None)
+            done = restoring.restore(source, store, config.index, config.node.data_dir, name=name, progress=progress)
+        finally:
+            store.close()
+    if as_json:
+        print_json(asdict(done))
+    else:
+        click.echo(f"{done.manifest.instances} instances of the backup {done.manifest.made_at} are here again.")
+        tell_lacking(done.manifest.missing, done.manifest.damaged)
+        tell_lacking(done.copied.missing, done.copied.damaged)
+    if not (done.copied.is_whole and done.manifest.is_whole):
+        raise SystemExit(1)
+
+
+def open_target(settings: StorageSettings) -> ObjectStore:
+    """A store to be filled: an object store itself, not the spool before it."""
+    return open_store(replace(settings, spool_mb=0, spool=SpoolUse.WHEN_AWAY))
+
+
+def tell_lacking(missing: list[str], damaged: list[str]) -> None:
+    """Name what could not be copied."""
+    for title, keys in (("missing", missing), ("damaged: the bytes are not those that were stored", damaged)):
+        if keys:
+            click.echo(f"{len(keys)} {title}:")
+            for key in keys[:SHOWN]:
+                click.echo(f"  {key}")
+            if len(keys) > SHOWN:
+                click.echo(f"  and {len(keys) - SHOWN} more (--json lists all)")
+
+
+def follower(bar: Progress, what: str, total: int | None) -> Callable[[int, int], None]:
+    """What shows progress in *bar*."""
+    task = bar.add_task(what, total=total, rate="")
+    copied = 0
+
+    def tell(objects: int, size_bytes: int) -> None:
+        nonlocal copied
+        copied += size_bytes
+        speed = bar.tasks[task].speed
+        bar.update(task, advance=objects, rate=f"{speed:.0f}/s, {human_bytes(copied)}" if speed else "")
+
+    return tell

@@ -1,0 +1,111 @@
+"""`relais backup`, `relais restore` and `relais migrate`, as they are typed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fixtures.builders import a_series, part10
+from relais.cli import program
+
+FILES = 3
+
+
+class Here:
+    """A folder with files to import, and places for archives."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "files").mkdir()
+        for number, ds in enumerate(a_series(FILES)):
+            (folder / "files" / f"{number}.dcm").write_bytes(part10(ds))
+        self.relais("north", "import", str(folder / "files"))
+
+    def config(self, name: str) -> Path:
+        path = self.folder / f"{name}.toml"
+        path.write_text(f'[node]\ndata_dir = "{self.folder / name}"\n')
+        return path
+
+    def relais(self, name: str, *words: str) -> Result:
+        """Run a command with the configuration of the archive *name*."""
+        return CliRunner().invoke(program, [*words, "--config", str(self.config(name))])
+
+    def told(self, name: str, *words: str) -> Any:
+        """What a command says in JSON, if it succeeds."""
+        found = self.relais(name, *words, "--json")
+        assert found.exit_code == 0, found.output
+        return json.loads(found.stdout)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Here:
+    return Here(tmp_path)
+
+
+def test_an_archive_is_backed_up_proven_and_restored(here: Here) -> None:
+    disk = str(here.folder / "disk")
+    assert f"{FILES} objects copied" in here.relais("north", "backup", disk).output
+    assert here.told("north", "backup", disk, "--keep", "1")["copied"] == 0
+    assert len(here.told("south", "restore", disk, "--list")) == 1
+    assert "The backup is sound." in here.relais("south", "restore", disk, "--check").output
+    assert f"{FILES} instances" in here.relais("south", "restore", disk).output
+    assert here.told("south", "check") == {**here.told("north", "check"), "checked": FILES}
+    again = here.relais("south", "restore", disk)
+    assert again.exit_code == 1
+    assert "empty place" in again.output
+
+
+def test_a_damaged_backup_ends_with_one(here: Here) -> None:
+    disk = here.folder / "disk"
+    here.relais("north", "backup", str(disk))
+    path = next((disk / "objects").rglob("*.dcm"))
+    path.write_bytes(path.read_bytes()[:-1])
+    found = here.relais("south", "restore", str(disk), "--check")
+    assert found.exit_code == 1
+    assert path.name in found.output
+    path.unlink()
+    found = here.relais("south", "restore", str(disk))
+    assert found.exit_code == 1
+    assert "1 missing" in found.output
+
+
+def test_damage_in_the_archive_is_told_by_its_backup(here: Here) -> None:
+    next((here.folder / "north" / "objects").rglob("*.dcm")).unlink()
+    found = here.relais("north", "backup", str(here.folder / "disk"))
+    assert found.exit_code == 1
+    assert "1 missing" in found.output
+    assert f"{FILES - 1} objects copied" in found.output
+    listed = here.relais("north", "restore", str(here.folder / "disk"), "--list")
+    assert "1 objects lacking" in listed.output
+
+
+def test_an_archive_moves_in_two_steps(here: Here) -> None:
+    south = str(here.config("south"))
+    first = here.relais("north", "migrate", "--to", south)
+    assert f"{FILES} objects copied" in first.output
+    assert "--finish" in first.output
+    last = here.told("north", "migrate", "--to", south, "--finish")
+    assert (last["copied"], last["present"], last["rows"]["change"]) == (0, FILES, FILES)
+    assert here.told("south", "check")["checked"] == FILES
+    taken = here.relais("north", "migrate", "--to", south)
+    assert taken.exit_code == 1
+    assert "already" in taken.output
+
+
+def test_an_archive_that_lacks_an_object_moves_only_if_told_so(here: Here) -> None:
+    next((here.folder / "north" / "objects").rglob("*.dcm")).unlink()
+    move = ("migrate", "--to", str(here.config("south")), "--finish")
+    refused = here.relais("north", *move)
+    assert refused.exit_code == 1
+    assert "--despite-damage" in refused.output
+    assert not (here.folder / "south" / "index.sqlite").exists()
+    assert "Start the node" in here.relais("north", *move, "--despite-damage").output
+    assert here.relais("south", "check").exit_code == 1
+
+
+def test_nothing_moves_to_where_it_is(here: Here) -> None:
+    found = here.relais("north", "migrate", "--to", str(here.config("north")))
+    assert found.exit_code == 1
+    assert "nothing to move" in found.output
