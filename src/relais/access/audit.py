@@ -4,14 +4,16 @@ One record per request, never one per instance of it. Patient names and IDs belo
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import orjson
 
 from relais.access.policy import Action
 from relais.access.principals import Principal
 from relais.db.database import Transaction
 
 INSERT = "INSERT INTO audit(at, action, protocol, name, address, study_instance_uid, detail) VALUES (?,?,?,?,?,?,?)"
-_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +33,10 @@ def write(tx: Transaction, record: Record) -> None:
     detail = _encode(record.detail | said)
     values = (tx.now, record.action, who.protocol, who.name, who.address, record.study_instance_uid, detail)
     tx.execute(INSERT, values)
+
+
+def _encode(detail: Mapping[str, object]) -> str:
+    try:
+        return orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # lone surrogates, which only the standard library writes
+        return json.dumps(detail, separators=(",", ":"), sort_keys=True)

@@ -82,7 +82,8 @@ class Receiving:
     """
 
     def __init__(self, archive: Archive, claim: Claim, origin: Origin) -> None:
-        archive.policy.decide(of_origin(origin), Action.STORE)
+        self._principal = of_origin(origin)
+        archive.policy.decide(self._principal, Action.STORE)
         if not contexts.is_transfer_syntax(claim.transfer_syntax_uid):
             raise UnsupportedTransferSyntax
         if not all(uids.is_valid(uid) for uid in (claim.sop_class_uid, claim.sop_instance_uid) if uid):
@@ -188,7 +189,7 @@ class Receiving:
     def _register(self, facts: InstanceFacts) -> Registered:
         """Commit rows, counters, change and audit. Whatever it raises, the bytes are to be given up."""
         archive = self._archive
-        record = audit.Record(of_origin(self._origin), Action.STORE, facts.ref.study_instance_uid)
+        study, channel = facts.ref.study_instance_uid, self._origin.channel
         may_replace = archive.settings.on_conflict is OnConflict.REPLACE
 
         def work(tx: Transaction) -> Registered | None:
@@ -197,7 +198,8 @@ class Receiving:
                 return None
             if registered.outcome is Outcome.DUPLICATE and registered.superseded_key:
                 condemned.add(tx, [facts.key])
-            audit.write(tx, replace(record, detail={"outcome": registered.outcome, "channel": self._origin.channel}))
+            detail: dict[str, object] = {"outcome": registered.outcome, "channel": channel}
+            audit.write(tx, audit.Record(self._principal, Action.STORE, study, detail))
             return registered
 
         registered = archive.db.write(work)

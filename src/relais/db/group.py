@@ -117,11 +117,27 @@ class Group:
         """One transaction. Returns what must run again, because the engine gave up the whole of it for one work."""
         self._writer.begin()
         tx = Transaction(self._writer.connection, time.time())
+        if len(batch) == 1:
+            return self._run_alone(batch[0], tx)
         for item in batch:
             item.error = None
             self._run(item, tx)
             if not self._writer.is_alive:
                 return _survivors(batch, item)
+        self._writer.commit()
+        return []
+
+    def _run_alone(self, item: Item, tx: Transaction) -> list[Item]:
+        """Run the only work of a transaction, which needs no savepoint, and commit."""
+        try:
+            item.result = item.work(tx)
+        except Exception as exc:
+            if self._writer.words.passes(exc):
+                raise TryAgain from exc
+            self._writer.roll_back()
+            item.error = self._wrapped(exc) if isinstance(exc, self._writer.words.FOREIGN) else exc
+            return []
+        item.error = None
         self._writer.commit()
         return []
 

@@ -8,8 +8,11 @@ in this: ingest never takes over the Private Information of a file that comes in
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct
 from typing import Any
+
+import orjson
 
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -52,21 +55,36 @@ class FileMeta:
 
 def encode_head(meta: FileMeta) -> bytes:
     """Preamble and File Meta Information, ready to be followed by the Data Set (PS3.10 7.1)."""
-    elements = [
-        _element(_VERSION, b"OB", b"\x00\x01"),
-        _uid(_MEDIA_STORAGE_SOP_CLASS, meta.sop_class_uid),
-        _uid(_MEDIA_STORAGE_SOP_INSTANCE, meta.sop_instance_uid),
-        _uid(_TRANSFER_SYNTAX, meta.transfer_syntax_uid),
+    ae_titles = (meta.source_ae_title, meta.sending_ae_title, meta.receiving_ae_title)
+    group = b"".join(
+        (
+            _before_instance(meta.sop_class_uid),
+            _uid(_MEDIA_STORAGE_SOP_INSTANCE, meta.sop_instance_uid),
+            _behind_instance(meta.transfer_syntax_uid, *ae_titles),
+        )
+    )
+    if meta.private:
+        group += _uid(_PRIVATE_CREATOR, IMPLEMENTATION_CLASS_UID) + _element(_PRIVATE, b"OB", meta.private)
+    return _PREAMBLE + _element(_GROUP_LENGTH, b"UL", _UINT.pack(len(group))) + group
+
+
+@lru_cache(maxsize=1024)
+def _before_instance(sop_class_uid: str) -> bytes:
+    return _element(_VERSION, b"OB", b"\x00\x01") + _uid(_MEDIA_STORAGE_SOP_CLASS, sop_class_uid)
+
+
+@lru_cache(maxsize=1024)
+def _behind_instance(transfer_syntax_uid: str, source: str, sending: str, receiving: str) -> bytes:
+    """What the instances of one association have in common."""
+    elements = (
+        _uid(_TRANSFER_SYNTAX, transfer_syntax_uid),
         _uid(_IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID),
         _text(_IMPLEMENTATION_VERSION, b"SH", IMPLEMENTATION_VERSION_NAME),
-        _ae_title(_SOURCE, meta.source_ae_title),
-        _ae_title(_SENDING, meta.sending_ae_title),
-        _ae_title(_RECEIVING, meta.receiving_ae_title),
-    ]
-    if meta.private:
-        elements += [_uid(_PRIVATE_CREATOR, IMPLEMENTATION_CLASS_UID), _element(_PRIVATE, b"OB", meta.private)]
-    group = b"".join(elements)
-    return _PREAMBLE + _element(_GROUP_LENGTH, b"UL", _UINT.pack(len(group))) + group
+        _ae_title(_SOURCE, source),
+        _ae_title(_SENDING, sending),
+        _ae_title(_RECEIVING, receiving),
+    )
+    return b"".join(elements)
 
 
 def parse_head(data: bytes | bytearray | memoryview) -> tuple[FileMeta, int] | None:
@@ -137,7 +155,11 @@ def private_information(origin: Origin, received_at: float | None = None) -> byt
         "user": origin.user,
         "received_at": received_at,
     }
-    return json.dumps({key: value for key, value in fields.items() if value}, sort_keys=True).encode()
+    said = {key: value for key, value in fields.items() if value}
+    try:
+        return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # lone surrogates, which only the standard library writes
+        return json.dumps(said, sort_keys=True).encode()
 
 
 def origin_of(meta: FileMeta) -> Origin | None:

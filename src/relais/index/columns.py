@@ -81,22 +81,23 @@ class Part:
 
 
 @cache
-def _belongs() -> dict[str, tuple[Level, int]]:
-    """The level of the rows that hold each attribute packed, and its bit, by tag."""
-    return {tag: (level, bit) for level in ROW_LEVELS for tag, bit in packed_attributes(level)}
+def _belongs() -> dict[str, tuple[int, int]]:
+    """By tag, of each attribute that is held packed: the place of its level among ROW_LEVELS, and its bit."""
+    return {tag: (place, bit) for place, level in enumerate(ROW_LEVELS) for tag, bit in packed_attributes(level)}
 
 
 def parts(ds: JsonDataset) -> dict[Level, Part]:
     """What of *ds* belongs to its study, series and instance."""
-    found: dict[Level, JsonDataset] = {level: {} for level in ROW_LEVELS}
-    present = dict.fromkeys(ROW_LEVELS, 0)
+    found: list[JsonDataset] = [{} for _ in ROW_LEVELS]
+    present = [0] * len(found)
     belongs = _belongs()
     for tag, element in ds.items():
-        if tag in belongs and (element.get("Value") or "InlineBinary" in element):
-            level, bit = belongs[tag]
-            found[level][tag] = element
-            present[level] |= bit
-    return {level: Part(found[level], present[level]) for level in ROW_LEVELS}
+        belonging = belongs.get(tag)
+        if belonging is not None and (element.get("Value") or "InlineBinary" in element):
+            place, bit = belonging
+            found[place][tag] = element
+            present[place] |= bit
+    return {level: Part(found[place], present[place]) for place, level in enumerate(ROW_LEVELS)}
 
 
 def values(ds: JsonDataset, level: Level) -> dict[str, Any]:
