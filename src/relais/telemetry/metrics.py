@@ -6,7 +6,9 @@ routes are templates, services and outcomes come from fixed lists.
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -41,42 +43,48 @@ _spool_bytes = Gauge("relais_spool_bytes", "And their bytes", multiprocess_mode=
 _spool_moved = Counter("relais_spool_moved", "Objects moved from the spool to the object store", registry=_registry)
 
 
+@lru_cache(maxsize=4096)
+def _labelled(metric: Any, *labels: str) -> Any:
+    """The child of *metric* with these *labels*, which finding costs more than counting."""
+    return metric.labels(*labels)
+
+
 def store(channel: str, outcome: str, size_bytes: int = 0, seconds: float | None = None) -> None:
     """One instance was offered through *channel* (as dicom.origin); *outcome* as index.rows, or "refused"."""
-    _stores.labels(channel, outcome).inc()
+    _labelled(_stores, channel, outcome).inc()
     if size_bytes:
-        _stored_bytes.labels(channel).inc(size_bytes)
+        _labelled(_stored_bytes, channel).inc(size_bytes)
     if seconds is not None:
-        _store_seconds.labels(channel).observe(seconds)
+        _labelled(_store_seconds, channel).observe(seconds)
 
 
 def association_opened() -> None:
     """An association was accepted."""
-    _associations.labels("accepted").inc()
+    _labelled(_associations, "accepted").inc()
     _open_associations.inc()
 
 
 def association_closed(outcome: str) -> None:
     """An accepted association ended; *outcome* is "released" or "aborted"."""
-    _associations.labels(outcome).inc()
+    _labelled(_associations, outcome).inc()
     _open_associations.dec()
 
 
 def association_rejected() -> None:
     """An association was rejected before it was open."""
-    _associations.labels("rejected").inc()
+    _labelled(_associations, "rejected").inc()
 
 
 def dimse_request(service: str, status: int, seconds: float) -> None:
     """One DIMSE request (*service* "C-STORE", "C-FIND", ...) got its final *status*."""
-    _dimse.labels(service, f"{status:04X}").inc()
-    _dimse_seconds.labels(service).observe(seconds)
+    _labelled(_dimse, service, f"{status:04X}").inc()
+    _labelled(_dimse_seconds, service).observe(seconds)
 
 
 def http_request(method: str, route: str, status: int, seconds: float) -> None:
     """One HTTP request was answered; *route* is the rule that matched ("/dicom-web/studies/<uid>"), never the path."""
-    _http.labels(method, route, str(status)).inc()
-    _http_seconds.labels(route).observe(seconds)
+    _labelled(_http, method, route, str(status)).inc()
+    _labelled(_http_seconds, route).observe(seconds)
 
 
 def spool(objects: int, size_bytes: int) -> None:
