@@ -1,8 +1,8 @@
 """The whole index, from one engine into another, or into a file. Knows tables by their names, not by their meaning.
 
 1. A copy is of one moment, and whole or not at all.
-2. What belongs to a node or a store and not to the archive (NODES_OWN) stays behind. Search tables that follow from others are made
-   anew.
+2. What belongs to a node or a store and not to the archive (NODES_OWN) stays behind. Search tables that follow from
+   others are made anew.
 3. Revisions, ids and times stay what they are: whoever reads the change feed goes on where it was.
 """
 

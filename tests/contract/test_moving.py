@@ -1,0 +1,152 @@
+"""An archive moves between any two engines and stores, and is backed up and restored on any: one suite for all."""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.builders import a_ct, a_pdf, a_series, part10
+from fixtures.engines import ENGINES, POSTGRESQL, SQLITE, index_settings
+from fixtures.indexed import check_labels
+from fixtures.moved import answers
+from fixtures.object_server import storage_settings
+from fixtures.rebuilt import check_sides
+from relais.access.policy import Policy
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, backup, delete, ingest, maintenance, restoring
+from relais.archive.delete import Reason
+from relais.archive.settings import ArchiveSettings, OnConflict
+from relais.db.database import Database
+from relais.dicom.attributes import Level
+from relais.dicom.origin import Channel, Origin
+from relais.dicom.query import Match, MatchKind, Query
+from relais.errors import InvalidRequest, Unwanted
+from relais.index import changes, portable, search, statistics
+from relais.pixels.settings import PixelSettings
+from relais.pixels.workers import PixelWorkers
+from relais.storage import open_store
+from relais.storage.base import ObjectStore
+from relais.storage.settings import StorageSettings
+
+ORIGIN = Origin(Channel.DIMSE, "192.0.2.7", "CT1", "RELAIS")
+FILES, S3 = "files", "s3"
+Open = Callable[..., Archive]
+
+
+@pytest.fixture
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str, str], StorageSettings]:
+    """Settings of a new store of a kind."""
+
+    def made(name: str, kind: str) -> StorageSettings:
+        if kind == FILES:
+            return StorageSettings(url=f"file://{tmp_path / name / 'store'}", journal_mb=0)
+        server = request.getfixturevalue("object_server")
+        return storage_settings(server, server.make_bucket(), tmp_path / name)
+
+    return made
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Opens archives, and closes them afterwards."""
+    made: list[Archive] = []
+
+    def open_one(db: Database, store: ObjectStore) -> Archive:
+        settings = ArchiveSettings(on_conflict=OnConflict.REPLACE)
+        made.append(Archive(db, store, PixelWorkers(PixelSettings()), Policy(), settings))
+        return made[-1]
+
+    yield open_one
+    for archive in made:
+        archive.pixels.close()
+        archive.store.close()
+        archive.db.close()
+
+
+def store(archive: Archive, *datasets: Any) -> list[ingest.Stored]:
+    return [ingest.store_part10(archive, io.BytesIO(part10(ds)), ORIGIN) for ds in datasets]
+
+
+def live(archive: Archive) -> Any:
+    """Studies that came, were replaced, deleted and rejected; returns what must never come back."""
+    store(archive, *a_series(4), a_ct(PatientName="山田^太郎", SpecificCharacterSet="ISO_IR 192"), a_pdf())
+    changed = a_ct(SeriesDescription="first", PatientName="MÜLLER^Zoé", SpecificCharacterSet="ISO_IR 192")
+    store(archive, changed)
+    changed.SeriesDescription = "second"
+    store(archive, changed)
+    gone, bad = a_ct(), a_ct()
+    for ds, reason in ((gone, Reason.NONE), (bad, Reason.PATIENT_SAFETY)):
+        delete.delete(archive, OPERATOR, store(archive, ds)[0].ref.study, reason)
+    return bad
+
+
+def goes_on(archive: Archive, bad: Any) -> None:
+    """What arrives afterwards is found, numbered and refused as ever."""
+    latest = changes.latest(archive.db)
+    with pytest.raises(Unwanted):
+        store(archive, bad)
+    store(archive, *a_series(2), a_ct(PatientName="NOUVEAU^Nom"))
+    assert changes.latest(archive.db) == latest + 3
+    for pattern in ("NOUV*", "*OUVEA*", "*ÜLLER*", "*太*"):
+        query = Query(Level.STUDY, (Match(0x00100010, MatchKind.WILD_CARD, (pattern,)),))
+        assert len(list(search.search(archive.db, query).rows)) == 1, pattern
+    assert statistics.recount(archive.db) == []
+    assert maintenance.check(archive).is_sound
+    archive.db.write(check_sides)
+    if not archive.db.is_postgresql:
+        archive.db.write(check_labels)
+
+
+@pytest.mark.parametrize(
+    ("engine", "new_engine"), [(SQLITE, SQLITE), (SQLITE, POSTGRESQL), (POSTGRESQL, SQLITE), (POSTGRESQL, POSTGRESQL)]
+)
+def test_an_index_moves_with_all_that_it_knows(
+    tmp_path: Path, opened: Open, storage: Any, engine: str, new_engine: str
+) -> None:
+    settings = storage("north", FILES)
+    north = opened(Database(index_settings(tmp_path / "north", engine)), open_store(settings))
+    bad, feed = live(north), changes.name(north.db)
+    new = index_settings(tmp_path / "south", new_engine)
+    assert not restoring.is_taken(new)
+    rows = restoring.move_index(north, new, tmp_path)
+    assert rows == portable.counts(north.db)
+    south = opened(Database(new), north.store)
+    assert answers(south) == answers(north)
+    assert changes.name(south.db) == feed
+    goes_on(south, bad)
+    assert restoring.is_taken(new)
+    with pytest.raises(InvalidRequest):
+        restoring.move_index(north, new, tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "new_kind"), [(FILES, S3), (S3, FILES)])
+def test_objects_move_while_others_arrive(tmp_path: Path, opened: Open, storage: Any, kind: str, new_kind: str) -> None:
+    north = opened(Database(index_settings(tmp_path / "north")), open_store(storage("north", kind)))
+    bad, target = live(north), open_store(storage("south", new_kind))
+    first = restoring.copy_objects(north, target, lambda objects, size: None)
+    store(north, a_ct())
+    last = restoring.copy_objects(north, target, lambda objects, size: None)
+    assert (first.copied, last.copied, last.present) == (8, 1, 8)  # one of them is history
+    south = opened(north.db, target)
+    assert answers(south) == answers(north)
+    goes_on(south, bad)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("kind", [FILES, S3])
+def test_a_backup_is_restored_on_another_engine_and_store(
+    tmp_path: Path, opened: Open, storage: Any, engine: str, kind: str
+) -> None:
+    """From each of the two to the other one, over a folder of plain files."""
+    other_engine, other_kind = {SQLITE: POSTGRESQL, POSTGRESQL: SQLITE}[engine], {FILES: S3, S3: FILES}[kind]
+    north = opened(Database(index_settings(tmp_path / "north", engine)), open_store(storage("north", kind)))
+    bad = live(north)
+    assert backup.make(north, tmp_path / "disk").manifest.is_whole
+    assert backup.check(tmp_path / "disk").present == 7
+    target, index = open_store(storage("south", other_kind)), index_settings(tmp_path / "south", other_engine)
+    assert restoring.restore(tmp_path / "disk", target, index, tmp_path / "south").copied.is_whole
+    south = opened(Database(index), target)
+    assert answers(south) == answers(north)
+    goes_on(south, bad)
