@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from fixtures import engines
 from fixtures.object_server import ObjectServer, swift
 
 # A busy machine is slow now and then; how long one example takes says nothing.
@@ -17,3 +18,9 @@ def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSe
     """A real object store, started for whoever asks first."""
     with swift(tmp_path_factory.mktemp("swift")) as server:
         yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _databases_go_with_their_module() -> Iterator[None]:
+    yield
+    engines.drop_unused()
