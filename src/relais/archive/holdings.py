@@ -10,7 +10,7 @@ from relais.index import holdings as index_holdings
 from relais.index import lookup
 from relais.index.holdings import Holding
 
-__all__ = ["Holding", "series", "sop_instance_uids", "studies"]
+__all__ = ["Holding", "is_untouched", "series", "sop_instance_uids", "studies"]
 
 
 def studies(archive: Archive, principal: Principal, refs: Sequence[StudyRef]) -> dict[StudyRef, Holding]:
@@ -24,6 +24,12 @@ def series(archive: Archive, principal: Principal, ref: StudyRef) -> dict[Series
     """What is held of each series of a study. Raises Forbidden."""
     archive.policy.decide(principal, Action.SEARCH, ref)
     return index_holdings.series(archive.db, ref)
+
+
+def is_untouched(archive: Archive, principal: Principal, ref: StudyRef) -> bool:
+    """Whether the study is held and nothing of it was ever deleted: what once came for it is here. Raises Forbidden."""
+    archive.policy.decide(principal, Action.SEARCH, ref)
+    return lookup.study_revision(archive.db, ref) > 0 and not lookup.was_deleted(archive.db, ref)
 
 
 def sop_instance_uids(archive: Archive, principal: Principal, ref: StudyRef | SeriesRef) -> set[str]:

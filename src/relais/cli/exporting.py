@@ -1,17 +1,18 @@
 """`relais export`: copies of studies out of the archive, as files that any DICOM tool reads."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import Progress
 
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, export, retrieve, zipped
 from relais.archive import search as archive_search
-from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, progress_bar
+from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
+from relais.cli.progress import telling
 from relais.dicom import json_model
 from relais.dicom.attributes import Level
 from relais.dicom.query import Match, MatchKind, Query
@@ -42,17 +43,16 @@ def export_(destination: Path, is_media: bool, config_file: Path | None, as_json
     is_zip = destination.suffix.lower() == ".zip"
     if is_zip and is_media:
         raise click.UsageError("--dicomdir wants a folder.")
-    with compose.archive_of(config_of(config_file)) as archive, progress_bar(as_json) as bar:
-        refs = _refs(archive, **chosen)
-        tell = _progress(bar)
+    with compose.archive_of(config_of(config_file)) as archive, telling("Exporting", as_json) as tell:
+        refs, told = _refs(archive, **chosen), partial(tell.more, 1)
         if is_media:
-            done = export.to_media(archive, OPERATOR, list(refs), destination, tell)
+            done = export.to_media(archive, OPERATOR, list(refs), destination, told)
         elif is_zip:
-            done = _to_zip(archive, refs, destination, tell)
+            done = _to_zip(archive, refs, destination, told)
         else:
             done = export.Exported()
             for ref in refs:
-                _add(done, export.to_folder(archive, OPERATOR, ref, destination, tell))
+                _add(done, export.to_folder(archive, OPERATOR, ref, destination, told))
     if as_json:
         print_json(asdict(done))
     else:
@@ -116,16 +116,3 @@ def _add(done: export.Exported, more: export.Exported) -> None:
     done.written += more.written
     done.present += more.present
     done.size_bytes += more.size_bytes
-
-
-def _progress(bar: Progress) -> Callable[[int], None]:
-    task = bar.add_task("Exporting", total=None, rate="")
-    size = 0
-
-    def tell(size_bytes: int) -> None:
-        nonlocal size
-        size += size_bytes
-        speed = bar.tasks[task].speed
-        bar.update(task, advance=1, rate=f"{speed:.0f}/s, {human_bytes(size)}" if speed else "")
-
-    return tell

@@ -2,16 +2,17 @@
 
 import getpass
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.progress import Progress
 
-from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, progress_bar
+from relais.archive.ledger import Ledger
+from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
 from relais.cli.intake import Intake, Summary
+from relais.cli.progress import telling
 from relais.cli.sources import walk
 from relais.dicom.origin import Channel, Origin
 from relais.node import compose
@@ -22,20 +23,31 @@ SHOWN = 2  # files for each reason
 @click.command("import")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--threads", type=click.IntRange(1, 64), default=8, show_default=True, help="Files taken in at a time.")
+@click.option("--again", is_flag=True, help="Read also the files that an earlier import read.")
 @config_option
 @json_option
-def import_(paths: Sequence[Path], threads: int, config_file: Path | None, as_json: bool) -> None:
+def import_(paths: Sequence[Path], threads: int, again: bool, config_file: Path | None, as_json: bool) -> None:
     """Take DICOM files into the archive: files, folders, a DICOMDIR, zip files.
 
-    The node may be running meanwhile. Files that are not DICOM are passed over and counted. Exit code 1 if any DICOM
-    file was refused; the summary says how many, why, and names some.
+    The node may be running meanwhile. Files that are not DICOM are passed over and counted. The same command goes on
+    where an earlier one ended, however it ended: a file of the same path, size and time that was read before is not
+    read again, unless something of its study has been deleted here. Exit code 1 if any DICOM file was refused; the
+    summary says how many, why, and names some.
     """
+    config = config_of(config_file)
     origin = Origin(Channel.IMPORT, address=socket.gethostname(), user=getpass.getuser())
     with ExitStack() as keep:
-        archive = keep.enter_context(compose.archive_of(config_of(config_file)))
-        bar = keep.enter_context(progress_bar(as_json))
-        total = None if bar.disable else _count(paths)
-        summary = Intake(archive, origin, _progress(bar, total)).run(walk(paths, keep), threads)
+        archive = keep.enter_context(compose.archive_of(config))
+        tell = keep.enter_context(telling("Importing", as_json))
+        if not tell.is_quiet:
+            tell.of(_count(paths))
+        ledger = (
+            None
+            if again
+            else keep.enter_context(Ledger(archive, config.node.data_dir / "imports", "files", alone=False))
+        )
+        intake = Intake(archive, origin, ledger, lambda summary: tell(summary.done, summary.size_bytes))
+        summary = intake.run(walk(paths, keep), threads)
     if as_json:
         print_json({**asdict(summary), "refused_count": summary.refused_count})
     else:
@@ -45,22 +57,9 @@ def import_(paths: Sequence[Path], threads: int, config_file: Path | None, as_js
 
 
 def _count(paths: Sequence[Path]) -> int:
-    """How many files there are, so that the bar can tell how long it will take."""
+    """How many files there are, so that it can be told how long it will take."""
     with ExitStack() as keep:
         return sum(1 for _ in walk(paths, keep))
-
-
-def _progress(bar: Progress, total: int | None) -> Callable[[Summary], None]:
-    task = bar.add_task("Importing", total=total, rate="")
-
-    def tell(summary: Summary) -> None:
-        taken = summary.stored + summary.replaced + summary.duplicates
-        done = taken + summary.refused_count + summary.not_dicom
-        speed = bar.tasks[task].speed
-        rate = f"{speed:.0f}/s, {human_bytes(summary.size_bytes)}" if speed else ""
-        bar.update(task, completed=done, rate=rate)
-
-    return tell
 
 
 def _print(summary: Summary) -> None:
@@ -70,6 +69,8 @@ def _print(summary: Summary) -> None:
         f"{summary.refused_count} refused, {summary.not_dicom} not DICOM; "
         f"{human_bytes(summary.size_bytes)} in {summary.seconds:.1f} s ({human_bytes(speed)}/s)."
     )
+    if summary.known:
+        click.echo(f"{summary.known} of these files were known from an earlier import and not read again.")
     for reason, refused in sorted(summary.refused.items(), key=lambda item: -item[1].count):
         click.echo(f"{refused.count} refused: {reason}")
         for name in refused.examples[:SHOWN]:

@@ -6,19 +6,24 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import IO, BinaryIO, cast
 from zipfile import BadZipFile
 from zlib import error as ZlibError
 
-from relais.archive import Archive, ingest
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, holdings, ingest
+from relais.archive.ledger import Ledger
 from relais.cli.sources import Kind, Source, Unusable, kind_of
 from relais.dicom.origin import Origin
+from relais.dicom.refs import StudyRef
 from relais.errors import NodeError, OutOfResources
 from relais.index.rows import Outcome
 
 CHUNK_BYTES = 1024 * 1024
 WAITING = 4  # files handed to a thread ahead of time, for each of them
 UID = re.compile(r"\b[0-9]+(\.[0-9]+){3,}\b")
+STUDIES = 100_000  # remembered to be here, during one import
 EXAMPLES = 5  # of each reason
 UNREADABLE = (OSError, EOFError, BadZipFile, ZlibError, RuntimeError, NotImplementedError)
 """What reading a file or a member of a zip file raises; RuntimeError where it needs a password."""
@@ -34,16 +39,25 @@ class Refused:
 
 @dataclass(slots=True)
 class Summary:
-    """What became of the files. *not_dicom* were passed over. *full* says that the storage had no room for more."""
+    """What became of the files. *not_dicom* were passed over. *full* says that the storage had no room for more.
+
+    *known* are those of *duplicates* and *not_dicom* that were not read, because an earlier import had.
+    """
 
     stored: int = 0
     replaced: int = 0
     duplicates: int = 0
     not_dicom: int = 0
+    known: int = 0
     size_bytes: int = 0
     seconds: float = 0.0
     full: bool = False
     refused: dict[str, Refused] = field(default_factory=dict)
+
+    @property
+    def done(self) -> int:
+        """How many files that was."""
+        return self.stored + self.replaced + self.duplicates + self.not_dicom + self.refused_count
 
     @property
     def refused_count(self) -> int:
@@ -58,15 +72,26 @@ class Summary:
 
 
 class Intake:
-    """One import. *progress* is told after every file."""
+    """One import. *progress* is told after every file.
 
-    def __init__(self, archive: Archive, origin: Origin, progress: Callable[[Summary], None] = lambda _: None) -> None:
+    Files that *ledger* knows from an earlier import are not read again, if what came of them is still here.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        origin: Origin,
+        ledger: Ledger | None = None,
+        progress: Callable[[Summary], None] = lambda _: None,
+    ) -> None:
         self.archive = archive
         self.origin = origin
+        self.ledger = ledger
         self.progress = progress
         self.summary = Summary()
         self._lock = threading.Lock()
         self._bug: BaseException | None = None
+        self._is_untouched = lru_cache(STUDIES)(partial(holdings.is_untouched, archive, OPERATOR))
 
     def run(self, sources: Iterable[Source | Unusable], threads: int) -> Summary:
         """Take in *sources* with *threads* at a time. Stops early when nothing more can be made durable."""
@@ -84,12 +109,22 @@ class Intake:
                 if isinstance(source, Unusable):
                     self._refuse(source.name, source.reason)
                     continue
+                if self._knows(source):
+                    continue
                 room.acquire()
                 pool.submit(self._take, source).add_done_callback(done)
         if self._bug:
             raise self._bug
         self.summary.seconds = time.monotonic() - started
         return self.summary
+
+    def _knows(self, source: Source) -> bool:
+        """Whether *source* needs no reading; it is counted then."""
+        study = self.ledger.get(source.mark) if self.ledger else None
+        if study is None or (study and not self._is_untouched(StudyRef(study))):
+            return False
+        self._count(lambda summary: _add_known(summary, study))
+        return True
 
     def _take(self, source: Source) -> None:
         """Take in one file; whatever it holds, the others go on."""
@@ -104,15 +139,11 @@ class Intake:
             self._refuse(source.name, exc.message)
         except NodeError as exc:
             self._refuse(source.name, exc.message)
-        except (
-            OSError,
-            BadZipFile,
-            RuntimeError,
-            NotImplementedError,
-            EOFError,
-        ) as exc:  # RuntimeError: a zip's password
+        except UNREADABLE as exc:
             self._refuse(source.name, f"The file cannot be read: {getattr(exc, 'strerror', None) or exc}.")
         else:
+            if self.ledger and source.mark:
+                self.ledger.note(source.mark, stored.ref.study_instance_uid if stored else "")
             self._count(lambda summary: _add(summary, stored))
 
     def _store(self, stream: IO[bytes], kind: Kind) -> ingest.Stored:
@@ -134,6 +165,14 @@ class Intake:
         with self._lock:
             change(self.summary)
             self.progress(self.summary)
+
+
+def _add_known(summary: Summary, study_instance_uid: str) -> None:
+    summary.known += 1
+    if study_instance_uid:
+        summary.duplicates += 1
+    else:
+        summary.not_dicom += 1
 
 
 def _add(summary: Summary, stored: ingest.Stored | None) -> None:

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.progress import Progress
 
 from relais.archive import Archive, maintenance
-from relais.cli.common import config_of, config_option, json_option, print_json, progress_bar
+from relais.cli.common import config_of, config_option, json_option, print_json
+from relais.cli.progress import telling
 from relais.config import Config
 from relais.index import statistics
 from relais.node import compose
@@ -26,9 +26,9 @@ def check(config_file: Path | None, as_json: bool) -> None:
 
     The node may be running meanwhile. Exit code 1 if anything is damaged, missing, unknown to the index or miscounted.
     """
-    with compose.archive_of(config_of(config_file)) as archive, progress_bar(as_json) as bar:
-        total = statistics.statistics(archive.db).instances
-        report = maintenance.check(archive, _progress(bar, "Checking", total))
+    with compose.archive_of(config_of(config_file)) as archive, telling("Checking", as_json) as tell:
+        tell.of(statistics.statistics(archive.db).instances)
+        report = maintenance.check(archive, tell)
     if as_json:
         print_json({"sound": report.is_sound, **asdict(report)})
     else:
@@ -50,8 +50,8 @@ def reindex(config_file: Path | None, as_json: bool) -> None:
 
     An index file that cannot be opened is left alone: move it away first.
     """
-    with _archive_to_ourselves(config_of(config_file)) as archive, progress_bar(as_json) as bar:
-        rebuilt = maintenance.reindex(archive, _progress(bar, "Indexing", None))
+    with _archive_to_ourselves(config_of(config_file)) as archive, telling("Indexing", as_json) as tell:
+        rebuilt = maintenance.reindex(archive, tell)
     if as_json:
         print_json(asdict(rebuilt))
     else:
@@ -67,16 +67,6 @@ def reindex(config_file: Path | None, as_json: bool) -> None:
 def _archive_to_ourselves(config: Config) -> Iterator[Archive]:
     with data_directory(config), compose.archive_of(config) as archive:
         yield archive
-
-
-def _progress(bar: Progress, what: str, total: int | None) -> maintenance.Progress:
-    task = bar.add_task(what, total=total, rate="")
-
-    def tell(done: int) -> None:
-        speed = bar.tasks[task].speed
-        bar.update(task, completed=done, rate=f"{speed:.0f}/s" if speed else "")
-
-    return tell
 
 
 def _list(title: str, names: list[str]) -> None:

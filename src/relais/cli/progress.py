@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from relais.cli.common import human_bytes
+
 PER_S, PER_MIN, PER_H = (1, "s"), (60, "min"), (3600, "h")
 
 
@@ -23,6 +25,7 @@ class Teller:
 
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self._bar, self._task = bar, task
+        self._done = self._size_bytes = 0
 
     @property
     def is_quiet(self) -> bool:
@@ -33,8 +36,13 @@ class Teller:
         """Say how many there are, once that is known."""
         self._bar.update(self._task, total=total)
 
+    def more(self, done: int = 1, size_bytes: int = 0) -> None:
+        """So many more are done, with so many bytes."""
+        self(self._done + done, self._size_bytes + size_bytes)
+
     def __call__(self, done: int, size_bytes: int = 0) -> None:
         """So many are done, all in all, and so many bytes."""
+        self._done, self._size_bytes = done, size_bytes
         self._bar.update(self._task, completed=done, rate=self._rate(size_bytes))
 
     def _rate(self, size_bytes: int) -> str:
@@ -65,15 +73,6 @@ def telling(what: str, quiet: bool, total: int | None = None) -> Iterator[Teller
     )
     with bar:
         yield Teller(bar, bar.add_task(what, total=total, rate=""))
-
-
-def human_bytes(size: float) -> str:
-    """*size* bytes as people say it."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _speed(per_s: float) -> str:

@@ -15,9 +15,9 @@ from relais.archive.ledger import Ledger
 from relais.archive.pace import Hours, Pace, Rate
 from relais.archive.pull import Pull, Report
 from relais.cli import keys
-from relais.cli.common import config_of, config_option, json_option, print_json
+from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
 from relais.cli.peers import orthanc_of, peer_of
-from relais.cli.progress import Teller, human_bytes, telling
+from relais.cli.progress import Teller, telling
 from relais.config import Config
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.query import Match

@@ -1,18 +1,18 @@
 """`relais send`: pass instances on to a peer by C-STORE."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
-from rich.progress import Progress
 
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, commitment_asked, retrieve
 from relais.archive import search as archive_search
-from relais.cli.common import config_of, config_option, json_option, print_json, print_table, progress_bar
+from relais.cli.common import config_of, config_option, json_option, print_json, print_table
 from relais.cli.peers import peer_of
+from relais.cli.progress import telling
 from relais.cli.sources import Source, walk
 from relais.dicom import json_model, uids
 from relais.dicom.attributes import Level
@@ -82,11 +82,10 @@ def send(
         target = peer_of(config, peer)
         archive = keep.enter_context(compose.archive_of(config))
         instances = list(_instances(archive, what, summary))
-        bar = keep.enter_context(progress_bar(as_json))
-        tell = _progress(bar, len(instances))
+        tell = keep.enter_context(telling(f"Sending to {peer}", as_json, len(instances)))
         for sent in target.store(instances):
             summary.add(sent)
-            tell()
+            tell.more()
             if with_commit and sent.verdict is not Verdict.FAILED:
                 taken.add(sent.sop_instance_uid)
         if taken:
@@ -158,13 +157,3 @@ def _ref(archive: Archive, uid: str) -> Ref:
                 return StudyRef(study)
             return SeriesRef(study, series) if level is Level.SERIES else InstanceRef(study, series, instance)
     raise NotFound(f"The archive holds no study, series or instance {uid}.")
-
-
-def _progress(bar: Progress, total: int) -> Callable[[], None]:
-    task = bar.add_task("Sending", total=total, rate="")
-
-    def tell() -> None:
-        speed = bar.tasks[task].speed
-        bar.update(task, advance=1, rate=f"{speed:.0f}/s" if speed else "")
-
-    return tell

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO
 from zipfile import BadZipFile, ZipFile
@@ -22,16 +23,22 @@ START_BYTES = 132
 VRS = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
+MARK_BYTES = 12  # of a digest: two of a thousand million files that are the same by chance are one in 10**11
 MAX_FIRST_LENGTH = 1024  # a longer first element is none of those that Data Sets begin with
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file, not opened yet. *path* is None for a member of a zip file."""
+    """One file, not opened yet. *path* is None for a member of a zip file.
+
+    *mark* is the same as long as the file is, as far as its name, size and time of change tell: of a member, also those
+    of its zip file.
+    """
 
     name: str
     open: Callable[[], IO[bytes]]
     path: Path | None = None
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,17 @@ def _on_disk(path: Path) -> Source:
     def open_() -> IO[bytes]:
         return path.open("rb")
 
-    return Source(str(path), open_, path)
+    return Source(str(path), open_, path, _mark(path))
+
+
+def _mark(path: Path, inside: str = "") -> str:
+    """What a file is told by without being read; "" if nothing can be said of it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    told = f"{path.absolute()}\0{found.st_size}\0{found.st_mtime_ns}\0{inside}"
+    return blake2b(os.fsencode(told), digest_size=MARK_BYTES).hexdigest()
 
 
 def _members(path: Path, keep: ExitStack) -> Iterator[Source | Unusable]:
@@ -123,7 +140,8 @@ def _members(path: Path, keep: ExitStack) -> Iterator[Source | Unusable]:
         return
     for member in archive.infolist():
         if not member.is_dir() and Path(member.filename).name != "DICOMDIR":
-            yield Source(f"{path}!{member.filename}", partial(archive.open, member))
+            place = f"{member.filename}\0{member.header_offset}"
+            yield Source(f"{path}!{member.filename}", partial(archive.open, member), mark=_mark(path, place))
 
 
 def _named_by(path: Path) -> Iterator[Source | Unusable]:

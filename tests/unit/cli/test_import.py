@@ -1,18 +1,37 @@
 """`relais import`."""
 
+import os
+import subprocess
+import sys
+import time
+import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from fixtures.builders import a_ct, a_sr, dataset_bytes, part10
+from fixtures.builders import a_ct, a_series, a_sr, dataset_bytes, part10, uid
+from relais.access.principals import OPERATOR
+from relais.archive import delete
 from relais.cli.intake import Intake, Summary
 from relais.cli.sources import Source
+from relais.config import load
+from relais.dicom.refs import StudyRef
 from relais.errors import OutOfResources
+from relais.node import compose
 
 Run = Callable[..., Any]
+
+
+@contextmanager
+def suppress_warnings() -> Iterator[None]:
+    """zipfile warns of a name that is there twice, and writes it all the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def test_what_became_of_every_file_is_told(tmp_path: Path, relais_json: Run) -> None:
@@ -40,11 +59,79 @@ def test_people_get_a_summary_with_reasons(tmp_path: Path, relais: Run) -> None:
     assert "bad.dcm" in told.stdout
 
 
-def test_importing_again_changes_nothing_and_succeeds(tmp_path: Path, relais_json: Run) -> None:
-    (tmp_path / "1.dcm").write_bytes(part10(a_ct()))
-    assert relais_json("import", tmp_path / "1.dcm")["stored"] == 1
-    again = relais_json("import", tmp_path / "1.dcm")
-    assert (again["stored"], again["duplicates"]) == (0, 1)
+def counts(summary: Any) -> tuple[int, ...]:
+    return tuple(summary[what] for what in ("stored", "duplicates", "not_dicom", "known"))
+
+
+def test_importing_again_changes_nothing_and_reads_nothing(tmp_path: Path, relais_json: Run) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "1.dcm").write_bytes(part10(a_ct()))
+    (folder / "letter.txt").write_text("Dear colleague")
+    assert counts(relais_json("import", folder)) == (1, 0, 1, 0)
+    assert counts(relais_json("import", folder)) == (0, 1, 1, 2)
+    (folder / "1.dcm").touch()
+    (folder / "2.dcm").write_bytes(part10(a_ct()))
+    assert counts(relais_json("import", folder)) == (1, 1, 1, 1)
+    assert counts(relais_json("import", folder, "--again")) == (0, 2, 1, 0)
+
+
+def test_a_zip_file_that_is_the_same_is_not_read_again(tmp_path: Path, relais_json: Run, relais: Run) -> None:
+    for number, name in enumerate(("a.dcm", "a.dcm", "b.dcm")):
+        with zipfile.ZipFile(tmp_path / "study.zip", "w" if number == 0 else "a") as archive, suppress_warnings():
+            archive.writestr(name, part10(a_ct()))
+    assert counts(relais_json("import", tmp_path / "study.zip")) == (3, 0, 0, 0)
+    assert "3 of these files were known" in relais("import", tmp_path / "study.zip").stdout
+
+
+def test_what_was_deleted_here_is_read_again(tmp_path: Path, relais_json: Run, config_file: Path) -> None:
+    study = uid("deleted")
+    for number, ds in enumerate([*a_series(2, StudyInstanceUID=study), a_ct()]):
+        (tmp_path / f"{number}.dcm").write_bytes(part10(ds))
+    files = [tmp_path / f"{number}.dcm" for number in range(3)]
+    relais_json("import", *files)
+    with compose.archive_of(load(config_file, {"RELAIS_ACCESS__DELETE": "true"}).config) as archive:
+        delete.delete(archive, OPERATOR, StudyRef(study))
+    assert counts(relais_json("import", *files)) == (2, 1, 0, 1)
+
+
+def test_what_was_refused_is_tried_again(tmp_path: Path, relais_json: Run) -> None:
+    (tmp_path / "bad.dcm").write_bytes(part10(a_ct())[:-100])
+    for _ in range(2):
+        assert relais_json("import", tmp_path / "bad.dcm", code=1)["refused_count"] == 1
+
+
+def test_killed_at_random_it_goes_on(tmp_path: Path, relais_json: Run, config_file: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, ds in enumerate(a_series(400, rows=8, columns=8)):
+        (folder / f"{number}.dcm").write_bytes(part10(ds))
+    for seconds in (1.2, 1.6):
+        command = [sys.executable, "-m", "relais", "import", str(folder)]
+        victim = subprocess.Popen(
+            command, env=os.environ | {"RELAIS_CONFIG": str(config_file)}, stdout=subprocess.DEVNULL
+        )
+        time.sleep(seconds)
+        victim.kill()
+        victim.wait()
+    told = relais_json("import", folder)
+    assert told["stored"] + told["duplicates"] == 400
+    assert relais_json("check", code=None)["checked"] == 400
+    assert counts(relais_json("import", folder)) == (0, 400, 0, 400)
+
+
+def test_a_member_whose_compression_is_damaged_does_not_stop_the_others(tmp_path: Path, relais_json: Run) -> None:
+    path = tmp_path / "study.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            archive.writestr(str(number), part10(a_ct()))
+        begin = archive.getinfo("1").header_offset
+    content = bytearray(path.read_bytes())
+    content[begin + 31 : begin + 300] = b"\xff" * 269  # no block of RFC 1951 begins so: zlib.error
+    path.write_bytes(content)
+    told = relais_json("import", path, code=1)
+    assert (told["stored"], told["refused_count"]) == (2, 1)
+    assert "decompress" in next(iter(told["refused"]))
 
 
 def test_zip_files_are_looked_into(tmp_path: Path, relais_json: Run) -> None:
