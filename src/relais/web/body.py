@@ -17,7 +17,7 @@ CHUNK_BYTES = 256 * 1024
 FREE_BYTES = 256 * 1024**2  # black images compress a thousandfold
 MOST_GROWTH = 100
 ZSTD_WINDOW_BYTES = 8 * 1024**2  # RFC 9659 allows no more; a body that wants more is refused
-ZSTD_PIECE_BYTES = 512  # opened at a time: four bytes may become 128 KiB
+ZSTD_PIECE_BYTES = 128  # opened at a time: four bytes may become 128 KiB, and these are copied on their way
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib's way of saying: whichever of the two it is
 
 NOT_WHOLE = "The body of the request is not compressed as it says, or not whole."

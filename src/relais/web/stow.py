@@ -15,13 +15,14 @@ from relais.archive.admission import require_storing
 from relais.dicomweb import media_types, multipart, native_xml, paths, store_response
 from relais.dicomweb.media_types import DICOM, DICOM_JSON, DICOM_XML, JSON, MULTIPART, MediaType, Offer
 from relais.dicomweb.store_response import Result
-from relais.errors import InvalidRequest, NodeError, Unavailable, UnsupportedMedia
+from relais.errors import InvalidRequest, NodeError, TooLarge, Unavailable, UnsupportedMedia
 from relais.web import errors, payload, stow_metadata, stow_parts
 from relais.web.body import Body
 from relais.web.door import Door, acceptable, door, origin
 from relais.web.stow_metadata import METADATA
 
 OFFERS = (Offer(DICOM_JSON), Offer(JSON), Offer(DICOM_XML))
+MOST_REFUSED = 10_000  # instances of one request; beyond it the rest of the request is not taken
 MAX_WARNINGS = 5  # sentences in the Warning header field; what else is odd goes unmentioned
 
 routes = Blueprint("stow", __name__)
@@ -92,9 +93,13 @@ def _results(here: Door, body: Body, content_type: MediaType, kind: str, study: 
 def _receive(here: Door, body: Body, coming: Iterator[Result]) -> list[Result]:
     """What became of each instance. Raises what was wrong with the body when nothing at all was stored before."""
     results: list[Result] = []
+    refused = 0
     try:
         for result in coming:
             results.append(result)
+            refused += result.failure is not None
+            if refused > MOST_REFUSED:
+                raise TooLarge(f"A request is left after {MOST_REFUSED} instances in it that cannot be kept.")
     except NodeError as error:
         if all(result.failure for result in results):
             raise

@@ -34,6 +34,7 @@ from relais.web.stow_spool import Spool, Stretch
 METADATA = frozenset({DICOM_JSON, DICOM_XML})
 _SAID_AS = {JSON: DICOM_JSON, "application/xml": DICOM_XML, "text/xml": DICOM_XML}  # by parts that name no location
 MAX_XML_BYTES = 16 * 1024**2  # of the metadata of one instance; with more the body is TooLarge
+MOST_DOCUMENTS = 100_000  # instances of one request; with more the body is TooLarge
 SOP_CLASS_UID, SOP_INSTANCE_UID = "00080016", "00080018"
 
 
@@ -93,6 +94,8 @@ class _Received:
                     part.write(data)
                 case PartEnds() if part:
                     part.end()
+            if len(self.documents) > MOST_DOCUMENTS:
+                raise TooLarge(f"A request may have the metadata of at most {MOST_DOCUMENTS} instances.")
 
     def metadata(self, document: Stretch) -> JsonDataset:
         text = self._spool.read(document)

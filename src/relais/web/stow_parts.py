@@ -89,7 +89,11 @@ def _complete(here: Door, events: Iterable[Event], study: str | None) -> Iterato
 
 
 def refused(sop_class_uid: str, sop_instance_uid: str, failure: NodeError) -> Result:
-    """The result of an instance that is not kept, told to the operator too."""
+    """The result of an instance that is not kept, told to the operator too.
+
+    A failure holds on to all that was on the stack when it was raised, and a request may have thousands: that goes.
+    """
+    failure.__traceback__ = failure.__cause__ = failure.__context__ = None
     metrics.store(Channel.WEB, "refused")
     log.warning(fields(event="refused", sop_instance_uid=sop_instance_uid, error=failure.message))
     return Result(sop_class_uid, sop_instance_uid, failure=failure)

@@ -1,0 +1,150 @@
+"""Bodies that are small and cost much, at the web door. Each is refused, and others notice little."""
+
+import gzip
+import http.client
+import json
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from fixtures.builders import a_ct, part10
+from fixtures.process import MB, forget_peak, peak_bytes, resident_bytes
+from fixtures.served import Served, put_away
+from fixtures.visitor import Visitor
+
+MOST_BYTES = 64 * MB
+DICOM = 'multipart/related; type="application/dicom"; boundary=b'
+JSON = 'multipart/related; type="application/dicom+json"; boundary=b'
+XML = 'multipart/related; type="application/dicom+xml"; boundary=b'
+A_HEAD = b"--b\r\nContent-Type: application/dicom\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    made = Served(tmp_path_factory.mktemp("hostile"), RELAIS_WEB__WORKERS="1")
+    made.wait_until_ready()
+    yield made
+    put_away(made)
+
+
+def parts(content_type: bytes, content: bytes, count: int, names: bytes = b"") -> bytes:
+    head = b"--b\r\nContent-Type: " + content_type + names + b"\r\n\r\n"
+    return b"".join((head % number if names else head) + content + b"\r\n" for number in range(count))
+
+
+def sent(node: Served, body: bytes, content_type: str, encoding: str = "") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", node.web_port, timeout=120)
+    try:
+        headers = {"Content-Type": content_type} | ({"Content-Encoding": encoding} if encoding else {})
+        connection.request("POST", "/dicom-web/studies", body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+class Beside:
+    """One who searches and stores all the while, and how long it took at most; how far each process rose meanwhile."""
+
+    def __init__(self, node: Served) -> None:
+        self._visitor, self._is_over = Visitor(node.dimse_port, node.web_port), threading.Event()
+        assert self._visitor.store("web") == "200"
+        self._thread = threading.Thread(target=self._run)
+        self._pids = node.pids()
+        self._before = {pid: resident_bytes(pid) for pid in self._pids}
+        self.slowest_s, self.rose_bytes = 0.0, 0
+
+    def _run(self) -> None:
+        (uid, *_) = self._visitor.acknowledged
+        while not self._is_over.wait(0.02):
+            began = time.monotonic()
+            assert self._visitor.find(uid)
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+
+    def __enter__(self) -> "Beside":
+        for pid in self._pids:
+            forget_peak(pid)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+        self.rose_bytes = max(peak_bytes(pid) - self._before[pid] for pid in self._pids)
+
+
+FINAL = b"--b--\r\n"
+BODIES: dict[str, tuple[Callable[[], bytes], str, int]] = {
+    "many parts": (lambda: parts(b"application/dicom", b"x", 100_001) + FINAL, DICOM, 413),
+    "many parts with long headers": (
+        lambda: parts(b"application/dicom\r\nX: " + b"y" * 15_000, b"x", 3000) + FINAL,
+        DICOM,
+        409,
+    ),
+    "many empty instances": (lambda: b"[" + b"{}," * 2_000_000 + b"{}]", "application/dicom+json", 413),
+    "many bulk data": (
+        lambda: (
+            parts(b"application/dicom+json", b"[{}]", 1)
+            + parts(b"application/octet-stream", b"x", 99_000, names=b"\r\nContent-Location: bulk/%d")
+            + FINAL
+        ),
+        JSON,
+        409,
+    ),
+    "many documents": (lambda: parts(b"application/dicom+xml", b"<NativeDicomModel/>", 50_000) + FINAL, XML, 413),
+    "deep JSON": (lambda: b"[" * 100_000, "application/dicom+json", 400),
+    "deep XML": (lambda: parts(b"application/dicom+xml", b"<a>" * 100_000, 1) + FINAL, XML, 409),
+    "a part's header without end": (lambda: A_HEAD[:-2] + b"X: " + b"y" * 10_000_000, DICOM, 400),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_small_body_that_asks_for_much_gets_little(node: Served, name: str) -> None:
+    make, content_type, status = BODIES[name]
+    body = make()
+    with Beside(node) as beside:
+        answered, text = sent(node, body, content_type)
+    assert answered == status, text[:300]
+    assert beside.rose_bytes < MOST_BYTES
+    assert beside.slowest_s < 1.0
+
+
+def opened(encoding: str, plain: bytes, zeros: int) -> bytes:
+    """*plain* and then many zeros, compressed."""
+    if encoding == "zstd":
+        maker = zstandard.ZstdCompressor().compressobj()
+    else:
+        maker = zlib.compressobj(9, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
+    pieces = [maker.compress(plain), *(maker.compress(bytes(MB)) for _ in range(zeros // MB)), maker.flush()]
+    return b"".join(pieces)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
+def test_a_compressed_bomb_is_left_long_before_it_has_opened(node: Served, encoding: str) -> None:
+    """Half a gigabyte of zeros in half a megabyte at most."""
+    body = opened(encoding, A_HEAD, 512 * MB)
+    with Beside(node) as beside:
+        status, text = sent(node, body, DICOM, encoding)
+    assert status == 413, text
+    assert beside.rose_bytes < MOST_BYTES
+    assert beside.slowest_s < 1.0
+
+
+def test_a_bomb_within_a_bomb_is_one_bomb_only(node: Served) -> None:
+    """What a compressed body opens to is not opened again."""
+    body = gzip.compress(gzip.compress(A_HEAD + part10(a_ct()) + b"\r\n" + FINAL))
+    status, text = sent(node, body, DICOM, "gzip")
+    assert status == 400, text
+    assert "boundary" in json.loads(text)["message"]
+
+
+def test_what_is_refused_leaves_nothing_on_the_disk(node: Served) -> None:
+    data = node.folder / "data"
+    sent(node, parts(b"application/dicom", b"x", 2000) + FINAL, DICOM)
+    left = [path for path in (*Path(data).rglob(".incoming/*"), *Path(data).glob("cache/tmp*")) if path.is_file()]
+    assert left == []
