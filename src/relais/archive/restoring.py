@@ -4,8 +4,10 @@ The index comes last, whole or not at all: before that the new place is no archi
 where it was.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 from relais.archive import Archive, backup, transfer
@@ -13,10 +15,11 @@ from relais.archive.transfer import Copied, Progress
 from relais.db.database import Database
 from relais.db.settings import IndexSettings
 from relais.errors import Internal, InvalidRequest, OutOfResources
-from relais.index import lookup, portable
+from relais.index import changes, lookup, portable
 from relais.storage.base import ObjectStore
 
 NOT_EMPTY = "There is an archive already in {}: a backup is restored into an empty place."
+TAKEN = "There is something in the new index already: an archive moves into an empty one."
 DIFFERENT = "The new index does not hold what the old one holds: {}."
 MARK = "restoring"
 
@@ -44,41 +47,42 @@ def restore(
     """
     mark = data_dir / MARK
     with backup.opened(source, name) as (manifest, file, archive):
-        _begin(mark, manifest.made_at, store, index)
-        rows = (row for _, row in lookup.keys(archive.db))
-        copied = transfer.copy_all(archive, store, rows, portable.history(archive.db), progress)
-        portable.load(file, index)
-    db = Database(index)
-    try:
-        portable.begin_anew(db)
-    finally:
-        db.close()
+        feed = _begin(mark, manifest.made_at, store, index)
+        copied = copy_objects(archive, store, progress)
+        if not (is_taken(index) and _feed(index) == feed):  # else it is ours, and only the mark was left
+            portable.begin_anew(archive.db, feed)
+            with TemporaryDirectory(prefix=".relais-", dir=data_dir) as folder:
+                portable.save(archive.db, Path(folder) / file.name)
+                portable.load(Path(folder) / file.name, index)
     mark.unlink()
     return Restored(manifest, copied)
 
 
-def _begin(mark: Path, name: str, store: ObjectStore, index: IndexSettings) -> None:
-    """Say what is restored here, unless the same was interrupted."""
-    if mark.exists() and mark.read_text("utf-8") == name:
-        return
+def _begin(mark: Path, name: str, store: ObjectStore, index: IndexSettings) -> str:
+    """Say what is restored here, and the new name of its change feed; the same if it was interrupted."""
+    if mark.exists() and (said := mark.read_text("utf-8").split())[:1] == [name]:
+        return said[-1]
     if is_taken(index) or next(iter(store.iterate()), None) is not None:
         raise InvalidRequest(NOT_EMPTY.format(mark.parent))
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.write_text(name, "utf-8")
+        mark.write_text(f"{name} {token_hex(8)}", "utf-8")
+        return mark.read_text("utf-8").split()[-1]
     except OSError as exc:
         raise OutOfResources(f"{mark} cannot be written: {exc.strerror}.") from exc
+
+
+def _feed(index: IndexSettings) -> str:
+    with closing(Database(index)) as db:
+        return changes.name(db)
 
 
 def is_taken(index: IndexSettings) -> bool:
     """Whether there is an index already: a file, or on a server one that ever held something."""
     if not index.is_postgresql:
         return index.path.exists()
-    db = Database(index)
-    try:
+    with closing(Database(index)) as db:
         return not portable.is_empty(db)
-    finally:
-        db.close()
 
 
 def copy_objects(archive: Archive, store: ObjectStore, progress: Progress) -> Copied:
@@ -90,17 +94,18 @@ def copy_objects(archive: Archive, store: ObjectStore, progress: Progress) -> Co
 def move_index(archive: Archive, index: IndexSettings, room: Path) -> dict[str, int]:
     """Copy the index into that of *index*, which must be empty, and compare; the numbers of its rows by table.
 
-    Nobody may write to the old one any more. Raises InvalidRequest, OutOfResources, Unavailable.
+    Done once more it only compares. Nobody may write to the old one any more. Raises InvalidRequest if there is
+    something else in the new one, OutOfResources, Unavailable.
     """
-    with TemporaryDirectory(prefix=".relais-", dir=room) as folder:
-        file = Path(folder) / "index.sqlite"
-        portable.save(archive.db, file)
-        portable.load(file, index)
-    before, db = portable.counts(archive.db), Database(index)
-    try:
+    was_taken = is_taken(index)
+    if not was_taken:
+        with TemporaryDirectory(prefix=".relais-", dir=room) as folder:
+            file = Path(folder) / "index.sqlite"
+            portable.save(archive.db, file)
+            portable.load(file, index)
+    before = portable.counts(archive.db)
+    with closing(Database(index)) as db:
         after = portable.counts(db)
-    finally:
-        db.close()
     if different := [table for table in before if before[table] != after[table]]:
-        raise Internal(DIFFERENT.format(", ".join(different)))
+        raise InvalidRequest(TAKEN) if was_taken else Internal(DIFFERENT.format(", ".join(different)))
     return after

@@ -9,14 +9,13 @@ from relais.archive import Archive, restoring
 from relais.archive.transfer import Copied
 from relais.cli.backup import follower, open_target, tell_lacking
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, progress_bar
-from relais.config import Config
+from relais.config import Config, load
 from relais.errors import InvalidRequest
 from relais.index import statistics
 from relais.node import compose
 from relais.node.serve import data_directory
 
 SAME = "Both configurations name the same index and the same storage: there is nothing to move."
-TAKEN = "There is something in the new index already ({}): an archive moves into an empty one."
 NOT_WHOLE = "Not everything could be copied. With --despite-damage --finish goes on without it."
 GO_ON = "The node may go on. When it can be stopped for a while, stop it and run the same command with --finish."
 DONE = "Everything is there. Start the node with {0}; `relais check --config {0}` reads it all once more."
@@ -43,14 +42,16 @@ def migrate(to_file: Path, finish: bool, despite_damage: bool, config_file: Path
     First without --finish, while the node works: objects are copied, and compared with their digests. Again as often
     as you like: each time only what is new. Then stop the node and run it with --finish: what is left and the index
     follow, with all that it knows (audit, change feed, rejections), and are compared. The old archive stays as it is.
+
+    FILE.toml counts alone: RELAIS_... variables in the environment belong to the old archive.
     """
-    config, wanted = config_of(config_file), config_of(to_file)
+    config, wanted = config_of(config_file), load(to_file, {}).config
     moves_store = wanted.storage.url != config.storage.url or wanted.storage.endpoint_url != config.storage.endpoint_url
     moves_index = wanted.index.url != config.index.url
     if not (moves_store or moves_index):
         raise InvalidRequest(SAME)
-    if moves_index and restoring.is_taken(wanted.index):
-        raise InvalidRequest(TAKEN.format(to_file))
+    if moves_index and not finish and restoring.is_taken(wanted.index):
+        raise InvalidRequest(restoring.TAKEN)
     if finish:
         with data_directory(config), compose.archive_of(config) as archive:
             copied = _objects(archive, wanted, as_json) if moves_store else Copied()

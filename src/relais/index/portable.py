@@ -17,7 +17,7 @@ from relais.db.database import Connection, Database, Row, Transaction
 from relais.db.settings import IndexSettings, for_path
 from relais.dicom.attributes import Level
 from relais.errors import InvalidRequest
-from relais.index import labels
+from relais.index import changes, labels
 
 SQL = statements.load("relais.index.sql", "portable.sql")
 TABLES: dict[str, tuple[str, ...]] = {  # and their primary keys
@@ -124,9 +124,14 @@ def _leave_out(tx: Transaction) -> None:
         tx.execute(f"DELETE FROM {table}")  # noqa: S608
 
 
-def begin_anew(db: Database) -> None:
-    """Let the change feed of an index that was set back have a new name: whoever follows it begins again."""
-    db.write(lambda tx: tx.execute(SQL["forget_name"]))
+def begin_anew(db: Database, name: str) -> None:
+    """Give the change feed of an index that was set back a new *name*: whoever follows it begins again."""
+
+    def work(tx: Transaction) -> None:
+        tx.execute(SQL["forget_name"])
+        tx.execute(changes.SQL["give_name"], (name,)).fetchone()
+
+    db.write(work)
 
 
 def history(db: Database) -> Iterator[str]:

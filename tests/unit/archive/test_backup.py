@@ -270,6 +270,21 @@ def test_an_interrupted_restoration_goes_on(archive: Archive, tmp_path: Path, mo
     close_archive(south)
 
 
+def test_a_restoration_that_was_killed_at_its_very_end_ends(archive: Archive, tmp_path: Path) -> None:
+    store(archive, *a_series(3))
+    backup.make(archive, tmp_path / "disk")
+    close_archive(restored(tmp_path / "disk", tmp_path / "south"))
+    feed = backup.changes.name(again := make_archive(tmp_path / "south").db)
+    again.close()
+    mark, name = tmp_path / "south" / restoring.MARK, backup.BackupFolder(tmp_path / "disk").names()[0]
+    mark.write_text(f"{name} {feed}")
+    close_archive(restored(tmp_path / "disk", tmp_path / "south"))
+    assert not mark.exists()
+    mark.write_text(f"{name} another")  # a node was started here meanwhile
+    with pytest.raises(InvalidRequest, match="already"):
+        restored(tmp_path / "disk", tmp_path / "south")
+
+
 def test_each_archive_has_a_folder_of_its_own(archive: Archive, tmp_path: Path) -> None:
     backup.make(archive, tmp_path / "disk")
     other = make_archive(tmp_path / "other")
@@ -317,6 +332,7 @@ def test_an_archive_moves_with_all_that_it_knows(archive: Archive, tmp_path: Pat
     assert changes.name(south.db) == feed
     assert maintenance.check(south).is_sound
     close_archive(south)
+    store(archive, a_ct())
     with pytest.raises(InvalidRequest):
         restoring.move_index(archive, index, tmp_path)
 
