@@ -12,8 +12,10 @@ import requests
 from fixtures.builders import a_ct, uid
 from fixtures.cast import MALLORY
 from fixtures.web import WebNode, web_node
+from relais.web.app import routed
 
 STUDY = uid("of the errors")
+CT = a_ct(StudyInstanceUID=STUDY, PatientName="SECRET^Name", PatientID="SECRET-ID")
 VIEWER = "https://viewer.example.org"
 
 RESOURCES = (
@@ -46,7 +48,7 @@ RESOURCES = (
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
     folder: Path = tmp_path_factory.mktemp("errors")
     with web_node(folder, cors_origins=[VIEWER]) as node:
-        node.store(a_ct(StudyInstanceUID=STUDY, PatientName="SECRET^Name", PatientID="SECRET-ID"))
+        node.store(CT)
         yield node
 
 
@@ -56,6 +58,28 @@ def test_every_resource_answers_options(web: WebNode, resource: str) -> None:
     response = web.request("OPTIONS", resource)
     assert response.status_code in (200, 204)
     assert {"GET", "HEAD", "OPTIONS"} <= set(response.headers["Allow"].replace(" ", "").split(","))
+
+
+ROUTES = sorted({rule.rule for rule in routed().url_map.iter_rules() if "GET" in (rule.methods or ())})
+ROUTES.remove("/api/rejections/<uid>")  # nothing was deleted here
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_head_says_what_get_says_and_sends_nothing(web: WebNode, route: str) -> None:
+    """Trap 3; RFC 9110 9.3.2"""
+    uids = {"study": STUDY, "series": CT.SeriesInstanceUID, "instance": CT.SOPInstanceUID}
+    path = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: {"numbers": "1", "path": "7FE00010", **uids}[found[1]], route)
+    asked = {"studyUID": STUDY, "seriesUID": uids["series"], "objectUID": uids["instance"], "requestType": "WADO"}
+    url, params = web.base + path, asked if route == "/wado" else {}
+    wanted = {"rendered": 'multipart/related; type="image/jpeg"'}.get(path.rpartition("/")[2], "*/*")
+    accept = {"Accept": wanted}
+    _, get, head = (requests.request(method, url, params=params, headers=accept) for method in ("GET", "GET", "HEAD"))
+    assert (get.status_code, head.status_code, head.content) == (200, 200, b"")
+    assert get.content
+    for name in ("Content-Type", "Content-Length", "ETag", "Content-Disposition", "Accept-Ranges"):
+        said = re.sub("boundary=[0-9a-f]+", "", head.headers.get(name, ""))
+        if name in head.headers and route != "/metrics":
+            assert said == re.sub("boundary=[0-9a-f]+", "", get.headers.get(name, "")), name
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
@@ -178,7 +202,7 @@ def lines_of(web: WebNode, method: str, count: int) -> list[str]:
 def test_one_line_is_logged_for_each_transaction_without_what_patients_are_called(tmp_path: Path) -> None:
     """Style 2.6."""
     with web_node(tmp_path) as node:
-        node.store(a_ct(StudyInstanceUID=STUDY, PatientName="SECRET^Name", PatientID="SECRET-ID"))
+        node.store(CT)
         for path in (
             "/studies?PatientName=SECRET*",
             f"/studies/{STUDY}/metadata",

@@ -116,7 +116,7 @@ def _moving(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
 def _parts(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
     """The first is made before the answer begins: if it cannot be, that is the answer."""
     if request.method == "HEAD":
-        return payload.multipart(wanted.media_type, [])
+        return payload.multipart(wanted.media_type, iter(()), is_lazy=True)
     here = door()
     first = _made(here, pictures[0], wanted)
     return payload.multipart(wanted.media_type, _each(here, pictures, wanted, first), is_lazy=len(pictures) > 1)
