@@ -6,8 +6,8 @@
 
 1. A snapshot counts only under its own name, which it gets last, when all that it names is there and durable. So an
    interrupted run leaves the former backups whole, and the next one goes on where it was.
-2. Every object was compared with its digests while it was copied. What is damaged or lost in the archive itself, and is
-   not in an older backup, is listed in the manifest, not hidden.
+2. Every object was compared with its digests while it was copied. What is damaged or lost in the archive itself, or
+   cannot be read now, and is not in an older backup, is listed in the manifest, not hidden.
 3. Nothing that the snapshot names is removed from the archive until it is copied: the lease archive.removal.HOLD.
 """
 
@@ -46,7 +46,7 @@ OTHER_ARCHIVE = "{} holds backups of another archive: choose a folder for each."
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup says about itself. *index_sha256* is of its index; *missing* and *damaged* are keys it lacks."""
+    """What a backup says about itself. *index_sha256* is of its index; the lists are keys of objects that it lacks."""
 
     made_at: str
     feed: str
@@ -56,12 +56,18 @@ class Manifest:
     index_sha256: str
     missing: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     format: int = FORMAT
     version: str = __version__
 
     @property
     def is_whole(self) -> bool:
-        return not (self.missing or self.damaged)
+        return not self.lacking
+
+    @property
+    def lacking(self) -> list[str]:
+        """All that it lacks."""
+        return [*self.missing, *self.damaged, *self.unread]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +173,7 @@ def _finish(archive: Archive, folder: BackupFolder, store: LocalStore, before: C
         copies.seal(part / INDEX)
     finally:
         hold.give_back()
-    manifest = Manifest(name, *facts, _sha256(part / INDEX), done.missing, done.damaged)
+    manifest = Manifest(name, *facts, _sha256(part / INDEX), done.missing, done.damaged, done.unread)
     _write(part / MANIFEST, json.dumps(asdict(manifest), indent=2))
     copies.sync(part)
     part.rename(folder.snapshots / name)
@@ -224,7 +230,7 @@ def check(target: Path, name: str | None = None, progress: Progress = lambda obj
     """Read the backup *name*, or the newest, in full, and compare it with its digests. Raises as `opened` does."""
     found = Copied()
     with opened(target, name) as (manifest, _, archive):
-        lacking = {*manifest.missing, *manifest.damaged}
+        lacking = set(manifest.lacking)
         for row in _rows(archive.db):
             if row.key not in lacking:
                 _read(archive, row, found)

@@ -12,7 +12,7 @@ from itertools import islice
 from relais.archive import Archive
 from relais.archive.integrity import Damaged, checked_head, damaged, verified_chunks
 from relais.dicom.part10 import read_head
-from relais.errors import NodeError, NotFound
+from relais.errors import Elsewhere, Nearline, NodeError, NotFound
 from relais.index.rows import InstanceRow
 from relais.storage.base import ObjectStore
 
@@ -26,17 +26,21 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class Copied:
-    """What became of objects, in numbers; *missing* and *damaged* are the keys of those that could not be copied."""
+    """What became of objects, in numbers; the lists are keys of those that could not be copied.
+
+    *unread* are those in slow storage, or in the spool of another node.
+    """
 
     copied: int = 0
     present: int = 0
     size_bytes: int = 0
     missing: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
-        return not (self.missing or self.damaged)
+        return not (self.missing or self.damaged or self.unread)
 
 
 def copy_all(
@@ -87,6 +91,8 @@ def _count(done: Copied, key: str, outcome: "int | NodeError") -> None:
         done.damaged.append(key)
     elif isinstance(outcome, NotFound):
         done.missing.append(key)
+    elif isinstance(outcome, Nearline | Elsewhere):
+        done.unread.append(key)
     elif isinstance(outcome, NodeError):
         raise outcome
     else:
@@ -128,7 +134,7 @@ def _copy_history(source: ObjectStore, target: ObjectStore, key: str) -> "int | 
                 upload.write(chunk)
             upload.commit(key)
         return size
-    except NotFound as error:
+    except NodeError as error:
         return error
 
 

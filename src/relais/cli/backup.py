@@ -9,6 +9,7 @@ import click
 from rich.progress import Progress
 
 from relais.archive import backup, restoring
+from relais.archive.transfer import Copied
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, progress_bar
 from relais.index import statistics
 from relais.node import compose
@@ -41,7 +42,7 @@ def backup_(target: Path, keep: int | None, config_file: Path | None, as_json: b
         said = made.manifest
         click.echo(f"Backup {made.name}: {said.instances} instances, {human_bytes(said.size_bytes)}.")
         click.echo(f"{made.copied} objects copied, {human_bytes(made.copied_bytes)}.")
-        tell_lacking(said.missing, said.damaged)
+        tell_lacking(said)
     if not made.manifest.is_whole:
         raise SystemExit(1)
 
@@ -74,7 +75,7 @@ def _list(source: Path, as_json: bool) -> None:
         print_json({name: asdict(manifest) for name, manifest in manifests.items()})
         return
     for name, said in manifests.items():
-        note = "" if said.is_whole else f", {len(said.missing) + len(said.damaged)} objects lacking"
+        note = "" if said.is_whole else f", {len(said.lacking)} objects lacking"
         click.echo(f"{name}  {said.instances} instances, {human_bytes(said.size_bytes)}{note}")
 
 
@@ -85,7 +86,7 @@ def _check(source: Path, name: str | None, as_json: bool) -> None:
         print_json({"sound": found.is_whole, **asdict(found)})
     else:
         click.echo(f"{found.present} objects read, {human_bytes(found.size_bytes)}.")
-        tell_lacking(found.missing, found.damaged)
+        tell_lacking(found)
         click.echo("The backup is sound." if found.is_whole else "The backup is damaged.")
     if not found.is_whole:
         raise SystemExit(1)
@@ -104,8 +105,8 @@ def _restore(source: Path, name: str | None, config_file: Path | None, as_json: 
         print_json(asdict(done))
     else:
         click.echo(f"{done.manifest.instances} instances of the backup {done.manifest.made_at} are here again.")
-        tell_lacking(done.manifest.missing, done.manifest.damaged)
-        tell_lacking(done.copied.missing, done.copied.damaged)
+        tell_lacking(done.manifest)
+        tell_lacking(done.copied)
     if not (done.copied.is_whole and done.manifest.is_whole):
         raise SystemExit(1)
 
@@ -115,9 +116,13 @@ def open_target(settings: StorageSettings) -> ObjectStore:
     return open_store(replace(settings, spool_mb=0, spool=SpoolUse.WHEN_AWAY))
 
 
-def tell_lacking(missing: list[str], damaged: list[str]) -> None:
+def tell_lacking(found: Copied | backup.Manifest) -> None:
     """Name what could not be copied."""
-    for title, keys in (("missing", missing), ("damaged: the bytes are not those that were stored", damaged)):
+    for title, keys in (
+        ("missing", found.missing),
+        ("damaged: the bytes are not those that were stored", found.damaged),
+        ("in slow storage, or waiting in the spool of another node", found.unread),
+    ):
         if keys:
             click.echo(f"{len(keys)} {title}:")
             for key in keys[:SHOWN]:

@@ -80,7 +80,7 @@ def _tell(copied: Copied, rows: dict[str, int], next_step: str, as_json: bool) -
         click.echo(f"{copied.copied} objects copied, {human_bytes(copied.size_bytes)}; {copied.present} were there.")
         if rows:
             click.echo(f"The index: {rows['study']} studies, {rows['change']} changes, {rows['audit']} audit records.")
-        tell_lacking(copied.missing, copied.damaged)
+        tell_lacking(copied)
         click.echo(next_step if copied.is_whole or rows else NOT_WHOLE)
     if not copied.is_whole:
         raise SystemExit(1)

@@ -19,7 +19,7 @@ from relais.archive.removal import Removal
 from relais.archive.settings import OnConflict
 from relais.db.settings import IndexSettings
 from relais.dicom.origin import Channel, Origin
-from relais.errors import InvalidRequest, OutOfResources, Unavailable, Unwanted
+from relais.errors import InvalidRequest, Nearline, OutOfResources, Unavailable, Unwanted
 from relais.index import changes, portable
 from relais.storage.local import LocalStore
 
@@ -201,6 +201,26 @@ def test_a_damaged_object_is_told_and_all_others_are_backed_up(archive: Archive,
     made = backup.make(archive, tmp_path / "disk")
     assert (made.manifest.damaged, made.manifest.missing) == ([rotten.key], [lost.key])
     assert backup.check(tmp_path / "disk").present == 1
+
+
+def test_what_cannot_be_read_now_is_told_and_comes_with_the_next_backup(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objects in slow storage, or in the spool of a node that is away."""
+    store(archive, *a_series(2))
+    slow, read = south_rows(archive)[0], archive.store.read_range
+
+    def wait(key: str, offset: int, length: int) -> bytes:
+        if key == slow.key:
+            raise Nearline
+        return read(key, offset, length)
+
+    with monkeypatch.context() as now:
+        now.setattr(archive.store, "read_range", wait)
+        first = backup.make(archive, tmp_path / "disk")
+    assert (first.manifest.unread, first.manifest.is_whole) == ([slow.key], False)
+    assert backup.check(tmp_path / "disk").present == 1
+    assert backup.make(archive, tmp_path / "disk").manifest.is_whole
 
 
 def test_what_rots_later_is_in_the_backup_as_it_was(archive: Archive, tmp_path: Path) -> None:
