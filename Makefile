@@ -39,7 +39,8 @@ fuzz: $(DEV) ## Send the DIMSE door ten minutes of nonsense
 test-deps: ## Install the programs that the tests compare with (Debian and Ubuntu)
 	@.ci/apt storescu=dcmtk gdcminfo=libgdcm-tools strace=strace Orthanc=orthanc \
 		/usr/share/orthanc/plugins/libOrthancDicomWeb.so=orthanc-dicomweb chromium=chromium \
-		/usr/lib/python3/dist-packages/swift/__init__.py=python3-swift pg_createcluster=postgresql
+		/usr/lib/python3/dist-packages/swift/__init__.py=python3-swift pg_createcluster=postgresql \
+		haproxy=haproxy
 
 check: lint types floors test ## What has to pass before a change goes in
 

@@ -12,14 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from ipaddress import ip_network
 
 from relais.archive import Archive
 from relais.config import Config
+from relais.dimse.wire import proxied
 from relais.errors import OutOfResources, Unavailable
 from relais.index import statistics
 from relais.peers.association import Rejected
 from relais.peers.dimse import DimsePeer
 from relais.peers.settings import PeerSettings
+from relais.peers.tls import Secure
 from relais.storage.spooling import Spooling
 
 Check = Callable[[], str | None]
@@ -62,12 +65,12 @@ def _host(config: Config) -> str:
 
 def _handshake(config: Config) -> Check:
     """Whether the door speaks TLS."""
-    context = asking()
+    context, introduce = asking(), _introduce(config)
 
     def shake_hands() -> None:
         try:
             with socket.create_connection((_host(config), config.dimse.port), ECHO_TIMEOUT_S) as connection:
-                context.wrap_socket(connection).close()
+                context.wrap_socket(introduce(connection)).close()
         except ssl.SSLError as exc:
             if not is_alert(exc):
                 raise Unavailable("The DIMSE door does not speak TLS.") from exc
@@ -77,10 +80,22 @@ def _handshake(config: Config) -> Check:
     return shake_hands
 
 
+def _introduce(config: Config) -> Secure:
+    """Say that we call for ourselves, where our own address is one of those from which balancers call."""
+    proxies = [ip_network(proxy) for proxy in config.dimse.proxies]
+
+    def introduce(connection: socket.socket) -> socket.socket:
+        if proxied.is_one_of(connection.getsockname()[0], proxies):
+            connection.sendall(proxied.FOR_ITSELF)
+        return connection
+
+    return introduce
+
+
 def _echo(config: Config) -> Check:
     title = config.dimse.ae_title
     own = PeerSettings(name="own", ae_title=title, host=_host(config), port=config.dimse.port, timeout_s=ECHO_TIMEOUT_S)
-    door = DimsePeer(own, title)
+    door = DimsePeer(own, title, _introduce(config))
 
     def echo() -> None:
         with suppress(Rejected):

@@ -28,6 +28,7 @@ from relais.peers.base import MoveOriginator, Outgoing, Receive, Refused, Retrie
 from relais.peers.delivery import Delivery, lost
 from relais.peers.sending import MAX_MESSAGE_ID
 from relais.peers.settings import PeerSettings
+from relais.peers.tls import Secure
 from relais.peers.wire.messages import InlineMessages
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -39,12 +40,17 @@ log = logging.getLogger(__name__)
 
 
 class DimsePeer:
-    """As relais.peers.base.Peer. *calling_ae_title* is how we call ourselves."""
+    """As relais.peers.base.Peer. *calling_ae_title* is how we call ourselves.
 
-    def __init__(self, settings: PeerSettings, calling_ae_title: str = "RELAIS") -> None:
+    *introduce* is done to each connection before anything is said, instead of the TLS of the settings.
+    """
+
+    def __init__(
+        self, settings: PeerSettings, calling_ae_title: str = "RELAIS", introduce: Secure | None = None
+    ) -> None:
         self.settings = settings
         self._calling_ae_title = calling_ae_title
-        self._secure = settings.secure
+        self._secure = introduce or settings.secure
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ Address = tuple[str, int]
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # of version 2
 LINE = b"PROXY "  # begins version 1
+FOR_ITSELF = b"PROXY UNKNOWN\r\n"  # who says this calls for itself
 LONGEST_LINE = 107
 TCP_OVER_IPV4, TCP_OVER_IPV6 = 0x11, 0x21
 PROXIED = 0x21  # version 2, command PROXY; command LOCAL is the balancer's own
