@@ -110,6 +110,9 @@ class Pull:
     def is_ending(self) -> bool:
         return self._end.is_set()
 
+    def goes_on(self) -> bool:
+        return not self._end.is_set()
+
     def sleep(self, seconds: float) -> None:
         """Wait, but not beyond the end."""
         self._end.wait(seconds)

@@ -112,23 +112,28 @@ class DimsePull:
         named = self._named(study)
         taken = _Taken(self._pull, self._archive, self._origin)
         outcome = Outcome()
-        before = self._held(study)
-        for ref, classes in _wanted(study, named, before, unit.instances):
-            if self._pull.is_ending():
-                break
-            self._note(outcome, ref, self._transfer(ref, classes, taken))
-            if taken.full is not None:
-                raise taken.full
-        held = self._held(study)
+        before = held = self._held(study)
+        for uncompressed in (True,) if self._destination else (True, False):
+            outcome.notes.clear()
+            for ref, classes in _wanted(study, named, held, unit.instances):
+                if self._pull.is_ending():
+                    break
+                self._note(outcome, ref, self._transfer(ref, classes, taken, uncompressed))
+            held = self._held(study)
         outcome.received = len(held - before) if self._destination else taken.received
         outcome.notes += [f"{count} {why}" for why, count in taken.refusals.items()]
         _compare(outcome, named, held, unit.instances)
         return outcome
 
-    def _transfer(self, ref: StudyRef | SeriesRef, sop_classes: list[str], taken: _Taken) -> Retrieved:
+    def _transfer(
+        self, ref: StudyRef | SeriesRef, sop_classes: list[str], taken: _Taken, uncompressed: bool
+    ) -> Retrieved:
         if self._destination:
             return self._peer.move(ref, self._destination)
-        return self._peer.get(ref, sop_classes, taken.receive, lambda: not self._pull.is_ending())
+        said = self._peer.get(ref, sop_classes, taken.receive, self._pull.goes_on, uncompressed=uncompressed)
+        if taken.full is not None:
+            raise taken.full
+        return said
 
     def _note(self, outcome: Outcome, ref: StudyRef | SeriesRef, said: Retrieved) -> None:
         if said.status:

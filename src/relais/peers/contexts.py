@@ -73,14 +73,19 @@ def _proposals(sop_class_uid: str, instances: Sequence[Outgoing]) -> list[tuple[
     return [(sop_class_uid, transfer_syntaxes) for transfer_syntaxes in wanted]
 
 
-def to_receive(sop_classes: Sequence[str], limit: int) -> list[tuple[str, tuple[str, ...]]]:
+def to_receive(
+    sop_classes: Sequence[str], limit: int, *, uncompressed: bool = True
+) -> list[tuple[str, tuple[str, ...]]]:
     """What to propose to be sent instances of *sop_classes* in whatever Transfer Syntax, in at most *limit* contexts.
 
     A peer chooses one Transfer Syntax of each context and may be able to send what it holds in no other. So each
     compressed one has a context of its own, as far as they go; the last context of a SOP Class has all the rest.
+
+    Seen: dcmqrscp, which sends in an uncompressed context where one was accepted, and so cannot send what it holds
+    compressed: it is asked again without *uncompressed*.
     """
     alone = [(uid,) for uid in dict.fromkeys((*OFTEN, *TRANSFER_SYNTAXES)) if uid not in UNCOMPRESSED]
-    groups = [UNCOMPRESSED, *alone]
+    groups = [UNCOMPRESSED, *alone] if uncompressed else alone
     each = max(1, limit // max(1, len(sop_classes)))
     if len(groups) > each:
         rest = tuple(uid for group in groups[each - 1 :] for uid in group)

@@ -117,16 +117,23 @@ class DimsePeer:
                 yield from (lost(instance, exc) for instance in batch.instances)
 
     def get(
-        self, ref: Ref, sop_classes: Sequence[str], receive: Receive, keep_going: Callable[[], bool] = lambda: True
+        self,
+        ref: Ref,
+        sop_classes: Sequence[str],
+        receive: Receive,
+        keep_going: Callable[[], bool] = lambda: True,
+        *,
+        uncompressed: bool = True,
     ) -> Retrieved:
         """Have what *ref* names sent over the association that asks for it (C-GET), each instance to what *receive*
-        gives. *sop_classes* are those that may come, () if nobody knows.
+        gives. *sop_classes* are those that may come, () if nobody knows; see contexts.to_receive for *uncompressed*.
 
         *keep_going* is asked before each instance is answered: once it says no, the association is aborted. Raises
         Unavailable, also for that, and Refused if the peer does not do C-GET.
         """
         classes = list(sop_classes or contexts.COMMON_SOP_CLASSES)[: MAX_CONTEXTS - 1]
-        proposals = [(retrieving.GET, uids.TRANSCODE_TARGETS), *contexts.to_receive(classes, MAX_CONTEXTS - 1)]
+        proposals = contexts.to_receive(classes, MAX_CONTEXTS - 1, uncompressed=uncompressed)
+        proposals.insert(0, (retrieving.GET, uids.TRANSCODE_TARGETS))
         with self._association(proposals, as_scp=classes, dimse=retrieving.GetMessages) as assoc:
             return retrieving.get(assoc, ref, receive, keep_going)
 

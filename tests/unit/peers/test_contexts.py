@@ -2,8 +2,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from relais.dicom.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from relais.peers.base import Outgoing, Sent, Verdict
-from relais.peers.contexts import Accepted, Selection, batches
+from relais.peers.contexts import COMMON_SOP_CLASSES, OFTEN, UNCOMPRESSED, Accepted, Selection, batches, to_receive
 
 EXPLICIT, IMPLICIT, JPEG, RLE = (
     "1.2.840.10008.1.2.1",
@@ -80,3 +81,26 @@ def test_the_stored_syntax_is_preferred_and_then_explicit(
 def test_a_status_is_completed_or_a_warning_or_failed(status: int | None, verdict: Verdict) -> None:
     """PS3.7 C"""
     assert Sent("1.2.3", status).verdict is verdict
+
+
+def test_to_receive_one_kind_each_compressed_syntax_has_a_context() -> None:
+    proposals = to_receive([CT], 127)
+    assert proposals[0] == (CT, UNCOMPRESSED)
+    assert proposals[1:4] == [(CT, (uid,)) for uid in OFTEN[:3]]
+    assert {uid for _, syntaxes in proposals for uid in syntaxes} == set(TRANSFER_SYNTAXES)
+    assert len(proposals) <= 127
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 40, 127, 200])
+def test_to_receive_many_kinds_none_is_left_out_as_far_as_contexts_go(count: int) -> None:
+    """PS3.8 9.3.2.2"""
+    proposals = to_receive([f"1.2.{number}" for number in range(count)], 127)
+    assert len(proposals) <= 127
+    for number in range(min(count, 127)):
+        syntaxes = [uid for sop_class, group in proposals for uid in group if sop_class == f"1.2.{number}"]
+        assert sorted(syntaxes) == sorted(TRANSFER_SYNTAXES)
+
+
+def test_what_a_study_may_hold_are_storage_sop_classes() -> None:
+    assert set(COMMON_SOP_CLASSES) <= STORAGE_SOP_CLASSES
+    assert len(to_receive(COMMON_SOP_CLASSES, 127)) <= 127
