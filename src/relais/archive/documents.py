@@ -5,7 +5,7 @@ absolute. Values up to BULK_BYTES are inline. Knows Data Sets, not HTTP.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from struct import unpack
 from typing import BinaryIO
 
@@ -36,7 +36,7 @@ def metadata(archive: Archive, rows: Sequence[InstanceRow]) -> Iterator[bytes]:
     """One JSON document per row, in their order. Raises Unavailable if a stored object cannot be read."""
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
-        documents = dict(kept.get_many(archive.db, [row.id for row in batch]))
+        documents = dict(kept.get_many(archive.db, batch))
         made = {(row.id, row.revision): make(archive, row) for row in batch if row.id not in documents}
         if made:
             _keep(archive, made)
@@ -53,15 +53,31 @@ def make_missing(archive: Archive, after_id: int = 0, may: Callable[[], bool] = 
     rows = kept.without(archive.db, BATCH, after_id)
     if not rows or not may():
         return None
+    made = _made(archive, rows)
+    if made:
+        _keep(archive, made)
+    return rows[-1].id
+
+
+def readable(archive: Archive, rows: Sequence[InstanceRow]) -> Iterator[tuple[InstanceRow, bytes]]:
+    """Those of *rows* that can be read, each with its document, which is made where none is kept but not kept."""
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        found = kept.get_many(archive.db, batch)
+        made = _made(archive, [row for row in batch if row.id not in found])
+        found.update({number: document for (number, _), document in made.items()})
+        yield from ((row, found[row.id]) for row in batch if row.id in found)
+
+
+def _made(archive: Archive, rows: Iterable[InstanceRow]) -> dict[tuple[int, int], bytes]:
+    """The documents of *rows* by id and revision. What cannot be read is told to the operator and passed over."""
     made: dict[tuple[int, int], bytes] = {}
     for row in rows:
         try:
             made[row.id, row.revision] = make(archive, row)
         except NodeError as error:
             log.error("no metadata sop_instance_uid=%s: %s", row.ref.sop_instance_uid, error.message)
-    if made:
-        _keep(archive, made)
-    return rows[-1].id
+    return made
 
 
 def make(archive: Archive, row: InstanceRow) -> bytes:

@@ -19,6 +19,8 @@ class IndexSettings:
     is given up as Unavailable: a search made to be slow must not hold its thread for ever. *log_mb* is what the
     write-ahead log has from the first write on, so that commits need not let it grow. *connections* is how many of one
     process read from PostgreSQL at once; one more waits as for a lock. The caches and the log are SQLite's only.
+
+    A series in which nothing happens for *quiet_s* is packed: its instances take a fifth of their room; 0: none is.
     """
 
     url: str = "sqlite:///data/index.sqlite"
@@ -29,6 +31,7 @@ class IndexSettings:
     group_limit: int = 256
     soon_limit: int = 10_000
     log_mb: int = 32
+    quiet_s: float = 900.0
     connections: int = 16
 
     def __post_init__(self) -> None:
@@ -43,6 +46,7 @@ class IndexSettings:
             ("reader_cache_mb", 1),
             ("soon_limit", 1),
             ("log_mb", 0),
+            ("quiet_s", 0.0),
             ("connections", 1),
         ):
             if getattr(self, name) < least:

@@ -13,9 +13,10 @@ from relais.dicom.matching import alternatives, is_universal
 from relais.dicom.query import Match, MatchKind
 from relais.dicom.values import NUMBER_VRS, interval, number_key, text_key
 from relais.index import compile as sql
+from relais.index import packs
 from relais.index.columns import ODD_NUMBER, Column, label, label_columns, row_level, storable
 from relais.index.compile import Condition
-from relais.index.dialect import LITERAL, read, under_labels, with_trigrams
+from relais.index.dialect import LITERAL, listed, read, under_labels, with_trigrams
 from relais.index.fragments import Fragment, any_of, fill, joined
 from relais.index.ids import few
 
@@ -24,7 +25,6 @@ MAX_LABELS = 1000  # that one condition may name; what names more is frequent
 _BY_VALUE = {
     Level.STUDY: "SELECT s.id FROM study AS s WHERE {}",
     Level.SERIES: "SELECT e.id FROM series AS e WHERE {}",
-    Level.IMAGE: "SELECT i.id FROM instance AS i WHERE {}",
 }
 
 
@@ -44,7 +44,10 @@ def candidates_of(connection: Connection, conditions: list[Condition]) -> Iterat
 
 def _level(match: Match) -> Level:
     """The level of the rows that a candidate of *match* names."""
-    return Level.STUDY if match.tag in sql.KINDS else row_level(by_tag()[match.tag].level)
+    found = row_level(by_tag()[match.tag].level)
+    if match.tag in sql.KINDS:
+        return Level.STUDY
+    return Level.SERIES if found is Level.IMAGE else found
 
 
 def _candidate(match: Match) -> Fragment | None:
@@ -55,6 +58,8 @@ def _candidate(match: Match) -> Fragment | None:
         return _by_request(match)
     if match.tag in sql.KINDS:
         return _by_kind(match)
+    if match.tag == sql.SOP_INSTANCE_UID:
+        return _by_instance(match)
     return _by_value(match) or _by_trigrams(match)
 
 
@@ -79,6 +84,13 @@ def _by_value(match: Match) -> Fragment | None:
         return None
     column = f'{sql.ALIAS[attribute.level]}."{attribute.column}"'
     return fill(_BY_VALUE[_level(match)], sql.values(attribute.vr, column, match))
+
+
+def _by_instance(match: Match) -> Fragment:
+    """Series that hold an instance, in a row or perhaps in a pack."""
+    rows = fill("SELECT i.series_fk FROM instance AS i WHERE {}", sql.values("UI", "i.sop_instance_uid", match))
+    stems = listed([packs.stem(storable(text_key(value))) for one in alternatives(match) for value in one.values])
+    return fill("{} UNION SELECT p.series_fk FROM packed_uid AS p WHERE p.stem IN ({})", rows, stems)
 
 
 def _by_trigrams(match: Match) -> Fragment | None:

@@ -6,14 +6,16 @@
 3. An index that was lost and made from nothing counts from 1 again, under another name.
 """
 
+from collections.abc import Mapping
 from secrets import token_hex
 
 from relais.db import statements
-from relais.db.database import Database
+from relais.db.database import Database, Row
 from relais.dicom.refs import InstanceRef
+from relais.index import instances
 from relais.index.lookup import Source, reading
 from relais.index.mapping import unpack_key
-from relais.index.rows import Change
+from relais.index.rows import Change, InstanceRow
 
 SQL = statements.load("relais.index.sql", "changes.sql")
 
@@ -22,11 +24,19 @@ def since(db: Database, revision: int, limit: int) -> list[Change]:
     """The first *limit* changes behind *revision*, oldest first."""
     with db.read() as connection:
         rows = connection.execute(SQL["since"], (revision, limit)).fetchall()
-    found = []
-    for row in rows:
+        packed = {row["instance_fk"] for row in rows if row["key"] is None}
+        live = {row.id: row for row in instances.by_ids(connection, packed)} if packed else {}
+    return [_change(row, live) for row in rows]
+
+
+def _change(row: Row, live: Mapping[int, InstanceRow]) -> Change:
+    """A row of the feed; *live* are the instances that are packed."""
+    if row["key"] is None:
+        ref, key = live[row["instance_fk"]].ref, live[row["instance_fk"]].key
+    else:
         ref = InstanceRef(row["study_instance_uid"], row["series_instance_uid"], row["sop_instance_uid"])
-        found.append(Change(row["revision"], row["at"], row["kind"], ref, unpack_key(row["key"], ref)))
-    return found
+        key = unpack_key(row["key"], ref)
+    return Change(row["revision"], row["at"], row["kind"], ref, key)
 
 
 def deletions(db: Database, after: int, until: int) -> list[InstanceRef]:

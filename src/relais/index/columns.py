@@ -102,11 +102,11 @@ def parts(ds: JsonDataset) -> dict[Level, Part]:
 
 def values(ds: JsonDataset, level: Level) -> dict[str, Any]:
     """What value_columns hold for *ds*, by name."""
-    return {column.name: _of(column, ds.get(column.key)) for column in value_columns(level)}
+    return {column.name: value(column, ds.get(column.key)) for column in value_columns(level)}
 
 
-def _of(column: Column, element: Element | None) -> Any:
-    """What *column* holds. Most numbers come as one small integer, which is its own key."""
+def value(column: Column, element: Element | None) -> Any:
+    """What *column* holds of *element*. Most numbers come as one small integer, which is its own key."""
     if element is None:
         return None if column.vr in NUMBER_VRS else ""
     found = element.get("Value")

@@ -21,7 +21,8 @@ ALIAS = {Level.PATIENT: "s", Level.STUDY: "s", Level.SERIES: "e", Level.IMAGE: "
 MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY, REQUEST_SEQUENCE = 0x00080061, 0x00080062, 0x00400275
 STUDY_DATE, MODALITY = 0x00080020, 0x00080060
 # What a search can start from, from the most to the least selective; see index.plan.
-UIDS = (0x00080018, 0x0020000E, 0x0020000D)
+SOP_INSTANCE_UID = 0x00080018
+UIDS = (SOP_INSTANCE_UID, 0x0020000E, 0x0020000D)
 NUMBERS = (0x00080050, 0x00100020, 0x00200010, 0x00100030)  # Accession Number, Patient and Study ID, birth date
 TRIGRAMS = (0x00080050, 0x00100020)  # the columns of study_trigram
 NAMES = (0x00100010, 0x00080090)  # Patient's Name, Referring Physician's Name

@@ -21,9 +21,9 @@ from relais.db.database import Database, Row, Transaction
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.origin import Origin
-from relais.dicom.refs import InstanceRef, Ref, SeriesRef
-from relais.index import columns, labels, names, packing
-from relais.index.mapping import instance_rows, pack_key, unpack_key
+from relais.dicom.refs import InstanceRef, Ref
+from relais.index import columns, instances, labels, names, packing, packs
+from relais.index.mapping import pack_key, unpack_key
 from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered
 
 SQL = statements.load("relais.index.sql", "composite.sql")
@@ -49,20 +49,42 @@ def register(tx: Transaction, facts: InstanceFacts, *, replace: bool = False) ->
     this series already holds is left out, or with *replace* takes its place.
     """
     met = _meet(tx, facts)
-    if met["held"] is None:
+    held = _held(tx, facts, met)
+    if held is None:
         return Registered(Outcome.STORED, None, _insert(tx, facts, met, STORED))
-    held_key = unpack_key(met["key"], facts.ref)
+    held_key = unpack_key(held.key, facts.ref)
     if held_key == facts.key:  # registered again from its file: what a row names is never superseded
-        return Registered(Outcome.DUPLICATE, None, met["revision"])
-    if met["digest"] == facts.digest and met["held_syntax"] == met["syntax"]:
-        return Registered(Outcome.DUPLICATE, facts.key, met["revision"])
+        return Registered(Outcome.DUPLICATE, None, held.revision)
+    if held.digest == facts.digest and held.syntax == met["syntax"]:
+        return Registered(Outcome.DUPLICATE, facts.key, held.revision)
     if not replace:
-        return Registered(Outcome.KEPT_FIRST, facts.key, met["revision"])
-    held = int(met["held"])
-    _take_out(tx, met["series_fk"], [(held, met["size_bytes"])])
-    revision = _insert(tx, facts, _meet(tx, facts), REPLACED, held)
-    tx.execute(SQL["add_superseded"], (held_key, held))
+        return Registered(Outcome.KEPT_FIRST, facts.key, held.revision)
+    packs.unpack(tx, met["series_fk"])
+    _take_out(tx, met["series_fk"], [(held.id, held.size_bytes)])
+    revision = _insert(tx, facts, _meet(tx, facts), REPLACED, held.id)
+    tx.execute(SQL["add_superseded"], (held_key, held.id))
     return Registered(Outcome.REPLACED, held_key, revision)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The instance that is kept under the UIDs of an arriving one."""
+
+    id: int
+    key: str
+    digest: bytes
+    syntax: int
+    size_bytes: int
+    revision: int
+
+
+def _held(tx: Transaction, facts: InstanceFacts, met: Row) -> _Held | None:
+    if met["packed"] is None:
+        values = (met["held"], met["key"], met["digest"], met["held_syntax"], met["size_bytes"], met["revision"])
+        return _Held(*values) if met["held"] is not None else None
+    row = instances.packed_row(tx.connection, met["packed"], facts.ref.sop_instance_uid)
+    names = ("id", "key", "digest", "transfer_syntax_uid", "size_bytes", "revision")
+    return _Held(*(row[name] for name in names)) if row is not None else None
 
 
 def _meet(tx: Transaction, facts: InstanceFacts) -> Row:
@@ -78,6 +100,8 @@ def _insert(tx: Transaction, facts: InstanceFacts, met: Row, kind: str, instance
     """A new instance row under its parents; the revision."""
     parts = columns.parts(facts.attributes)
     parents = _parents(tx, facts, met, parts)
+    if met["packed"] is not None:
+        packs.unpack(tx, parents.series_fk)
     gained = (parents.patients, parents.studies, parents.series, 1, facts.size_bytes, 1)
     revision = int(tx.execute(SQL["count_totals"], gained).fetchone()[0])
     sop_class = met["sop_class"] or _id(tx, "add_uid", (facts.sop_class_uid,))
@@ -251,21 +275,19 @@ def _after_study(tx: Transaction, old: Row, new: dict[str, Any]) -> None:
 
 def remove(tx: Transaction, ref: Ref) -> list[InstanceRow]:
     """Take out everything under *ref* and return what was there, whose bytes nobody names any more."""
-    where, values = under(ref)
-    select = f"SELECT * FROM instance_row WHERE {where}"  # noqa: S608 - made by under()
-    removed = instance_rows(tx.connection, select, values)
+    removed = instances.found(tx.connection, ref)
     if not removed:
         return []
-    rows = tx.execute(select.replace("*", "id, series_fk, size_bytes"), values).fetchall()
-    revision = tx.execute(SQL["count_totals"], (0, 0, 0, 0, 0, len(rows))).fetchone()[0] - len(rows)
+    count = len(removed)
+    revision = tx.execute(SQL["count_totals"], (0, 0, 0, 0, 0, count)).fetchone()[0] - count
     for number, row in enumerate(removed, 1):
         tx.execute(SQL["add_deleted"], (row.id, *astuple(row.ref), row.key))
         tx.execute(SQL["add_change"], (revision + number, tx.now, DELETED, row.id))
     by_series: dict[int, list[tuple[int, int]]] = {}
-    for row in rows:
-        by_series.setdefault(row["series_fk"], []).append((row["id"], row["size_bytes"]))
-    for series_fk, instances in by_series.items():
-        _take_out(tx, series_fk, instances, revision + len(rows))
+    for row in removed:
+        by_series.setdefault(row.series_id, []).append((row.id, row.size_bytes))
+    for series_fk, gone in by_series.items():
+        _take_out(tx, series_fk, gone, revision + count)
     return removed
 
 
@@ -275,23 +297,19 @@ def history(tx: Transaction, rows: Iterable[InstanceRow]) -> list[str]:
     return [each["key"] for cursor in found for each in cursor]
 
 
-def under(ref: Ref) -> tuple[str, tuple[str, ...]]:
-    """The condition on the view instance_row for everything under *ref*."""
-    levels = ["study_instance_uid = ?"]
-    if isinstance(ref, SeriesRef | InstanceRef):
-        levels.append("series_instance_uid = ?")
-    if isinstance(ref, InstanceRef):
-        levels.append("sop_instance_uid = ?")
-    return " AND ".join(levels), astuple(ref)
-
-
-def _take_out(tx: Transaction, series_fk: int, instances: list[tuple[int, int]], revision: int = 0) -> None:
-    """Remove instance rows (id and size) of one series, and series and study if nothing is left of them."""
+def _take_out(tx: Transaction, series_fk: int, gone: list[tuple[int, int]], revision: int = 0) -> None:
+    """Remove instances (id and size) of one series, and series and study if nothing is left of them."""
     counted = tx.execute(SQL["counted"], (series_fk,)).fetchone()
-    tx.executemany(SQL["remove_instance"], [(instance,) for instance, _ in instances])
-    tx.executemany(SQL["remove_document"], [(instance,) for instance, _ in instances])
-    count, size_bytes = len(instances), sum(size for _, size in instances)
+    count, size_bytes = len(gone), sum(size for _, size in gone)
     is_empty = counted["series_instances"] == count
+    if is_empty:
+        packs.drop(tx, series_fk)
+    else:
+        packs.unpack(tx, series_fk)
+        packs.forget_documents(tx, series_fk)
+        packs.ask(tx, series_fk)
+    tx.executemany(SQL["remove_instance"], [(instance,) for instance, _ in gone])
+    tx.executemany(SQL["remove_document"], [(instance,) for instance, _ in gone])
     is_last = counted["study_instances"] == count
     tx.execute(SQL["count_series"], (-count, -size_bytes, tx.now, revision, series_fk))
     tx.execute(SQL["count_study"], (-int(is_empty), -count, -size_bytes, tx.now, revision, counted["study_fk"]))
@@ -305,7 +323,9 @@ def _drop_empty(tx: Transaction, study_fk: int, series_fk: int | None, is_last: 
         labels.unmark(tx, Level.SERIES, tx.execute(SQL["series"], (series_fk,)).fetchone())
         tx.execute(SQL["remove_requests"], (series_fk,))
         tx.execute(SQL["remove_series"], (series_fk,))
-    tx.execute(SQL["remove_sop_classes"], {"study_fk": study_fk})
+    gone = {row[0] for row in tx.execute(SQL["gone_sop_classes"], {"study_fk": study_fk}).fetchall()}
+    kept = packs.sop_classes(tx, study_fk)
+    tx.executemany(SQL["remove_sop_class"], [(study_fk, sop_class) for sop_class in gone - kept])
     if not is_last:
         _say_modalities(tx, study_fk)
         return 0

@@ -11,8 +11,8 @@ from relais.db.database import Connection, Database, Transaction
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.index import answers, packing
-from relais.index.composite import under
-from relais.index.mapping import instance_rows
+from relais.index import instances as held
+from relais.index.mapping import under
 from relais.index.rows import InstanceRow
 
 SQL = statements.load("relais.index.sql", "lookup.sql")
@@ -27,10 +27,8 @@ def reading(source: Source) -> AbstractContextManager[Connection]:
 
 def instances(db: Source, ref: Ref) -> list[InstanceRow]:
     """What is registered under *ref*, by series number, then instance number, then UID; [] if nothing is."""
-    where, values = under(ref)
-    order = "series_position, series_instance_uid, position, sop_instance_uid"
     with reading(db) as connection:
-        return instance_rows(connection, f"SELECT * FROM instance_row WHERE {where} ORDER BY {order}", values)  # noqa: S608
+        return held.found(connection, ref)
 
 
 def instance(db: Source, ref: InstanceRef) -> InstanceRow | None:
@@ -41,26 +39,20 @@ def instance(db: Source, ref: InstanceRef) -> InstanceRow | None:
 
 def representative(db: Database, ref: StudyRef | SeriesRef) -> InstanceRow | None:
     """The instance that stands for *ref*: the middle one of its first series with Pixel Data, else its first."""
-    series_uid = ref.series_instance_uid if isinstance(ref, SeriesRef) else ""
-    wanted = {"study_instance_uid": ref.study_instance_uid, "series_instance_uid": series_uid}
     with db.read() as connection:
-        series = connection.execute(SQL["first_image_series"], wanted).fetchone()
-        if series is None:
-            return None
-        found = instance_rows(connection, SQL["nth_of_series"], (series["id"], series["images"] // 2))
-        return found[0] if found else None
+        return held.representative(connection, ref)
 
 
 def by_sop_uid(db: Source, sop_instance_uid: str) -> list[InstanceRow]:
     """The instances of that UID: one in a sane world, but senders put one into two series."""
-    with reading(db) as connection:
-        return instance_rows(connection, SQL["by_sop_uid"], (sop_instance_uid,))
+    found = by_sop_uids(db, [sop_instance_uid])
+    return sorted(found, key=lambda row: (row.ref.study_instance_uid, row.ref.series_instance_uid))
 
 
 def by_sop_uids(db: Source, sop_instance_uids: Iterable[str]) -> list[InstanceRow]:
     """The instances of all those UIDs, in no promised order."""
     with reading(db) as connection:
-        return instance_rows(connection, SQL["by_sop_uids"], (json.dumps(list(sop_instance_uids)),))
+        return held.by_sop_uids(connection, sop_instance_uids)
 
 
 def attributes(db: Database, ref: Ref) -> JsonDataset | None:
@@ -82,8 +74,16 @@ def _attributes(connection: Connection, ref: Ref) -> JsonDataset | None:
     found |= answers.series(series, packing.unpack(series["attributes"]))
     if isinstance(ref, SeriesRef):
         return found
-    row = connection.execute(SQL["instance_attributes"], (ref.sop_instance_uid, series["id"])).fetchone()
-    return None if row is None else found | answers.instance(row, packing.unpack(row["attributes"]))
+    said = _instance_attributes(connection, series["id"], ref.sop_instance_uid)
+    return None if said is None else found | said
+
+
+def _instance_attributes(connection: Connection, series_fk: int, sop_instance_uid: str) -> JsonDataset | None:
+    row = connection.execute(SQL["instance_attributes"], (sop_instance_uid, series_fk)).fetchone()
+    if row is not None:
+        return answers.instance(row, packing.unpack(row["attributes"]))
+    packed = held.packed_row(connection, series_fk, sop_instance_uid)
+    return None if packed is None else held.answers_of(connection, [series_fk], [packed["id"]])[packed["id"]]
 
 
 def was_deleted(db: Database, ref: Ref) -> bool:
@@ -120,15 +120,16 @@ def _number(db: Database, sql: str, values: tuple[object, ...]) -> int:
 
 
 def keys(db: Database) -> Iterator[tuple[str, InstanceRow]]:
-    """Every storage key and its instance, oldest first. No read stays open between batches."""
-    last = 0
-    while True:
+    """Every storage key and its instance, series by series in the order of their first arrival.
+
+    No read stays open between batches; each series is read whole, so that whatever comes, goes, is packed or unpacked
+    meanwhile, an instance that was there before and stays is met just once.
+    """
+    last: int | None = 0
+    while last is not None:
         with db.read() as connection:
-            rows = instance_rows(connection, SQL["batch"], (last, BATCH))
+            rows, last = held.of_next_series(connection, last, BATCH)
         yield from ((row.key, row) for row in rows)
-        if len(rows) < BATCH:
-            return
-        last = rows[-1].id
 
 
 def knows_key(db: Database, key: str) -> bool:
@@ -145,7 +146,7 @@ def unknown_keys(db: Database, keys: Iterable[str]) -> Iterator[str]:
     while batch := list(islice(left, BATCH)):
         uids = {uid for key in batch for uid in _beginnings(key.rpartition("/")[2])}
         with db.read() as connection:
-            known = {row.key for row in instance_rows(connection, SQL["by_sop_uids"], (json.dumps(list(uids)),))}
+            known = {row.key for row in held.by_sop_uids(connection, uids)}
             known.update(row["key"] for row in connection.execute(SQL["plain_keys"], {"keys": json.dumps(batch)}))
         yield from (key for key in batch if key not in known)
 

@@ -1,5 +1,6 @@
 """Between rows and values: storage keys in few bytes, and InstanceRow from the view of that name."""
 
+from dataclasses import astuple
 from typing import Any
 
 import orjson
@@ -7,7 +8,7 @@ import orjson
 from relais.db.database import Connection
 from relais.db.transaction import Params
 from relais.dicom.layout import Layout
-from relais.dicom.refs import InstanceRef
+from relais.dicom.refs import InstanceRef, Ref, SeriesRef
 from relais.index.rows import InstanceRow
 
 STUDY_MARK, SERIES_MARK, INSTANCE_MARK = "\1", "\2", "\3"
@@ -34,6 +35,16 @@ def unpack_key(packed: str, ref: InstanceRef) -> str:
     return packed.translate({1: ref.study_instance_uid, 2: ref.series_instance_uid, 3: ref.sop_instance_uid})
 
 
+def under(ref: Ref) -> tuple[str, tuple[str, ...]]:
+    """The condition on a row that names UIDs for everything under *ref*."""
+    levels = ["study_instance_uid = ?"]
+    if isinstance(ref, SeriesRef | InstanceRef):
+        levels.append("series_instance_uid = ?")
+    if isinstance(ref, InstanceRef):
+        levels.append("sop_instance_uid = ?")
+    return " AND ".join(levels), astuple(ref)
+
+
 def instance_rows(connection: Connection, select: str, params: Params = ()) -> list[InstanceRow]:
     """What *select*, a SELECT * FROM instance_row of our own, finds, in its order."""
     return [_instance_row(values) for values in all_rows(connection, _INSTANCES.format(select), params)]
@@ -51,31 +62,32 @@ def all_rows(connection: Connection, statement: str, params: Params) -> list[Any
 # JSON would round a time: it goes as text. Blobs go as hexadecimal digits.
 _INSTANCES = """
 SELECT json_group_array(json_array(
-  id, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid, instance_number,
-  number_of_frames, key, size_bytes, hex(digest), hex(head_digest), dataset_offset, pixel_offset, hex(frame_table),
-  printf('%!.17g', stored_at), revision)) FROM ({}) AS found
+  id, series_fk, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid,
+  instance_number, number_of_frames, key, size_bytes, hex(digest), hex(head_digest), dataset_offset, pixel_offset,
+  hex(frame_table), printf('%!.17g', stored_at), revision)) FROM ({}) AS found
 """
 
 
 def _instance_row(values: list[Any]) -> InstanceRow:
-    ref = InstanceRef(*values[1:4])
+    ref = InstanceRef(*values[2:5])
     return InstanceRow(
         id=values[0],
+        series_id=values[1],
         ref=ref,
-        sop_class_uid=values[4],
-        transfer_syntax_uid=values[5],
-        instance_number=_whole(values[6]),
-        number_of_frames=max(1, _whole(values[7]) or 1),
-        key=unpack_key(values[8], ref),
-        size_bytes=values[9],
-        digest=bytes.fromhex(values[10]),
-        head_digest=bytes.fromhex(values[11]),
-        layout=Layout(values[12], values[13], bytes.fromhex(values[14]) or None),
-        stored_at=float(values[15]),
-        revision=values[16],
+        sop_class_uid=values[5],
+        transfer_syntax_uid=values[6],
+        instance_number=whole(values[7]),
+        number_of_frames=max(1, whole(values[8]) or 1),
+        key=unpack_key(values[9], ref),
+        size_bytes=values[10],
+        digest=bytes.fromhex(values[11]),
+        head_digest=bytes.fromhex(values[12]),
+        layout=Layout(values[13], values[14], bytes.fromhex(values[15]) or None),
+        stored_at=float(values[16]),
+        revision=values[17],
     )
 
 
-def _whole(number: object) -> int | None:
+def whole(number: object) -> int | None:
     """*number* if it is an integer: senders write others."""
     return number if isinstance(number, int) else None

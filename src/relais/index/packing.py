@@ -17,7 +17,8 @@ from relais.dicom.json_model import JsonDataset
 from relais.errors import Unavailable
 
 NEWEST = 1
-LEVEL = 3
+OF_PACKS = 2  # the dictionary of index.pack
+LEVELS = {NEWEST: 3, OF_PACKS: 9}  # of compression; packs are made beside the work
 DAMAGED = "A packed document of the index is damaged; `relais reindex` makes it anew."
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024  # a packed document that claims more is damaged
 
@@ -46,13 +47,13 @@ def _encode(ds: JsonDataset) -> bytes:
         return json.dumps(ds, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def pack_document(document: bytes) -> bytes:
-    """One JSON document, packed."""
-    compressor = getattr(_local, "compressor", None)
-    if compressor is None:
-        compressor = zstandard.ZstdCompressor(level=LEVEL, dict_data=_dictionary(NEWEST))
-        _local.compressor = compressor
-    return bytes((NEWEST,)) + compressor.compress(document)
+def pack_document(document: bytes, number: int = NEWEST) -> bytes:
+    """One JSON document, packed with the dictionary of that *number*."""
+    compressors = _local.__dict__.setdefault("compressors", {})
+    if number not in compressors:
+        compressors[number] = zstandard.ZstdCompressor(level=LEVELS[number], dict_data=_dictionary(number))
+    compressed: bytes = compressors[number].compress(document)
+    return bytes((number,)) + compressed
 
 
 def unpack_documents(packed: Sequence[bytes]) -> list[bytes]:
@@ -81,6 +82,6 @@ def _decompress(number: int, frames: list[bytes]) -> list[bytes]:
 def _dictionary(number: int) -> zstandard.ZstdCompressionDict:
     content = (resources.files("relais.index") / "dictionaries" / f"{number}.json").read_bytes()
     found = zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-    if number == NEWEST:
-        found.precompute_compress(level=LEVEL)
+    if number in LEVELS:
+        found.precompute_compress(level=LEVELS[number])
     return found

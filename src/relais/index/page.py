@@ -8,7 +8,7 @@ in Study are left out where there is none: viewers stumble over an empty one.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from relais.db.database import Connection
 from relais.dicom.attributes import LEVELS, TABLE, Level, Use, by_tag, levels_above
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.query import Query
-from relais.index import answers, columns, packing
+from relais.index import answers, columns, instances, packing
 from relais.index import compile as sql
 from relais.index.fragments import Fragment, all_of, fill
 from relais.index.mapping import all_rows
@@ -72,12 +72,19 @@ def _composites(connection: Connection, level: Level, places: list[Place]) -> li
         series = _read(connection, "series", answers.series, {place[3] for place in places})
         found = [ds | series[place[3]] for ds, place in zip(found, places, strict=True)]
     if level is Level.IMAGE:
-        instances = _read(connection, "instances", answers.instance, {place[5] for place in places})
-        found = [ds | instances[place[5]] for ds, place in zip(found, places, strict=True)]
+        said = _instances(connection, places)
+        found = [ds | said[place[5]] for ds, place in zip(found, places, strict=True)]
     return found
 
 
-def _read(connection: Connection, statement: str, answer: _Answer, ids: set[Any]) -> dict[object, JsonDataset]:
+def _instances(connection: Connection, places: list[Place]) -> Mapping[Any, JsonDataset]:
+    """The attributes of instances alone, by id, in rows and in packs."""
+    found = _read(connection, "instances", answers.instance, {place[5] for place in places})
+    packed = {int(place[5]): int(place[3]) for place in places if place[5] not in found}
+    return found | instances.answers_of(connection, sorted(set(packed.values())), packed) if packed else found
+
+
+def _read(connection: Connection, statement: str, answer: _Answer, ids: set[Any]) -> dict[Any, JsonDataset]:
     """The attributes of the rows that *ids* name, by id."""
     found = all_rows(connection, SQL[statement], (json.dumps(list(ids)),))
     unpacked = packing.unpack_many([bytes.fromhex(row["attributes"]) for row in found])

@@ -64,7 +64,6 @@ def _by_names(connection: Connection, conditions: list[Condition]) -> tuple[int,
 _ROWS = {
     Level.STUDY: read("study", "s", None),  # found by their ids, whatever else is asked
     Level.SERIES: read("series", "e", None),
-    Level.IMAGE: read("instance", "i", None),
 }
 
 

@@ -45,6 +45,12 @@ TABLES: dict[str, tuple[str, ...]] = {  # and their primary keys
     "commitment": ("id",),
     "commitment_asked": ("transaction_uid",),
     "condemned": ("key",),
+    "series_pack": ("series_fk",),
+    "series_documents": ("series_fk",),
+    "packed_uid": ("stem", "series_fk"),
+    "packed_id": ("block", "series_fk"),
+    "packed_until": ("id",),
+    "to_pack": ("series_fk",),
 }
 NODES_OWN = ("lease", "spooled", "nearline")
 LEFT_OUT = frozenset({*NODES_OWN, "compatibility"})

@@ -31,9 +31,10 @@ class InstanceFacts:
 
 @dataclass(frozen=True, slots=True)
 class InstanceRow:
-    """One registered instance, with what its retrieval needs. *version* is the revision that last touched it."""
+    """One registered instance, with what its retrieval needs. *revision* is the one that last touched it."""
 
     id: int
+    series_id: int
     ref: InstanceRef
     sop_class_uid: str
     transfer_syntax_uid: str

@@ -7,16 +7,20 @@
    stored or deleted meanwhile may or may not be seen, nothing else is seen twice or missed.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from relais.db.database import Connection, Database
+from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
 from relais.index import compile as sql
 from relais.index.bearers import resolved
 from relais.index.compile import supported, unsupported
 from relais.index.fragments import Fragment
+from relais.index.images import Instances
 from relais.index.mapping import all_rows
 from relais.index.page import rows
 from relais.index.plan import Plan, plan
@@ -41,7 +45,7 @@ def search(db: Database, query: Query, after: Place | None = None) -> Page:
     """One page of what *query* asks for: what lies behind *after* in order or, without that, behind its offset."""
     limit = EVERYTHING if query.limit is None else query.limit + 1
     with db.read() as connection:
-        select = _Select(connection, query)
+        select = _Select(connection, query, db.settings.read_timeout_s)
         found = select.first(limit, query.offset) if after is None else select.after(after, limit)
         more = query.limit is not None and len(found) > query.limit
         found = found[: query.limit]
@@ -54,7 +58,7 @@ def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset
     while left is None or left > 0:
         size = batch if left is None else min(batch, left)
         with db.read() as connection:
-            select = _Select(connection, query)
+            select = _Select(connection, query, db.settings.read_timeout_s)
             found = select.first(size, offset) if last is None else select.after(last, size)
             batch_rows = rows(connection, query, found)
         yield from batch_rows
@@ -66,19 +70,24 @@ def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset
 class _Select:
     """One planned search."""
 
-    def __init__(self, connection: Connection, query: Query) -> None:
+    def __init__(self, connection: Connection, query: Query, timeout_s: float) -> None:
         conditions = resolved(connection, sql.conditions(query), query.fuzzy)
         self._connection = connection
         self._level = query.level
         self._plan = plan(connection, query.level, conditions)
         self._filters = [condition.fragment for condition in conditions]
+        self._instances = Instances(connection, query, self._plan, conditions, time.monotonic() + timeout_s)
 
     def first(self, limit: int, offset: int) -> list[Place]:
         """The first rows in order."""
+        if self._level is Level.IMAGE:
+            return list(islice(self._instances.places(None), offset, offset + limit))
         return self._run(self._plan, self._filters, limit, offset)
 
     def after(self, last: Place, limit: int) -> list[Place]:
         """The rows behind *last* in order."""
+        if self._level is Level.IMAGE:
+            return list(islice(self._instances.places(last), limit))
         found: list[Place] = []
         for chosen, position in behind(self._level, self._plan, last):
             if len(found) < limit:

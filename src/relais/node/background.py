@@ -1,4 +1,4 @@
-"""What the node does when nobody asks: the sweep after a start, ready-made metadata, the nightly count.
+"""What the node does when nobody asks: the sweep after a start, ready-made metadata, packing, the nightly count.
 
 One process does all of it, in small steps, so that it can be told to end at any time. Of several nodes with one index,
 one at a time does what is done for all; if that one dies, another one takes over. Knows when, not how.
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from relais.archive import Archive, documents, maintenance
+from relais.archive import Archive, documents, maintenance, quiet
 from relais.archive.forgetting import forget_deleted
 from relais.archive.removal import Removal
 from relais.errors import NodeError
@@ -23,6 +23,7 @@ ASK_EVERY_S = 1800.0  # whether it is our turn to sweep, where another node had 
 FORGET_EVERY_S = 5.0
 COUNT_LEASE_S = 12 * 3600.0  # once a night, not once a night and node
 DOCUMENTS_LEASE_S = 60.0
+PACKING_LEASE_S = 60.0
 COUNT_AT_HOUR = 3  # local time: when a hospital is quiet
 AFTER_ERROR_S = 30.0
 
@@ -46,6 +47,7 @@ class Background:
         self.counting = Lease(archive.db, "recount", holder, COUNT_LEASE_S)
         self.documenting = Lease(archive.db, "documents", holder, DOCUMENTS_LEASE_S)
         self.removal = Removal(archive)
+        self.packing = Lease(archive.db, "packing", holder, PACKING_LEASE_S)
         self.documented_id = 0
         self.sweep_at = self.forget_at = 0.0
         self.counted_on = datetime.now().astimezone().date()
@@ -83,7 +85,7 @@ class Background:
             return True
         last = documents.make_missing(self.archive, self.documented_id, self.documenting.held)
         if last is None:
-            return False
+            return quiet.pack_quiet(self.archive, self.packing.held)
         self.documented_id = last
         return True
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fixtures.indexed import Model, an_index, check_labels, facts, identity, ref_of
+from fixtures.indexed import Model, an_index, check_labels, facts, identity, pack_series, ref_of
 from fixtures.strategies import cases, held
 from relais.db.database import Database, Transaction
 from relais.dicom.attributes import LEVELS
@@ -60,11 +60,12 @@ def _few(number: int) -> Iterator[None]:
         yield
 
 
-@given(case=cases(), few=FEW)
+@given(case=cases(), few=FEW, packed=st.integers(0, 3))
 @once_per_session
-def test_search_finds_what_matching_finds(db: Database, case: tuple, few: int) -> None:
+def test_search_finds_what_matching_finds(db: Database, case: tuple, few: int, packed: int) -> None:
     studies, queries = case
     model = _load(db, [ds for study in studies for ds in held(study)])
+    pack_series(db, lambda number: number % 3 != packed)
     with _few(few):
         for query in queries:
             assert _found(db, query) == model.matching(query), query
@@ -79,8 +80,10 @@ def test_search_agrees_after_deletes_and_stores_in_any_order(
     datasets = [_with_holes(ds, data) for study in studies for ds in held(study)]
     model = _load(db, [])
     for ds in data.draw(st.lists(st.sampled_from(datasets), max_size=12)):
-        depth = data.draw(st.integers(-4, 2))
-        if depth < 0:
+        depth = data.draw(st.integers(-6, 2))
+        if depth < -4:
+            pack_series(db, lambda number, depth=depth: number % 2 == depth % 2)
+        elif depth < 0:
             db.write(lambda tx, ds=ds: composite.register(tx, facts(ds)))
             model.register(ds)
         else:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fixtures.indexed import CT, an_index, check_labels, facts, ref_of
+from fixtures.indexed import CT, an_index, check_labels, facts, pack_series, ref_of
 from fixtures.rebuilt import check_sides
 from relais.db.database import Database
 from relais.dicom.json_model import JsonDataset
@@ -46,7 +46,8 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         yield db
 
 
-STEPS = st.lists(st.tuples(_instances(), st.sampled_from(("store",) * 4 + ("replace",) * 3 + (0, 1, 2))), min_size=6)
+KINDS = ("store",) * 4 + ("replace",) * 3 + ("pack",) * 2 + (0, 1, 2)
+STEPS = st.lists(st.tuples(_instances(), st.sampled_from(KINDS)), min_size=6)
 
 
 @given(steps=STEPS)
@@ -54,7 +55,9 @@ STEPS = st.lists(st.tuples(_instances(), st.sampled_from(("store",) * 4 + ("repl
 def test_side_tables_are_those_of_a_rebuild_after_any_history(db: Database, steps: list) -> None:
     composite.reset(db)
     for number, (ds, step) in enumerate(steps):
-        if isinstance(step, str):
+        if step == "pack":
+            pack_series(db, lambda number, odd=number % 3: number % 3 != odd)
+        elif isinstance(step, str):
             one = facts(ds, token=f"{number:08x}")
             db.write(lambda tx, one=one, step=step: composite.register(tx, one, replace=step == "replace"))
         else:

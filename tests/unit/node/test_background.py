@@ -1,6 +1,7 @@
 """Background work, over a real archive."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from fixtures.builders import a_ct, part10
 from fixtures.node import close_archive, make_archive
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, ingest, retrieve
+from relais.db.database import Database
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.refs import InstanceRef
 from relais.errors import Unavailable
@@ -56,8 +58,9 @@ def test_metadata_of_new_instances_is_made_and_kept(archive: Archive) -> None:
     steps(background)
     refs = [stored(archive) for _ in range(3)]
     assert background.step()
-    ids = [row.id for ref in refs for row in retrieve.instances(archive, OPERATOR, ref)]
-    assert eventually(lambda: set(documents.get_many(archive.db, ids)) == set(ids), 5)  # written soon, not at once
+    rows = [row for ref in refs for row in retrieve.instances(archive, OPERATOR, ref)]
+    wanted = {row.id for row in rows}
+    assert eventually(lambda: set(documents.get_many(archive.db, rows)) == wanted, 5)  # written soon, not at once
     assert not background.step()
 
 
@@ -87,8 +90,30 @@ def test_of_two_nodes_one_sweeps_and_makes_metadata_and_when_it_is_gone_the_othe
     steps(second)
     assert statistics.statistics(archive.db).instances == 1
     (row,) = retrieve.instances(archive, OPERATOR, ref)
-    assert eventually(lambda: documents.get_many(archive.db, [row.id]) != {}, 5)
+    assert eventually(lambda: documents.get_many(archive.db, [row]) != {}, 5)
     stored_later = ingest.store_part10(archive, BytesIO(part10(a_ct(InstanceNumber=2))), Origin(Channel.IMPORT)).ref
     assert steps(first) == 0  # the second has the lease now
     assert steps(second) == 1
     assert retrieve.instances(archive, OPERATOR, stored_later)
+
+
+def test_a_quiet_series_is_packed_by_one_of_two_nodes(archive: Archive) -> None:
+    ref = stored(archive)
+    settings = replace(archive.db.settings, quiet_s=1e-9)
+    archive.db.close()
+    archive = replace(archive, db=Database(settings))
+    first, second = (Background(archive, holder, lambda: False) for holder in ("here", "there"))
+    steps(first)
+    assert packed(archive) == 1
+    assert ingest.store_part10(archive, BytesIO(part10(a_ct())), Origin(Channel.IMPORT)).ref != ref
+    steps(second)
+    assert packed(archive) == 1  # the first has the lease
+    steps(first)
+    assert packed(archive) == 2
+    assert retrieve.instances(archive, OPERATOR, ref)
+    archive.db.close()
+
+
+def packed(archive: Archive) -> int:
+    with archive.db.read() as connection:
+        return int(connection.execute("SELECT count(*) FROM series_pack").fetchone()[0])

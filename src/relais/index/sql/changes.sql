@@ -1,8 +1,8 @@
 -- The change feed.
 
 -- name: since
--- An instance's UIDs and key are in its row while it lives, in "deleted" afterwards.
-SELECT change.revision, change.at, change.kind,
+-- An instance's UIDs and key are in its row or its series' pack while it lives, in "deleted" afterwards.
+SELECT change.revision, change.at, change.kind, change.instance_fk,
        coalesce(live.study_instance_uid, deleted.study_instance_uid) AS study_instance_uid,
        coalesce(live.series_instance_uid, deleted.series_instance_uid) AS series_instance_uid,
        coalesce(live.sop_instance_uid, deleted.sop_instance_uid) AS sop_instance_uid,

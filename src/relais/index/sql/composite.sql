@@ -4,10 +4,12 @@
 -- All that an arriving instance meets, by unique indexes only; always one row, NULL where there is nothing yet.
 SELECT study.id AS study_fk, study.present AS study_present, series.id AS series_fk, series.present AS series_present,
        held.id AS held, held.digest, held.size_bytes, held.key, held.revision, held.transfer_syntax_uid AS held_syntax,
-       class.id AS sop_class, syntax.id AS syntax, origin.id AS origin, study_sop_class.study_fk AS listed
+       class.id AS sop_class, syntax.id AS syntax, origin.id AS origin, study_sop_class.study_fk AS listed,
+       series_pack.series_fk AS packed
 FROM (SELECT 1) AS always
 LEFT JOIN study ON study.study_instance_uid = ?
 LEFT JOIN series ON series.study_fk = study.id AND series.series_instance_uid = ?
+LEFT JOIN series_pack ON series_pack.series_fk = series.id
 LEFT JOIN instance AS held ON held.series_fk = series.id AND held.sop_instance_uid = ?
 LEFT JOIN uid AS class ON class.uid = ?
 LEFT JOIN uid AS syntax ON syntax.uid = ?
@@ -73,11 +75,14 @@ UPDATE study_modality SET date_time = ? WHERE study_fk = ?;
 -- name: add_sop_class
 INSERT INTO study_sop_class(study_fk, sop_class_uid) VALUES (?, ?) ON CONFLICT DO NOTHING;
 
--- name: remove_sop_classes
--- Those that no instance of the study has any more.
-DELETE FROM study_sop_class WHERE study_fk = :study_fk AND sop_class_uid NOT IN (
+-- name: gone_sop_classes
+-- Those that no row of an instance of the study has any more.
+SELECT sop_class_uid FROM study_sop_class WHERE study_fk = :study_fk AND sop_class_uid NOT IN (
   SELECT instance.sop_class_uid FROM series JOIN instance ON instance.series_fk = series.id
   WHERE series.study_fk = :study_fk);
+
+-- name: remove_sop_class
+DELETE FROM study_sop_class WHERE study_fk = ? AND sop_class_uid = ?;
 
 -- name: add_request
 INSERT INTO series_request(series_fk, item, scheduled_procedure_step_id, requested_procedure_id, study_instance_uid,

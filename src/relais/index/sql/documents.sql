@@ -3,6 +3,9 @@
 -- name: get_many
 SELECT instance_fk, document FROM instance_json WHERE instance_fk IN (SELECT value FROM json_each(?));
 
+-- name: bundles
+SELECT documents FROM series_documents WHERE series_fk IN (SELECT value FROM json_each(?));
+
 -- name: put
 -- The revision tells what was replaced since the document was made.
 INSERT INTO instance_json(instance_fk, document)

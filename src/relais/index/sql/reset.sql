@@ -42,6 +42,21 @@ DELETE FROM instance_json;
 -- name: instance
 DELETE FROM instance;
 
+-- name: packs
+DELETE FROM series_pack;
+
+-- name: packed_documents
+DELETE FROM series_documents;
+
+-- name: packed_uids
+DELETE FROM packed_uid;
+
+-- name: packed_ids
+DELETE FROM packed_id;
+
+-- name: to_pack
+DELETE FROM to_pack;
+
 -- name: series
 DELETE FROM series;
 

@@ -13,10 +13,14 @@ SELECT revision, at FROM change WHERE revision >= ? ORDER BY revision LIMIT 1;
 SELECT count(*) FROM change WHERE revision > ? AND kind <> 'deleted';
 
 -- name: wrong_series
-SELECT 'Series ' || series_instance_uid || ' counts ' || series.instance_count || ' instances and holds ' || count(instance.id) || '.'
+-- A series has rows of instances or a pack: with both it counts some twice.
+SELECT 'Series ' || series_instance_uid || ' counts ' || series.instance_count || ' instances and holds ' ||
+       (count(instance.id) + coalesce(max(series_pack.instance_count), 0)) || '.'
 FROM series LEFT JOIN instance ON instance.series_fk = series.id
+LEFT JOIN series_pack ON series_pack.series_fk = series.id
 GROUP BY series.id
-HAVING series.instance_count <> count(instance.id) OR series.size_bytes <> total(instance.size_bytes);
+HAVING series.instance_count <> count(instance.id) + coalesce(max(series_pack.instance_count), 0)
+  OR series.size_bytes <> total(instance.size_bytes) + coalesce(max(series_pack.size_bytes), 0);
 
 -- name: wrong_studies
 SELECT 'Study ' || study_instance_uid || ' counts ' || study.instance_count || ' instances in ' || study.series_count ||
@@ -35,7 +39,8 @@ WHERE coalesce(patient.study_count, 0) <> counted.studies;
 -- name: wrong_totals
 SELECT 'The totals do not agree with the rows.' FROM totals
 WHERE patients <> (SELECT count(*) FROM patient) OR studies <> (SELECT count(*) FROM study)
-  OR series <> (SELECT count(*) FROM series) OR instances <> (SELECT count(*) FROM instance)
+  OR series <> (SELECT count(*) FROM series)
+  OR instances <> (SELECT count(*) FROM instance) + (SELECT total(instance_count) FROM series_pack)
   OR size_bytes <> (SELECT total(size_bytes) FROM study);
 
 -- name: wrong_modalities
@@ -49,6 +54,14 @@ WHERE series_fk NOT IN (SELECT id FROM series)
 UNION ALL
 SELECT 'A kept document belongs to no instance.' FROM instance_json
 WHERE instance_fk NOT IN (SELECT id FROM instance)
+UNION ALL
+SELECT 'A pack belongs to no series.' FROM series_pack WHERE series_fk NOT IN (SELECT id FROM series)
+UNION ALL
+SELECT 'Kept documents belong to no series.' FROM series_documents WHERE series_fk NOT IN (SELECT id FROM series)
+UNION ALL
+SELECT 'A UID leads to no pack.' FROM packed_uid WHERE series_fk NOT IN (SELECT series_fk FROM series_pack)
+UNION ALL
+SELECT 'An id leads to no pack.' FROM packed_id WHERE series_fk NOT IN (SELECT series_fk FROM series_pack)
 UNION ALL
 SELECT 'A modality belongs to no study.' FROM study_modality WHERE study_fk NOT IN (SELECT id FROM study)
 UNION ALL
