@@ -14,9 +14,14 @@ from relais.dicom.json_model import tag_key
 from relais.dicom.values import BINARY_VRS, NUMBER_VRS, RANGE_VRS, WILD_CARD_VRS
 from relais.dimse import models, status
 from relais.dimse.negotiation import EXTENDED
+from relais.peers import retrieving
+from relais.peers.dimse import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
 from relais.pixels import syntaxes
 
 EXTENSIONS = ("relational queries", "combined date-time matching", "fuzzy matching of person names")
+ASKED = frozenset({STUDY_ROOT_FIND, PATIENT_ROOT_FIND, retrieving.GET, retrieving.MOVE})
+"""Of the Query/Retrieve SOP Classes, those that `relais find --peer` and `relais pull` ask with."""
+
 MEANINGS = {
     0x0000: "Success.",
     0xB000: "Some sub-operations failed or warned; the Failed SOP Instance UID List says which failed.",
@@ -31,7 +36,7 @@ def overview() -> Iterator[tuple[str, str, str]]:
     yield "Verification (PS3.4 A)", "yes", "yes"
     yield f"Storage (PS3.4 B), {len(contexts.STORAGE_SOP_CLASSES)} SOP Classes of the standard", "yes", "yes"
     yield "Query/Retrieve C-FIND (PS3.4 C)", "yes", "yes"
-    yield "Query/Retrieve C-MOVE, C-GET (PS3.4 C)", "no", "yes"
+    yield "Query/Retrieve C-MOVE, C-GET (PS3.4 C)", "yes", "yes"
     yield "Storage Commitment Push Model (PS3.4 J)", "yes", "yes"
 
 
@@ -46,7 +51,8 @@ def _negotiation() -> Section:
     for uid, levels in models_of.items():
         service = models.model_of(uid)[1]
         names = EXTENSIONS[: len(EXTENDED[service])] if service == "C-FIND" else ("relational retrieval",)
-        rows.append((UID(uid).name, uid, "SCP", f"{service}, levels {levels}", "; ".join(names)))
+        role = "SCP, SCU" if uid in ASKED else "SCP"
+        rows.append((UID(uid).name, uid, role, f"{service}, levels {levels}", "; ".join(names)))
     rows.append((UID(PUSH_MODEL).name, PUSH_MODEL, "SCP, SCU", "N-ACTION, N-EVENT-REPORT", ""))
     syntaxes_of_messages = ", ".join(UID(uid).name for uid in contexts.MESSAGE_TRANSFER_SYNTAXES)
     return Section(
@@ -67,8 +73,8 @@ def _storage(config: Config) -> Section:
     return Section(
         "Storage SOP Classes",
         (
-            "Level 2 (Full): every Data Element is kept, private ones too, as it came. As SCP and, for C-MOVE, C-GET "
-            "and `relais send`, as SCU; in every Transfer Syntax of the next table. No attribute is coerced. The "
+            "Level 2 (Full): every Data Element is kept, private ones too, as it came. As SCP, also on associations "
+            "that `relais pull` requests, and, for C-MOVE, C-GET and `relais send`, as SCU; in every Transfer Syntax of the next table. No attribute is coerced. The "
             "same instance again is a Success, in whatever encoding; another one under a UID that is kept is "
             + ("refused." if config.archive.on_conflict == "keep" else "kept in its place."),
             Table(("SOP Class", "UID"), tuple(rows)),
