@@ -74,8 +74,9 @@ def _storage(config: Config) -> Section:
         "Storage SOP Classes",
         (
             "Level 2 (Full): every Data Element is kept, private ones too, as it came. As SCP, also on associations "
-            "that `relais pull` requests, and, for C-MOVE, C-GET and `relais send`, as SCU; in every Transfer Syntax of the next table. No attribute is coerced. The "
-            "same instance again is a Success, in whatever encoding; another one under a UID that is kept is "
+            "that `relais pull` requests, and, for C-MOVE, C-GET and `relais send`, as SCU; in every Transfer Syntax "
+            "of the next table. No attribute is coerced. The same instance again is a Success, in whatever encoding; "
+            "another one under a UID that is kept is "
             + ("refused." if config.archive.on_conflict == "keep" else "kept in its place."),
             Table(("SOP Class", "UID"), tuple(rows)),
         ),
