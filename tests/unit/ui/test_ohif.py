@@ -19,7 +19,7 @@ def test_every_address_below_is_the_viewers_page(client: FlaskClient, path: str)
     answer = client.get(path)
     assert answer.status_code == 200
     assert f'src="{BUNDLE}"' in answer.text
-    assert "'wasm-unsafe-eval'" in answer.headers["Content-Security-Policy"]
+    assert "script-src 'self' 'unsafe-eval' blob:;" in answer.headers["Content-Security-Policy"]
 
 
 def test_the_address_without_a_slash_leads_there(client: FlaskClient) -> None:
