@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 from fixtures import engines
-from fixtures.object_server import ObjectServer, swift
+from fixtures.object_server import ObjectServer, shared
 
 # A busy machine is slow now and then; how long one example takes says nothing.
 settings.register_profile("relais", deadline=None)
@@ -14,10 +14,9 @@ settings.load_profile("relais")
 
 
 @pytest.fixture(scope="session")
-def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+def object_server() -> ObjectServer:
     """A real object store, started for whoever asks first."""
-    with swift(tmp_path_factory.mktemp("swift")) as server:
-        yield server
+    return shared()
 
 
 @pytest.fixture(scope="module", autouse=True)

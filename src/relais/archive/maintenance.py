@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from relais.archive import Archive, registration, removal
+from relais.archive import Archive, registration, removal, spooling
 from relais.archive.integrity import Damaged, verified_chunks
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
@@ -16,7 +16,7 @@ from relais.dicom.header import read_header
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.part10 import origin_of, read_head, received_at_of
 from relais.dicom.refs import InstanceRef
-from relais.errors import Gone, NodeError, NotFound
+from relais.errors import Elsewhere, Gone, Nearline, NodeError, NotFound, Unavailable
 from relais.index import changes, composite, condemned, lookup, statistics
 from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered
 from relais.storage.digest import new_digest
@@ -44,17 +44,25 @@ class Swept:
 
 @dataclass(slots=True)
 class Report:
-    """What a check found. *missing* and *damaged* are keys that the index names; *orphans* are named by nothing."""
+    """What a check found, as keys. *missing* and *damaged* are named by the index; *orphans* by nothing.
+
+    *unread* could not be read now; nor could what is *waiting* on another node, or *nearline* in slow storage, but that
+    is as it should be. *spools* says in sentences how much waits on which node.
+    """
 
     checked: int = 0
     missing: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    nearline: list[str] = field(default_factory=list)
+    spools: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
     miscounted: list[str] = field(default_factory=list)
 
     @property
     def is_sound(self) -> bool:
-        return not (self.missing or self.damaged or self.orphans or self.miscounted)
+        return not (self.missing or self.damaged or self.unread or self.orphans or self.miscounted)
 
 
 @dataclass(slots=True)
@@ -145,19 +153,29 @@ def reindex(archive: Archive, progress: Progress = lambda done: None) -> Rebuilt
 def check(archive: Archive, progress: Progress = lambda done: None) -> Report:
     """Read every object in full and compare it with the index, and every counter with the rows it counts."""
     report = Report(miscounted=list(statistics.recount(archive.db)))
+    report.spools.extend(spooling.told(archive))
     for key, row in lookup.keys(archive.db):
         try:
             for _ in verified_chunks(archive, row, 0, always=True):
                 pass
-        except Damaged:
-            report.damaged.append(key)
-        except NodeError:
-            if _is_named(archive, row):  # still
-                report.missing.append(key)
+        except NodeError as error:
+            if isinstance(error, Damaged) or _is_named(archive, row):  # still
+                _kind(report, error).append(key)
         report.checked += 1
         progress(report.checked)
     report.orphans.extend(key for key in _orphans(archive) if not changes.was_dropped(archive.db, key))
     return report
+
+
+def _kind(report: Report, error: NodeError) -> list[str]:
+    """Where an object belongs that could not be read because of *error*."""
+    kinds = (
+        (Damaged, report.damaged),
+        (Elsewhere, report.waiting),
+        (Nearline, report.nearline),
+        (Unavailable, report.unread),
+    )
+    return next((found for kind, found in kinds if isinstance(error, kind)), report.missing)
 
 
 def facts_of(archive: Archive, key: str) -> InstanceFacts:

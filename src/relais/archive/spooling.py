@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 from relais.archive import Archive
 from relais.db.database import Database, Transaction
@@ -51,6 +52,13 @@ def record(archive: Archive, tx: Transaction, key: str) -> None:
     """Say that the object waits here, if it does. Part of every registration."""
     if isinstance(archive.store, Spooling) and archive.store.is_spooled(key):
         spooled.add(tx, key, archive.store.spool_name)
+
+
+def told(archive: Archive) -> Iterator[str]:
+    """A sentence for each node on which something waits."""
+    for one in spooled.by_node(archive.db):
+        since = datetime.fromtimestamp(one.since, UTC).isoformat(timespec="seconds")
+        yield f"{one.objects} objects wait in {one.node}, the oldest since {since}."
 
 
 def move_spool(archive: Archive, keep_going: Callable[[], bool] = lambda: True) -> bool:

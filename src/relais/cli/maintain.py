@@ -35,6 +35,11 @@ def check(config_file: Path | None, as_json: bool) -> None:
         click.echo(f"{report.checked} objects checked.")
         _list("damaged: the bytes are not those that were stored", report.damaged)
         _list("missing: the index names them, the storage has no such file", report.missing)
+        _list("could not be read now: the storage does not answer", report.unread)
+        _list("not read: they wait on another node, and are not lost", report.waiting)
+        _list("not read: they lie in slow storage", report.nearline)
+        for sentence in report.spools:
+            click.echo(sentence)
         _list("unknown to the index (the sweep of a running node sees to them)", report.orphans)
         _list("miscounted", report.miscounted)
         click.echo("Everything is sound." if report.is_sound else "There is damage.")

@@ -59,7 +59,7 @@ class StorageSettings:
     addressing: Addressing = Addressing.AUTO
     storage_class: str = ""
     timeout_s: float = 10.0
-    attempts: int = 3
+    attempts: int = 2
     connections: int = 32
     spool: SpoolUse = SpoolUse.WHEN_AWAY
     spool_mb: int = 4096

@@ -21,6 +21,7 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from relais.errors import Internal, InvalidRequest, NodeError, NotFound, Unavailable
 from relais.storage.layout import is_key
@@ -90,7 +91,7 @@ class Bucket:
             try:
                 with answer["Body"] as body:
                     data = body.read()
-            except (BotoCoreError, OSError) as exc:
+            except (BotoCoreError, HTTPError, OSError) as exc:
                 if attempt == self._settings.attempts:
                     raise Unavailable(CUT_SHORT) from exc
                 time.sleep(_pause(attempt))

@@ -7,10 +7,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from relais.errors import InvalidRequest, Nearline, NodeError, NotFound, OutOfResources, Unavailable
 
-NO_ANSWER = "The object store does not answer."
 FAILED = "The object store has failed."
 KEYS_REFUSED = "The object store refuses our keys."
 TOO_MANY = "The object store asks for fewer requests."
@@ -49,6 +49,10 @@ _OF_CODE: Mapping[str, tuple[type[NodeError], str | None]] = {
 log = logging.getLogger(__name__)
 
 
+class NoAnswer(Unavailable):
+    """The object store does not answer."""
+
+
 @contextmanager
 def asking() -> Iterator[None]:
     """Whatever the client raises while the object store is asked, as a NodeError with a sentence."""
@@ -58,9 +62,9 @@ def asking() -> Iterator[None]:
         raise of_answer(exc.response) from exc
     except (NoCredentialsError, PartialCredentialsError) as exc:
         raise Unavailable("There are no keys for the object store.") from exc
-    except (BotoCoreError, ResponseParserError, OSError) as exc:
+    except (BotoCoreError, ResponseParserError, HTTPError, OSError) as exc:
         log.warning("no answer of the object store: %s", exc)
-        raise Unavailable(NO_ANSWER) from exc
+        raise NoAnswer from exc
 
 
 def of_answer(answer: Mapping[str, Any]) -> NodeError:

@@ -14,8 +14,16 @@ MAX_PARTS = 10_000  # of S3; what is larger than 78 GiB fails
 log = logging.getLogger(__name__)
 
 
+def is_large(size_bytes: int) -> bool:
+    """Whether an object of that size goes in parts."""
+    return size_bytes > PART_BYTES
+
+
 class Parts:
-    """The parts of the object *key*, read by *read_range* and sent by *threads*. Ends with `complete` or `abort`."""
+    """The parts of the object *key*, read by *read_range* and sent by *threads*.
+
+    Ends with `complete`, `abort` or `abandon`.
+    """
 
     def __init__(
         self, bucket: Bucket, key: str, read_range: Callable[[int, int], bytes], threads: ThreadPoolExecutor
@@ -30,7 +38,7 @@ class Parts:
 
         Raises what a former part met.
         """
-        while size_bytes - len(self._sent) * PART_BYTES > PART_BYTES:
+        while is_large(size_bytes - len(self._sent) * PART_BYTES):
             self._send(PART_BYTES)
 
     def complete(self, size_bytes: int, *, is_new: bool = True) -> None:
@@ -42,10 +50,14 @@ class Parts:
             self._bucket.require_absent(self.key)
         self._bucket.complete(self.key, self._upload, tags, size_bytes)
 
-    def abort(self) -> None:
-        """Have the store forget what it was sent. What cannot be told to it now is swept later."""
+    def abandon(self) -> None:
+        """Send no more. The sweep has the store forget what it was sent."""
         for part in self._sent:
             part.cancel()
+
+    def abort(self) -> None:
+        """Have the store forget what it was sent. What cannot be told to it now is swept later."""
+        self.abandon()
         for part in self._sent:
             if not part.cancelled():
                 part.exception()

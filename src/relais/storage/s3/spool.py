@@ -26,7 +26,8 @@ class Spool:
         self.bound_bytes = bound_bytes
         self.name = f"{socket.gethostname()}:{self.files.root}"
         self._lock = threading.Lock()
-        self._used_bytes, self._until = 0, 0.0
+        self._used_bytes = 0
+        self._until = self._soon = 0.0
 
     def keep(self, upload: Upload, key: str) -> StoredObject:
         """Make the object durable here. Raises OutOfResources if the bound is reached."""
@@ -53,16 +54,19 @@ class Spool:
 
     def _reserve(self, size_bytes: int) -> None:
         with self._lock:
-            if self._measured() + size_bytes > self.bound_bytes:
+            room = self.bound_bytes - size_bytes
+            if self._measured() > room and self._measured(soon=True) > room:
                 raise OutOfResources("The object store takes nothing now, and the spool of this node is full.")
             self._used_bytes += size_bytes
 
-    def _measured(self) -> int:
+    def _measured(self, *, soon: bool = False) -> int:
+        """What is here, measured a moment ago; a shorter one if *soon*."""
         started = time.monotonic()
-        if started >= self._until:
+        if started >= (self._soon if soon else self._until):
             self._used_bytes = sum(_sizes(self.files.root))
             took = time.monotonic() - started
-            self._until = started + max(MEASURED_FOR_S, MEASURED_SHARE * took)
+            self._soon = started + MEASURED_SHARE * took
+            self._until = max(self._soon, started + MEASURED_FOR_S)
         return self._used_bytes
 
 

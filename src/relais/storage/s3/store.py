@@ -21,9 +21,9 @@ from relais.errors import Elsewhere, Internal, InvalidRequest, Nearline, NotFoun
 from relais.storage.base import Buffer, StoredObject, Upload
 from relais.storage.layout import require_key
 from relais.storage.s3.bucket import Bucket
-from relais.storage.s3.failures import DAMAGED_ON_THE_WAY, NO_ANSWER
+from relais.storage.s3.failures import DAMAGED_ON_THE_WAY, NoAnswer
 from relais.storage.s3.kept_files import KeptFiles
-from relais.storage.s3.parts import PART_BYTES, Parts
+from relais.storage.s3.parts import Parts, is_large
 from relais.storage.s3.presence import Presence
 from relais.storage.s3.spool import Spool
 from relais.storage.s3.stream import LARGEST_BYTES, ObjectStream
@@ -51,8 +51,7 @@ class _Nothing:
 
 
 class S3Upload:
-    """An object on its way in. It gathers here, and what is large goes to the bucket at the same time once its key is
-    expected."""
+    """An object on its way in. It gathers here, and goes to the bucket at the same time once its key is expected."""
 
     def __init__(self, store: "S3Store", head: bytes) -> None:
         self._store = store
@@ -104,7 +103,7 @@ class S3Upload:
     def _send(self, key: str, size_bytes: int) -> bool:
         """Whether the bucket has the object now."""
         try:
-            if self._parts is None and size_bytes > PART_BYTES:
+            if self._parts is None and is_large(size_bytes):
                 self._parts = self._store.parts(key, self._local)
             if self._parts is None:
                 self._store.bucket.put(key, self._local.read_range(0, size_bytes), is_new=True)
@@ -128,9 +127,11 @@ class S3Upload:
             self._give_up()
 
     def _give_up(self) -> None:
-        if self._parts is not None:
-            self._parts.abort()
-            self._parts = None
+        parts, self._parts = self._parts, None
+        if parts is not None and self._store.presence.is_away:
+            parts.abandon()
+        elif parts is not None:
+            parts.abort()
 
     def _require_open(self) -> None:
         if self._is_done:
@@ -144,7 +145,7 @@ class S3Store:
         self, bucket: Bucket, spool: Spool, kept: KeptFiles, use: SpoolUse, register: Register | None = None
     ) -> None:
         self.bucket, self.spool = bucket, spool
-        self.presence = Presence()
+        self.presence = Presence(bucket.answers)
         self._kept, self._use = kept, use
         self._register: Register = register or _Nothing()
         self._lock = threading.Lock()
@@ -160,6 +161,7 @@ class S3Store:
             (process, threads), self._made = self._made, (0, None)
         if threads is not None and process == os.getpid():
             threads.shutdown(wait=False, cancel_futures=True)
+        self.presence.close()
         self.spool.files.close()
         self.bucket.close()
 
@@ -192,10 +194,10 @@ class S3Store:
         self.spool.files.secure(key)
 
     def delete(self, key: str) -> None:
-        """Remove the object. Raises Elsewhere if another node holds it, which has to let it go first."""
-        self.bucket.delete(require_key(key))
+        """Remove the object. Raises Unavailable if it has to be done again, Elsewhere until another node lets it go."""
         self.spool.files.delete(key)
         self._kept.forget(key)
+        self._ask(lambda: self.bucket.delete(key))
         if self._register.waits_elsewhere(key, self.spool.name):
             raise Elsewhere
 
@@ -221,7 +223,7 @@ class S3Store:
         except Unavailable as exc:
             why = exc.message
         except TimeoutError:
-            why = NO_ANSWER
+            why = NoAnswer().message
         if not self.spool.has_room():
             raise Unavailable(f"{why} The spool is full.")
         return f"{why} What comes in waits in the spool."
@@ -241,7 +243,7 @@ class S3Store:
 
     def move(self, key: str) -> None:
         size_bytes = self.spool.files.size_bytes(key)
-        if size_bytes > PART_BYTES:
+        if is_large(size_bytes):
             parts = Parts(self.bucket, key, lambda at, count: self.spool.files.read_range(key, at, count), self.threads)
             try:
                 parts.complete(size_bytes, is_new=False)
@@ -258,7 +260,7 @@ class S3Store:
 
     def goes_straight(self) -> bool:
         """Whether to try the bucket at once. For uploads."""
-        return self._use is SpoolUse.WHEN_AWAY and self.presence.may_try()
+        return self._use is SpoolUse.WHEN_AWAY and not self.presence.is_away
 
     def parts(self, key: str, upload: Upload) -> Parts:
         """Begin to send an object in parts. For uploads."""
@@ -280,13 +282,22 @@ class S3Store:
         except NotFound:
             pass
         try:
-            return in_bucket(key)
+            return self._ask(lambda: in_bucket(key))
         except NotFound:
             if self._register.waits_elsewhere(key, self.spool.name):
                 raise Elsewhere from None
             raise
         except Nearline:
             self._register.found_nearline(key)
+            raise
+
+    def _ask(self, what: Callable[[], T]) -> T:
+        """Ask the bucket, unless it is known not to answer."""
+        self.presence.require_voice()
+        try:
+            return what()
+        except NoAnswer as exc:
+            self.presence.silent(exc)
             raise
 
     def _read_range(self, key: str, offset: int, length: int) -> bytes:

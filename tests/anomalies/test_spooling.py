@@ -1,0 +1,278 @@
+"""Two nodes on one bucket and one index, each with its own spool: what waits on one is not lost to the other."""
+
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import FileDataset
+
+from fixtures.builders import a_ct, part10
+from fixtures.faulty import Faulty, damages_the_answer, faulty, resets, says, waits, writes
+from fixtures.node import close_archive, make_archive
+from fixtures.object_server import ObjectServer, storage_settings
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, delete, ingest, maintenance, retrieve
+from relais.archive.integrity import Damaged, verified_chunks
+from relais.archive.removal import Removal
+from relais.archive.spooling import SharedRegister, move_spool
+from relais.dicom.origin import Channel, Origin
+from relais.dicom.refs import InstanceRef, StudyRef
+from relais.errors import Elsewhere, Nearline, NotFound, OutOfResources, Unavailable
+from relais.index import spooled
+from relais.storage import open_store
+from relais.storage.s3.store import S3Store
+
+TESTS = Path(__file__).parents[1]
+
+
+def store(archive: Archive, ds: FileDataset) -> InstanceRef:
+    return ingest.store_part10(archive, io.BytesIO(part10(ds)), Origin(Channel.IMPORT)).ref
+
+
+def read(archive: Archive, ref: InstanceRef) -> bytes:
+    """The whole instance, which must be undamaged."""
+    row = retrieve.instances(archive, OPERATOR, ref)[0]
+    return b"".join(verified_chunks(archive, row, 0, always=True))
+
+
+def objects(archive: Archive) -> S3Store:
+    assert isinstance(archive.store, S3Store)
+    return archive.store
+
+
+def later(is_so: Callable[[], object], seconds: float = 20) -> None:
+    limit = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def door(object_server: ObjectServer) -> Iterator[Faulty]:
+    with faulty(object_server) as door:
+        yield door
+
+
+@pytest.fixture
+def north(door: Faulty, tmp_path: Path) -> Iterator[Archive]:
+    settings = storage_settings(door.server, door.behind.make_bucket(), tmp_path / "north", timeout_s=2.0)
+    archive = make_archive(tmp_path, storage=settings)
+    yield archive
+    close_archive(archive)
+
+
+@pytest.fixture
+def south(north: Archive, door: Faulty, tmp_path: Path) -> Iterator[Archive]:
+    """The same archive from another machine: its own way to the bucket, its own spool."""
+    bucket = objects(north).bucket._name
+    settings = storage_settings(door.behind, bucket, tmp_path / "south")
+    other = open_store(settings, tmp_path, SharedRegister(north.db))
+    yield Archive(north.db, other, north.pixels, north.policy, north.settings)
+    other.close()
+
+
+def test_what_one_node_stores_the_other_reads(north: Archive, south: Archive) -> None:
+    ref = store(north, a_ct())
+    assert read(south, ref) == read(north, ref)
+    assert maintenance.check(south).is_sound
+
+
+def test_what_waits_on_one_node_is_unavailable_to_the_other_and_never_lost(
+    north: Archive, south: Archive, door: Faulty
+) -> None:
+    door.fail(resets)
+    ref = store(north, a_ct())
+    whole = read(north, ref)
+    row = retrieve.instances(south, OPERATOR, ref)[0]
+    for use in (south.store.open, south.store.size_bytes, lambda key: south.store.read_range(key, 0, 1)):
+        with pytest.raises(Elsewhere):
+            use(row.key)
+    report = maintenance.check(south)
+    assert (report.waiting, report.missing, report.is_sound) == ([row.key], [], True)
+    assert "1 objects wait in" in report.spools[0]
+    door.heal()
+    later(lambda: not objects(north).presence.is_away)
+    assert move_spool(north)
+    assert read(south, ref) == whole
+    assert maintenance.check(south) == maintenance.check(north)
+    assert not move_spool(north)
+    assert spooled.by_node(north.db) == []
+
+
+def test_what_is_really_gone_is_missing(north: Archive, south: Archive) -> None:
+    ref = store(north, a_ct())
+    key = retrieve.instances(north, OPERATOR, ref)[0].key
+    objects(north).bucket.delete(key)
+    for archive in (north, south):
+        assert maintenance.check(archive).missing == [key]
+        with pytest.raises(NotFound):
+            archive.store.open(key)
+
+
+def test_what_could_not_be_read_is_not_called_missing(north: Archive, door: Faulty) -> None:
+    ref = store(north, a_ct())
+    key = retrieve.instances(north, OPERATOR, ref)[0].key
+    door.fail(says(500, "InternalError"), method="GET", part=key[-12:])
+    report = maintenance.check(north)
+    assert (report.unread, report.missing, report.is_sound) == ([key], [], False)
+
+
+def test_damage_is_noticed_where_the_whole_is_read(north: Archive, door: Faulty) -> None:
+    ref = store(north, a_ct())
+    door.fail(damages_the_answer, 1, "GET")
+    with pytest.raises(Damaged):
+        read(north, ref)
+    assert read(north, ref)
+
+
+def test_a_store_that_goes_away_while_much_comes_in_loses_nothing(north: Archive, south: Archive, door: Faulty) -> None:
+    refs = []
+    for number in range(30):
+        if number == 8:
+            door.fail(resets)
+        if number == 22:
+            door.heal()
+            later(lambda: not objects(north).presence.is_away)
+        refs.append(store(north, a_ct()))
+    waiting = objects(north).waiting().objects
+    assert 14 <= waiting < 30
+    assert all(read(north, ref) for ref in refs)
+    while move_spool(north):
+        pass
+    assert all(read(south, ref) for ref in refs)
+    report = maintenance.check(south)
+    assert (report.checked, report.is_sound, report.spools) == (30, True, [])
+
+
+def test_what_was_deleted_while_it_waited_is_not_moved(north: Archive, south: Archive, door: Faulty) -> None:
+    door.fail(resets)
+    ref = store(north, a_ct())
+    key = retrieve.instances(north, OPERATOR, ref)[0].key
+    delete.delete(south, OPERATOR, StudyRef(ref.study_instance_uid))
+    assert objects(north).is_spooled(key)
+    door.heal()
+    later(lambda: not objects(north).presence.is_away)
+    move_spool(north)
+    assert list(north.store.iterate()) == []
+    removal = Removal(south)
+    while removal.step():
+        pass
+    assert list(south.store.iterate()) == []
+    assert maintenance.check(south).is_sound
+
+
+def test_a_deletion_while_the_store_is_away_is_done_when_it_is_back(north: Archive, door: Faulty) -> None:
+    ref = store(north, a_ct())
+    door.fail(resets)
+    delete.delete(north, OPERATOR, StudyRef(ref.study_instance_uid))
+    door.heal()
+    assert list(north.store.iterate()) != []
+    later(lambda: not objects(north).presence.is_away)
+    removal = Removal(north)
+    while removal.step():
+        pass
+    assert list(north.store.iterate()) == []
+
+
+def test_a_full_spool_refuses_and_keeps_what_it_has(north: Archive, door: Faulty) -> None:
+    door.fail(resets, method="PUT")
+    kept = store(north, a_ct())
+    objects(north).spool.bound_bytes = objects(north).waiting().size_bytes + 100
+    with pytest.raises(OutOfResources, match="spool of this node is full"):
+        store(north, a_ct())
+    assert read(north, kept)
+    assert maintenance.check(north).is_sound
+
+
+def test_the_index_can_be_made_anew_from_bucket_and_spool(north: Archive, door: Faulty) -> None:
+    first = store(north, a_ct())
+    door.fail(resets, method="PUT")
+    second = store(north, a_ct())
+    before = {ref: read(north, ref) for ref in (first, second)}
+    door.heal()
+    later(lambda: not objects(north).presence.is_away)
+    assert maintenance.reindex(north).indexed == 2
+    assert {ref: read(north, ref) for ref in (first, second)} == before
+
+
+def test_slow_storage_is_found_by_readers_and_by_listings(north: Archive, south: Archive, door: Faulty) -> None:
+    ref = store(north, a_ct())
+    key = retrieve.instances(north, OPERATOR, ref)[0].key
+
+    def nearline() -> bool:
+        return ref.series in spooled.nearline(north.db, [ref.study_instance_uid])
+
+    assert not nearline()
+    door.fail(says(403, "InvalidObjectState"), 1, method="GET", part=key[-12:])
+    with pytest.raises(Nearline):
+        read(north, ref)
+    later(nearline, 5)
+    list(south.store.iterate())
+    later(lambda: not nearline(), 5)
+    door.fail(writes(b"<StorageClass>STANDARD<", b"<StorageClass>GLACIER<"), method="GET", part="list-type")
+    list(north.store.iterate())
+    later(nearline, 5)
+
+
+def test_nothing_is_lost_when_the_mover_is_killed_again_and_again(
+    north: Archive, south: Archive, door: Faulty, tmp_path: Path
+) -> None:
+    door.fail(resets)
+    refs = [store(north, a_ct()) for _ in range(24)]
+    whole = {ref: read(north, ref) for ref in refs}
+    door.heal()
+    bucket = objects(north).bucket._name
+    door.fail(waits(0.02), method="PUT")
+    kills = 0
+    while objects(north).waiting().objects:
+        mover = _mover(tmp_path, door.server.port, bucket)
+        time.sleep(random.uniform(0, 0.4))
+        kills += mover.poll() is None
+        os.kill(mover.pid, signal.SIGKILL)
+        mover.wait()
+        mover.stdout.close()
+        for ref in refs:
+            assert read(north, ref) == whole[ref]
+    assert kills >= 2
+    move_spool(north)
+    assert {ref: read(south, ref) for ref in refs} == whole
+    report = maintenance.check(south)
+    assert (report.checked, report.is_sound, report.spools) == (24, True, [])
+
+
+MOVER = """
+import sys
+from pathlib import Path
+from fixtures.node import make_archive
+from fixtures.object_server import ObjectServer, storage_settings
+from relais.archive.spooling import move_spool
+folder, port, bucket = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+archive = make_archive(folder, storage=storage_settings(ObjectServer(port, folder), bucket, folder / "north"))
+print("moving", flush=True)
+while move_spool(archive):
+    pass
+"""
+
+
+def _mover(folder: Path, port: int, bucket: str) -> "subprocess.Popen[bytes]":
+    """Another process of the node, which has begun to move."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    command = [sys.executable, "-c", MOVER, str(folder), str(port), bucket]
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE)
+    assert process.stdout and process.stdout.readline() == b"moving\n"
+    return process
+
+
+def test_a_node_without_the_client_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in sys.modules if name.startswith("relais.storage.s3")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    with pytest.raises(Unavailable, match="pip install"):
+        open_store(storage_settings(ObjectServer(1, tmp_path), "bucket", tmp_path), tmp_path)
