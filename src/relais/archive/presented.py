@@ -9,26 +9,30 @@ from typing import NamedTuple
 from pydicom import Dataset
 
 from relais.access.principals import Principal
-from relais.archive import Archive
+from relais.archive import Archive, blended
+from relais.archive.blended import Placed
 from relais.archive.retrieve import instances_of
 from relais.archive.stored_dataset import open_dataset
 from relais.dicom import uids
 from relais.dicom.refs import InstanceRef, SeriesRef, StudyRef
 from relais.errors import NotAcceptable, NotFound, TooLarge
 from relais.index.rows import InstanceRow
-from relais.pixels.workers import AppliedState
+from relais.pixels.workers import BLENDING_STATE, AppliedState
 
 MAX_STATE_BYTES = 32 * 1024 * 1024  # of a presentation state; tables of colours and bitmaps take some
 MAX_REFERENCES = 10_000  # images of one presentation state
 MAX_FRAMES = 100_000  # and frames of theirs
+UNREADABLE = "The presentation state cannot be read."
 
 
 class Presented(NamedTuple):
-    """One frame, and the presentation state that it is shown by."""
+    """One frame, and the presentation state that it is shown by; one that blends may have a frame to lay *over* it."""
 
     row: InstanceRow
     number: int
     state: AppliedState
+    over: Placed | None = None
+    is_blended: bool = False
 
 
 def images(archive: Archive, principal: Principal, state: InstanceRow) -> list[Presented]:
@@ -36,6 +40,8 @@ def images(archive: Archive, principal: Principal, state: InstanceRow) -> list[P
 
     Raises NotFound if none of the images is here, NotAcceptable if *state* names none.
     """
+    if state.sop_class_uid == BLENDING_STATE:
+        return _blended(archive, principal, state)
     wanted = _references(archive, state)
     if not wanted:
         raise NotAcceptable("The presentation state names no image.")
@@ -58,9 +64,26 @@ def images(archive: Archive, principal: Principal, state: InstanceRow) -> list[P
 
 def applied_to(archive: Archive, state: InstanceRow, image: InstanceRef) -> AppliedState:
     """What applies *state* to *image*. Raises NotAcceptable if it is not about that image."""
+    if state.sop_class_uid == BLENDING_STATE:
+        raise NotAcceptable("A presentation state that blends images is not applied to one; ask for itself.")
     if not any(instance_uid == image.sop_instance_uid for _, instance_uid, _ in _references(archive, state)):
         raise NotAcceptable("The presentation state is not about this image.")
     return AppliedState(_part10(archive, state), image.sop_instance_uid)
+
+
+def _blended(archive: Archive, principal: Principal, state: InstanceRow) -> list[Presented]:
+    part10 = _part10(archive, state)
+    with open_dataset(archive, state) as stored:
+        try:
+            sides = blended.sides(stored.small)
+        except NotAcceptable:
+            raise
+        except Exception as exc:  # pydicom raises whatever the bytes made it raise
+            raise NotAcceptable(UNREADABLE) from exc
+    return [
+        Presented(under.row, under.number, AppliedState(part10, under.row.ref.sop_instance_uid), over, is_blended=True)
+        for under, over in blended.pairs(archive, principal, sides)
+    ]
 
 
 def _part10(archive: Archive, state: InstanceRow) -> bytes:
@@ -82,7 +105,7 @@ def _references(archive: Archive, state: InstanceRow) -> list[tuple[str, str, tu
         try:
             found = list(_read_references(stored.small))
         except Exception as exc:  # pydicom raises whatever the bytes made it raise
-            raise NotAcceptable("The presentation state cannot be read.") from exc
+            raise NotAcceptable(UNREADABLE) from exc
     if len(found) > MAX_REFERENCES:
         raise TooLarge(f"A presentation state of more than {MAX_REFERENCES} images is not rendered.")
     return found

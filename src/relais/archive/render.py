@@ -6,10 +6,12 @@ so that nothing goes stale.
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 
 from relais.access.policy import Action
 from relais.access.principals import Principal
 from relais.archive import Archive, documents
+from relais.archive.blended import Placed
 from relais.archive.cache import Cache
 from relais.archive.retrieve import header, record_release, stored_frame
 from relais.dicom.frames import FrameTable
@@ -17,7 +19,7 @@ from relais.dicom.refs import InstanceRef, Ref
 from relais.errors import NotAcceptable, NotFound
 from relais.index import lookup
 from relais.index.rows import InstanceRow
-from relais.pixels.workers import AppliedState, FramePlace, RenderRequest
+from relais.pixels.workers import AppliedState, FramePlace, Overlaid, RenderRequest
 
 THUMBNAIL_PX = 200
 THUMBNAIL = RenderRequest(media_type="image/jpeg", quality=80, max_size=THUMBNAIL_PX)
@@ -43,6 +45,25 @@ def rendered(
     by = hashlib.sha256(state.part10).hexdigest() if state else ""
     name = f"{_LAYOUT} {row.digest.hex()} {number} {request} {by}"
     return _cache(archive).get_or_make(_owner(row.ref), name, lambda: _render(archive, row, number, request, state))
+
+
+def overlaid(
+    archive: Archive, row: InstanceRow, number: int, over: Placed | None, request: RenderRequest, state: AppliedState
+) -> bytes:
+    """The frame *over* laid over frame *number* by the blending presentation state *state*. Raises as `rendered`."""
+    above = f"{over.row.digest.hex()} {over.number}" if over else ""
+    name = f"{_LAYOUT} {row.digest.hex()} {number} {above} {request} {hashlib.sha256(state.part10).hexdigest()}"
+
+    def make() -> bytes:
+        with ExitStack() as keep:
+            path = keep.enter_context(archive.store.as_path(row.key))
+            if over is None:
+                return archive.pixels.blend_files(path, number, None, request, state)
+            above = keep.enter_context(archive.store.as_path(over.row.key))
+            other = Overlaid(above, over.row.ref.sop_instance_uid, over.number)
+            return archive.pixels.blend_files(path, number, other, request, state)
+
+    return _cache(archive).get_or_make(_owner(row.ref), name, make)
 
 
 def animation(archive: Archive, row: InstanceRow, numbers: Sequence[int], request: RenderRequest) -> bytes:

@@ -57,6 +57,8 @@ _KEYWORDS = (
     "MaskSubtractionSequence",
     "RecommendedViewingMode",
     "PixelPresentation",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
     "FrameTime",
     "FrameTimeVector",
     "RecommendedDisplayFrameRate",

@@ -71,12 +71,12 @@ def _read(ds: Dataset, sop_instance_uid: str, frame_number: int) -> Presentation
     annotations = _concerned(ds, "GraphicAnnotationSequence", sop_instance_uid, frame_number)
     if sum(len(item.get(name) or ()) for item in annotations for name in _OBJECTS) > MAX_GRAPHICS:
         raise NotAcceptable(f"Presentation states with more than {MAX_GRAPHICS} graphics are not applied here.")
-    voi = _concerned(ds, "SoftcopyVOILUTSequence", sop_instance_uid, frame_number)
+    modality, voi = modality_and_voi(ds, sop_instance_uid, frame_number)
     areas = _concerned(ds, "DisplayedAreaSelectionSequence", sop_instance_uid, frame_number)
     return Presentation(
         ds,
-        _modality(ds),
-        _voi(voi[0]) if voi else None,
+        modality,
+        voi,
         str(ds.get("PresentationLUTShape") or "").strip() == "INVERSE",
         lookup_table(first_item(ds, "PresentationLUTSequence")),
         _area(areas[0]) if areas else None,
@@ -87,6 +87,14 @@ def _read(ds: Dataset, sop_instance_uid: str, frame_number: int) -> Presentation
 
 
 _OBJECTS = ("TextObjectSequence", "GraphicObjectSequence")
+
+
+def modality_and_voi(
+    ds: Dataset, sop_instance_uid: str, frame_number: int
+) -> tuple[Rescale | LookupTable, Window | LookupTable | None]:
+    """What *ds*, a presentation state or an Item of a blending one, puts a frame through (PS3.3 C.11.1, C.11.8)."""
+    voi = _concerned(ds, "SoftcopyVOILUTSequence", sop_instance_uid, frame_number)
+    return _modality(ds), _voi(voi[0]) if voi else None
 
 
 def _modality(ds: Dataset) -> Rescale | LookupTable:

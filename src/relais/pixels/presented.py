@@ -12,7 +12,7 @@ from PIL import Image
 
 from relais.errors import InvalidDataSet, NotAcceptable
 from relais.pixels import graphics, shutters
-from relais.pixels.attributes import LookupTable, pixel_aspect_of
+from relais.pixels.attributes import LookupTable, Rescale, pixel_aspect_of
 from relais.pixels.grey import Pipeline, through
 from relais.pixels.image import ImageHeader, ImagePixel
 from relais.pixels.palette import palette_to_rgb
@@ -46,7 +46,7 @@ def presented(
 
 def _shades(stored: NDArray[Any], image: ImageHeader, state: Presentation) -> Image.Image:
     """Photometric Interpretation does not count: the presentation LUT says which end is white (PS3.4 N.2.4)."""
-    voi = state.voi or _everything(image.pixel, state)
+    voi = state.voi or everything(image.pixel, state.modality)
     pipeline = Pipeline(state.modality, voi, state.is_inverted, state.presentation_lut)
     grey = through(stored, image.pixel, image.attributes, pipeline)
     if not state.is_pseudo_color:
@@ -56,14 +56,14 @@ def _shades(stored: NDArray[Any], image: ImageHeader, state: Presentation) -> Im
     return Image.fromarray(palette_to_rgb(index, state.attributes, is_signed=False))
 
 
-def _everything(pixel: ImagePixel, state: Presentation) -> Window:
+def everything(pixel: ImagePixel, modality: Rescale | LookupTable) -> Window:
     """The whole range that the modality LUT can give (PS3.3 C.11.8: without a VOI LUT it is the identity)."""
-    if isinstance(state.modality, LookupTable):
-        return Window((1 << state.modality.bits) / 2, 1 << state.modality.bits)
+    if isinstance(modality, LookupTable):
+        return Window((1 << modality.bits) / 2, 1 << modality.bits)
     if pixel.is_float:
         raise NotAcceptable("A presentation state without a window cannot be applied to numbers with fractions.")
     low = -(1 << pixel.bits_stored - 1) if pixel.is_signed else 0
-    ends = [end * state.modality.slope + state.modality.intercept for end in (low, low + (1 << pixel.bits_stored) - 1)]
+    ends = [end * modality.slope + modality.intercept for end in (low, low + (1 << pixel.bits_stored) - 1)]
     return Window(sum(ends) / 2, abs(ends[1] - ends[0]) or 1.0, "LINEAR_EXACT")
 
 

@@ -14,6 +14,7 @@ from pydicom import Dataset
 from relais.errors import TooLarge
 from relais.pixels import annotation, lettering
 from relais.pixels.attributes import Rescale, frame_time_ms, is_partly_coloured, pixel_aspect_of
+from relais.pixels.blending import Layer, blended
 from relais.pixels.colour import to_rgb
 from relais.pixels.decode import Decoded, stored_values
 from relais.pixels.grey import Pipeline, through, to_grey
@@ -49,6 +50,14 @@ def render(
     return encoded(*_profiled(picture, owner, request))
 
 
+def render_blended(under: Layer, over: Layer | None, request: RenderRequest, presentation: Presentation) -> bytes:
+    """The image file of *over* laid over *under* by a blending presentation state. Raises as `render` does."""
+    picture = blended(under, over, presentation.attributes)
+    shown = presented(under.stored, picture, under.image, presentation, request, under.frame_number)
+    _annotate(shown, under.image, request, under.frame_number)
+    return encoded(*_profiled(shown, presentation.attributes, request))
+
+
 def animate(
     frames: Iterable[tuple[int, Decoded, Difference | None]], image: ImageHeader, request: RenderRequest
 ) -> bytes:
@@ -81,11 +90,15 @@ def seen(
         picture = _picture(decoded, image, request, frame_number, difference)
         if request.viewport is not None or request.max_size is not None:
             picture = scaled(picture, request, _aspect(image.attributes, frame_number))
+    _annotate(picture, image, request, frame_number)
+    return picture
+
+
+def _annotate(picture: Image.Image, image: ImageHeader, request: RenderRequest, frame_number: int) -> None:
     if "patient" in request.annotation:
         lettering.write(picture, annotation.patient(image.attributes))
     if "technique" in request.annotation:
         lettering.write(picture, annotation.technique(image.attributes, frame_number), at_bottom=True)
-    return picture
 
 
 def _profiled(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from relais.errors import InvalidRequest, NotAcceptable
@@ -13,7 +14,10 @@ VOI_LUT_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 GRAYSCALE_STATE = "1.2.840.10008.5.1.4.1.1.11.1"
 COLOR_STATE = "1.2.840.10008.5.1.4.1.1.11.2"
 PSEUDO_COLOR_STATE = "1.2.840.10008.5.1.4.1.1.11.3"
-SHOWN_STATES = frozenset({GRAYSCALE_STATE, COLOR_STATE, PSEUDO_COLOR_STATE})  # SOP Classes that can be applied here
+BLENDING_STATE = "1.2.840.10008.5.1.4.1.1.11.4"
+SHOWN_STATES = frozenset(
+    {GRAYSCALE_STATE, COLOR_STATE, PSEUDO_COLOR_STATE, BLENDING_STATE}
+)  # SOP Classes that can be applied here
 MAX_SIDE_PX = 8192  # a viewport or thumbnail may not ask for more
 
 
@@ -99,6 +103,15 @@ class AppliedState:
 
     part10: bytes
     sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overlaid:
+    """Frame *frame_number* of the Part 10 file *path*, to be laid over another by a blending presentation state."""
+
+    path: Path
+    sop_instance_uid: str
+    frame_number: int
 
 
 def to_fields(request: RenderRequest) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from relais.dicom.elements import Element
 from relais.errors import NotAcceptable, NotFound, Unavailable
 from relais.pixels import masks, wire
 from relais.pixels.attributes import modality_of
+from relais.pixels.blending import Layer
 from relais.pixels.decode import (
     Decoded,
     decode_frame,
@@ -25,7 +26,7 @@ from relais.pixels.masks import Values
 from relais.pixels.part10_file import Part10File
 from relais.pixels.presentation import Presentation
 from relais.pixels.presentation import read as read_presentation
-from relais.pixels.render import animate, render
+from relais.pixels.render import animate, render, render_blended
 from relais.pixels.request import from_fields
 from relais.pixels.settings import PixelSettings
 from relais.pixels.syntaxes import can_transcode
@@ -47,6 +48,7 @@ class Tasks:
             "encode": self._encode,
             "render_at": self._render_at,
             "render_file": self._render_file,
+            "blend": self._blend,
             "decode_file": self._decode_file,
             "encode_file": self._encode_file,
         }
@@ -94,6 +96,19 @@ class Tasks:
             frame = _frames(file, pixels, image.pixel)
             decoded, difference = frame(number), _difference(frame, image, number, state)
         return render(decoded, image, from_fields(fields["request"]), number, state, difference)
+
+    def _blend(self, fields: Fields, part10: memoryview) -> bytes:
+        state = _state(fields, part10)
+        assert state is not None
+        under = self._layer(fields["path"], fields["sop_instance_uid"], fields["frame_number"])
+        over = self._layer(**fields["over"]) if fields["over"] else None
+        return render_blended(under, over, from_fields(fields["request"]), state)
+
+    def _layer(self, path: str, sop_instance_uid: str, frame_number: int) -> Layer:
+        with Part10File(Path(path), self._settings) as file:
+            pixels, image = self._open(file)
+            decoded = _decoded(file, pixels, image.pixel, frame_number)
+        return Layer(stored_values(decoded.samples, image.pixel), image, sop_instance_uid, frame_number)
 
     def _animate(self, fields: Fields, progress: Callable[[], None]) -> bytes:
         with Part10File(Path(fields["path"]), self._settings) as file:

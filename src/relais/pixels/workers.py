@@ -18,15 +18,26 @@ from typing import Any
 from relais import errors
 from relais.errors import Internal, NodeError, TooLarge, Unavailable
 from relais.pixels.process import Buffer, WorkerProcess
-from relais.pixels.request import SHOWN_STATES, AppliedState, RenderRequest, Viewport, Window, to_fields
+from relais.pixels.request import (
+    BLENDING_STATE,
+    SHOWN_STATES,
+    AppliedState,
+    Overlaid,
+    RenderRequest,
+    Viewport,
+    Window,
+    to_fields,
+)
 from relais.pixels.settings import PixelSettings
 from relais.pixels.syntaxes import ENCODABLE, Shape, can_encode, can_transcode
 
 __all__ = [
+    "BLENDING_STATE",
     "ENCODABLE",
     "SHOWN_STATES",
     "AppliedState",
     "FramePlace",
+    "Overlaid",
     "PixelWorkers",
     "RenderRequest",
     "Shape",
@@ -116,6 +127,16 @@ class PixelWorkers:
         if state is not None:
             fields |= self._state_fields(state, 0)
         return self._ask(fields | {"path": str(path.absolute())}, (state.part10,) if state else ())
+
+    def blend_files(
+        self, path: Path, frame_number: int, over: Overlaid | None, request: RenderRequest, state: AppliedState
+    ) -> bytes:
+        """*over* laid over one frame of a Part 10 file by a blending presentation state, as an image file."""
+        fields = {"task": "blend", "request": to_fields(request), "frame_number": frame_number}
+        fields |= {"path": str(path.absolute()), "over": None}
+        if over is not None:
+            fields["over"] = asdict(over) | {"path": str(over.path.absolute())}
+        return self._ask(fields | self._state_fields(state, 0), (state.part10,))
 
     def animate_file(self, path: Path, frame_numbers: Sequence[int], request: RenderRequest) -> bytes:
         """Frames of a Part 10 file, in the order of their numbers, as one animated GIF. Raises NotFound, TooLarge."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from flask import Response, request
 
 from relais.archive import render, retrieve
+from relais.archive.blended import Placed
 from relais.dicom import json_model
 from relais.dicomweb import media_types
 from relais.dicomweb.media_types import JPEG, PNG, MediaRange, Offer
@@ -34,11 +35,13 @@ _NO_MEANING = "The {} parameter has no meaning for {} and was ignored."
 
 
 class Picture(NamedTuple):
-    """A frame, and the presentation state that it is shown by, if there is one."""
+    """A frame, and the presentation state that it is shown by, if there is one, as archive.presented says."""
 
     row: InstanceRow
     number: int
     state: AppliedState | None = None
+    over: Placed | None = None
+    is_blended: bool = False
 
 
 def of(rows: Iterable[InstanceRow]) -> list[Picture]:
@@ -130,8 +133,11 @@ def _each(here: Door, pictures: Sequence[Picture], wanted: RenderRequest, first:
 
 
 def _made(here: Door, picture: Picture, wanted: RenderRequest) -> bytes:
+    row, number, state, over, is_blended = picture
     try:
-        return render.rendered(here.archive, picture.row, picture.number, wanted, picture.state)
+        if state and is_blended:
+            return render.overlaid(here.archive, row, number, over, wanted, state)
+        return render.rendered(here.archive, row, number, wanted, state)
     except InvalidRequest as error:  # the parameters were right: it is the instance that is no image
         raise NotAcceptable(error.message) from error
 
@@ -145,5 +151,6 @@ def _animated(here: Door, row: InstanceRow, numbers: tuple[int, ...], wanted: Re
 
 def _etag(picture: Picture, numbers: tuple[int, ...], wanted: RenderRequest) -> str:
     state = picture.state.part10 if picture.state else b""
-    key = zlib.crc32(state, zlib.crc32(f"{numbers} {wanted}".encode()))
+    over = f"{picture.over.row.digest.hex()} {picture.over.number}" if picture.over else ""
+    key = zlib.crc32(state, zlib.crc32(f"{numbers} {wanted} {over}".encode()))
     return f"{picture.row.digest.hex()[:32]}-{picture.row.revision}-{numbers[0]}-{key:08x}"
