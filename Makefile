@@ -9,10 +9,10 @@ SIZE ?= full
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
-.PHONY: help install viewer run demo test test-stock fuzz test-deps check crash format lint types floors conformance bench bench-scale citations clean
+.PHONY: help install viewer run demo test test-stock fuzz test-deps check crash format lint types floors conformance bench bench-scale bench-scale-postgres citations clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(RUNTIME) ## Install the node into .venv
 
@@ -66,6 +66,9 @@ bench: $(DEV) test-deps ## Measure beside DCMTK, Orthanc and nginx: all, or with
 
 bench-scale: $(DEV) ## Measure searches and ingest at 10,000 and at 980,000 studies (the first time half an hour, 10 GB of disk)
 	PYTHONPATH=tests $(BIN)/python -m bench.scale
+
+bench-scale-postgres: $(DEV) test-deps ## The same on PostgreSQL beside SQLite, at 980,000 studies
+	PYTHONPATH=tests $(BIN)/python -m bench.scale_postgres
 
 conformance: $(RUNTIME) ## Write the conformance statement of the default configuration into docs/
 	$(BIN)/relais conformance --config conf/relais.toml > docs/conformance.md

@@ -38,26 +38,29 @@ class Nodes:
         storage = object_server.environment(storage_settings(server, server.make_bucket(), folder))
         shared = {"RELAIS_INDEX__URL": index_url(folder, POSTGRESQL), **storage}
         self.environ = {**shared, "RELAIS_DIMSE__PROXIES": LOOPBACK, "RELAIS_WEB__PROXIES": LOOPBACK}
-        self.served = [self.start(number) for number in range(2)]
+        self.served = [self._start(number) for number in range(2)]
 
-    def start(self, number: int, former: Served | None = None) -> Served:
-        folder = self._folder / f"node-{number}"
-        folder.mkdir(exist_ok=True)
-        ports = (str(former.dimse_port), str(former.web_port)) if former else ("0", "0")
-        node = Served(folder, RELAIS_DIMSE__PORT=ports[0], RELAIS_WEB__PORT=ports[1], **self.environ)
-        node.wait_until_ready()
-        return node
+    def wait_until_ready(self) -> None:
+        for node in self.served:
+            node.wait_until_ready()
 
     def kill(self, number: int) -> None:
         """Every process at once, as when the machine goes away."""
         self.served[number].kill()
 
     def come_back(self, number: int) -> None:
-        self.served[number] = self.start(number, self.served[number])
+        former = self.served[number]
+        self.served[number] = self._start(number, str(former.dimse_port), str(former.web_port))
+        self.served[number].wait_until_ready()
 
     def put_away(self) -> None:
         for node in self.served:
             put_away(node)
+
+    def _start(self, number: int, dimse_port: str = "0", web_port: str = "0") -> Served:
+        folder = self._folder / f"node-{number}"
+        folder.mkdir(exist_ok=True)
+        return Served(folder, RELAIS_DIMSE__PORT=dimse_port, RELAIS_WEB__PORT=web_port, **self.environ)
 
 
 class Follower:
@@ -91,8 +94,11 @@ class Follower:
 @pytest.fixture
 def nodes(tmp_path: Path, object_server: ObjectServer) -> Iterator[Nodes]:
     made = Nodes(tmp_path, object_server)
-    yield made
-    made.put_away()
+    try:
+        made.wait_until_ready()
+        yield made
+    finally:
+        made.put_away()
 
 
 @contextmanager

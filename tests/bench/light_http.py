@@ -151,9 +151,9 @@ def ask(url: str, shares: Sequence[Sequence[bytes]], least_bytes: int, seconds: 
 def _ask_share(
     ready: Callable[[], None], port: int, requests: Sequence[bytes], least_bytes: int, seconds: float
 ) -> Asked:
-    client = Client(port)
     count = total = 0
     ready()
+    client = Client(port)
     cpu, began_at = time.process_time(), time.monotonic()
     while True:
         for request in requests:

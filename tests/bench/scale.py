@@ -43,7 +43,7 @@ from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import of_origin
 from relais.db.database import Database, Transaction
-from relais.db.settings import for_path
+from relais.db.settings import IndexSettings, for_path
 from relais.dicom.refs import InstanceRef
 from relais.index import composite
 from relais.index import statistics as index_statistics
@@ -82,10 +82,15 @@ def copied(count: int) -> Iterator[Path]:
         yield Path(name)
 
 
+def url_of(folder: Path) -> str:
+    """The index that `copied` put into *folder*."""
+    return for_path(folder / "index.sqlite").url
+
+
 @contextmanager
-def served(folder: Path) -> Iterator[Served]:
-    """A node on the index in *folder*."""
-    node = Served(folder, RELAIS_INDEX__URL=f"sqlite:///{folder / 'index.sqlite'}")
+def served(folder: Path, url: str) -> Iterator[Served]:
+    """A node with its files in *folder*, on the index at *url*."""
+    node = Served(folder, RELAIS_INDEX__URL=url)
     try:
         node.wait_until_ready()
         yield node
@@ -210,9 +215,10 @@ def register(db: Database, facts: InstanceFacts) -> None:
     db.write(work)
 
 
-def write(path: Path, threads: int, seconds: float) -> Report:
+def write(url: str, threads: int, seconds: float) -> Report:
     """Register as fast as *threads* receivers of one process can; run as a process of its own."""
-    db, times, deadline = Database(for_path(path)), [], time.monotonic() + seconds  # type: Database, list[float], float
+    db, times = Database(IndexSettings(url=url)), []  # type: Database, list[float]
+    deadline = time.monotonic() + seconds
 
     def receive(writer: int) -> None:
         for facts in arriving(writer):
@@ -231,9 +237,9 @@ def write(path: Path, threads: int, seconds: float) -> Report:
     return {"instances_per_s": round(len(times) / seconds), "acknowledged": summary(times)}
 
 
-def ingest(node: Served, folder: Path, size: int, seconds: float) -> Report:
+def ingest(node: Served, url: str, size: int, seconds: float) -> Report:
     """How fast instances are registered while eight readers search, and what the readers notice."""
-    command = [sys.executable, __file__, "--write", str(folder / "index.sqlite"), "--seconds", str(seconds)]
+    command = [sys.executable, __file__, "--write", url, "--seconds", str(seconds)]
     stop, times, asked = threading.Event(), [], [kind for kind in kinds() if kind.limit_ms < OTHER]
 
     def read(reader: int) -> None:
@@ -285,9 +291,9 @@ def memory_mb(node: Served) -> dict[str, float]:
     return found
 
 
-def recount(path: Path) -> Report:
+def recount(url: str) -> Report:
     """How long the proof of all counters takes, and what it found."""
-    db = Database(for_path(path))
+    db = Database(IndexSettings(url=url))
     started = time.perf_counter()
     differences = index_statistics.recount(db)
     seconds = time.perf_counter() - started
@@ -295,20 +301,25 @@ def recount(path: Path) -> Report:
     return {"s": round(seconds, 1), "differences": len(differences)}
 
 
-def run(size: int, options: argparse.Namespace) -> Report:
-    """Everything about the index of one size."""
+def measured(folder: Path, url: str, size: int, options: argparse.Namespace) -> Report:
+    """Everything about one index but its size on the disk."""
     found: Report = {"studies": size, "load_before": os.getloadavg()[0]}
-    with copied(size) as folder:
-        found["size"] = sizes(folder / "index.sqlite", size)
-        started = time.perf_counter()
-        with served(folder) as node:
-            found["start_s"] = round(time.perf_counter() - started, 2)
-            found |= searches(node, size, options.rounds)
-            found["memory_mb"] = memory_mb(node)
-            found["ingest"] = ingest(node, folder, size, options.seconds)
-        found["recount"] = recount(folder / "index.sqlite")
+    started = time.perf_counter()
+    with served(folder, url) as node:
+        found["start_s"] = round(time.perf_counter() - started, 2)
+        found |= searches(node, size, options.rounds)
+        found["memory_mb"] = memory_mb(node)
+        found["ingest"] = ingest(node, url, size, options.seconds)
+    found["recount"] = recount(url)
     found["load_after"] = os.getloadavg()[0]
     return found
+
+
+def run(size: int, options: argparse.Namespace) -> Report:
+    """Everything about the index of one size."""
+    with copied(size) as folder:
+        found: Report = {"size": sizes(folder / "index.sqlite", size)}
+        return found | measured(folder, url_of(folder), size, options)
 
 
 def main() -> None:
@@ -317,7 +328,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to ingest")
     parser.add_argument("--large", type=int, default=LARGE, help="studies of the larger index")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="where report and plot go")
-    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--write", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.write:
         sys.stdout.write(json.dumps(write(options.write, WRITERS, options.seconds)))

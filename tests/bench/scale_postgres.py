@@ -1,0 +1,164 @@
+"""The index of 980,000 studies on PostgreSQL beside SQLite: `make bench-scale-postgres`. Knows both engines.
+
+The rows are those of `make bench-scale`, copied. PostgreSQL runs on the same machine, with a quarter of its memory as
+shared buffers and everything else at its defaults: it syncs what it commits. Besides what that measures, 64 clients
+search at once.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from random import Random
+from urllib.parse import urlencode
+
+import psycopg
+
+from bench import light_http, scale
+from bench.light_http import get
+from bench.scale_queries import OTHER, Archive, kinds
+from fixtures.postgres import PostgresServer
+from fixtures.served import Served
+from relais.db.database import Database
+from relais.db.settings import IndexSettings
+from relais.index import portable
+
+Report = scale.Report
+USERS, REQUESTS = 64, 200
+LEAST_BYTES = 2  # of an answer: []
+SIZES = """
+SELECT relname, pg_total_relation_size(oid) FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+"""
+
+
+@contextmanager
+def server() -> Iterator[PostgresServer]:
+    """A server that holds its promises."""
+    memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    found = PostgresServer("-c", f"shared_buffers={memory_mb // 4}MB", durable=True)
+    try:
+        yield found
+    finally:
+        found.remove()
+
+
+def filled(server: PostgresServer, count: int) -> str:
+    """The URL of a new index with the rows of the one of *count* studies."""
+    url = server.create("scale")
+    started = time.perf_counter()
+    with scale.copied(count) as folder, _opened(scale.url_of(folder)) as source, _opened(url) as target:
+        portable.copy_rows(source, target)
+    server.tell("VACUUM ANALYZE", "scale")
+    sys.stderr.write(f"copied {count:,} studies to PostgreSQL in {time.perf_counter() - started:.0f} s\n")
+    return url
+
+
+def _opened(url: str) -> "closing[Database]":
+    return closing(Database(IndexSettings(url=url)))
+
+
+def sizes(url: str, count: int) -> Report:
+    """Bytes a study by table, with its indexes; instances and what belongs to them apart."""
+    with psycopg.connect(url) as connection:
+        found = dict(connection.execute(SIZES).fetchall())
+    of_instances = found["instance"] + found["change"]
+    return {
+        "bytes_a_study": round((sum(found.values()) - of_instances) / count),
+        "bytes_an_instance": round(of_instances / _rows(url, "instance")),
+        "by_table": {name: round(used / count, 1) for name, used in sorted(found.items(), key=lambda one: -one[1])},
+    }
+
+
+def users(node: Served, count: int, seconds: float) -> Report:
+    """Searches a second of USERS clients, keyed and by wild cards, each for other studies."""
+    asked = [kind for kind in kinds() if kind.limit_ms < OTHER and kind.path == "/studies"]
+    archive, shares = Archive(count), []
+    for user in range(USERS):
+        rnd, share = Random(user), []
+        for _ in range(REQUESTS):
+            kind = rnd.choice(asked)
+            query = urlencode({"limit": str(rnd.randint(50, scale.MOST)), **kind.params(archive.study(rnd), rnd)})
+            share.append(get(f"{node.url}/dicom-web{kind.path}?{query}", "application/dicom+json"))
+        shares.append(share)
+    used = scale.cpu_s(node.pids())
+    found = light_http.ask(node.url, shares, LEAST_BYTES, seconds)
+    cpu_ms = (scale.cpu_s(node.pids()) - used) * 1000 / found.count
+    return {"users": USERS, "per_s": round(found.rate, 1), "node_cpu_ms": round(cpu_ms, 2)}
+
+
+def measured(folder: Path, url: str, count: int, options: argparse.Namespace) -> Report:
+    """What bench.scale measures, and many users."""
+    with scale.served(folder, url) as node:
+        many = users(node, count, options.seconds)
+    return {**scale.measured(folder, url, count, options), "many": many}
+
+
+def _rows(url: str, table: str) -> int:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+    assert found
+    return int(found[0])
+
+
+def table(sqlite: Report, postgres: Report) -> Iterator[str]:
+    """Both engines as Markdown."""
+    yield f"# The index at {sqlite['studies']:,} studies on PostgreSQL, beside SQLite"
+    yield ""
+    yield from (__doc__ or "").splitlines()[2:]
+    yield "One user may wait three times as long as with SQLite, and 64 should be served faster."
+    yield ""
+    yield "| search | SQLite: p50 / p95 (ms) | PostgreSQL: p50 / p95 (ms) | p50, times SQLite's |"
+    yield "|---|---|---|---|"
+    for kind in kinds():
+        a, b = sqlite["http"][kind.name], postgres["http"][kind.name]
+        times = b["p50"] / a["p50"]
+        mark = "" if times <= 3 else " **missed**"
+        yield f"| {kind.name} | {a['p50']:.1f} / {a['p95']:.1f} | {b['p50']:.1f} / {b['p95']:.1f} | {times:.1f}{mark} |"
+    yield ""
+    yield "| | SQLite | PostgreSQL |"
+    yield "|---|---|---|"
+    for what, found in _rest(sqlite, postgres):
+        yield f"| {what} | {' | '.join(found)} |"
+
+
+def _rest(*both: Report) -> Iterator[tuple[str, list[str]]]:
+    yield f"searches a second of {USERS} users", [str(one["many"]["per_s"]) for one in both]
+    yield "bytes a study without its instances", [str(one["size"]["bytes_a_study"]) for one in both]
+    yield "ready after, s", [str(one["start_s"]) for one in both]
+    yield "instances/s registered while eight readers search", [str(one["ingest"]["instances_per_s"]) for one in both]
+    for name in ("acknowledged", "readers"):
+        texts = [" / ".join(str(one["ingest"][name][key]) for key in ("p50", "p95", "max")) for one in both]
+        yield f"{name}, p50 / p95 / worst ms", texts
+    yield "all counters proven in, s", [str(one["recount"]["s"]) for one in both]
+    yield "load before, after", [f"{one['load_before']:.1f}, {one['load_after']:.1f}" for one in both]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=40, help="searches of each kind")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long to ingest, and 64 users search")
+    parser.add_argument("--studies", type=int, default=scale.LARGE)
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="where the report goes")
+    options = parser.parse_args()
+    count = options.studies
+    with scale.copied(count) as folder:
+        sqlite: Report = {"size": scale.sizes(folder / "index.sqlite", count)}
+        sqlite |= measured(folder, scale.url_of(folder), count, options)
+    with server() as running, scale.copied(scale.SMALL) as folder:
+        url = filled(running, count)
+        postgres = {"size": sizes(url, count), **measured(folder, url, count, options)}
+    options.output.mkdir(parents=True, exist_ok=True)
+    found = {"sqlite": sqlite, "postgresql": postgres}
+    (options.output / "scale-postgresql.json").write_text(json.dumps(found, indent=1) + "\n")
+    text = "\n".join(table(sqlite, postgres)) + "\n"
+    (options.output / "scale-postgresql.md").write_text(text)
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
