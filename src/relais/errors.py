@@ -15,6 +15,7 @@
     |   +-- UnsupportedSOPClass
     |   +-- UnsupportedTransferSyntax
     +-- TooLarge              beyond a named limit
+    |   +-- TooBroad          a search that would look at too much
     +-- Unavailable           cannot be done now
     |   +-- OutOfResources    no room to make it durable
     |   +-- Nearline          its bytes lie where they cannot be read at once
@@ -91,6 +92,10 @@ class UnsupportedTransferSyntax(UnsupportedMedia):
 
 class TooLarge(NodeError):
     """The request is larger than the limit."""
+
+
+class TooBroad(TooLarge):
+    """The search takes too long; ask for something narrower: a study, a patient, an accession number or a date."""
 
 
 class Unavailable(NodeError):

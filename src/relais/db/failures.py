@@ -3,7 +3,7 @@
 import errno
 import sqlite3
 
-from relais.errors import Internal, NodeError, OutOfResources, Unavailable
+from relais.errors import Internal, NodeError, OutOfResources, TooBroad, Unavailable
 
 FULL = "The index cannot be written: the disk is full or refuses to write. Free some space; nothing else is needed."
 LOCK_FILE = "The index's lock file cannot be used; check the owner and the mode of its folder."
@@ -20,7 +20,6 @@ SENTENCES = {
     sqlite3.SQLITE_PERM: "The index cannot be opened; check the owner and the mode of the file and its folder.",
     sqlite3.SQLITE_IOERR: "The disk under the index fails; look into the system's log.",
     sqlite3.SQLITE_NOMEM: "There is not enough memory for the index.",
-    sqlite3.SQLITE_INTERRUPT: "The search took too long; ask for something narrower.",
 }
 
 
@@ -32,6 +31,8 @@ def primary_code(exc: BaseException) -> int:
 def of_reading(exc: BaseException) -> NodeError:
     """*exc* in the node's words."""
     code = primary_code(exc)
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return TooBroad()
     if code in SENTENCES:
         return Unavailable(SENTENCES[code])
     if isinstance(exc, UnicodeDecodeError) or UNDECODABLE in str(exc):

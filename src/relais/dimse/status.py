@@ -77,6 +77,7 @@ _STORE: _Codes = _EVERYWHERE | {
     errors.Conflict: 0x0111,
 }
 _FIND: _Codes = _EVERYWHERE | {
+    errors.TooLarge: 0xA700,
     errors.Unavailable: 0xA700,
     errors.Mismatch: 0xA900,
     errors.InvalidRequest: 0xC000,

@@ -12,7 +12,7 @@ from relais.db.database import Connection
 from relais.dicom.attributes import Level, by_tag
 from relais.dicom.matching import matches
 from relais.dicom.query import Query
-from relais.errors import Unavailable
+from relais.errors import TooBroad
 from relais.index import instances
 from relais.index.compile import Condition, supported
 from relais.index.dialect import as_array, listed, read
@@ -22,9 +22,8 @@ from relais.index.mapping import all_rows
 from relais.index.plan import Plan, inside
 from relais.index.walk import Place, behind, page
 
-FIRST, MOST = 8, 512  # series in the first window, and in any
+FIRST, MOST = 2, 512  # series in the first window, and in any
 SERIES = 4  # what a series' place in the order takes
-SLOW = "The search took too long; ask for something narrower."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,10 @@ class Instances:
     deadline: float
 
     def places(self, after: Place | None) -> Iterator[Place]:
-        """The place of every instance asked for, in order, behind *after*. Raises Unavailable after the deadline."""
+        """The place of every instance asked for, in order, behind *after*. Raises TooBroad after the deadline."""
         for window in self._windows(after):
             if time.monotonic() > self.deadline:
-                raise Unavailable(SLOW)
+                raise TooBroad
             found = self._found([int(place[3]) for place in window])
             for series in window:
                 own = ((*series, *place) for place in sorted(found[int(series[3])]))

@@ -20,7 +20,7 @@ from relais.db.database import Database, Transaction
 from relais.db.settings import IndexSettings, for_path
 from relais.dicom.attributes import Level
 from relais.dicom.query import Query
-from relais.errors import Internal, NodeError, OutOfResources, Unavailable
+from relais.errors import Internal, NodeError, OutOfResources, TooBroad, Unavailable
 from relais.index import composite, search, statistics
 
 pytestmark = only_sqlite("its file is damaged and locked")
@@ -230,7 +230,7 @@ def test_each_failure_has_its_kind(words: Callable[[BaseException], NodeError], 
 def test_a_read_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT sum(x) FROM n"
     db = Database(IndexSettings(url=f"sqlite:///{tmp_path / 'index.sqlite'}", read_timeout_s=0.1))
-    with pytest.raises(Unavailable, match="too long"), db.read() as connection:
+    with pytest.raises(TooBroad, match="too long"), db.read() as connection:
         connection.execute(endless).fetchone()
     with db.read(is_long=True) as connection:
         time.sleep(0.12)

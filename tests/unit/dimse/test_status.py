@@ -20,6 +20,7 @@ from relais.errors import NodeError
         ("C-STORE", errors.UnsupportedSOPClass, 0x0122),
         ("C-STORE", errors.Internal, 0x0110),
         ("C-FIND", errors.Unavailable, 0xA700),
+        ("C-FIND", errors.TooBroad, 0xA700),
         ("C-FIND", errors.Mismatch, 0xA900),
         ("C-FIND", errors.InvalidRequest, 0xC000),
         ("C-FIND", errors.Forbidden, 0x0124),

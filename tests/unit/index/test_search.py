@@ -1,17 +1,21 @@
 """Pages, streams and return keys. That the right rows are found is told in test_search_agrees."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from fixtures.indexed import CT, EXPLICIT, a_dataset, an_index, facts
+from fixtures.indexed import CT, EXPLICIT, a_dataset, an_index, facts, pack_series
 from relais.db.database import Database
 from relais.dicom.attributes import TABLE, Level, Use
-from relais.dicom.json_model import tag_key, text
+from relais.dicom.json_model import JsonDataset, tag_key, text
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.refs import StudyRef
-from relais.index import composite, search
+from relais.errors import TooBroad
+from relais.index import composite, images, search
 
 UID, SERIES_UID, SOP_UID, NAME, MODALITY, ROWS = 0x0020000D, 0x0020000E, 0x00080018, 0x00100010, 0x00080060, 0x00280010
 DESCRIPTION, COMMENTS, REQUESTS = 0x00081030, 0x00104000, 0x00400275
@@ -208,3 +212,20 @@ def test_keys_that_are_not_matched_are_named(db: Database) -> None:
     _register(db, (1, 1, 1))
     unheard = Query(Level.STUDY, (one(ROWS), one(COMMENTS)))
     assert len(search.search(db, unheard).rows) == 1
+
+
+def test_a_search_for_instances_ends_at_its_time_limit_whatever_it_has_seen(db: Database) -> None:
+    _register(db, *((study, 1, 1) for study in range(5)))
+    query = Query(Level.IMAGE, (Match(ROWS, MatchKind.SINGLE_VALUE, ("4711",)),))
+    slow = Database(replace(db.settings, read_timeout_s=0.1))
+    with patch.object(images, "FIRST", 1), patch.object(images, "MOST", 1), patch.object(images, "matches", _slowly):
+        pack_series(slow)
+        with pytest.raises(TooBroad, match="too long"):
+            search.search(slow, query)
+    assert search.search(slow, query).rows == []
+    slow.close()
+
+
+def _slowly(ds: JsonDataset, query: Query) -> bool:
+    time.sleep(0.06)
+    return False

@@ -28,6 +28,7 @@ def test_every_kind_of_error_has_a_status_of_its_own_or_of_its_parent(kind: type
         (kinds.Conflict, 409),
         (kinds.Gone, 410),
         (kinds.TooLarge, 413),
+        (kinds.TooBroad, 413),
         (kinds.UnsupportedMedia, 415),
         (kinds.Unavailable, 503),
         (kinds.OutOfResources, 507),

@@ -5,7 +5,7 @@ import errno
 import psycopg
 
 from relais.db.failures import FULL
-from relais.errors import Internal, NodeError, OutOfResources, Unavailable
+from relais.errors import Internal, NodeError, OutOfResources, TooBroad, Unavailable
 
 FOREIGN: tuple[type[Exception], ...] = (psycopg.Error,)
 AWAY = "The PostgreSQL server of the index does not answer, or ended the connection; see whether it runs."
@@ -15,7 +15,6 @@ DAMAGED = "The index is damaged, says PostgreSQL; restore its database, or run `
 REFUSED = "PostgreSQL refuses the index's role, its password or its database; check [index] url."
 # By SQLSTATE, or its first two letters.
 SENTENCES = {
-    "57014": "The search took too long; ask for something narrower.",
     "55P03": "The index is locked by another program; end its transaction (an open psql, or a node that was stopped?).",
     "53300": "PostgreSQL has no connection left for the index; raise its max_connections.",
     "53200": "There is not enough memory for the index on the PostgreSQL server.",
@@ -53,6 +52,8 @@ def passes(exc: BaseException) -> bool:
 def of_reading(exc: BaseException) -> NodeError:
     """*exc* in the node's words."""
     found = state(exc)
+    if found == "57014":  # it ran for longer than it may
+        return TooBroad()
     for length in (5, 3, 2):
         if len(found) == 5 and found[:length] in SENTENCES:
             return Unavailable(SENTENCES[found[:length]])
