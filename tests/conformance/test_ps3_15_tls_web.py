@@ -16,9 +16,11 @@ from dicomweb_client import DICOMwebClient
 from fixtures import certificates
 from fixtures.builders import a_ct
 from fixtures.certificates import Identity, World
+from fixtures.giant import a_giant
 from fixtures.served import Served, put_away
 from relais.config import load
 from relais.node.inline import Node
+from relais.node.listen import eventually
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +146,32 @@ def test_a_hundred_stalled_handshakes_hold_up_nobody_and_are_closed(node: Served
         for member in stalled:
             member.settimeout(20)
             assert member.recv(10) == b""
+
+
+def test_slow_uploads_and_readers_are_cut_off_here_too(tmp_path: Path, world: World) -> None:
+    """What the kernel counts is TLS, not the bodies inside; that is near enough."""
+    limits = {"MIN_UPLOAD_RATE": str(2**16), "MIN_DOWNLOAD_RATE": str(2**18), "STALL_TIMEOUT_S": "2"}
+    node = served(tmp_path, world, WORKERS="1", THREADS="8", **limits)
+    try:
+        giant = a_giant(20)
+        assert giant.c_store(node.dimse_port) == 0
+        context = ssl.create_default_context(cafile=str(world.ca.certificate))
+        with ExitStack() as keep:
+            plain = (socket.create_connection(("127.0.0.1", node.web_port), 20) for _ in range(2))
+            secured = (context.wrap_socket(one, server_hostname="127.0.0.1") for one in plain)
+            upload, reader = (keep.enter_context(one) for one in secured)
+            upload.sendall(
+                b"POST /dicom-web/studies HTTP/1.1\r\nHost: node\r\nContent-Length: 100000\r\n"
+                b'Content-Type: multipart/related; type="application/dicom"; boundary=b\r\n\r\n--b\r\n'
+            )
+            study = f"GET /dicom-web/studies/{giant.study_instance_uid} HTTP/1.1\r\nHost: node\r\n"
+            reader.sendall(f"{study}Accept: application/zip;transfer-syntax=*\r\n\r\n".encode())
+            assert upload.recv(4096).startswith(b"HTTP/1.1 408 ")
+            log = Path(node.errors)
+            assert eventually(lambda: "answer cut off" in log.read_text(), 15)
+            assert "upload cut off" in log.read_text()
+    finally:
+        put_away(node)
 
 
 def test_only_who_shows_a_certificate_of_the_authority_gets_in_where_there_is_one(
