@@ -9,7 +9,7 @@ SIZE ?= full
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
-.PHONY: help install viewer run demo test test-stock fuzz test-deps check crash format lint types floors conformance bench bench-scale bench-scale-postgres citations clean
+.PHONY: help install viewer run demo test test-stock test-postgres fuzz test-deps check crash format lint types floors conformance bench bench-scale bench-scale-postgres citations clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ test: $(DEV) test-deps ## Run all tests
 
 test-stock: $(DEV) test-deps ## Run the DIMSE tests on pynetdicom's own threads (dimse.engine = "stock")
 	RELAIS_DIMSE__ENGINE=stock $(BIN)/pytest tests/conformance/test_ps3_[478]*.py tests/contract/test_peer.py
+
+test-postgres: $(DEV) test-deps ## Run the tests of index, searches, stores, deletion and changes on PostgreSQL
+	RELAIS_TEST_INDEX=postgresql $(BIN)/pytest tests/contract/test_database.py tests/unit/db tests/unit/index tests/unit/archive \
+		tests/anomalies/test_postgres_restarts.py tests/conformance/test_ps3_18_s*.py tests/conformance/test_ps3_4_query_retrieve.py \
+		tests/conformance/test_ps3_4_commitment.py tests/conformance/test_deletion.py tests/conformance/test_changes.py
 
 fuzz: $(DEV) ## Send the DIMSE door ten minutes of nonsense
 	RELAIS_FUZZ_S=600 $(BIN)/pytest tests/conformance/test_ps3_8_upper_layer.py -k whatever_comes

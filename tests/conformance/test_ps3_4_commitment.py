@@ -1,5 +1,6 @@
 """Storage Commitment (PS3.4 J) over real sockets: pynetdicom asks and is asked, on the same and on new associations."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -70,7 +71,7 @@ def waiting(node: DimseNode) -> list[tuple[str, int]]:
 def due(node: DimseNode) -> int:
     """How many requests wait to be told and are claimed by nobody."""
     with node.archive.db.read() as connection:
-        [count] = connection.execute("SELECT count(*) FROM commitment WHERE due_at < unixepoch() + 1").fetchone()
+        [count] = connection.execute("SELECT count(*) FROM commitment WHERE due_at < ?", (time.time() + 1,)).fetchone()
         return int(count)
 
 
