@@ -13,6 +13,7 @@ import pytest
 
 from fixtures import strace
 from fixtures.builders import a_ct, part10
+from fixtures.engines import only_sqlite
 from fixtures.node import close_archive, make_archive
 from relais.access import audit
 from relais.archive import Archive, ingest, maintenance
@@ -170,6 +171,7 @@ def test_while_the_index_cannot_be_written_no_bytes_pile_up(archive: Archive, mo
     assert eventually(lambda: is_settled(archive) and len(keys(archive)) == 1, 5)
 
 
+@only_sqlite("its log")
 def test_a_commit_whose_sync_failed_never_comes_back_without_its_bytes(archive: Archive, tmp_path: Path) -> None:
     """SQLite finds the whole commit in its log when the process is gone, although it told us that it had failed."""
     store(archive)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fixtures.builders import a_ct, a_pdf, a_series, part10
+from fixtures.engines import index_settings
 from fixtures.moved import answers
 from fixtures.node import close_archive, make_archive
 from relais.access.principals import OPERATOR
@@ -17,7 +18,6 @@ from relais.archive import Archive, backup, delete, ingest, maintenance, restori
 from relais.archive.delete import Reason
 from relais.archive.removal import Removal
 from relais.archive.settings import OnConflict
-from relais.db.settings import IndexSettings
 from relais.dicom.origin import Channel, Origin
 from relais.errors import InvalidRequest, Nearline, OutOfResources, Unavailable, Unwanted
 from relais.index import changes, portable
@@ -53,7 +53,7 @@ def a_life(archive: Archive) -> Any:
 def restored(target: Path, folder: Path, name: str | None = None) -> Archive:
     """The archive that a backup makes in the empty *folder*."""
     objects = LocalStore(folder / "store")
-    index = IndexSettings(url=f"sqlite:///{folder / 'index.sqlite'}", log_mb=0)
+    index = index_settings(folder, log_mb=0)
     done = restoring.restore(target, objects, index, folder, name=name)
     assert done.copied.is_whole
     objects.close()
@@ -262,15 +262,17 @@ def test_a_backup_is_restored_into_an_empty_place_only(archive: Archive, tmp_pat
     store(archive, a_ct())
     backup.make(archive, tmp_path / "disk")
     south = make_archive(tmp_path / "south")
+    store(south, a_ct())
+    (key,) = south.store.iterate()
+    south.store.delete(key)
     close_archive(south)
-    with pytest.raises(InvalidRequest, match="empty"):
+    with pytest.raises(InvalidRequest, match="empty"):  # for its index
         restored(tmp_path / "disk", tmp_path / "south")
-    (tmp_path / "south" / "index.sqlite").unlink()
-    path = tmp_path / "south" / "store" / "ab" / "1.2" / "1.2.3" / "1.2.3.4.0badcafe.dcm"
+    path = tmp_path / "west" / "store" / "ab" / "1.2" / "1.2.3" / "1.2.3.4.0badcafe.dcm"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"somebody's")
-    with pytest.raises(InvalidRequest, match="empty"):
-        restored(tmp_path / "disk", tmp_path / "south")
+    with pytest.raises(InvalidRequest, match="empty"):  # for its objects
+        restored(tmp_path / "disk", tmp_path / "west")
 
 
 def test_an_interrupted_restoration_goes_on(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +345,7 @@ def test_an_archive_moves_with_all_that_it_knows(archive: Archive, tmp_path: Pat
     store(archive, a_ct())
     last = restoring.copy_objects(archive, objects, lambda number, size: None)
     assert (first.copied, last.copied, last.present) == (8, 1, 8)  # one of them is history
-    index = IndexSettings(url=f"sqlite:///{tmp_path / 'south' / 'index.sqlite'}", log_mb=0)
+    index = index_settings(tmp_path / "south", log_mb=0)
     assert not restoring.is_taken(index)
     assert restoring.move_index(archive, index, tmp_path)["study"] > 0
     assert restoring.is_taken(index)
