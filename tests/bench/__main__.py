@@ -22,7 +22,7 @@ from typing import Any
 
 from bench import machine, plot, report
 from bench.figures import compare
-from bench.parts import echo, find, memory, nagle, rendered, retrieve, store, stow, unflushed, web
+from bench.parts import echo, find, memory, nagle, rendered, retrieve, store, stow, unflushed, viewer, web
 from bench.run import FULL, SIZES, Run
 
 PARTS = {
@@ -35,6 +35,7 @@ PARTS = {
     "web": web,
     "stow": stow,
     "rendered": rendered,
+    "viewer": viewer,
     "memory": memory,
 }
 ROOT = Path(__file__).parents[2]

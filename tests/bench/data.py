@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 from pydicom import FileDataset
 
 from bench.template import PATIENT_ID, Template
@@ -15,6 +16,14 @@ LEVELS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 def a_ct_slice() -> Template:
     """A CT slice of 512 x 512, half a megabyte."""
     return _template("CT", a_ct(rows=512, columns=512, **_uids()))
+
+
+def a_noisy_ct_slice(patient: str) -> Template:
+    """The same for a patient of this name, with the noise of a real one: no compression makes it vanish."""
+    ds = a_ct(rows=512, columns=512, PatientName=patient, PatientID=patient, **_uids())
+    noise = np.random.default_rng(1).integers(0, 128, (512, 512), dtype=np.uint16)
+    ds.PixelData = ((noise + np.arange(512, dtype=np.uint16) * 7) & 0xFFF).astype("<u2").tobytes()
+    return _template("CT", ds)
 
 
 def an_mr_slice() -> Template:

@@ -182,12 +182,9 @@ def test_a_viewer_from_another_origin_shows_a_study(browser: Browser, tmp_path: 
     ohif.need_viewer()
     (tmp_path / "site").mkdir()
     (tmp_path / "site/viewer").symlink_to(viewer.default_folder())
-    bundle = next(path.name for path in sorted(viewer.default_folder().glob("app.bundle.*.js")))
-    static = Path(viewer.__file__).parent / "static/viewer-config.js"
-    pages = {"/": PAGE.replace("BUNDLE", bundle).encode(), "/static/relais.svg": b"<svg/>"}
+    pages = {"/": ohif.a_page(), "/static/relais.svg": b"<svg/>"}
     with site(pages, tmp_path / "site") as origin, web_node(tmp_path / "node", cors_origins=[origin]) as web:
-        configuration = static.read_text().replace("window.location.origin", f'"{web.base}"')
-        pages["/viewer/app-config.js"] = configuration.encode()
+        pages["/viewer/app-config.js"] = ohif.configuration({"window.location.origin": f'"{web.base}"'})
         study = {"StudyInstanceUID": ELSEWHERE, "SeriesDescription": "far"}
         assert web.store(phantoms.a_phantom(JPEGLSLossless, ORDERS[7], **study)).status_code == 200
         context = browser.new_context(base_url=origin, viewport={"width": 1440, "height": 900})
@@ -198,13 +195,3 @@ def test_a_viewer_from_another_origin_shows_a_study(browser: Browser, tmp_path: 
         ohif.wait_for_fields(page, ohif.thumbnail(page, "far").locator("img"), ORDERS[7])
         context.close()
     assert troubles.found == []
-
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<link rel="icon" href="data:,"><link rel="stylesheet" href="/viewer/app.bundle.css">
-<script src="/viewer/app-config.js"></script><script defer src="/viewer/BUNDLE"></script>
-</head>
-<body><div id="react-portal"></div><div id="root"></div></body>
-</html>"""
