@@ -15,7 +15,7 @@ from fixtures.object_server import storage_settings
 from fixtures.rebuilt import check_sides
 from relais.access.policy import Policy
 from relais.access.principals import OPERATOR
-from relais.archive import Archive, backup, delete, ingest, maintenance, restoring
+from relais.archive import Archive, backup, delete, ingest, maintenance, quiet, restoring
 from relais.archive.delete import Reason
 from relais.archive.settings import ArchiveSettings, OnConflict
 from relais.db.database import Database
@@ -106,8 +106,10 @@ def test_an_index_moves_with_all_that_it_knows(
     tmp_path: Path, opened: Open, storage: Any, engine: str, new_engine: str
 ) -> None:
     settings = storage("north", FILES)
-    north = opened(Database(index_settings(tmp_path / "north", engine)), open_store(settings))
+    north = opened(Database(index_settings(tmp_path / "north", engine, quiet_s=1e-9)), open_store(settings))
     bad, feed = live(north), changes.name(north.db)
+    assert quiet.pack_quiet(north)  # a part of it lies in packs
+    store(north, a_ct())
     north.db.close()  # late writes are written: the node is stopped
     new = index_settings(tmp_path / "south", new_engine)
     assert not restoring.is_taken(new)

@@ -25,6 +25,14 @@ def mark(tx: Transaction, level: Level, row_id: int, values: Mapping[str, Any]) 
     tx.execute(SQL[f"mark_{_TABLES[level]}"], (row_id, _words(ids)))
 
 
+def mark_many(tx: Transaction, level: Level, rows: Mapping[int, Mapping[str, Any]]) -> None:
+    """List *rows*, by their ids, under the labels of their values, all of which are known already."""
+    borne = {row_id: columns.labels(values, level) for row_id, values in rows.items()}
+    known = _ids(tx, tuple({label for labels in borne.values() for label in labels}))
+    listed = [(row_id, _words([known[label] for label in labels])) for row_id, labels in borne.items()]
+    tx.executemany(SQL[f"mark_{_TABLES[level]}"], listed)
+
+
 def unmark(tx: Transaction, level: Level, row: Row) -> None:
     """List *row*, as it stands, no longer, and forget labels that nobody bears any more."""
     ids = list(_ids(tx, columns.labels(dict(row), level)).values())

@@ -119,8 +119,7 @@ def copy_rows(source: Database, target: Database) -> None:
                 tx.execute(SQL[statement])
             for level, table in ((Level.STUDY, "study"), (Level.SERIES, "series")):
                 for rows in _batches(connection, table):
-                    for row in rows:
-                        labels.mark(tx, level, row["id"], {name: row[name] for name in row.keys()})  # noqa: SIM118
+                    labels.mark_many(tx, level, {row["id"]: {name: row[name] for name in row.keys()} for row in rows})  # noqa: SIM118
 
         target.write(work)
 
