@@ -251,14 +251,19 @@ def test_close_ends_everything_and_leaves_no_zombie() -> None:
         pool.decode(HEADER, NATIVE, FRAME)
 
 
+def keepers() -> set[threading.Thread]:
+    """The threads that look after pools of this process; those of other tests may still be there."""
+    return {thread for thread in threading.enumerate() if thread.name == "pixel-keeper"}
+
+
 def test_idle_workers_are_ended_and_waited_for() -> None:
-    before = children()
+    before, others = children(), keepers()
     pool = PixelWorkers(PixelSettings(idle_s=0.2))
     try:
         pool.decode(HEADER, NATIVE, FRAME)
         assert children() > before
         wait_until(lambda: children() <= before)
-        wait_until(lambda: not any(thread.name == "pixel-keeper" for thread in threading.enumerate()))
+        wait_until(lambda: not keepers() - others)
         assert pool.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
     finally:
         pool.close()
