@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import Principal
-from relais.archive import Archive, included
+from relais.archive import Archive, availability, included
 from relais.archive.bookmarks import Bookmarks, Place
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
@@ -65,12 +65,13 @@ def found(archive: Archive, asked: Asked) -> Found:
     if page.more and page.last is not None:
         _bookmarks(archive).put(asked.page(asked.query.offset + len(page.rows)), page.last)
     unsupported, beyond = index_search.unsupported(asked.query), included.asked(asked.query)
+    told = availability.told(archive, asked.query.level, page.rows)
     if not beyond:
-        return Found(page.rows, page.more, unsupported)
+        return Found(told, page.more, unsupported)
     rows = included.add(archive, asked.query.level, page.rows, beyond)
     if rows is not None:
-        return Found(rows, page.more, unsupported)
-    return Found(page.rows, page.more, unsupported, tuple(tag for tag in beyond if tag not in unsupported))
+        return Found(availability.told(archive, asked.query.level, rows), page.more, unsupported)
+    return Found(told, page.more, unsupported, tuple(tag for tag in beyond if tag not in unsupported))
 
 
 def found_again(archive: Archive, asked: Asked) -> None:
@@ -86,7 +87,7 @@ def search(archive: Archive, principal: Principal, query: Query) -> Found:
 def stream(archive: Archive, principal: Principal, query: Query) -> Found:
     """All that *query* matches, read as the caller goes on; changes made meanwhile may or may not show."""
     narrowed = archive.policy.narrow(principal, query)
-    rows = index_search.stream(archive.db, narrowed)
+    rows = availability.told(archive, narrowed.level, index_search.stream(archive.db, narrowed))
     _record(archive, principal, query)
     return Found(rows, False, index_search.unsupported(narrowed))
 

@@ -107,7 +107,8 @@ class Matches:
             (INSTANCE_AVAILABILITY, "CS", "ONLINE"),
         ):
             key = tag_key(tag)
-            slots[key] = _Slot("", self._element(key, {"vr": vr, "Value": [text]}))
+            own = key if tag == INSTANCE_AVAILABILITY else ""  # a row says so where it is not ONLINE
+            slots[key] = _Slot(own, self._element(key, {"vr": vr, "Value": [text]}))
         return [slots[key] for key in sorted(slots)]
 
     def _slot(self, key: str, asked: Mapping[str, Any]) -> _Slot:

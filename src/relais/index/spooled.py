@@ -53,11 +53,15 @@ def by_node(db: Database) -> list[Spooling]:
     return [Spooling(row["node"], row["objects"], row["since"]) for row in rows]
 
 
+def any_nearline(db: Database) -> bool:
+    """Whether anything is not at hand."""
+    with db.read() as connection:
+        return connection.execute(SQL["any_nearline"]).fetchone() is not None
+
+
 def nearline(db: Database, studies: Collection[str]) -> frozenset[SeriesRef]:
     """Those series of *studies* (Study Instance UIDs) that are not wholly at hand."""
     with db.read() as connection:
-        if connection.execute(SQL["any_nearline"]).fetchone() is None:
-            return frozenset()
         return frozenset(
             SeriesRef(study, row["series_instance_uid"])
             for study in set(studies)

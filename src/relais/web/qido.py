@@ -147,7 +147,7 @@ def _with_retrieval(here: Door, row: JsonDataset, level: Level) -> JsonDataset:
     if level is Level.PATIENT:
         return row
     url = {"vr": "UR", "Value": [here.url(_ref(row, level))]}
-    return dict(sorted({**row, "00080056": ONLINE, "00081190": url}.items()))
+    return dict(sorted({"00080056": ONLINE, **row, "00081190": url}.items()))
 
 
 def _ref(row: JsonDataset, level: Level) -> Ref:
