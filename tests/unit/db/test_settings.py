@@ -11,11 +11,18 @@ def test_three_slashes_are_relative_and_four_absolute() -> None:
     assert for_path(Path("/x/y z.sqlite")).path == Path("/x/y z.sqlite")
 
 
+def test_the_engine_is_known_by_the_url() -> None:
+    assert IndexSettings(url="postgresql://relais@db.example.org/relais").is_postgresql
+    assert not IndexSettings().is_postgresql
+
+
 @pytest.mark.parametrize(
     "bad",
     [
         {"url": "mysql://x"},
         {"url": "sqlite:///"},
+        {"url": "postgresql://"},
+        {"connections": 0},
         {"busy_timeout_s": -1},
         {"read_timeout_s": 0},
         {"cache_mb": 0},

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fixtures.engines import only_sqlite
 from fixtures.indexed import a_dataset, an_index, check_labels, facts
 from fixtures.rebuilt import check_sides
 from relais.db.database import Database, Transaction
@@ -34,6 +35,7 @@ def found(db: Database, value: str) -> int:
     return len(list(search.search(db, query).rows))
 
 
+@only_sqlite("it reads the list of tables")
 def test_every_table_goes_along_or_is_left_out_for_a_reason(tmp_path: Path) -> None:
     """Whoever adds a table says in index.portable what becomes of it."""
     with an_index(tmp_path) as db, db.read() as connection:
@@ -42,6 +44,7 @@ def test_every_table_goes_along_or_is_left_out_for_a_reason(tmp_path: Path) -> N
     assert names - shadows - SEARCHED - MIGRATIONS == {*portable.TABLES, *portable.LEFT_OUT}
 
 
+@only_sqlite("it reads the list of columns")
 def test_primary_keys_are_those_of_the_schema(tmp_path: Path) -> None:
     with an_index(tmp_path) as db, db.read() as connection:
         for table, names in portable.TABLES.items():
@@ -82,6 +85,13 @@ def test_leases_stay_behind_in_a_file_too(tmp_path: Path) -> None:
         portable.save(north, tmp_path / "saved.sqlite")
     with portable.opened(tmp_path / "saved.sqlite") as saved:
         assert Lease(saved, "sweep", "south", 3600).held()
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / f"{portable.SCRATCH}left").mkdir()
+    with portable.scratch(tmp_path) as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_index_is_empty_until_something_happened(tmp_path: Path) -> None:

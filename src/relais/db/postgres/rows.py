@@ -11,6 +11,8 @@ from psycopg.adapt import AdaptersMap, Loader
 from psycopg.types.numeric import FloatDumper, Int8Dumper
 from psycopg.types.string import StrDumperUnknown
 
+MAX_INTEGER = 2**63
+
 
 class Row(tuple[Any, ...]):
     """A row: its values by name and by place."""
@@ -70,11 +72,14 @@ class _Float(FloatDumper):
 
 
 class _Numeric(Loader):
-    """A number as an int where it is whole, as SQLite has it."""
+    """A number as an int where it is whole and fits 64 bits, as SQLite has it."""
 
     def load(self, data: Buffer) -> int | float:
         text = bytes(data)
-        return float(text) if b"." in text or b"N" in text else int(text)
+        if b"." in text or b"N" in text:
+            return float(text)
+        whole = int(text)
+        return whole if -MAX_INTEGER <= whole < MAX_INTEGER else float(text)
 
 
 def adapted() -> AdaptersMap:
