@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pydicom import FileDataset
+from pydicom.uid import JPEG2000Lossless
 
 from fixtures import dcmtk
 from fixtures.builders import a_ct, a_series, a_sr, dataset_bytes, part10, uid
@@ -18,8 +20,9 @@ from relais.archive.ingest import store_part10
 from relais.dicom.attributes import Level
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.query import Match, MatchKind, Query
+from relais.dicom.refs import SeriesRef, StudyRef
 from relais.errors import InvalidRequest, OutOfResources, Unavailable
-from relais.peers.base import MoveOriginator, Outgoing, Peer, Sent, Verdict
+from relais.peers.base import Announced, Buffer, MoveOriginator, Outgoing, Peer, Retrieved, Sent, Verdict
 from relais.peers.dimse import DimsePeer
 from relais.peers.settings import PeerSettings
 
@@ -287,3 +290,73 @@ def ordered(instances: list[FileDataset]) -> list[FileDataset]:
     """As they are sent: by SOP Class, in the order of their first."""
     classes = list(dict.fromkeys(ds.SOPClassUID for ds in instances))
     return sorted(instances, key=lambda ds: classes.index(ds.SOPClassUID))
+
+
+def test_several_searches_go_over_one_association(node: DimseNode) -> None:
+    fill(node, *a_series(3, StudyInstanceUID=uid("knee"), SeriesInstanceUID=uid("series")), a_ct())
+    of_study = Match(STUDY_UID, MatchKind.SINGLE_VALUE, (uid("knee"),))
+    of_series = Match(SERIES_UID, MatchKind.SINGLE_VALUE, (uid("series"),))
+    with dimse_peer(node.port).searching() as search:
+        assert len(list(search(Query(Level.STUDY)))) == 2
+        assert len(list(search(Query(Level.SERIES, (of_study,))))) == 1
+        assert len(list(search(Query(Level.IMAGE, (of_study, of_series))))) == 3
+
+
+@dataclass
+class Tray:
+    """Takes instances that are got, and answers *code* to each."""
+
+    code: int = 0
+    announced: list[Announced] = field(default_factory=list)
+    data: bytes = b""
+    finished: int = 0
+
+    def receive(self, announced: Announced) -> "Tray":
+        self.announced.append(announced)
+        return self
+
+    def write(self, data: Buffer) -> None:
+        self.data += bytes(data)
+
+    def finish(self) -> "Tray":
+        self.finished += 1
+        return self
+
+    def discard(self) -> None:
+        pass
+
+
+def test_what_is_got_is_what_the_peer_keeps(node: DimseNode) -> None:
+    """PS3.4 C.4.3"""
+    ds = a_ct(transfer_syntax=JPEG2000Lossless)
+    fill(node, ds)
+    tray = Tray()
+    said = dimse_peer(node.port).get(StudyRef(ds.StudyInstanceUID), [CT], tray.receive)
+    assert said == Retrieved(0, completed=1)
+    assert tray.announced == [Announced(CT, ds.SOPInstanceUID, JPEG2000Lossless, CT)]
+    assert tray.data == dataset_bytes(ds)
+
+
+def test_the_peer_hears_what_became_of_what_is_got(node: DimseNode) -> None:
+    """PS3.4 C.4.3.1.4"""
+    series = a_series(3)
+    fill(node, *series)
+    ref = SeriesRef(series[0].StudyInstanceUID, series[0].SeriesInstanceUID)
+    said = dimse_peer(node.port).get(ref, (), Tray(code=0xA700).receive)
+    assert (said.status, said.completed, said.failed) == (0xA702, 0, 3)
+
+
+def test_who_wants_no_more_aborts_and_the_peer_goes_on(node: DimseNode) -> None:
+    series = a_series(20)
+    fill(node, *series)
+    tray = Tray()
+    with pytest.raises(Unavailable, match="stopped"):
+        dimse_peer(node.port).get(StudyRef(series[0].StudyInstanceUID), [CT], tray.receive, lambda: tray.finished < 3)
+    assert tray.finished == 3
+    dimse_peer(node.port).echo()
+
+
+def test_getting_what_is_not_there_gets_nothing(node: DimseNode) -> None:
+    tray = Tray()
+    assert dimse_peer(node.port).get(StudyRef("1.2.3"), [CT], tray.receive).completed == 0
+    assert tray.announced == []

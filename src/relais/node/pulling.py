@@ -5,7 +5,7 @@ SOP Instance UIDs where it answers queries for series and instances, else by its
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -148,23 +148,25 @@ class DimsePull:
 
     def _named(self, study: StudyRef) -> Named:
         """What the peer says the study has; {} if it does not answer at these levels."""
-        above = (Match(STUDY_INSTANCE_UID, MatchKind.SINGLE_VALUE, (study.study_instance_uid,)),)
+        of_study = Match(STUDY_INSTANCE_UID, MatchKind.SINGLE_VALUE, (study.study_instance_uid,))
         named: dict[SeriesRef, dict[str, str]] = {}
         try:
-            for row in self._peer.search(Query(Level.SERIES, above)):
-                uid = json_model.text(row, SERIES_INSTANCE_UID) or ""
-                if uids.is_valid(uid):
-                    named[SeriesRef(study.study_instance_uid, uid)] = {}
-            for ref, instances in named.items():
-                series = Match(SERIES_INSTANCE_UID, MatchKind.SINGLE_VALUE, (ref.series_instance_uid,))
-                query = Query(Level.IMAGE, (*above, series), frozenset({SOP_CLASS_UID}))
-                for row in self._peer.search(query):
-                    uid = json_model.text(row, SOP_INSTANCE_UID) or ""
-                    if uids.is_valid(uid):
-                        instances[uid] = json_model.text(row, SOP_CLASS_UID) or ""
+            with self._peer.searching() as search:
+                for series_uid in _told(search(Query(Level.SERIES, (of_study,))), SERIES_INSTANCE_UID):
+                    named[SeriesRef(study.study_instance_uid, series_uid)] = {}
+                for ref, instances in named.items():
+                    of_series = Match(SERIES_INSTANCE_UID, MatchKind.SINGLE_VALUE, (ref.series_instance_uid,))
+                    query = Query(Level.IMAGE, (of_study, of_series), frozenset({SOP_CLASS_UID}))
+                    instances.update(_told(search(query), SOP_INSTANCE_UID))
         except Refused:
             return {}
         return named
+
+
+def _told(answers: Iterable[json_model.JsonDataset], unique_key: int) -> dict[str, str]:
+    """The UIDs under *unique_key*, and the SOP Class of each, "" where it is not told."""
+    found = {json_model.text(one, unique_key) or "": json_model.text(one, SOP_CLASS_UID) or "" for one in answers}
+    return {uid: sop_class_uid for uid, sop_class_uid in found.items() if uids.is_valid(uid)}
 
 
 def _wanted(

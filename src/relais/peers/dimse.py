@@ -7,10 +7,10 @@ Every operation has an association of its own, which is released before the oper
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from io import BytesIO
-from itertools import islice
+from itertools import count, islice
 
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_FIND
@@ -35,6 +35,8 @@ VERIFICATION = "1.2.840.10008.1.1"
 PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 PENDING = frozenset({0xFF00, 0xFF01})
+
+Search = Callable[[Query], Iterator[JsonDataset]]
 
 log = logging.getLogger(__name__)
 
@@ -73,17 +75,28 @@ class DimsePeer:
     def _search(self, query: Query) -> Generator[JsonDataset]:
         model = PATIENT_ROOT_FIND if query.level is Level.PATIENT else STUDY_ROOT_FIND
         with self._association([(model, uids.TRANSCODE_TARGETS)]) as assoc:
-            syntax = str(assoc.accepted_contexts[0].transfer_syntax[0])
-            request = C_FIND()
-            request.MessageID, request.Priority, request.AffectedSOPClassUID = 1, 0, model
-            request.Identifier = BytesIO(identifier.encode(identifier.of_query(query), syntax))
-            messages.send(assoc, 1, request)
-            try:
-                yield from self._matches(assoc, request, syntax)
-            except GeneratorExit:
-                with suppress(Unavailable):
-                    messages.cancel(assoc, 1, request)
-                raise
+            yield from self._find(assoc, query, 1)
+
+    @contextmanager
+    def searching(self) -> Iterator[Search]:
+        """`search` several times over one association, for studies, series and instances, each read to its end."""
+        with self._association([(STUDY_ROOT_FIND, uids.TRANSCODE_TARGETS)]) as assoc:
+            numbers = (number % MAX_MESSAGE_ID + 1 for number in count())
+            yield lambda query: self._find(assoc, query, next(numbers))
+
+    def _find(self, assoc: Association, query: Query, message_id: int) -> Iterator[JsonDataset]:
+        [context] = assoc.accepted_contexts
+        syntax = str(context.transfer_syntax[0])
+        request = C_FIND()
+        request.MessageID, request.Priority, request.AffectedSOPClassUID = message_id, 0, context.abstract_syntax
+        request.Identifier = BytesIO(identifier.encode(identifier.of_query(query), syntax))
+        messages.send(assoc, 1, request)
+        try:
+            yield from self._matches(assoc, request, syntax)
+        except GeneratorExit:
+            with suppress(Unavailable):
+                messages.cancel(assoc, 1, request)
+            raise
 
     def _matches(self, assoc: Association, request: C_FIND, syntax: str) -> Iterator[JsonDataset]:
         while True:
