@@ -1,11 +1,14 @@
 """An archive moves between any two engines and stores, and is backed up and restored on any: one suite for all."""
 
 import io
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from fixtures.builders import a_ct, a_pdf, a_series, part10
 from fixtures.engines import ENGINES, POSTGRESQL, SQLITE, index_settings
@@ -18,6 +21,7 @@ from relais.access.principals import OPERATOR
 from relais.archive import Archive, backup, delete, ingest, maintenance, quiet, restoring
 from relais.archive.delete import Reason
 from relais.archive.settings import ArchiveSettings, OnConflict
+from relais.cli import program
 from relais.db.database import Database
 from relais.dicom.attributes import Level
 from relais.dicom.origin import Channel, Origin
@@ -151,5 +155,29 @@ def test_a_backup_is_restored_on_another_engine_and_store(
     target, index = open_store(storage("south", other_kind)), index_settings(tmp_path / "south", other_engine)
     assert restoring.restore(tmp_path / "disk", target, index, tmp_path / "south").copied.is_whole
     south = opened(Database(index), target)
+    assert answers(south) == answers(north)
+    goes_on(south, bad)
+
+
+def test_the_command_moves_both_at_once(tmp_path: Path, opened: Open, storage: Any) -> None:
+    """From SQLite and files to PostgreSQL and S3, as it is typed."""
+    told = {
+        "north": {"index": index_settings(tmp_path / "north", SQLITE), "storage": storage("north", FILES)},
+        "south": {"index": index_settings(tmp_path / "south", POSTGRESQL), "storage": storage("south", S3)},
+    }
+    for name, sections in told.items():
+        text = f'[node]\ndata_dir = "{tmp_path / name}"\n'
+        for section, settings in sections.items():
+            written = {key: value for key, value in asdict(settings).items() if value != getattr(type(settings)(), key)}
+            text += f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in written.items())
+        (tmp_path / f"{name}.toml").write_text(text)
+    north = opened(Database(told["north"]["index"]), open_store(told["north"]["storage"]))
+    bad = live(north)
+    north.db.close()
+    move = ["migrate", "--config", str(tmp_path / "north.toml"), "--to", str(tmp_path / "south.toml")]
+    for words in ([], ["--finish"]):
+        found = CliRunner().invoke(program, [*move, *words])
+        assert found.exit_code == 0, found.output
+    south = opened(Database(told["south"]["index"]), open_store(told["south"]["storage"]))
     assert answers(south) == answers(north)
     goes_on(south, bad)

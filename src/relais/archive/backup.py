@@ -8,14 +8,15 @@
    interrupted run leaves the former backups whole, and the next one goes on where it was.
 2. Every object was compared with its digests while it was copied. What is damaged or lost in the archive itself, or
    cannot be read now, and is not in an older backup, is listed in the manifest, not hidden.
-3. Nothing that the snapshot names is removed from the archive until it is copied: the lease archive.removal.HOLD.
+3. Nothing that the snapshot names is removed from the archive until it is copied (the lease archive.removal.HOLD).
 """
 
 import fcntl
 import json
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import file_digest
@@ -28,7 +29,7 @@ from relais.archive.transfer import Copied, Progress
 from relais.db import copies
 from relais.db.database import Database
 from relais.db.settings import for_path
-from relais.errors import InvalidRequest, NotFound, OutOfResources, Unavailable
+from relais.errors import InvalidRequest, NodeError, NotFound, OutOfResources, Unavailable
 from relais.index import changes, lookup, portable, statistics
 from relais.index.leases import Lease
 from relais.index.rows import InstanceRow
@@ -159,20 +160,14 @@ def _finish(archive: Archive, folder: BackupFolder, store: LocalStore, before: C
     """The snapshot, and what came since; nothing is removed meanwhile."""
     name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     part = folder.snapshots / f"{name}{PART}"
-    hold = Lease(archive.db, removal.HOLD, name, HOLD_S)
-    if not hold.held():
-        raise Unavailable("Another backup is just taking its snapshot; try again in a minute.")
-    try:
-        part.mkdir()
+    part.mkdir()
+    with _nothing_removed(archive, name):
         portable.save(archive.db, part / INDEX)
         with closing(Database(for_path(part / INDEX))) as snapshot:
-            rows, history = _held(_rows(snapshot), hold), portable.history(snapshot)
-            done = transfer.copy_all(archive, store, rows, history, progress)
+            done = transfer.copy_all(archive, store, _rows(snapshot), portable.history(snapshot), progress)
             held = statistics.statistics(snapshot)
             facts = (changes.name(snapshot), changes.latest(snapshot), held.instances, held.size_bytes)
-        copies.seal(part / INDEX)
-    finally:
-        hold.give_back()
+    copies.seal(part / INDEX)
     manifest = Manifest(name, *facts, _sha256(part / INDEX), done.missing, done.damaged, done.unread)
     _write(part / MANIFEST, json.dumps(asdict(manifest), indent=2))
     copies.sync(part)
@@ -185,12 +180,26 @@ def _rows(db: Database) -> Iterator[InstanceRow]:
     return (row for _, row in lookup.keys(db))
 
 
-def _held(rows: Iterator[InstanceRow], hold: Lease) -> Iterator[InstanceRow]:
-    """*rows*, for as long as nothing is removed."""
-    for row in rows:
-        if not hold.held():
-            raise Unavailable("The backup took too long over one object; make it again, it goes on where it was.")
-        yield row
+@contextmanager
+def _nothing_removed(archive: Archive, name: str) -> Iterator[None]:
+    """Let archive.removal wait for the time of the context. Raises Unavailable if another backup is there before us."""
+    lease, is_over = Lease(archive.db, removal.HOLD, name, HOLD_S), threading.Event()
+
+    def renew() -> None:
+        while not is_over.wait(HOLD_S / 10):
+            with suppress(NodeError):  # what is removed after a long failure is missing, and told
+                lease.held()
+
+    if not lease.held():
+        raise Unavailable("Another backup is just taking its snapshot; try again in a minute.")
+    renewing = threading.Thread(target=renew, name="hold", daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        renewing.join()
+        lease.give_back()
 
 
 def _prune(folder: BackupFolder, store: LocalStore, names: Sequence[str]) -> None:

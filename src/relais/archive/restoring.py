@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryDirectory
 
 from relais.archive import Archive, backup, transfer
 from relais.archive.transfer import Copied, Progress
@@ -51,9 +50,9 @@ def restore(
         copied = copy_objects(archive, store, progress)
         if not (is_taken(index) and _feed(index) == feed):  # else it is ours, and only the mark was left
             portable.begin_anew(archive.db, feed)
-            with TemporaryDirectory(prefix=".relais-", dir=data_dir) as folder:
-                portable.save(archive.db, Path(folder) / file.name)
-                portable.load(Path(folder) / file.name, index)
+            with portable.scratch(data_dir) as folder:
+                portable.save(archive.db, folder / file.name)
+                portable.load(folder / file.name, index)
     mark.unlink()
     return Restored(manifest, copied)
 
@@ -99,8 +98,8 @@ def move_index(archive: Archive, index: IndexSettings, room: Path) -> dict[str, 
     """
     was_taken = is_taken(index)
     if not was_taken:
-        with TemporaryDirectory(prefix=".relais-", dir=room) as folder:
-            file = Path(folder) / "index.sqlite"
+        with portable.scratch(room) as folder:
+            file = folder / "index.sqlite"
             portable.save(archive.db, file)
             portable.load(file, index)
     before = portable.counts(archive.db)

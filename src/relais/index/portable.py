@@ -57,6 +57,7 @@ LEFT_OUT = frozenset({*NODES_OWN, "compatibility"})
 GENERATED = {"series": {"position"}, "instance": {"position"}}
 AFTERWARDS = tuple(name for name in SQL if name not in ("forget_name", "history"))
 BATCH = 2000
+SCRATCH = ".relais-"
 
 
 def save(db: Database, path: Path) -> None:
@@ -87,11 +88,20 @@ def load(path: Path, settings: IndexSettings) -> None:
 @contextmanager
 def opened(path: Path, room: Path | None = None) -> Iterator[Database]:
     """What `save` wrote, as a database: a copy of it below *room*, so that the file stays as it is."""
-    with TemporaryDirectory(prefix=".relais-", dir=room) as folder:
-        copy = Path(folder) / path.name
+    with scratch(room) as folder:
+        copy = folder / path.name
         shutil.copyfile(path, copy)
         with closing(Database(for_path(copy))) as db:
             yield db
+
+
+@contextmanager
+def scratch(room: Path | None = None) -> Iterator[Path]:
+    """A folder for a while, below *room*, which is ours: what a killed process left there goes."""
+    for path in room.glob(f"{SCRATCH}*") if room is not None else ():
+        shutil.rmtree(path)
+    with TemporaryDirectory(prefix=SCRATCH, dir=room) as folder:
+        yield Path(folder)
 
 
 def is_empty(db: Database) -> bool:
