@@ -5,7 +5,7 @@ import errno
 import psycopg
 
 from relais.db.failures import FULL
-from relais.errors import Internal, NodeError, OutOfResources, TooBroad, Unavailable
+from relais.errors import Internal, InvalidDataSet, NodeError, OutOfResources, TooBroad, Unavailable
 
 FOREIGN: tuple[type[Exception], ...] = (psycopg.Error,)
 AWAY = "The PostgreSQL server of the index does not answer, or ended the connection; see whether it runs."
@@ -13,6 +13,7 @@ UNKNOWN = "The PostgreSQL server of the index went away while it committed; whet
 NOT_COMMITTED = "The index's transaction was given up by the server."
 DAMAGED = "The index is damaged, says PostgreSQL; restore its database, or run `relais reindex` on a new one."
 REFUSED = "PostgreSQL refuses the index's role, its password or its database; check [index] url."
+TOO_LONG = "A value that is searched is too long for an index of PostgreSQL, far longer than the standard allows."
 # By SQLSTATE, or its first two letters.
 SENTENCES = {
     "55P03": "The index is locked by another program; end its transaction (an open psql, or a node that was stopped?).",
@@ -57,13 +58,15 @@ def of_reading(exc: BaseException) -> NodeError:
     for length in (5, 3, 2):
         if len(found) == 5 and found[:length] in SENTENCES:
             return Unavailable(SENTENCES[found[:length]])
-    if isinstance(exc, psycopg.OperationalError | OSError):
+    if (isinstance(exc, psycopg.OperationalError) and not found) or isinstance(exc, OSError):
         return Unavailable(REFUSED if is_refusal(exc) else AWAY)
     return Internal(f"The index refused a statement: {exc}")
 
 
 def of_writing(exc: BaseException) -> NodeError:
     """The same before anything was committed: OutOfResources where there was no room."""
+    if state(exc) == "54000":
+        return InvalidDataSet(TOO_LONG)
     no_room = isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
     return OutOfResources(FULL) if no_room or state(exc) in _NO_ROOM else of_reading(exc)
 

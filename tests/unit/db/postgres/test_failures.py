@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import psycopg
 import pytest
@@ -12,11 +13,12 @@ from psycopg import errors
 
 from fixtures import postgres
 from fixtures.engines import POSTGRESQL, index_settings
-from fixtures.indexed import an_index
+from fixtures.indexed import a_dataset, an_index, facts
 from relais.db.database import Database
 from relais.db.postgres import failures
 from relais.db.settings import IndexSettings
-from relais.errors import Internal, NodeError, OutOfResources, TooBroad, Unavailable
+from relais.errors import Internal, InvalidDataSet, NodeError, OutOfResources, TooBroad, Unavailable
+from relais.index import composite
 
 
 @pytest.mark.parametrize(
@@ -89,9 +91,18 @@ def test_more_readers_than_connections_wait_for_one(tmp_path: Path) -> None:
     db.close()
 
 
-@pytest.mark.parametrize("role", ["nobody_knows_me"])
-def test_a_role_that_does_not_exist_is_refused_at_once(role: str) -> None:
-    url = postgres.shared().url(postgres.TEMPLATE, role)
+def test_a_value_far_too_long_for_an_index_is_refused_as_a_fault_of_the_data_set(tmp_path: Path) -> None:
+    text = "".join(chr(Random(number).randrange(0x4E00, 0x9FFF)) for number in range(1500))
+    with an_index(tmp_path, POSTGRESQL) as db:
+        odd = facts(a_dataset(1, t00100020={"vr": "LO", "Value": [text]}))
+        with pytest.raises(InvalidDataSet, match="too long"):
+            db.write(lambda tx: composite.register(tx, odd))
+        long = facts(a_dataset(1, t00100020={"vr": "LO", "Value": [text[:640]]}))
+        assert db.write(lambda tx: composite.register(tx, long)).revision == 1
+
+
+def test_a_role_that_does_not_exist_is_refused_at_once() -> None:
+    url = postgres.shared().url(postgres.TEMPLATE, "nobody_knows_me")
     with pytest.raises(Unavailable, match="refuses the index's role"):
         Database(IndexSettings(url=url, busy_timeout_s=30))
 
