@@ -21,7 +21,7 @@ from relais.errors import NotAcceptable, NotFound, TooLarge
 from relais.index.rows import InstanceRow
 
 MOST_IMAGES = 10_000  # of one Blending Position; with more it is refused
-MOST_PAIRS = 1_000_000  # of frames that are compared, about 1000 of each image; with more it is refused
+MOST_PAIRS = 500_000  # of frames that are compared, about 700 of each image; with more it is refused
 UNKNOWN_THICKNESS_MM = 2.0
 
 FRAME_OF_REFERENCE, SLICE_THICKNESS = 0x00200052, 0x00180050
