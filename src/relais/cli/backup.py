@@ -1,16 +1,15 @@
 """`relais backup` and `relais restore`: the whole archive on another disk, and back."""
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import Progress
 
 from relais.archive import backup, restoring
 from relais.archive.transfer import Copied
-from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, progress_bar
+from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
+from relais.cli.progress import telling
 from relais.index import statistics
 from relais.node import compose
 from relais.node.serve import data_directory
@@ -33,9 +32,9 @@ def backup_(target: Path, keep: int | None, config_file: Path | None, as_json: b
     counts when it is complete; one that was interrupted goes on where it was. Exit code 1 if the archive itself holds
     objects that are damaged or missing: all others are backed up. Configuration and keys are not part of it.
     """
-    with compose.archive_of(config_of(config_file)) as archive, progress_bar(as_json) as bar:
-        total = 2 * statistics.statistics(archive.db).instances
-        made = backup.make(archive, target, keep=keep, progress=follower(bar, "Backing up", total))
+    with compose.archive_of(config_of(config_file)) as archive, telling("Backing up", as_json) as tell:
+        tell.of(2 * statistics.statistics(archive.db).instances)
+        made = backup.make(archive, target, keep=keep, progress=tell.more)
     if as_json:
         print_json(asdict(made))
     else:
@@ -80,8 +79,8 @@ def _list(source: Path, as_json: bool) -> None:
 
 
 def _check(source: Path, name: str | None, as_json: bool) -> None:
-    with progress_bar(as_json) as bar:
-        found = backup.check(source, name, follower(bar, "Reading", None))
+    with telling("Reading", as_json) as tell:
+        found = backup.check(source, name, tell.more)
     if as_json:
         print_json({"sound": found.is_whole, **asdict(found)})
     else:
@@ -94,11 +93,10 @@ def _check(source: Path, name: str | None, as_json: bool) -> None:
 
 def _restore(source: Path, name: str | None, config_file: Path | None, as_json: bool) -> None:
     config = config_of(config_file)
-    with data_directory(config), progress_bar(as_json) as bar:
+    with data_directory(config), telling("Restoring", as_json) as tell:
         store = open_target(config.storage)
         try:
-            progress = follower(bar, "Restoring", None)
-            done = restoring.restore(source, store, config.index, config.node.data_dir, name=name, progress=progress)
+            done = restoring.restore(source, store, config.index, config.node.data_dir, name=name, progress=tell.more)
         finally:
             store.close()
     if as_json:
@@ -129,17 +127,3 @@ def tell_lacking(found: Copied | backup.Manifest) -> None:
                 click.echo(f"  {key}")
             if len(keys) > SHOWN:
                 click.echo(f"  and {len(keys) - SHOWN} more (--json lists all)")
-
-
-def follower(bar: Progress, what: str, total: int | None) -> Callable[[int, int], None]:
-    """What shows progress in *bar*."""
-    task = bar.add_task(what, total=total, rate="")
-    copied = 0
-
-    def tell(objects: int, size_bytes: int) -> None:
-        nonlocal copied
-        copied += size_bytes
-        speed = bar.tasks[task].speed
-        bar.update(task, advance=objects, rate=f"{speed:.0f}/s, {human_bytes(copied)}" if speed else "")
-
-    return tell

@@ -1,4 +1,4 @@
-"""What several commands share: the configuration they run with, tables, JSON and progress. Knows no command."""
+"""What several commands share: the configuration they run with, tables and JSON. Knows no command."""
 
 import json
 import sys
@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from relais.config import Config, load
@@ -53,22 +52,6 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_row(*(_plain(cell) for cell in row))
     # A pipe gets whole lines: programs read it, and no window is too narrow.
     Console(width=None if sys.stdout.isatty() else 400, markup=False, highlight=False, emoji=False).print(table)
-
-
-def progress_bar(quiet: bool) -> Progress:
-    """A bar with count, rate and time on stderr; nothing where nobody looks or *quiet*."""
-    console = Console(stderr=True)
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=quiet or not console.is_terminal,
-        transient=True,
-    )
 
 
 def human_bytes(size: float) -> str:

@@ -7,8 +7,9 @@ import click
 
 from relais.archive import Archive, restoring
 from relais.archive.transfer import Copied
-from relais.cli.backup import follower, open_target, tell_lacking
-from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, progress_bar
+from relais.cli.backup import open_target, tell_lacking
+from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
+from relais.cli.progress import telling
 from relais.config import Config, load
 from relais.errors import InvalidRequest
 from relais.index import statistics
@@ -66,9 +67,8 @@ def migrate(to_file: Path, finish: bool, despite_damage: bool, config_file: Path
 def _objects(archive: Archive, wanted: Config, as_json: bool) -> Copied:
     store = open_target(wanted.storage)
     try:
-        with progress_bar(as_json) as bar:
-            total = statistics.statistics(archive.db).instances
-            return restoring.copy_objects(archive, store, follower(bar, "Copying", total))
+        with telling("Copying", as_json, statistics.statistics(archive.db).instances) as tell:
+            return restoring.copy_objects(archive, store, tell.more)
     finally:
         store.close()
 
