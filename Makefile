@@ -9,7 +9,7 @@ SIZE ?= full
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
-.PHONY: help install viewer run demo test test-stock test-postgres fuzz test-deps check crash format lint types floors conformance bench bench-scale bench-scale-postgres citations clean
+.PHONY: help install viewer run demo test test-stock test-postgres test-s3 fuzz test-deps check crash format lint types floors conformance bench bench-scale bench-scale-postgres citations clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ test-postgres: $(DEV) test-deps ## Run the tests of index, searches, stores, del
 	RELAIS_TEST_INDEX=postgresql $(BIN)/pytest tests/contract/test_database.py tests/unit/db tests/unit/index tests/unit/archive \
 		tests/anomalies/test_postgres_restarts.py tests/conformance/test_ps3_18_s*.py tests/conformance/test_ps3_4_query_retrieve.py \
 		tests/conformance/test_ps3_4_commitment.py tests/conformance/test_deletion.py tests/conformance/test_changes.py
+
+test-s3: $(DEV) test-deps ## Run the tests of storing, reading, deleting and keeping with the objects in a real S3 store
+	RELAIS_TEST_STORE=s3 $(BIN)/pytest tests/unit/archive/test_ingest.py tests/unit/archive/test_re*.py \
+		tests/unit/archive/test_maintenance.py tests/unit/archive/test_delete.py tests/conformance/test_deletion.py \
+		tests/conformance/test_ps3_18_store.py tests/conformance/test_ps3_18_retrieve.py \
+		tests/conformance/test_ps3_18_wado_uri.py tests/conformance/test_ps3_4_get.py
 
 fuzz: $(DEV) ## Send the DIMSE door ten minutes of nonsense
 	RELAIS_FUZZ_S=600 $(BIN)/pytest tests/conformance/test_ps3_8_upper_layer.py -k whatever_comes

@@ -6,11 +6,18 @@ import pytest
 from hypothesis import settings
 
 from fixtures import engines
-from fixtures.object_server import ObjectServer, shared
+from fixtures.object_server import ObjectServer, chosen, shared
 
 # A busy machine is slow now and then; how long one example takes says nothing.
 settings.register_profile("relais", deadline=None)
 settings.load_profile("relais")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where the objects are in S3 there are no files to lay hands on."""
+    if chosen() == "s3":
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("files")])
+        items[:] = [item for item in items if not item.get_closest_marker("files")]
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ from relais.dicom.refs import InstanceRef, StudyRef
 from relais.errors import Elsewhere, Nearline, NotFound, OutOfResources, Unavailable
 from relais.index import spooled
 from relais.storage import open_store
+from relais.storage.layout import fresh_token, instance_key
 from relais.storage.s3.store import S3Store
 
 TESTS = Path(__file__).parents[1]
@@ -191,6 +192,17 @@ def test_a_full_spool_refuses_and_keeps_what_it_has(north: Archive, door: Faulty
         store(north, a_ct())
     assert read(north, kept)
     assert maintenance.check(north).is_sound
+
+
+def test_a_sweep_enters_what_a_crash_left_without_a_row(north: Archive, south: Archive) -> None:
+    ds = a_ct()
+    ref = InstanceRef(ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)
+    with north.store.begin(b"") as upload:
+        upload.write(part10(ds))
+        upload.commit(instance_key(ref, fresh_token()))
+    assert maintenance.sweep(south).indexed == 1
+    assert read(north, ref) == part10(ds)
+    assert maintenance.sweep(south).indexed == 0
 
 
 def test_the_index_can_be_made_anew_from_bucket_and_spool(north: Archive, door: Faulty) -> None:

@@ -478,6 +478,7 @@ def test_one_instance_that_cannot_be_decoded_cuts_no_other_short(web: WebNode) -
         assert web.get(path(bad), DICOM).status_code == 406
 
 
+@pytest.mark.files
 def test_a_damaged_object_is_never_served_as_a_success(tmp_path: Path) -> None:
     """hardening.md 9."""
     with web_node(tmp_path) as node:

@@ -462,6 +462,7 @@ def test_concurrent_stores_into_one_study_lose_and_repeat_nothing(web: WebNode) 
     assert len(web.get(f"/studies/{series[0].StudyInstanceUID}/instances?limit=100").json()) == 40
 
 
+@pytest.mark.files
 def test_a_large_upload_does_not_grow_the_server(tmp_path: Path) -> None:
     """hardening.md 3: memory does not grow with the size of the instance."""
     with web_node(tmp_path) as node:

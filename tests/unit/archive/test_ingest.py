@@ -69,6 +69,7 @@ def test_the_kept_object_is_a_part_10_file_that_says_where_it_came_from(archive:
     assert kept.file_meta.MediaStorageSOPInstanceUID == kept.SOPInstanceUID == stored.ref.sop_instance_uid
 
 
+@pytest.mark.files
 def test_the_same_data_set_again_is_a_success_that_changes_nothing(archive: Archive, tmp_path: Path) -> None:
     ds = a_ct()
     store(archive, ds)
@@ -93,6 +94,7 @@ def test_the_same_instance_in_another_encoding_is_a_duplicate(archive: Archive, 
         store(archive, a_ct(transfer_syntax=second, **same, rows=33))
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("remains", [None, b"", b"half"])
 def test_what_was_lost_is_kept_when_it_comes_again(archive: Archive, remains: bytes | None) -> None:
     """A success means that it is kept, also where somebody removed or cut the file that the index names."""
@@ -116,6 +118,7 @@ def test_pixels_that_differ_are_a_conflict(archive: Archive) -> None:
         store(archive, ds)
 
 
+@pytest.mark.files
 def test_another_data_set_under_a_kept_uid_is_refused_and_leaves_nothing(archive: Archive, tmp_path: Path) -> None:
     ds = a_ct(SeriesDescription="first")
     store(archive, ds)
@@ -125,6 +128,7 @@ def test_another_data_set_under_a_kept_uid_is_refused_and_leaves_nothing(archive
     assert len(kept_files(archive, tmp_path)) == 1
 
 
+@pytest.mark.files
 def test_with_replace_the_newer_data_set_is_served_and_the_older_kept_as_history(tmp_path: Path) -> None:
     archive = make_archive(tmp_path, on_conflict=OnConflict.REPLACE)
     ds = a_ct(SeriesDescription="first")

@@ -71,6 +71,7 @@ def test_a_sound_archive_checks_as_sound(archive: Archive) -> None:
     assert report.checked == 2
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("place", [10, 200, -1, -3000])
 def test_check_finds_one_flipped_bit_anywhere(archive: Archive, place: int) -> None:
     (stored,) = store(archive, a_ct(rows=64, columns=64))
@@ -82,6 +83,7 @@ def test_check_finds_one_flipped_bit_anywhere(archive: Archive, place: int) -> N
     assert maintenance.check(archive).damaged == [row.key]
 
 
+@pytest.mark.files
 def test_a_damaged_instance_is_never_passed_on_whole(archive: Archive) -> None:
     (stored,) = store(archive, a_ct(rows=512, columns=512))
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
@@ -96,6 +98,7 @@ def test_a_damaged_instance_is_never_passed_on_whole(archive: Archive) -> None:
     assert sent < body.length
 
 
+@pytest.mark.files
 def test_check_finds_a_missing_object_and_one_that_nothing_names(archive: Archive) -> None:
     first, second = store(archive, a_ct(), a_ct())
     (row,) = retrieve.instances(archive, OPERATOR, first.ref)
@@ -111,6 +114,7 @@ def test_check_finds_a_missing_object_and_one_that_nothing_names(archive: Archiv
     assert maintenance.check(archive).is_sound
 
 
+@pytest.mark.files
 def test_a_second_copy_is_removed_only_if_the_first_is_undamaged(archive: Archive) -> None:
     (stored,) = store(archive, a_ct())
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
@@ -125,6 +129,7 @@ def test_a_second_copy_is_removed_only_if_the_first_is_undamaged(archive: Archiv
     assert not copy.exists()
 
 
+@pytest.mark.files
 def test_bytes_without_a_row_are_indexed_by_the_sweep(tmp_path: Path) -> None:
     archive = make_archive(tmp_path / "a")
     (stored,) = store(archive, a_ct())
@@ -142,6 +147,7 @@ def test_bytes_without_a_row_are_indexed_by_the_sweep(tmp_path: Path) -> None:
     close_archive(other)
 
 
+@pytest.mark.files
 def test_bytes_that_outlived_their_deletion_are_removed_by_the_sweep(archive: Archive) -> None:
     (stored,) = store(archive, a_ct())
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
@@ -204,6 +210,7 @@ def test_reindex_does_not_bring_back_what_was_deleted(archive: Archive, monkeypa
     assert maintenance.sweep(archive).removed == 1
 
 
+@pytest.mark.files
 def test_an_orphan_that_was_rejected_meanwhile_does_not_come_back(archive: Archive) -> None:
     """A crash left its second copy without a row; the instance was rejected for good before the next sweep."""
     (stored,) = store(archive, a_ct())
@@ -219,6 +226,7 @@ def test_an_orphan_that_was_rejected_meanwhile_does_not_come_back(archive: Archi
     assert overview.overview(archive).statistics.instances == 0
 
 
+@pytest.mark.files
 def test_an_orphan_that_was_deleted_without_blame_is_stored_again(archive: Archive) -> None:
     (stored,) = store(archive, a_ct())
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
