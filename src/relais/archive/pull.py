@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from relais.archive.ledger import Ledger
-from relais.archive.pace import Pace
+from relais.archive.pace import Hours, Pace, Rate
 from relais.errors import NodeError, OutOfResources, Unavailable
 
 OPEN = "open"  # the mark of a unit that was not complete in the end
@@ -96,13 +96,21 @@ class Pull:
     `is_ending` and `received` are for the Work: whether to break off, and that so many bytes came, which may wait.
     """
 
-    def __init__(self, ledger: Ledger, tell: Callable[[Report], None] = lambda _: None, *, again: bool = False) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        tell: Callable[[Report], None] = lambda _: None,
+        rate: Rate | None = None,
+        hours: Hours | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
         self.ledger = ledger
         self.again = again
         self.report = Report()
-        self.pace = Pace(None, None, time.sleep)
         self._tell = tell
         self._end = threading.Event()
+        self._pace = Pace(rate, hours, self.sleep, self._end.is_set)
         self._lock = threading.Lock()
         self._unanswered = 0
         self._bug: BaseException | None = None
@@ -110,15 +118,12 @@ class Pull:
     def is_ending(self) -> bool:
         return self._end.is_set()
 
-    def goes_on(self) -> bool:
-        return not self._end.is_set()
-
     def sleep(self, seconds: float) -> None:
         """Wait, but not beyond the end."""
         self._end.wait(seconds)
 
     def received(self, size_bytes: int) -> None:
-        self.pace.received(size_bytes)
+        self._pace.received(size_bytes)
         with self._lock:
             self.report.received_bytes += size_bytes
 
@@ -134,7 +139,7 @@ class Pull:
                 self.report.notes[key] = notes
 
     def run(self, units: Iterable[Unit], work: Work, parallel: int) -> Report:
-        """Bring *units*, *parallel* at a time; the report also has what earlier runs of this pull did."""
+        """Bring *units*, *parallel* at a time."""
         started = time.monotonic()
         room = threading.BoundedSemaphore(parallel * WAITING)
 
@@ -142,19 +147,19 @@ class Pull:
             room.release()
             self._bug = self._bug or future.exception()
 
+        pool = ThreadPoolExecutor(parallel, "pull")
         try:
-            with ThreadPoolExecutor(parallel, "pull") as pool:
-                try:
-                    for unit in units:
-                        if self.is_ending() or self._bug:
-                            break
-                        room.acquire()
-                        pool.submit(self._bring, unit, work).add_done_callback(done)
-                except BaseException:  # also a key pressed: what is on its way is broken off
-                    self._end.set()
-                    raise
-        finally:
-            self.report.seconds += time.monotonic() - started
+            for unit in units:
+                if self.is_ending() or self._bug:
+                    break
+                room.acquire()
+                pool.submit(self._bring, unit, work).add_done_callback(done)
+            pool.shutdown()
+        except BaseException:  # also a key pressed: what is on its way is broken off
+            self._end.set()
+            pool.shutdown()
+            raise
+        self.report.seconds = time.monotonic() - started
         if self._bug:
             raise self._bug
         return self.report
@@ -176,7 +181,7 @@ class Pull:
         received, fruitless = 0, 0
         for pause_s in (0.0, *PATIENCE_S):
             self.sleep(pause_s)
-            self.pace.begin()
+            self._pace.begin()
             outcome = self._attempt(unit, work)
             received += outcome.received
             fruitless += not outcome.received and not outcome.is_unanswered

@@ -12,7 +12,7 @@ import click
 
 from relais.archive import Archive
 from relais.archive.ledger import Ledger
-from relais.archive.pace import Hours, Pace, Rate
+from relais.archive.pace import Hours, Rate
 from relais.archive.pull import Pull, Report
 from relais.cli import keys
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
@@ -70,8 +70,7 @@ def pull(peer: str, wanted: Sequence[str], config_file: Path | None, as_json: bo
         archive = keep.enter_context(compose.archive_of(config))
         ledger = keep.enter_context(Ledger(archive, config.node.data_dir / "pulls", peer))
         tell = keep.enter_context(telling(f"Pulling from {peer}", as_json))
-        run = Pull(ledger, partial(_tell, tell), again=how["again"])
-        run.pace = Pace(how["rate"], how["between"], run.sleep, run.is_ending)
+        run = Pull(ledger, partial(_tell, tell), how["rate"], how["between"], again=how["again"])
         report = _run(config, run, archive, peer, keys.parse(wanted)[1], how)
     if as_json:
         print_json({"peer": peer, "is_complete": report.is_complete, **asdict(report)})

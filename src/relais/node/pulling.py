@@ -130,10 +130,13 @@ class DimsePull:
     ) -> Retrieved:
         if self._destination:
             return self._peer.move(ref, self._destination)
-        said = self._peer.get(ref, sop_classes, taken.receive, self._pull.goes_on, uncompressed=uncompressed)
+        said = self._peer.get(ref, sop_classes, taken.receive, self._goes_on, uncompressed=uncompressed)
         if taken.full is not None:
             raise taken.full
         return said
+
+    def _goes_on(self) -> bool:
+        return not self._pull.is_ending()
 
     def _note(self, outcome: Outcome, ref: StudyRef | SeriesRef, said: Retrieved) -> None:
         if said.status:

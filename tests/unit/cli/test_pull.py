@@ -214,3 +214,21 @@ def test_killed_at_random_it_goes_on_and_is_complete(
     assert len(relais_json("find", "--level", "instance", "--limit", "0")) == 96
     checked = relais_json("check", code=None)
     assert (checked["checked"], checked["missing"], checked["damaged"]) == (96, [], [])
+
+
+def test_a_key_pressed_ends_it_soon(south: Node, peer: str, config_file: Path, tmp_path: Path) -> None:
+    fill(south, a_ct(rows=512, columns=512))
+    victim = subprocess.Popen(
+        [sys.executable, "-m", "relais", "pull", peer, "--rate", "10kB/s"],
+        env=os.environ | {"RELAIS_CONFIG": str(config_file)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    while not list((tmp_path / "data" / "pulls").rglob("SOUTH*")):
+        time.sleep(0.05)
+    time.sleep(1)
+    victim.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, said = victim.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert (victim.returncode, said.decode().strip()) == (1, "Aborted!")
