@@ -36,13 +36,15 @@ class Asked:
     """A search that was allowed and recorded: *query*, as far as its principal may see, of the index at *revision*.
 
     *behind* is where its principal's page before this one ended, if that is known; else the page is counted off by its
-    offset. While all of these are the same, so is what is found. *walk* names the search apart from its pages.
+    offset. *unsupported* are keys that do not narrow it, now. While all of these are the same, so is what is found.
+    *walk* names the search apart from its pages.
     """
 
     query: Query
     revision: int
     behind: Place | None
     walk: str
+    unsupported: tuple[int, ...]
 
     def page(self, offset: int) -> str:
         """What the page that begins at *offset* is remembered under."""
@@ -53,7 +55,8 @@ def ask(archive: Archive, principal: Principal, query: Query) -> Asked:
     """Decide what *principal* may see of *query*, and record that it was asked. Raises Forbidden."""
     narrowed = archive.policy.narrow(principal, query)
     _record(archive, principal, query)
-    asked = Asked(narrowed, changes.latest(archive.db), None, _walk(principal, narrowed))
+    unsupported = index_search.unsupported(archive.db, narrowed)
+    asked = Asked(narrowed, changes.latest(archive.db), None, _walk(principal, narrowed), unsupported)
     if not narrowed.offset:
         return asked
     return replace(asked, behind=_bookmarks(archive).get(asked.page(narrowed.offset)))
@@ -64,7 +67,7 @@ def found(archive: Archive, asked: Asked) -> Found:
     page = index_search.search(archive.db, asked.query, asked.behind)
     if page.more and page.last is not None:
         _bookmarks(archive).put(asked.page(asked.query.offset + len(page.rows)), page.last)
-    unsupported, beyond = index_search.unsupported(asked.query), included.asked(asked.query)
+    unsupported, beyond = asked.unsupported, included.asked(asked.query)
     told = availability.told(archive, asked.query.level, page.rows)
     if not beyond:
         return Found(told, page.more, unsupported)
@@ -89,7 +92,7 @@ def stream(archive: Archive, principal: Principal, query: Query) -> Found:
     narrowed = archive.policy.narrow(principal, query)
     rows = availability.told(archive, narrowed.level, index_search.stream(archive.db, narrowed))
     _record(archive, principal, query)
-    return Found(rows, False, index_search.unsupported(narrowed))
+    return Found(rows, False, index_search.unsupported(archive.db, narrowed))
 
 
 def _walk(principal: Principal, query: Query) -> str:

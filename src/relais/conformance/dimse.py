@@ -8,7 +8,7 @@ from pydicom.uid import UID
 from relais.config import Config
 from relais.conformance.document import Section, Table
 from relais.dicom import contexts, uids
-from relais.dicom.attributes import REQUEST_ATTRIBUTES, TABLE, Attribute, Level
+from relais.dicom.attributes import REQUEST_ATTRIBUTES, TABLE, Attribute, Level, declared
 from relais.dicom.commitment import PUSH_MODEL
 from relais.dicom.json_model import tag_key
 from relais.dicom.values import BINARY_VRS, NUMBER_VRS, RANGE_VRS, WILD_CARD_VRS
@@ -42,7 +42,7 @@ def overview() -> Iterator[tuple[str, str, str]]:
 
 def sections(config: Config) -> tuple[Section, ...]:
     """What is done for a peer that calls, service by service."""
-    return (_negotiation(), _storage(config), _transfer_syntaxes(), _query(), _statuses())
+    return (_negotiation(), _storage(config), _transfer_syntaxes(), _query(config), _statuses())
 
 
 def _negotiation() -> Section:
@@ -106,7 +106,9 @@ def _transfer_syntaxes() -> Section:
     )
 
 
-def _query() -> Section:
+def _query(config: Config) -> Section:
+    sites = {declared(name).tag for name in config.index.search_keys}
+    rows = tuple(_attribute(row, row.is_matched or row.tag in sites) for row in TABLE)
     return Section(
         "Attributes: matched and returned",
         (
@@ -114,21 +116,21 @@ def _query() -> Section:
             "below it. Person names match without regard to case and accents; fuzzy matching finds their words by "
             "their beginnings in any order. Unique, required and derived attributes are always returned by a search, "
             "conditional ones where they are known, all others and SOPClassesInStudy on request.",
-            Table(("Attribute", "Tag", "VR", "Level", "Use", "Matching"), tuple(map(_attribute, TABLE))),
+            Table(("Attribute", "Tag", "VR", "Level", "Use", "Matching"), rows),
             "Inside the Items of the Request Attributes Sequence:",
             Table(("Attribute", "Tag"), tuple((word, _tag(tag_for_keyword(word) or 0)) for word in REQUEST_ATTRIBUTES)),
         ),
     )
 
 
-def _attribute(row: Attribute) -> tuple[str, ...]:
+def _attribute(row: Attribute, is_matched: bool) -> tuple[str, ...]:
     level = "INSTANCE" if row.level is Level.IMAGE else row.level.value
-    return row.keyword, _tag(row.tag), row.vr, level, row.use.value, ", ".join(_kinds(row))
+    return row.keyword, _tag(row.tag), row.vr, level, row.use.value, ", ".join(_kinds(row, is_matched))
 
 
-def _kinds(row: Attribute) -> Iterator[str]:
+def _kinds(row: Attribute, is_matched: bool) -> Iterator[str]:
     """The kinds of matching that an attribute takes part in (PS3.4 C.2.2.2)."""
-    if not row.is_matched and row.keyword != "SOPClassesInStudy":
+    if not is_matched and row.keyword != "SOPClassesInStudy":
         yield "universal"
         return
     if row.vr == "SQ":

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from relais.dicom.attributes import declared
+
 SQLITE_PREFIX = "sqlite:///"
 POSTGRESQL_PREFIX = "postgresql://"
 
@@ -20,6 +22,8 @@ class IndexSettings:
     write-ahead log has from the first write on, so that commits need not let it grow. *connections* is how many of one
     process read from PostgreSQL at once; one more waits as for a lock. The caches and the log are SQLite's only.
 
+    *search_keys* are kept attributes of patients, studies or series that searches match besides those of the table.
+
     A series in which nothing happens for *quiet_s* is packed: its instances take a fifth of their room; 0: none is.
     """
 
@@ -32,9 +36,12 @@ class IndexSettings:
     soon_limit: int = 10_000
     log_mb: int = 32
     quiet_s: float = 900.0
+    search_keys: tuple[str, ...] = ()
     connections: int = 16
 
     def __post_init__(self) -> None:
+        for name in self.search_keys:
+            declared(name)
         if self.url in (SQLITE_PREFIX, POSTGRESQL_PREFIX) or not self.url.startswith(
             (SQLITE_PREFIX, POSTGRESQL_PREFIX)
         ):

@@ -171,6 +171,26 @@ def at_level(level: Level) -> tuple[Attribute, ...]:
     return tuple(attribute for attribute in TABLE if attribute.level is level)
 
 
+DECLARABLE_VRS = frozenset({"AS", "CS", "DA", "LO", "LT", "SH", "ST", "TM", "UI", "UT"})
+
+
+def declared(name: str) -> Attribute:
+    """The kept attribute of a patient, study or series that *name* (keyword, or tag as 0010,4000) lets be searched by.
+
+    Raises ValueError if there is none, or it is matched anyway.
+    """
+    digits = name.strip("()").replace(",", "")
+    tag = (
+        int(digits, 16) if len(digits) == 8 and set(digits) <= set("0123456789abcdefABCDEF") else tag_for_keyword(name)
+    )
+    found = by_tag().get(tag or 0)
+    if found is None or found.use is not Use.KEPT or found.level is Level.IMAGE or found.vr not in DECLARABLE_VRS:
+        able = (row for row in TABLE if row.use is Use.KEPT and row.level is not Level.IMAGE)
+        names = ", ".join(row.keyword for row in able if row.vr in DECLARABLE_VRS)
+        raise ValueError(f"{name} cannot be declared; these can: {names}")
+    return found
+
+
 def levels_above(level: Level) -> tuple[Level, ...]:
     """The levels above *level*, highest first."""
     return LEVELS[: LEVELS.index(level)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from relais.db.database import Connection
-from relais.dicom.attributes import Level, by_tag
+from relais.dicom.attributes import Level, Use, by_tag
 from relais.dicom.matching import alternatives, is_universal
 from relais.dicom.query import Match, MatchKind
 from relais.dicom.values import NUMBER_VRS, interval, number_key, text_key
@@ -36,6 +36,10 @@ def candidates_of(connection: Connection, conditions: list[Condition]) -> Iterat
             found = _candidate(match) if match.tag in tags else None
             if found is not None:
                 yield _level(match), found
+    for match in asked:
+        found = _by_declared(match)
+        if found is not None:
+            yield _level(match), found
     for level in (Level.SERIES, Level.STUDY):
         found = by_labels(connection, level, asked)
         if found is not None:
@@ -84,6 +88,17 @@ def _by_value(match: Match) -> Fragment | None:
         return None
     column = f'{sql.ALIAS[attribute.level]}."{attribute.column}"'
     return fill(_BY_VALUE[_level(match)], sql.values(attribute.vr, column, match))
+
+
+def _by_declared(match: Match) -> Fragment | None:
+    """Through the list of values of a key that the site declared."""
+    attribute = by_tag()[match.tag]
+    is_declared = attribute.use is Use.KEPT and match.kind is not MatchKind.EMPTY_VALUE
+    if not is_declared or any(is_universal(one) for one in alternatives(match)):
+        return None
+    table, tag = sql.KEY_TABLES[sql.ALIAS[attribute.level]], Fragment("?", (match.tag,))
+    found = sql.listed_values(attribute.vr, match)
+    return fill("SELECT DISTINCT k.row_fk FROM {} AS k WHERE k.tag = {} AND {}", table, tag, found)
 
 
 def _by_instance(match: Match) -> Fragment:

@@ -3,6 +3,7 @@
 Rows have short names in all fragments: s a study, e a series, i an instance.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from pydicom.datadict import keyword_for_tag
@@ -13,6 +14,7 @@ from relais.dicom.matching import DateTimeRange, alternatives, combine, is_unive
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.values import NUMBER_VRS, RANGE_VRS, WILD_CARD_VRS, interval, number_key, text_key
 from relais.errors import InvalidRequest
+from relais.index import keys
 from relais.index.columns import UNPARSED, row_level, storable
 from relais.index.dialect import glob
 from relais.index.fragments import FALSE, TRUE, Fragment, all_of, any_of, fill, joined
@@ -29,6 +31,7 @@ NAMES = (0x00100010, 0x00080090)  # Patient's Name, Referring Physician's Name
 REQUESTS = (REQUEST_SEQUENCE,)
 KINDS = (SOP_CLASSES_IN_STUDY, 0x00080016, MODALITIES_IN_STUDY, MODALITY)  # they name studies by what is in them
 REQUEST_INDEXES = ("accession_number", "scheduled_procedure_step_id", "requested_procedure_id")
+KEY_TABLES = {"s": "study_key", "e": "series_key"}
 LAST_LETTER = "\U0010ffff"
 MAX_PATTERN = 10_240  # characters of a condition; the longest text VR that is matched has as many
 _BETWEEN = "s.date_time BETWEEN ? AND ?"
@@ -39,16 +42,19 @@ GROUPS = ("alphabetic", "ideographic", "phonetic")
 # What is matched
 
 
-def supported(level: Level, tag: int) -> bool:
-    """Whether *tag* is matched in a search at *level*: it has a column, and belongs to this level or one above."""
+def supported(level: Level, tag: int, declared: Set[int] = frozenset()) -> bool:
+    """Whether *tag* is matched in a search at *level*: it has a column, and belongs to this level or one above.
+
+    *declared* are the keys of the site that can be searched by.
+    """
     found = by_tag().get(tag)
-    is_searched = found is not None and (found.is_matched or tag == SOP_CLASSES_IN_STUDY)
+    is_searched = found is not None and (found.is_matched or tag == SOP_CLASSES_IN_STUDY or tag in declared)
     return is_searched and found is not None and found.level in (*levels_above(level), level)
 
 
-def unsupported(query: Query) -> tuple[int, ...]:
+def unsupported(query: Query, declared: Set[int] = frozenset()) -> tuple[int, ...]:
     """The keys of *query* that are not matched, those inside sequences too; they narrow nothing."""
-    found = [match.tag for match in query.matches if not supported(query.level, match.tag)]
+    found = [match.tag for match in query.matches if not supported(query.level, match.tag, declared)]
     asked = [match for match in query.matches if match.tag == REQUEST_SEQUENCE and REQUEST_SEQUENCE not in found]
     inside = [one.tag for match in asked for one in match.items if keyword_for_tag(one.tag) not in REQUEST_ATTRIBUTES]
     return tuple(dict.fromkeys(found + inside))
@@ -65,9 +71,9 @@ class Condition:
     bears: tuple[str, Fragment] | None = None  # a name column and the condition on it, answered by its index alone
 
 
-def conditions(query: Query) -> list[Condition]:
+def conditions(query: Query, declared: Set[int] = frozenset()) -> list[Condition]:
     """Everything that *query* asks, the unsupported left out."""
-    matches = tuple(match for match in query.matches if supported(query.level, match.tag))
+    matches = tuple(match for match in query.matches if supported(query.level, match.tag, declared))
     ranges, rest = combine(matches) if query.combined_date_time else ((), matches)
     joined = [_joined_range(one) for one in ranges]
     return joined + [_condition(match, query.fuzzy) for match in rest]
@@ -98,12 +104,13 @@ def _fragment(attribute: Attribute, match: Match, fuzzy: bool) -> Fragment:
         return TRUE
     if attribute.tag in (MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY):
         return _derived(match)
+    if attribute.column is None:
+        return _declared(attribute, match)
     column = f'{ALIAS[attribute.level]}."{attribute.column}"'
     if attribute.vr == "PN":
         return _name(column, match, fuzzy)
-    if attribute.keyword == "SOPClassUID":
-        return in_uids(column, match)
-    return values(attribute.vr, column, match)
+    is_class = attribute.keyword == "SOPClassUID"
+    return in_uids(column, match) if is_class else values(attribute.vr, column, match)
 
 
 def _check(match: Match) -> None:
@@ -247,6 +254,31 @@ def _derived(match: Match) -> Fragment:
         return Fragment("s.modalities = ''")
     found = values("CS", "m.modality", match)
     return fill("EXISTS (SELECT 1 FROM study_modality AS m WHERE m.study_fk = s.id AND {})", found)
+
+
+def _declared(attribute: Attribute, match: Match) -> Fragment:
+    """A key of the site: the row is listed under one of several values."""
+    alias = ALIAS[attribute.level]
+    rows = fill("SELECT 1 FROM {} AS k WHERE k.row_fk = {}", KEY_TABLES[alias], f"{alias}.id")
+    rows = fill("{} AND k.tag = {}", rows, Fragment("?", (match.tag,)))
+    if match.kind is MatchKind.EMPTY_VALUE:
+        return fill("NOT EXISTS ({})", rows)
+    return fill("EXISTS ({} AND {})", rows, listed_values(attribute.vr, match))
+
+
+def listed_values(vr: str, match: Match) -> Fragment:
+    """The condition on a row k of study_key or series_key."""
+    return any_of([_listed_value(vr, one) for one in alternatives(match)])
+
+
+def _listed_value(vr: str, match: Match) -> Fragment:
+    if vr in RANGE_VRS:
+        return _moment(vr, "k.value", match)
+    text = storable(text_key(match.values[0]))
+    if match.kind is MatchKind.WILD_CARD:
+        prefix = beginning(text)[: keys.START]
+        return all_of([*([starts("k.start", prefix)] if prefix else []), glob("k.value", text)])
+    return Fragment("k.start = ? AND k.value = ?", (text[: keys.START], text)) if text else FALSE
 
 
 def _request(match: Match) -> Fragment:

@@ -22,7 +22,7 @@ from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.origin import Origin
 from relais.dicom.refs import InstanceRef, Ref
-from relais.index import columns, instances, labels, names, packing, packs
+from relais.index import columns, instances, keys, labels, names, packing, packs
 from relais.index.mapping import pack_key, unpack_key
 from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered
 
@@ -186,6 +186,7 @@ def _add_study(tx: Transaction, ref: InstanceRef, part: columns.Part) -> tuple[i
     new = _insert_row(tx, "study", values)
     tx.execute(SQL["add_trigrams"], (new,))
     labels.mark(tx, Level.STUDY, new, values)
+    keys.mark(tx, Level.STUDY, new, part.attributes)
     return new, _count_patient(tx, values)
 
 
@@ -209,6 +210,7 @@ def _add_series(tx: Transaction, ref: InstanceRef, part: columns.Part, study_fk:
     values |= {"series_instance_uid": ref.series_instance_uid, "study_fk": study_fk}
     new = _insert_row(tx, "series", values | {"created_at": tx.now, "updated_at": tx.now})
     labels.mark(tx, Level.SERIES, new, values)
+    keys.mark(tx, Level.SERIES, new, part.attributes)
     _add_requests(tx, new, part.attributes)
     _say_modalities(tx, study_fk)
     return new
@@ -250,6 +252,7 @@ def _fill(tx: Transaction, table: str, level: Level, row_id: int, more: columns.
         tx.execute(SQL["remove_trigrams"], (row_id,))
     labels.unmark(tx, level, row)
     labels.mark(tx, level, row_id, values)
+    keys.mark(tx, level, row_id, merged.attributes)
     named = ", ".join(f'"{name}" = ?' for name in values)
     tx.execute(f"UPDATE {table} SET {named} WHERE id = ?", (*values.values(), row_id))  # noqa: S608
     if level is Level.STUDY:
@@ -321,6 +324,7 @@ def _drop_empty(tx: Transaction, study_fk: int, series_fk: int | None, is_last: 
     """Remove the series *series_fk* and, if that was the last, its study; how many patients are gone with it."""
     if series_fk is not None:
         labels.unmark(tx, Level.SERIES, tx.execute(SQL["series"], (series_fk,)).fetchone())
+        keys.unmark(tx, Level.SERIES, series_fk)
         tx.execute(SQL["remove_requests"], (series_fk,))
         tx.execute(SQL["remove_series"], (series_fk,))
     gone = {row[0] for row in tx.execute(SQL["gone_sop_classes"], {"study_fk": study_fk}).fetchall()}
@@ -332,6 +336,7 @@ def _drop_empty(tx: Transaction, study_fk: int, series_fk: int | None, is_last: 
     tx.execute(SQL["remove_modalities"], (study_fk,))
     study = tx.execute(SQL["study"], (study_fk,)).fetchone()
     labels.unmark(tx, Level.STUDY, study)
+    keys.unmark(tx, Level.STUDY, study_fk)
     tx.execute(SQL["remove_trigrams"], (study_fk,))
     tx.execute(SQL["remove_study"], (study_fk,))
     for name in {study[column.name] for column in columns.name_columns(Level.STUDY)}:  # one may be borne in two columns

@@ -30,12 +30,11 @@ _ON_REQUEST = frozenset({sql.SOP_CLASSES_IN_STUDY})  # it takes a look at other 
 _PATIENT_COUNTS = frozenset({answers.PATIENT_STUDIES, answers.PATIENT_SERIES, answers.PATIENT_INSTANCES})
 
 
-def rows(connection: Connection, query: Query, places: list[Place]) -> list[JsonDataset]:
-    """The attributes of each place."""
+def rows(connection: Connection, query: Query, places: list[Place], filters: list[Fragment]) -> list[JsonDataset]:
+    """The attributes of each place; of patients those of a study that satisfies *filters*."""
     wanted = _wanted(query.level, query.return_keys | _ON_REQUEST if query.all_keys else query.return_keys)
     if query.level is Level.PATIENT:
-        filters = all_of([condition.fragment for condition in sql.conditions(query)])
-        found = _patients(connection, filters, places)
+        found = _patients(connection, all_of(filters), places)
     else:
         found = _composites(connection, query.level, places)
         _add_derived(connection, wanted, places, found)

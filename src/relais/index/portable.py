@@ -51,6 +51,9 @@ TABLES: dict[str, tuple[str, ...]] = {  # and their primary keys
     "packed_id": ("block", "series_fk"),
     "packed_until": ("id",),
     "to_pack": ("series_fk",),
+    "search_key": ("tag",),
+    "study_key": ("tag", "start", "row_fk", "item"),
+    "series_key": ("tag", "start", "row_fk", "item"),
 }
 NODES_OWN = ("lease", "spooled", "nearline")
 LEFT_OUT = frozenset({*NODES_OWN, "compatibility"})

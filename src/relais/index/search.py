@@ -17,8 +17,9 @@ from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
 from relais.index import compile as sql
+from relais.index import keys
 from relais.index.bearers import resolved
-from relais.index.compile import supported, unsupported
+from relais.index.compile import supported
 from relais.index.fragments import Fragment
 from relais.index.images import Instances
 from relais.index.mapping import all_rows
@@ -41,6 +42,12 @@ class Page:
     last: Place | None = None
 
 
+def unsupported(db: Database, query: Query) -> tuple[int, ...]:
+    """The keys of *query* that are not matched, those inside sequences too; they narrow nothing."""
+    with db.read() as connection:
+        return sql.unsupported(query, keys.filled(connection))
+
+
 def search(db: Database, query: Query, after: Place | None = None) -> Page:
     """One page of what *query* asks for: what lies behind *after* in order or, without that, behind its offset."""
     limit = EVERYTHING if query.limit is None else query.limit + 1
@@ -49,7 +56,7 @@ def search(db: Database, query: Query, after: Place | None = None) -> Page:
         found = select.first(limit, query.offset) if after is None else select.after(after, limit)
         more = query.limit is not None and len(found) > query.limit
         found = found[: query.limit]
-        return Page(rows(connection, query, found), more, found[-1] if found else None)
+        return Page(rows(connection, query, found, select.filters), more, found[-1] if found else None)
 
 
 def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset]:
@@ -60,7 +67,7 @@ def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset
         with db.read() as connection:
             select = _Select(connection, query, db.settings.read_timeout_s)
             found = select.first(size, offset) if last is None else select.after(last, size)
-            batch_rows = rows(connection, query, found)
+            batch_rows = rows(connection, query, found, select.filters)
         yield from batch_rows
         if len(found) < size:
             return
@@ -71,18 +78,18 @@ class _Select:
     """One planned search."""
 
     def __init__(self, connection: Connection, query: Query, timeout_s: float) -> None:
-        conditions = resolved(connection, sql.conditions(query), query.fuzzy)
+        conditions = resolved(connection, sql.conditions(query, keys.filled(connection)), query.fuzzy)
         self._connection = connection
         self._level = query.level
         self._plan = plan(connection, query.level, conditions)
-        self._filters = [condition.fragment for condition in conditions]
+        self.filters = [condition.fragment for condition in conditions]
         self._instances = Instances(connection, query, self._plan, conditions, time.monotonic() + timeout_s)
 
     def first(self, limit: int, offset: int) -> list[Place]:
         """The first rows in order."""
         if self._level is Level.IMAGE:
             return list(islice(self._instances.places(None), offset, offset + limit))
-        return self._run(self._plan, self._filters, limit, offset)
+        return self._run(self._plan, self.filters, limit, offset)
 
     def after(self, last: Place, limit: int) -> list[Place]:
         """The rows behind *last* in order."""
@@ -91,7 +98,7 @@ class _Select:
         found: list[Place] = []
         for chosen, position in behind(self._level, self._plan, last):
             if len(found) < limit:
-                found += self._run(chosen, [*self._filters, position], limit - len(found), 0)
+                found += self._run(chosen, [*self.filters, position], limit - len(found), 0)
         return found
 
     def _run(self, chosen: Plan, filters: list[Fragment], limit: int, offset: int) -> list[Place]:

@@ -13,7 +13,7 @@ from relais.archive import Archive, documents, maintenance, quiet
 from relais.archive.forgetting import forget_deleted
 from relais.archive.removal import Removal
 from relais.errors import NodeError
-from relais.index import statistics
+from relais.index import keys, statistics
 from relais.index.leases import Lease
 from relais.telemetry.line import fields
 
@@ -85,7 +85,7 @@ class Background:
             return True
         last = documents.make_missing(self.archive, self.documented_id, self.documenting.held)
         if last is None:
-            return quiet.pack_quiet(self.archive, self.packing.held)
+            return keys.work(self.archive.db) or quiet.pack_quiet(self.archive, self.packing.held)
         self.documented_id = last
         return True
 

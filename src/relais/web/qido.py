@@ -111,7 +111,7 @@ def _search(level: Level, within: Ref | None = None) -> Response:
 def _etag(here: Door, asked: Asked, offer: Offer) -> str:
     """The same for as long as the same request is answered with the same, in whichever process."""
     who, how = principal().name, (offer.media_type, here.public_url, here.settings.max_results, __version__)
-    said = repr((request.path, query_string(), asked.revision, asked.behind, who, how))
+    said = repr((request.path, query_string(), asked.revision, asked.unsupported, asked.behind, who, how))
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 

@@ -1,6 +1,7 @@
 """The conformance statement says what the tables and the configuration say."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def test_every_attribute_says_how_it_is_matched(text: str) -> None:
         assert f"| {row.keyword} | ({row.tag >> 16:04X},{row.tag & 0xFFFF:04X}) | {row.vr} |" in text
     assert "| StudyDate | (0008,0020) | DA | STUDY | required | single value, multiple values, range," in text
     assert "| Rows | (0028,0010) | US | INSTANCE | conditional | single value, multiple values, universal" in text
+
+
+def test_a_key_that_the_site_declared_is_a_matching_key() -> None:
+    config = replace(Config(), index=replace(Config().index, search_keys=("PatientComments",)))
+    wanted = "| PatientComments | (0010,4000) | LT | PATIENT | kept | single value, multiple values, wild card,"
+    assert wanted in document.markdown(statement(config))
+    assert wanted not in document.markdown(statement(Config()))
 
 
 def test_every_route_of_the_web_door_is_a_row(text: str) -> None:

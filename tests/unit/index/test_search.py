@@ -205,8 +205,8 @@ def test_keys_that_are_not_matched_are_named(db: Database) -> None:
 
     inner = Match(REQUESTS, MatchKind.SEQUENCE, items=(one(0x00401001), one(0x00400007)))
     query = Query(Level.SERIES, (one(UID), one(MODALITY), one(ROWS), one(COMMENTS), one(0x00091001), inner))
-    assert search.unsupported(query) == (ROWS, COMMENTS, 0x00091001, 0x00400007)
-    assert search.unsupported(Query(Level.STUDY, (one(MODALITY), one(0x00080061), one(0x00080062)))) == (MODALITY,)
+    assert search.unsupported(db, query) == (ROWS, COMMENTS, 0x00091001, 0x00400007)
+    assert search.unsupported(db, Query(Level.STUDY, (one(MODALITY), one(0x00080061), one(0x00080062)))) == (MODALITY,)
     assert search.supported(Level.IMAGE, NAME)
     assert not search.supported(Level.STUDY, SERIES_UID)
     _register(db, (1, 1, 1))

@@ -54,6 +54,12 @@ DELETE FROM packed_uid;
 -- name: packed_ids
 DELETE FROM packed_id;
 
+-- name: study_keys
+DELETE FROM study_key;
+
+-- name: series_keys
+DELETE FROM series_key;
+
 -- name: to_pack
 DELETE FROM to_pack;
 
