@@ -30,8 +30,10 @@ from relais.errors import Elsewhere, Nearline, NotFound, OutOfResources, Unavail
 from relais.index import spooled
 from relais.storage import open_store
 from relais.storage.layout import fresh_token, instance_key
+from relais.storage.s3 import parts
 from relais.storage.s3.store import S3Store
 
+MB = 1024 * 1024
 TESTS = Path(__file__).parents[1]
 
 
@@ -203,6 +205,23 @@ def test_a_sweep_enters_what_a_crash_left_without_a_row(north: Archive, south: A
     assert maintenance.sweep(south).indexed == 1
     assert read(north, ref) == part10(ds)
     assert maintenance.sweep(south).indexed == 0
+
+
+def test_a_large_instance_is_sent_while_it_comes_in(
+    north: Archive, south: Archive, door: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART_BYTES", MB)
+    monkeypatch.setattr(ingest, "EARLY_BYTES", MB)
+    content = part10(a_ct(rows=1536, columns=1024))
+    with ingest.receive_part10(north, Origin(Channel.IMPORT)) as receiving:
+        for start in range(0, len(content), MB // 4):
+            receiving.write(content[start : start + MB // 4])
+        later(lambda: any("partNumber" in path for _, path in door.asked))
+        stored = receiving.finish()
+    assert not objects(north).is_spooled(retrieve.instances(north, OPERATOR, stored.ref)[0].key)
+    assert read(south, stored.ref).endswith(content[2000:])
+    assert len(list(north.store.iterate())) == 1
+    assert objects(north).sweep(0) == 0
 
 
 def test_the_index_can_be_made_anew_from_bucket_and_spool(north: Archive, door: Faulty) -> None:

@@ -23,7 +23,7 @@ from relais.archive.sameness import is_same
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
 from relais.dicom import contexts, part10, uids
-from relais.dicom.header import Header, read_header
+from relais.dicom.header import Header, early_ref, read_header
 from relais.dicom.json_model import values
 from relais.dicom.origin import Origin
 from relais.dicom.refs import InstanceRef
@@ -46,6 +46,7 @@ from relais.telemetry import metrics
 CHUNK_BYTES = 1024 * 1024
 NUMBER_OF_FRAMES = 0x00280008
 OTHER_META = "The File Meta Information named another SOP Class or Instance than the Data Set."
+EARLY_BYTES = 8 * 1024 * 1024  # of an instance; who has more to come is asked who it is before it is whole
 HEAD_BYTES = 64 * 1024  # of a Part 10 stream, looked at before the Data Set is passed on
 
 
@@ -94,6 +95,8 @@ class Receiving:
         self._archive, self._claim, self._origin = archive, claim, origin
         self._received_at = time.time()
         self._exit = ExitStack()
+        self._is_expected = False
+        self._expected: tuple[InstanceRef | None, str] = (None, "")
         self._head = self._encode_head(claim.sop_class_uid or "", claim.sop_instance_uid or "")
         self._upload = self._exit.enter_context(archive.store.begin(self._head))
 
@@ -108,6 +111,8 @@ class Receiving:
         self._upload.write(chunk)
         if self._upload.size_bytes > self._archive.settings.max_instance_bytes:
             raise TooLarge(f"An instance may have at most {self._archive.settings.max_instance_bytes} bytes.")
+        if self._upload.size_bytes > EARLY_BYTES and not self._is_expected:
+            self._expect()
 
     def finish(self) -> Stored:
         """Make the instance durable and findable.
@@ -120,7 +125,7 @@ class Receiving:
             self._check(header)
             if (self._claim.sop_class_uid, self._claim.sop_instance_uid) != _sop(header):
                 header = self._begin_again(header)
-            key = instance_key(header.ref, fresh_token())
+            key = self._expected[1] if self._expected[0] == header.ref else instance_key(header.ref, fresh_token())
             try:
                 stored = self._upload.commit(key)
                 registered = self._register(self._facts(header, key, stored))
@@ -142,6 +147,14 @@ class Receiving:
             private=part10.private_information(self._origin, self._received_at),
         )
         return part10.encode_head(meta)
+
+    def _expect(self) -> None:
+        """Tell the store the key of what is large as soon as it is known: it may begin to bring it there."""
+        self._is_expected, upload = True, self._upload
+        ref = early_ref(upload.read_range, upload.size_bytes, len(self._head), self._claim.transfer_syntax_uid)
+        if ref is not None:
+            self._expected = (ref, instance_key(ref, fresh_token()))
+            upload.expect(self._expected[1])
 
     def _read_header(self) -> Header:
         upload = self._upload

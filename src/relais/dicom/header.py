@@ -17,7 +17,7 @@ from relais.dicom.json_model import JsonDataset, values
 from relais.dicom.json_values import CharacterSet, from_bytes
 from relais.dicom.layout import Layout
 from relais.dicom.refs import InstanceRef
-from relais.dicom.scan import Scan, scan
+from relais.dicom.scan import Scan, scan, scan_start
 from relais.errors import InvalidDataSet, InvalidRequest
 
 MAX_VALUE_BYTES = 16 * 1024  # of an attribute to be kept; a longer one is not, with a warning
@@ -65,6 +65,19 @@ def read_header(read_at: ReadAt, size: int, dataset_offset: int, transfer_syntax
     layout = _layout(found, source.read_at, attributes, dataset_offset, transfer_syntax_uid)
     sop_class_uid = _uid(attributes, SOP_CLASS_UID)
     return Header(sop_class_uid, ref, transfer_syntax_uid, attributes, layout, tuple(warnings))
+
+
+def early_ref(read_at: ReadAt, size: int, dataset_offset: int, transfer_syntax_uid: str) -> InstanceRef | None:
+    """Which instance it is whose first *size* bytes have come; None if they do not say so, or not plainly."""
+    if uids.is_deflated(transfer_syntax_uid):
+        return None
+    tags = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID)
+    found = scan_start(read_at, dataset_offset, size, transfer_syntax_uid, frozenset(tags))
+    if len(found) < len(tags):
+        return None
+    texts = [read_at(found[tag].value_offset, min(found[tag].length, MAX_VALUE_BYTES)) for tag in tags]
+    given = [text.decode("ascii", "replace").rstrip("\0 ") for text in texts]
+    return InstanceRef(*given) if all(map(uids.is_valid, given)) else None
 
 
 class _Source:

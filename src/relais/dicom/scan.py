@@ -8,6 +8,7 @@
 
 from array import array
 from collections.abc import Container
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -93,6 +94,17 @@ def scan(
         raise InvalidDataSet(exc.message) from None
     pixel = next((walk.found[tag] for tag in _PIXELS if tag in walk.found), None)
     return Scan(walk.found, pixel, end, tuple(walk.warnings), walk.fragments, walk.encoding.implicit)
+
+
+def scan_start(
+    read_at: ReadAt, start: int, size: int, transfer_syntax_uid: str, wanted: frozenset[int]
+) -> dict[int, Element]:
+    """Those *wanted* elements that are whole in a Data Set of which only the bytes from *start* to *size* have come."""
+    walk = _Walk(read_at, start, size, transfer_syntax_uid)
+    walk.wanted = wanted
+    with suppress(InvalidDataSet):  # it ends inside an element, for now
+        walk.run(start)
+    return walk.found
 
 
 @lru_cache(maxsize=8)

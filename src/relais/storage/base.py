@@ -43,6 +43,9 @@ class Upload(Protocol):
     def size_bytes(self) -> int:
         """What was written so far, head included."""
 
+    def expect(self, key: str) -> None:
+        """The object will most likely be committed under *key*: who can begin to bring it there may. No promise."""
+
     def commit(self, key: str) -> StoredObject:
         """Make the object durable under *key*, which must be new. When this returns, power may fail.
 

@@ -114,6 +114,9 @@ class LocalUpload:
         except OSError as exc:
             raise Unavailable("The storage cannot be read now.") from exc
 
+    def expect(self, key: str) -> None:
+        """Nothing can be done in advance."""
+
     def described(self) -> StoredObject:
         """What commit would return, of what was written so far. Raises OutOfResources if it could not be committed."""
         if self._is_broken or (self._fd >= 0 and not os.fstat(self._fd).st_nlink):
