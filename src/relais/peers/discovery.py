@@ -80,6 +80,7 @@ class Discovery:
     cut: list[str] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
     _in_vain: int = 0
+    _has_failed: bool = False
 
     def __post_init__(self) -> None:
         allowed = {row.tag for row in TABLE if row.level in {Level.PATIENT, Level.STUDY}} - {STUDY_TIME}
@@ -99,7 +100,7 @@ class Discovery:
         if (yield from self._tells_all(self.matches)):
             return
         if span is None:
-            self.cut.append("all of it")
+            self.cut += ["all of it"] * self._has_failed
             return
         for half in span.halves():
             yield from self._walk(half, others)
@@ -107,7 +108,7 @@ class Discovery:
     def _walk(self, window: Window, others: tuple[Match, ...]) -> Generator[JsonDataset]:
         if (yield from self._tells_all((*others, *window.matches()))):
             return
-        if not window.halves():
+        if not window.halves() and self._has_failed:
             self.cut.append(str(window))
         for half in window.halves():
             yield from self._walk(half, others)
@@ -117,6 +118,7 @@ class Discovery:
         answers, failure = self._ask(matches)
         fresh = list(self._fresh(answers))
         yield from fresh
+        self._has_failed = failure is not None
         self._in_vain = self._in_vain + 1 if failure and not fresh else 0
         if failure is not None and self._in_vain >= IN_VAIN:
             raise failure

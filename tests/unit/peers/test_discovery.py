@@ -81,6 +81,11 @@ def test_a_second_with_too_many_is_told() -> None:
     assert (len(found), cut) == (30, ["2020-02-29, 120000"])
 
 
+def test_a_round_number_of_one_second_that_is_no_failure_is_all_there_is() -> None:
+    found, cut = discovered(Cutting([a_study(n, "20200229") for n in range(100)], 1000))
+    assert (len(found), cut) == (100, [])
+
+
 def test_keys_go_along_and_the_days_asked_for_are_kept_to() -> None:
     peer = Cutting(years(1000), 20)
     wanted = Match(DATE, MatchKind.RANGE, ("20150101", "20151231"))
