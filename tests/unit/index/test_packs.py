@@ -16,8 +16,9 @@ from relais.dicom.query import Query
 from relais.dicom.query_keys import match_from_text
 from relais.dicom.refs import SeriesRef, StudyRef
 from relais.errors import Internal
-from relais.index import changes, composite, documents, lookup, packs, rejections, search, statistics
+from relais.index import changes, composite, documents, instances, lookup, packs, rejections, search, statistics
 from relais.index.bundles import Bundle
+from relais.index.mapping import under
 from relais.index.rows import InstanceRow, Outcome
 
 STUDY = StudyRef("1.2.1")
@@ -298,9 +299,38 @@ PLANS = {
 @pytest.mark.parametrize("name", PLANS)
 def test_packs_are_found_by_indexes_only(db: Database, name: str) -> None:
     statement = packs.SQL[name]
-    with db.read() as connection:
-        rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", ("[]",) * statement.count("?")).fetchall()
-    lines = [row["detail"] for row in rows]
+    lines = _plan(db, statement, ("[]",) * statement.count("?"))
     for wanted in PLANS[name]:
         assert any(line.startswith(wanted) for line in lines), lines
     assert not [line for line in lines if line.startswith("SCAN") and "json_each" not in line], lines
+
+
+BY_REF = {
+    STUDY: "SEARCH series USING INDEX series_study (study_fk=?)",
+    FIRST: "SEARCH series USING INDEX sqlite_autoindex_series_1 (series_instance_uid=? AND study_fk=?)",
+}
+
+
+@only_sqlite("it reads EXPLAIN QUERY PLAN")
+@pytest.mark.parametrize("ref", BY_REF)
+def test_packs_are_found_from_their_study(db: Database, ref: StudyRef | SeriesRef) -> None:
+    where, values = under(ref)
+    lines = _plan(db, f"SELECT * FROM packed_series WHERE {where}", values)
+    study, series, packed = lines
+    assert study.startswith("SEARCH study USING COVERING INDEX sqlite_autoindex_study_1 (study_instance_uid=?)"), lines
+    assert series == BY_REF[ref]
+    assert packed == "SEARCH series_pack USING INTEGER PRIMARY KEY (rowid=?)"
+
+
+@only_sqlite("it reads EXPLAIN QUERY PLAN")
+@pytest.mark.parametrize("name", instances.SQL)
+def test_instances_are_never_scanned_for(db: Database, name: str) -> None:
+    statement = instances.SQL[name]
+    named = {"study_instance_uid": "1.2.1", "series_instance_uid": ""}
+    lines = _plan(db, statement, named if ":study" in statement else ("[]",) * statement.count("?"))
+    assert not [line for line in lines if line.startswith("SCAN") and "json_each" not in line], lines
+
+
+def _plan(db: Database, statement: str, values: Any) -> list[str]:
+    with db.read() as connection:
+        return [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()]
