@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +20,7 @@ from fixtures.npm_client import NpmClient, Refused
 from fixtures.real_files import RealFile, real_files
 from fixtures.web import WebNode, web_node
 from relais.dicom.part10 import read_head
+from relais.ui import npm
 
 REAL: dict[str, RealFile] = {file.name.removeprefix("test_files/"): file for file in real_files()}
 LOSSY = "examples_ybr_color.dcm"
@@ -44,9 +44,10 @@ BUILT = [*CTS, JAPANESE, LOOP, PDF]
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
     """Where the client comes from."""
-    if shutil.which("npm") is None and not npm_client.SCRIPT.is_file():
-        pytest.skip("dicomweb-client of npm is not installed and could not be fetched: these tests need npm.")
-    npm_client.install()
+    try:
+        npm_client.install()
+    except npm.FetchFailed as exc:
+        pytest.skip(f"dicomweb-client of npm is not installed and could not be fetched: {exc}.")
     with npm_client.origin() as base:
         yield base
 

@@ -29,6 +29,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from bench.opening import open_study
 from fixtures import ohif, phantoms
 from fixtures.browser import Troubles
 from fixtures.builders import part10, uid
@@ -58,6 +59,7 @@ SYNTAXES = (
 SHOWN = dict(zip(SYNTAXES, ORDERS, strict=False))
 PICTURES, VOLUME = uid("pictures in OHIF"), uid("volume in OHIF")
 FRAMES = (ORDERS[3], ORDERS[9], ORDERS[16])
+PATIENT, SLICES = "SLICES^Six", 6
 INSIDE, OUTSIDE = (0.4, 0.4), (0.15, 0.3)  # of what is marked in the volume
 ELSEWHERE = uid("seen from elsewhere")
 
@@ -78,12 +80,9 @@ def pictures() -> list[Dataset]:
 
 def volume() -> list[Dataset]:
     """A study of six slices, a segmentation and a structure set of them."""
-    names = {
-        "StudyInstanceUID": VOLUME,
-        "SeriesInstanceUID": uid("slices in OHIF"),
-        "FrameOfReferenceUID": uid("place"),
-    }
-    slices = phantoms.a_volume(6, ORDERS[0], SeriesDescription="Slices", **names)
+    series = {"StudyInstanceUID": VOLUME, "SeriesInstanceUID": uid("slices in OHIF"), "SeriesDescription": "Slices"}
+    patient = {"PatientName": PATIENT, "PatientID": "SIX", "FrameOfReferenceUID": uid("place")}
+    slices = phantoms.a_volume(SLICES, ORDERS[0], **series, **patient)
     return [*slices, phantoms.a_segmentation(slices), phantoms.a_structure_set(slices)]
 
 
@@ -175,6 +174,13 @@ def test_the_outlines_of_a_structure_set_are_drawn(page: Page) -> None:
     show(page, VOLUME)
     ohif.open_series(page, "Structures")
     ohif.wait_for_line(page, ohif.viewport(page), phantoms.OUTLINE)
+
+
+def test_how_long_a_study_takes_to_open_is_told_in_order(browser: Browser, node: str) -> None:
+    """What `make bench PARTS=viewer` measures with."""
+    opened = open_study(browser, f"{node}/viewer/", PATIENT.replace("^", ", "), SLICES)
+    assert 0 < opened.metadata_asked < opened.frame_asked < opened.first_image
+    assert opened.frame_asked < opened.all_frames
 
 
 def test_a_viewer_from_another_origin_shows_a_study(browser: Browser, tmp_path: Path) -> None:
