@@ -9,7 +9,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from relais.db.postgres import failures
-from relais.db.postgres.rows import Nothing, Row, adapted, listed, rows
+from relais.db.postgres.rows import Nothing, Row, adapted, rows
 from relais.db.postgres.spelling import spelled
 from relais.db.settings import IndexSettings
 from relais.db.transaction import Cursor
@@ -48,12 +48,16 @@ class PostgresConnection:
         said = spelled(sql)
         if not said.text:
             return Nothing()
-        return self.raw.execute(said.text, parameters, prepare=False if said.is_search else None)
+        try:
+            return self.raw.execute(said.text, parameters, prepare=False if said.is_search else None)
+        except psycopg.errors.FeatureNotSupported:  # another node has migrated what a prepared statement finds
+            self.close()
+            raise
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
         """Run one statement for each of *parameters*."""
         said = spelled(sql)
-        many = listed(parameters)
+        many = list(parameters)
         if not said.text or not many:
             return Nothing()
         cursor = self.raw.cursor()

@@ -14,6 +14,7 @@ NOT_COMMITTED = "The index's transaction was given up by the server."
 DAMAGED = "The index is damaged, says PostgreSQL; restore its database, or run `relais reindex` on a new one."
 REFUSED = "PostgreSQL refuses the index's role, its password or its database; check [index] url."
 TOO_LONG = "A value that is searched is too long for an index of PostgreSQL, far longer than the standard allows."
+MIGRATED = "0A000"  # of what this connection had prepared
 # By SQLSTATE, or its first two letters.
 SENTENCES = {
     "55P03": "The index is locked by another program; end its transaction (an open psql, or a node that was stopped?).",
@@ -27,6 +28,7 @@ SENTENCES = {
     "53": FULL,
     "58": "The disk under the PostgreSQL server fails; look into its log.",
     "XX": DAMAGED,
+    MIGRATED: "Another node has just migrated the index; ask again.",
     "57P": AWAY,
     "08": AWAY,
 }
@@ -46,8 +48,8 @@ def is_gone(exc: BaseException) -> bool:
 
 
 def passes(exc: BaseException) -> bool:
-    """Whether the same works may do in another transaction: another one was preferred, or the connection was lost."""
-    return state(exc) in ("40001", "40P01") or is_gone(exc)
+    """Whether the same works may do in another transaction: others were preferred, or the connection was lost."""
+    return state(exc) in ("40001", "40P01", MIGRATED) or is_gone(exc)
 
 
 def of_reading(exc: BaseException) -> NodeError:

@@ -13,8 +13,9 @@ from relais.db.migrate import NEWER, OLDEST, may_follow
 from relais.db.postgres.connection import PostgresConnection
 from relais.errors import Unavailable
 
-LOCK = "SELECT pg_advisory_lock(1380273741, hashtext(current_schema()))"
-UNLOCK = "SELECT pg_advisory_unlock_all()"
+# However long another node migrates, or one of its reads takes.
+LOCK = "SET lock_timeout = 0; SELECT pg_advisory_lock(1380273741, hashtext(current_schema()))"
+UNLOCK = "RESET lock_timeout; SELECT pg_advisory_unlock_all()"
 TABLE = """
 CREATE TABLE relais_migration(name text COLLATE "C" PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())
 """

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import psycopg
 
+from relais.db.postgres import failures
 from relais.db.postgres.connection import PostgresConnection, Server
 from relais.db.settings import IndexSettings
 from relais.db.transaction import Connection
@@ -37,8 +38,10 @@ class Readers:
             connection = self._begun(timeout_s)
             try:
                 yield connection
-            except psycopg.Error:
+            except psycopg.Error as exc:
                 connection.close()
+                if failures.state(exc) == failures.MIGRATED:
+                    self._forget()  # the others have prepared the same
                 raise
             except BaseException:
                 self._give_back(connection)
@@ -91,5 +94,9 @@ class Readers:
         """Close what is idle; what is in use is closed after its use."""
         with self._mutex:
             self._is_closed = True
+        self._forget()
+
+    def _forget(self) -> None:
+        with self._mutex:
             while self._idle:
                 self._idle.pop().close()

@@ -1,6 +1,6 @@
 """Rows and values between psycopg and the rooms above: what they write comes back as it was. Knows types, no tables."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -90,8 +90,3 @@ def adapted() -> AdaptersMap:
     found.register_dumper(int, Int8Dumper)  # one type for all, so that a prepared statement fits
     found.register_loader("numeric", _Numeric)
     return found
-
-
-def listed(many: Iterable[Any]) -> list[Any]:
-    """*many*, as psycopg wants them."""
-    return many if isinstance(many, list) else list(many)

@@ -7,11 +7,13 @@ import psycopg
 import pytest
 
 from fixtures import postgres
+from fixtures.indexed import a_dataset, facts
 from relais.db.database import Database
 from relais.db.postgres import migrate
 from relais.db.settings import IndexSettings
+from relais.dicom.refs import StudyRef
 from relais.errors import Unavailable
-from relais.index import statistics
+from relais.index import composite, lookup, statistics
 
 SCRIPTS = migrate.scripts()
 
@@ -72,6 +74,22 @@ def test_an_index_that_older_programs_do_not_survive_is_refused_and_another_one_
         connection.execute("UPDATE compatibility SET oldest = '9999_future'")
     with pytest.raises(Unavailable, match=r"written by a newer version of Relais .*9999_future"):
         Database(IndexSettings(url=url))
+
+
+def test_what_was_prepared_before_another_node_migrated_is_prepared_anew(url: str) -> None:
+    db = Database(IndexSettings(url=url))
+    db.write(lambda tx: composite.register(tx, facts(a_dataset())))
+    for _ in range(10):  # so often that the driver prepares it
+        assert lookup.attributes(db, StudyRef("1.2.1")) is not None
+        assert len(db.write(lambda tx: tx.execute("SELECT * FROM study WHERE id = ?", (1,)).fetchone())) > 1
+    before = len(db.write(lambda tx: tx.execute("SELECT * FROM study WHERE id = ?", (1,)).fetchone()))
+    with psycopg.connect(url) as connection:
+        connection.execute("ALTER TABLE study ADD COLUMN of_the_future text")
+    assert len(db.write(lambda tx: tx.execute("SELECT * FROM study WHERE id = ?", (1,)).fetchone())) == before + 1
+    with pytest.raises(Unavailable, match="migrated"):
+        lookup.attributes(db, StudyRef("1.2.1"))
+    assert lookup.attributes(db, StudyRef("1.2.1")) is not None
+    db.close()
 
 
 def test_who_may_not_bring_in_the_trigrams_is_told_what_to_run() -> None:
