@@ -16,7 +16,7 @@ from relais.archive import maintenance
 from relais.node import compose
 from relais.node.listen import eventually
 
-SYNCS = "fsync,fdatasync"
+SYNCS = "fsync,fdatasync,syncfs"
 FAULTS = (
     *(("openat", error, number) for number in (1, 2, 3, 4) for error in ("EMFILE", "EROFS")),
     *(("write", error, number) for number in (1, 2, 3) for error in ("ENOSPC", "EIO")),
