@@ -1,5 +1,6 @@
 """A real Orthanc as DICOMweb client: it searches us, retrieves from us and stores to us. PS3.18 10.4 to 10.6."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,10 @@ from pydicom.uid import JPEGLSLossless
 from fixtures.builders import a_ct, a_multiframe, a_pdf, a_series, a_sr, dataset_bytes, part10, uid
 from fixtures.cast import YAMADA
 from fixtures.orthanc import Orthanc, orthanc
-from fixtures.web import WebNode, web_node
+from fixtures.web import WebNode, parts_of, web_node
+from relais.dicom.part10 import read_head
+
+AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 
 THORAX, SLICES, KNEE = uid("thorax to fetch"), uid("slices to fetch"), uid("knee to fetch")
 HELD: list[Dataset] = [
@@ -85,3 +89,21 @@ def test_orthanc_stores_to_us(pair: Pair) -> None:
     for ds in sent:
         (row,) = pair.web.get(f"/instances?SOPInstanceUID={ds.SOPInstanceUID}").json()
         assert row["0020000D"]["Value"] == [ds.StudyInstanceUID]
+
+
+def test_orthanc_stores_a_whole_study_to_us_bit_for_bit(pair: Pair) -> None:
+    sent = [
+        *a_series(4, StudyInstanceUID=uid("knee to send"), SeriesInstanceUID=uid("slices to send")),
+        a_multiframe(frames=3, StudyInstanceUID=uid("knee to send"), transfer_syntax=JPEGLSLossless),
+        a_pdf(StudyInstanceUID=uid("knee to send"), SeriesNumber=9),
+    ]
+    (study,) = {pair.orthanc.post("/instances", part10(ds))["ParentStudy"] for ds in sent}
+    pair.ask("stow", Resources=[study])
+    parts = parts_of(pair.web.get(f"/studies/{uid('knee to send')}", AS_STORED))
+    assert sorted(dataset_bytes(ds) for ds in sent) == sorted(data_set(content) for _, content in parts)
+
+
+def data_set(content: bytes) -> bytes:
+    stream = io.BytesIO(content)
+    read_head(stream.read)
+    return content[stream.tell() :]
