@@ -114,7 +114,6 @@ def test_an_index_moves_with_all_that_it_knows(
     bad, feed = live(north), changes.name(north.db)
     assert quiet.pack_quiet(north)  # a part of it lies in packs
     store(north, a_ct())
-    north.db.close()  # late writes are written: the node is stopped
     new = index_settings(tmp_path / "south", new_engine)
     assert not restoring.is_taken(new)
     rows = restoring.move_index(north, new, tmp_path)

@@ -96,6 +96,7 @@ def move_index(archive: Archive, index: IndexSettings, room: Path) -> dict[str, 
     Done once more it only compares. Nobody may write to the old one any more. Raises InvalidRequest if there is
     something else in the new one, OutOfResources, Unavailable.
     """
+    archive.db.close()  # late writes are to be in it too
     was_taken = is_taken(index)
     if not was_taken:
         with portable.scratch(room) as folder:
