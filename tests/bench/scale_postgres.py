@@ -1,8 +1,8 @@
 """The index of 980,000 studies on PostgreSQL beside SQLite: `make bench-scale-postgres`. Knows both engines.
 
 The rows are those of `make bench-scale`, copied. PostgreSQL runs on the same machine, with a quarter of its memory as
-shared buffers, 8 GB of log and everything else at its defaults: it syncs what it commits. Besides what that measures, 64 clients
-search at once.
+shared buffers, 8 GB of log and everything else at its defaults: it syncs what it commits. Besides what that measures,
+64 clients search at once.
 """
 
 import argparse
