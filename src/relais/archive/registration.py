@@ -26,11 +26,12 @@ def register(archive: Archive, tx: Transaction, facts: InstanceFacts, *, replace
     if _is_unwanted(archive, tx, facts.ref):
         condemned.add(tx, [facts.key])
         return None
-    spooling.record(archive, tx, facts.key)
     registered = composite.register(tx, facts, replace=replace)
     if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts):
         condemned.add(tx, [row.key for row in composite.remove(tx, facts.ref)])
-        return composite.register(tx, facts)
+        registered = composite.register(tx, facts)
+    if registered.outcome in {Outcome.STORED, Outcome.REPLACED}:
+        spooling.record(archive, tx, facts.key)
     return registered
 
 

@@ -244,7 +244,7 @@ class LocalStore:
                 _require_absent(path)
                 os.rename(temporary, path)  # noqa: PTH104
                 return
-            except FileNotFoundError:
+            except (FileNotFoundError, FileExistsError):  # the second: gone between mkdir and its look at what is there
                 self._forget(Path(path).parent)
                 if attempt + 1 == RENAME_ATTEMPTS:
                     raise

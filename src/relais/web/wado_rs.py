@@ -11,6 +11,7 @@ Deviation: that instance is not in an acceptable Transfer Syntax (PS3.18 8.7.8);
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 from flask import Blueprint, Response, request
@@ -162,7 +163,13 @@ def _choose(
 
 
 def _parts(here: Door, chosen: list[_Chosen]) -> Iterator[Part]:
-    return (_part(here, one.row, _body(here, one)) for one in chosen)
+    begun = () if request.method == "HEAD" else chosen[:1]
+    return (_part(here, one.row, _begun(_body(here, one)) if one in begun else _body(here, one)) for one in chosen)
+
+
+def _begun(body: Body) -> Body:
+    """*body*, of which the beginning is read: what cannot be had now is an error and not a connection that breaks."""
+    return replace(body, chunks=chain((next(body.chunks, b""),), body.chunks))
 
 
 def _body(here: Door, one: _Chosen) -> Body:

@@ -4,10 +4,10 @@ import logging
 import threading
 from collections.abc import Callable
 
-from relais.errors import NodeError
+from relais.errors import NodeError, Unavailable
 from relais.storage.s3.failures import NoAnswer
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 30.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,12 @@ class Presence:
     def is_away(self) -> bool:
         """Whether it did not take what it was given the last time."""
         return self._failure is not None
+
+    def require(self) -> None:
+        """Raise Unavailable if it is away: for what can as well be done later."""
+        failure = self._failure
+        if failure is not None:
+            raise Unavailable(failure.message)
 
     def require_voice(self) -> None:
         """Raise Unavailable if it does not even answer who only asks."""

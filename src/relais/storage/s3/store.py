@@ -197,6 +197,7 @@ class S3Store:
         """Remove the object. Raises Unavailable if it has to be done again, Elsewhere until another node lets it go."""
         self.spool.files.delete(key)
         self._kept.forget(key)
+        self.presence.require()
         self._ask(lambda: self.bucket.delete(key))
         if self._register.waits_elsewhere(key, self.spool.name):
             raise Elsewhere
