@@ -9,6 +9,7 @@ import os
 import resource
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,27 @@ def test_folders_removed_by_others_are_made_again(tmp_path: Path) -> None:
     put(store, sibling)
     put(store, key)
     assert set(store.iterate()) == {key, sibling}
+
+
+def test_a_folder_removed_just_when_it_is_made_is_made_again(faults: Faults, tmp_path: Path) -> None:
+    store, key = LocalStore(tmp_path), instance_key(OTHER, fresh_token())
+    with faults.on("mkdir", 1, errno.EEXIST):  # there when mkdir came, pruned when it looked what is there
+        put(store, key)
+    assert list(store.iterate()) == [key]
+
+
+def test_whoever_stores_does_not_suffer_from_whoever_deletes(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, fsync=False)
+    refs = [InstanceRef("1.2", f"1.2.{n % 2}", f"1.2.{n % 2}.{n}") for n in range(400)]
+    keys = [instance_key(ref, fresh_token()) for ref in refs]
+
+    def come_and_go(key: str) -> None:
+        put(store, key)
+        store.delete(key)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, keys))
+    assert traces(store) == {".incoming"}
 
 
 def test_a_temporary_file_removed_by_others_cannot_be_committed(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pydicom.fileset import FileSet
 from relais.access.principals import Principal
 from relais.archive import Archive, retrieve, zipped
 from relais.archive.integrity import verified_chunks
+from relais.dicom import uids
 from relais.dicom.refs import StudyRef
 from relais.errors import InvalidRequest, OutOfResources
 from relais.index.rows import InstanceRow
@@ -93,7 +94,9 @@ def study_files(archive: Archive, principal: Principal, ref: StudyRef) -> Iterat
 
 def _described(archive: Archive, row: InstanceRow) -> Dataset:
     """The instance without its pixels, with what a directory record must have."""
-    end = row.layout.pixel_offset or row.size_bytes
+    end = row.layout.pixel_offset
+    if end is None or row.transfer_syntax_uid == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+        end = row.size_bytes
     ds = dcmread(BytesIO(archive.store.read_range(row.key, 0, end)), stop_before_pixels=True)
     for keyword, value in NEEDED.items():
         if not ds.get(keyword):

@@ -67,12 +67,15 @@ def copy_all(
     return done
 
 
-def is_there(store: ObjectStore, key: str, size_bytes: int) -> bool:
-    """Whether *store* has an object of that size under *key*."""
+def _is_there(store: ObjectStore, key: str, size_bytes: int) -> bool:
+    """Whether *store* has an object of that size under *key*; one of another size is not ours, and goes."""
     try:
-        return store.size_bytes(key) == size_bytes
+        if store.size_bytes(key) == size_bytes:
+            return True
     except NotFound:
         return False
+    store.delete(key)
+    return False
 
 
 def is_readable(store: ObjectStore, key: str) -> bool:
@@ -110,9 +113,8 @@ def _outcome(archive: Archive, target: ObjectStore, row: InstanceRow) -> "int | 
 
 
 def _copy(archive: Archive, target: ObjectStore, row: InstanceRow) -> int:
-    if is_there(target, row.key, row.size_bytes):
+    if _is_there(target, row.key, row.size_bytes):
         return 0
-    target.delete(row.key)  # of another size: not ours
     with target.begin(checked_head(archive, row)) as upload:
         for chunk in verified_chunks(archive, row, row.layout.dataset_offset, always=True):
             upload.write(chunk)
@@ -127,7 +129,7 @@ def _copy_history(source: ObjectStore, target: ObjectStore, key: str) -> "int | 
     """The same for an object of which the index knows the key alone."""
     try:
         size = source.size_bytes(key)
-        if is_there(target, key, size):
+        if _is_there(target, key, size):
             return 0
         with source.open(key) as stream, target.begin(read_head(stream.read)[1]) as upload:
             while chunk := stream.read(CHUNK_BYTES):

@@ -29,7 +29,7 @@ from relais.storage.upload import ROOMS, LocalUpload, Rooms, pread
 INCOMING, JOURNAL = ".incoming", ".journal"
 SPARE = 8  # the disk must have this many times the room of a journal before one is made
 KNOWN_FOLDERS = 200_000  # folders remembered as durable; beyond that all are forgotten, and synced once more
-RENAME_ATTEMPTS = 4  # a folder may be pruned between being made and being used; after that many the upload fails
+RENAME_ATTEMPTS = 16  # a folder may be pruned between being made and being used; after that many the upload fails
 
 log = logging.getLogger(__name__)
 

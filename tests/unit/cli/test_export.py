@@ -16,6 +16,7 @@ from relais.index import lookup
 from relais.node import compose
 
 Run = Callable[..., Any]
+SAMPLES = Path(__file__).parents[3] / "sample_dicom"
 
 ANNA, BOB = {"PatientID": "A1", "PatientName": "Müller^Anna", "SpecificCharacterSet": "ISO_IR 100"}, {"PatientID": "B2"}
 
@@ -112,6 +113,13 @@ def test_a_file_set_describes_what_lacks_a_number(tmp_path: Path, relais_json: R
     assert relais_json("export", tmp_path / "disc", "--all", "--dicomdir")["written"] == 1
     (file,) = by_uid(tmp_path / "disc").values()
     assert b"UNKNOWN" not in file
+
+
+def test_a_file_set_holds_every_kind_of_sample(tmp_path: Path, relais_json: Run) -> None:
+    """Deflated ones, too, the attributes of which stand where in others only pixels are."""
+    count = relais_json("import", SAMPLES)["stored"]
+    assert relais_json("export", tmp_path / "disc", "--all", "--dicomdir")["written"] == count
+    assert len(by_uid(tmp_path / "disc")) == count
 
 
 def test_a_file_set_wants_an_empty_folder(tmp_path: Path, relais: Run, studies: dict[str, str]) -> None:
