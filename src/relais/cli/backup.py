@@ -10,6 +10,7 @@ from relais.archive import backup, restoring
 from relais.archive.transfer import Copied
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
 from relais.cli.progress import telling
+from relais.errors import InvalidRequest
 from relais.index import statistics
 from relais.node import compose
 from relais.node.serve import data_directory
@@ -18,6 +19,7 @@ from relais.storage.base import ObjectStore
 from relais.storage.settings import SpoolUse, StorageSettings
 
 SHOWN = 20  # keys of each kind; --json shows all
+INSIDE = "{} is inside [node] data_dir {}: what is lost with the archive is no backup of it."
 
 
 @click.command("backup")
@@ -32,7 +34,10 @@ def backup_(target: Path, keep: int | None, config_file: Path | None, as_json: b
     counts when it is complete; one that was interrupted goes on where it was. Exit code 1 if the archive itself holds
     objects that are damaged or missing: all others are backed up. Configuration and keys are not part of it.
     """
-    with compose.archive_of(config_of(config_file)) as archive, telling("Backing up", as_json) as tell:
+    config = config_of(config_file)
+    if target.resolve().is_relative_to(config.node.data_dir.resolve()):
+        raise InvalidRequest(INSIDE.format(target, config.node.data_dir))
+    with compose.archive_of(config) as archive, telling("Backing up", as_json) as tell:
         tell.of(2 * statistics.statistics(archive.db).instances)
         made = backup.make(archive, target, keep=keep, progress=tell.more)
     if as_json:
@@ -69,6 +74,7 @@ def restore(source: Path, name: str | None, config_file: Path | None, as_json: b
 
 def _list(source: Path, as_json: bool) -> None:
     folder = backup.BackupFolder(source)
+    folder.chosen(None)  # there must be one
     manifests = {name: folder.manifest(name) for name in folder.names()}
     if as_json:
         print_json({name: asdict(manifest) for name, manifest in manifests.items()})

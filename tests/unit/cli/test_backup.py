@@ -57,6 +57,18 @@ def test_an_archive_is_backed_up_proven_and_restored(here: Here) -> None:
     assert "empty place" in again.output
 
 
+def test_a_backup_is_not_put_into_the_archive_itself(here: Here) -> None:
+    told = here.relais("north", "backup", str(here.folder / "north" / "disk"))
+    assert told.exit_code == 1
+    assert "is inside [node] data_dir" in told.output
+
+
+def test_a_folder_without_backups_is_told(here: Here) -> None:
+    told = here.relais("north", "restore", str(here.folder), "--list")
+    assert told.exit_code == 1
+    assert "There is no backup in" in told.output
+
+
 def test_a_damaged_backup_ends_with_one(here: Here) -> None:
     disk = here.folder / "disk"
     here.relais("north", "backup", str(disk))
