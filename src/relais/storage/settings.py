@@ -91,7 +91,9 @@ class StorageSettings:
         """The bucket that *url* names, and what all keys begin with: a prefix that ends in a slash, or nothing."""
         parts = urlsplit(self.url)
         if not _BUCKET.fullmatch(parts.netloc) or parts.query or parts.fragment:
-            raise ValueError(f"expected s3://BUCKET/PREFIX, not {self.url!r}")
+            raise ValueError(
+                f"[storage] url must be s3://BUCKET/PREFIX, BUCKET of two letters or more, not {self.url!r}"
+            )
         prefix = parts.path.strip("/")
         return parts.netloc, f"{prefix}/" if prefix else ""
 
@@ -100,7 +102,9 @@ class StorageSettings:
         parts = urlsplit(self.url)
         if parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not parts.path or parts.query:
             known = ", ".join(SCHEMES)
-            raise ValueError(f"expected file:///PATH or s3://BUCKET/PREFIX (known schemes: {known}), not {self.url!r}")
+            raise ValueError(
+                f"[storage] url must be file:///PATH or s3://BUCKET/PREFIX (known: {known}), not {self.url!r}"
+            )
         return Path(unquote(parts.path))
 
     def root(self, data_dir: Path) -> Path:

@@ -116,7 +116,7 @@ def test_names_with_one_underscore_are_not_ours(tmp_path: Path) -> None:
         ("[peers]\nname = 'x'", "peers must be written as [[peers]] with its keys below"),
         ("[dimse\nport = 1", "Expected ']' at the end of a table declaration"),
         ('[index]\nurl = "mysql://x"', "line 2: [index] url must be sqlite:///PATH"),
-        ('[storage]\nurl = "ftp://bucket"', "line 1: [storage] expected file:///PATH"),
+        ('[storage]\nurl = "ftp://bucket"', "line 2: [storage] url must be file:///PATH"),
         ("[dimse]\nworkers = 0", "[dimse] workers must be from 1 to 64"),
         ("[dimse]\nport = 8080", "two doors need two ports"),
     ],

@@ -26,7 +26,9 @@ def test_without_a_url_objects_lie_under_the_data_folder() -> None:
     "url", ["gs://bucket/prefix", "/srv/relais", "file://server/share", "file://", "http://x/y", "file:///a?b=c"]
 )
 def test_anything_else_is_refused_with_what_was_expected(url: str) -> None:
-    with pytest.raises(ValueError, match=r"expected file:///PATH or s3://BUCKET/PREFIX \(known schemes: file, s3\)"):
+    with pytest.raises(
+        ValueError, match=r"\[storage\] url must be file:///PATH or s3://BUCKET/PREFIX \(known: file, s3\)"
+    ):
         StorageSettings(url)
 
 
