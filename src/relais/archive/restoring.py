@@ -17,7 +17,7 @@ from relais.errors import Internal, InvalidRequest, OutOfResources
 from relais.index import changes, lookup, portable
 from relais.storage.base import ObjectStore
 
-NOT_EMPTY = "There is an archive already in {}: a backup is restored into an empty place."
+NOT_EMPTY = "There is an archive already in {}, its [index] or its [storage]: a backup is restored into an empty place."
 TAKEN = "There is something in the new index already: an archive moves into an empty one."
 DIFFERENT = "The new index does not hold what the old one holds: {}."
 MARK = "restoring"

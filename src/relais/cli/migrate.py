@@ -19,6 +19,7 @@ from relais.node.serve import data_directory
 SAME = "Both configurations name the same index and the same storage: there is nothing to move."
 NOT_WHOLE = "Not everything could be copied. With --despite-damage --finish goes on without it."
 GO_ON = "The node may go on. When it can be stopped for a while, stop it and run the same command with --finish."
+IN_PLACE = "The objects stay where they are: nothing is to be copied before --finish."
 DONE = "Everything is there. Start the node with {0}; `relais check --config {0}` reads it all once more."
 
 
@@ -58,10 +59,12 @@ def migrate(to_file: Path, finish: bool, despite_damage: bool, config_file: Path
             copied = _objects(archive, wanted, as_json) if moves_store else Copied()
             is_ready = copied.is_whole or despite_damage
             rows = restoring.move_index(archive, wanted.index, config.node.data_dir) if moves_index and is_ready else {}
+        next_step = DONE.format(to_file)
     else:
         with compose.archive_of(config) as archive:
             copied, rows = _objects(archive, wanted, as_json) if moves_store else Copied(), {}
-    _tell(copied, rows, DONE.format(to_file) if finish else GO_ON, as_json)
+        next_step = GO_ON if moves_store else IN_PLACE
+    _tell(copied, rows, next_step, as_json)
 
 
 def _objects(archive: Archive, wanted: Config, as_json: bool) -> Copied:
@@ -77,7 +80,10 @@ def _tell(copied: Copied, rows: dict[str, int], next_step: str, as_json: bool) -
     if as_json:
         print_json({"whole": copied.is_whole, **asdict(copied), "rows": rows})
     else:
-        click.echo(f"{copied.copied} objects copied, {human_bytes(copied.size_bytes)}; {copied.present} were there.")
+        if copied != Copied():
+            click.echo(
+                f"{copied.copied} objects copied, {human_bytes(copied.size_bytes)}; {copied.present} were there."
+            )
         if rows:
             click.echo(f"The index: {rows['study']} studies, {rows['change']} changes, {rows['audit']} audit records.")
         tell_lacking(copied)

@@ -19,7 +19,7 @@ FOREIGN = {
     "py.warnings": "ERROR",  # of pydicom above all, with values that may be a patient's
     "werkzeug": "WARNING",
     "_granian": "WARNING",
-    "urllib3": "WARNING",
+    "urllib3": "ERROR",  # what it tries again is told by whoever asked, if it fails in the end
     "PIL": "WARNING",
 }
 

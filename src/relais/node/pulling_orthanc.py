@@ -104,7 +104,7 @@ class OrthancPull:
         digest = hashlib.md5(usedforsecurity=False)
         try:
             with ingest.receive_part10(self._archive, self._origin) as receiving:
-                for piece in self._peer.download(instance.id):
+                for piece in self._peer.retrieve(instance.id):
                     self._pull.received(len(piece))
                     digest.update(piece)
                     receiving.write(piece)

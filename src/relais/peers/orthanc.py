@@ -118,7 +118,7 @@ class OrthancPeer:
         found = self._get(f"{level}/{resource_id}/attachments")
         return sorted(set(map(str, found)) - OWN_ATTACHMENTS)
 
-    def download(self, instance_id: str) -> Iterator[bytes]:
+    def retrieve(self, instance_id: str) -> Iterator[bytes]:
         """The Part 10 file of an instance, in pieces. Raises NotFound, before the first."""
         response = self._ask(lambda: self._client.get(f"instances/{instance_id}/file", stream=True, **self._how))
         with response:
@@ -146,7 +146,8 @@ class OrthancPeer:
         except HttpError as exc:
             raise Unavailable(f"{self.name} answered with HTTP status {exc.http_status_code}.") from exc
         except (OrthancApiException, requests.RequestException) as exc:
-            raise Unavailable(f"{self.name} at {self.settings.url} does not answer, or broke off.") from exc
+            where = "" if self.name == self.settings.url else f" at {self.settings.url}"
+            raise Unavailable(f"{self.name}{where} does not answer, or broke off.") from exc
         except (
             ValueError,
             KeyError,

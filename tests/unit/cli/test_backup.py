@@ -69,6 +69,18 @@ def test_a_folder_without_backups_is_told(here: Here) -> None:
     assert "There is no backup in" in told.output
 
 
+def test_where_only_the_index_moves_there_is_nothing_to_copy_before(here: Here) -> None:
+    south = here.config("south")
+    south.write_text(f'{south.read_text()}[storage]\nurl = "file://{here.folder}/north/objects"\n')
+    north = here.config("north")
+    north.write_text(f'{north.read_text()}[storage]\nurl = "file://{here.folder}/north/objects"\n')
+    move = ["migrate", "--to", str(south), "--config", str(north)]
+    assert "nothing is to be copied" in CliRunner().invoke(program, move).output
+    finished = CliRunner().invoke(program, [*move, "--finish"]).output
+    assert "objects copied" not in finished
+    assert "The index: 1 studies" in finished
+
+
 def test_a_damaged_backup_ends_with_one(here: Here) -> None:
     disk = here.folder / "disk"
     here.relais("north", "backup", str(disk))
