@@ -135,3 +135,12 @@ def test_every_configuration_key_in_the_documents_exists(path: Path) -> None:
     named = re.findall(r"\bRELAIS_[A-Z]+__[A-Z_]+\b", path.read_text(encoding="utf-8"))
     unknown = [name for name in named if name not in known and name.removesuffix("_FILE") not in known]
     assert unknown == []
+
+
+def test_every_decision_stands_in_their_list_under_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = (folder / "README.md").read_text("utf-8").splitlines()
+    for page in sorted(folder.glob("0*.md")):
+        number, title = page.read_text("utf-8").splitlines()[0].removeprefix("# ").split(". ", 1)
+        assert page.name.startswith(f"{number}-")
+        assert f"| [{int(number)}]({page.name}) | {title} |" in listed
