@@ -10,6 +10,7 @@ from types import ModuleType
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from relais.cli import program
 from relais.config import SECTIONS
@@ -144,3 +145,10 @@ def test_every_decision_stands_in_their_list_under_its_title() -> None:
         number, title = page.read_text("utf-8").splitlines()[0].removeprefix("# ").split(". ", 1)
         assert page.name.startswith(f"{number}-")
         assert f"| [{int(number)}]({page.name}) | {title} |" in listed
+
+
+def test_the_help_of_the_program_says_what_each_command_does_in_a_whole_sentence() -> None:
+    told = CliRunner().invoke(program, ["--help"], terminal_width=80).stdout
+    lines = told.partition("Commands:\n")[2].splitlines()
+    assert len(lines) == len(program.list_commands(click.Context(program)))
+    assert [line for line in lines if not line.endswith(".") or line.endswith("...")] == []

@@ -22,7 +22,7 @@ SHOWN = 20  # keys of each kind; --json shows all
 INSIDE = "{} is inside [node] data_dir {}: what is lost with the archive is no backup of it."
 
 
-@click.command("backup")
+@click.command("backup", short_help="Back up the archive into a folder on another disk.")
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep the newest N backups, remove older ones.")
 @config_option
@@ -51,7 +51,7 @@ def backup_(target: Path, keep: int | None, config_file: Path | None, as_json: b
         raise SystemExit(1)
 
 
-@click.command()
+@click.command(short_help="Restore a backup into an empty archive, or prove it.")
 @click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--name", metavar="NAME", help="This backup instead of the newest; --list shows them.")
 @click.option("--list", "is_list", is_flag=True, help="Show the backups in SOURCE, and do nothing.")

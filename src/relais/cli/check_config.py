@@ -9,7 +9,7 @@ from relais.cli.common import config_option, json_option, print_json, print_tabl
 from relais.config import described, load
 
 
-@click.command("check-config")
+@click.command("check-config", short_help="Check the configuration and print every setting.")
 @config_option
 @json_option
 def check_config(config_file: Path | None, as_json: bool) -> None:

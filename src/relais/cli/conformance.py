@@ -8,7 +8,7 @@ from relais.cli.common import config_of, config_option, json_option, print_json
 from relais.conformance import document, statement
 
 
-@click.command()
+@click.command(short_help="Print the DICOM conformance statement.")
 @config_option
 @json_option
 def conformance(config_file: Path | None, as_json: bool) -> None:

@@ -24,7 +24,7 @@ STUDY_INSTANCE_UID, PATIENT_ID = 0x0020000D, 0x00100020
 PAGE = 500  # studies asked for at a time
 
 
-@click.command("export")
+@click.command("export", short_help="Write studies into a folder or a zip file.")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--study", "studies", multiple=True, metavar="UID", help="This study; may be given several times.")
 @click.option("--patient", "patients", multiple=True, metavar="ID", help="All studies of this Patient ID.")

@@ -20,7 +20,7 @@ from relais.node import compose
 SHOWN = 2  # files for each reason
 
 
-@click.command("import")
+@click.command("import", short_help="Take in DICOM files: folders, zip files, a DICOMDIR.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--threads", type=click.IntRange(1, 64), default=8, show_default=True, help="Files taken in at a time.")
 @click.option("--again", is_flag=True, help="Read also the files that an earlier import read.")

@@ -18,7 +18,7 @@ from relais.node.serve import data_directory
 SHOWN = 20  # names of each kind; --json shows all
 
 
-@click.command()
+@click.command(short_help="Compare every stored object with digest and index.")
 @config_option
 @json_option
 def check(config_file: Path | None, as_json: bool) -> None:
@@ -47,7 +47,7 @@ def check(config_file: Path | None, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-@click.command()
+@click.command(short_help="Make the index anew from the stored files alone.")
 @config_option
 @json_option
 def reindex(config_file: Path | None, as_json: bool) -> None:

@@ -23,7 +23,7 @@ IN_PLACE = "The objects stay where they are: nothing is to be copied before --fi
 DONE = "Everything is there. Start the node with {0}; `relais check --config {0}` reads it all once more."
 
 
-@click.command()
+@click.command(short_help="Move the archive to another index or storage.")
 @click.option(
     "--to",
     "to_file",

@@ -34,7 +34,7 @@ def echo(peer: str, config_file: Path | None, as_json: bool) -> None:
         click.echo(f"{peer} answered in {milliseconds} ms.")
 
 
-@click.command()
+@click.command(short_help="List the configured peers; ask whether they answer.")
 @click.option("--echo", "with_echo", is_flag=True, help="Ask whether they answer; exit code 1 if one does not.")
 @config_option
 @json_option

@@ -43,7 +43,7 @@ def _parsed(parse: Callable[[str], Parsed]) -> Callable[..., Parsed | None]:
     return read
 
 
-@click.command()
+@click.command(short_help="Bring in the studies of another archive.")
 @click.argument("peer")
 @click.argument("wanted", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--by", type=click.Choice([by.value for by in By]), default="get", show_default=True, help="How to ask.")

@@ -8,7 +8,7 @@ from relais.access.tokens import ACTIONS, READS, TokenSettings, digest, make
 from relais.cli.common import json_option, print_json
 
 
-@click.command()
+@click.command(short_help="Make a token for a person or a program.")
 @click.argument("name")
 @click.option("--may", multiple=True, type=click.Choice(ACTIONS), help="What it allows; again for more.")
 @json_option
