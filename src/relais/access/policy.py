@@ -34,6 +34,7 @@ class Action(StrEnum):
     COMMIT = "commit"  # have the node promise that it keeps instances
 
 
+NO_DELETION = "Nothing is deleted here: [access] delete is off."
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -104,7 +105,7 @@ class Policy:
             return
         if ref is not None and action is Action.RETRIEVE:
             raise NotFound
-        raise Forbidden
+        raise Forbidden(NO_DELETION) if action is Action.DELETE and not self.deletes else Forbidden
 
     def narrow(self, principal: Principal, query: Query) -> Query:
         """*query*, restricted to what *principal* may see. Raises Forbidden where that is nothing."""

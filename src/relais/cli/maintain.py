@@ -42,7 +42,7 @@ def check(config_file: Path | None, as_json: bool) -> None:
             click.echo(sentence)
         _list("unknown to the index (the sweep of a running node sees to them)", report.orphans)
         _list("miscounted", report.miscounted)
-        click.echo("Everything is sound." if report.is_sound else "There is damage.")
+        click.echo("Everything is sound." if report.is_sound else "Not everything is as it should be.")
     if not report.is_sound:
         raise SystemExit(1)
 

@@ -97,3 +97,5 @@ def test_nobody_but_the_operator_deletes_unless_deleting_is_on(mode: Mode) -> No
         assert policy.allows(rosa, Action.DELETE) is deletes
         assert policy.allows(tomas, Action.DELETE) is (deletes and mode is Mode.OPEN_LOOPBACK)
         assert policy.allows(rosa, Action.STORE) is (mode is Mode.OPEN_LOOPBACK)
+    with pytest.raises(Forbidden, match=r"\[access\] delete is off"):
+        Policy(mode, users=users).decide(rosa, Action.DELETE)

@@ -37,7 +37,7 @@ def test_check_finds_a_flipped_byte(relais: Run, relais_json: Run, stored: Path)
     content = bytearray(stored.read_bytes())
     content[-7] ^= 1
     stored.write_bytes(content)
-    assert "There is damage." in relais("check", code=1).stdout
+    assert "Not everything is as it should be." in relais("check", code=1).stdout
     told = relais_json("check", code=1)
     assert (told["sound"], len(told["damaged"])) == (False, 1)
     assert stored.as_posix().endswith(told["damaged"][0])
