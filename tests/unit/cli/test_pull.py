@@ -219,7 +219,7 @@ def test_killed_at_random_it_goes_on_and_is_complete(
 def test_a_key_pressed_ends_it_soon(south: Node, peer: str, config_file: Path, tmp_path: Path) -> None:
     fill(south, a_ct(rows=512, columns=512))
     victim = subprocess.Popen(
-        [sys.executable, "-m", "relais", "pull", peer, "--rate", "10kB/s"],
+        ["env", "--default-signal=INT", sys.executable, "-m", "relais", "pull", peer, "--rate", "10kB/s"],
         env=os.environ | {"RELAIS_CONFIG": str(config_file)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
