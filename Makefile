@@ -40,6 +40,12 @@ test-postgres: $(DEV) test-deps ## Run the tests of index, searches, stores, del
 		tests/conformance/test_ps3_18_store.py tests/conformance/test_ps3_4_query_retrieve.py tests/conformance/test_deletion.py \
 		tests/conformance/test_changes.py tests/conformance/test_ps3_4_commitment.py
 
+test-s3: $(DEV) test-deps ## Run the tests of storing, reading, deleting and keeping with the objects in a real S3 store
+	RELAIS_TEST_STORE=s3 $(BIN)/pytest tests/unit/archive/test_ingest.py tests/unit/archive/test_re*.py \
+		tests/unit/archive/test_maintenance.py tests/unit/archive/test_delete.py tests/conformance/test_deletion.py \
+		tests/conformance/test_ps3_18_store.py tests/conformance/test_ps3_18_retrieve.py \
+		tests/conformance/test_ps3_18_wado_uri.py tests/conformance/test_ps3_4_get.py
+
 fuzz: $(DEV) ## Send the DIMSE door ten minutes of nonsense
 	RELAIS_FUZZ_S=600 $(BIN)/pytest tests/conformance/test_ps3_8_upper_layer.py -k whatever_comes
 
