@@ -155,6 +155,7 @@ def test_mallory_reads_no_feed(tmp_path: Path) -> None:
 
 
 def test_reading_the_feed_is_recorded_unless_it_told_nothing(web: WebNode) -> None:
+    web.store(a_ct())
     start = latest(web)
     web.store(a_ct())
     ask(web, f"?since={start}")
