@@ -89,8 +89,8 @@ def url_of(folder: Path) -> str:
 
 @contextmanager
 def served(folder: Path, url: str) -> Iterator[Served]:
-    """A node with its files in *folder*, on the index at *url*."""
-    node = Served(folder, RELAIS_INDEX__URL=url)
+    """A node with its files in *folder*, on the index at *url*. It packs nothing: that would take it hours meanwhile."""
+    node = Served(folder, RELAIS_INDEX__URL=url, RELAIS_INDEX__QUIET_S="0")
     try:
         node.wait_until_ready()
         yield node
