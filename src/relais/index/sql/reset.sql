@@ -78,4 +78,5 @@ UPDATE totals SET patients = 0, studies = 0, series = 0, instances = 0, size_byt
 
 -- name: superseded
 -- But for what was deleted together with its instance.
-DELETE FROM superseded WHERE instance_fk NOT IN (SELECT instance_fk FROM deleted);
+DELETE FROM superseded
+WHERE NOT EXISTS (SELECT 1 FROM deleted WHERE deleted.instance_fk = superseded.instance_fk);

@@ -50,19 +50,25 @@ WHERE date_time <> coalesce((SELECT max(m.date_time) FROM study_modality AS m WH
 
 -- name: orphans
 SELECT 'A row of series_request belongs to no series.' FROM series_request
-WHERE series_fk NOT IN (SELECT id FROM series)
+WHERE NOT EXISTS (SELECT 1 FROM series WHERE series.id = series_request.series_fk)
 UNION ALL
 SELECT 'A kept document belongs to no instance.' FROM instance_json
-WHERE instance_fk NOT IN (SELECT id FROM instance)
+WHERE NOT EXISTS (SELECT 1 FROM instance WHERE instance.id = instance_json.instance_fk)
 UNION ALL
-SELECT 'A pack belongs to no series.' FROM series_pack WHERE series_fk NOT IN (SELECT id FROM series)
+SELECT 'A pack belongs to no series.' FROM series_pack
+WHERE NOT EXISTS (SELECT 1 FROM series WHERE series.id = series_pack.series_fk)
 UNION ALL
-SELECT 'Kept documents belong to no series.' FROM series_documents WHERE series_fk NOT IN (SELECT id FROM series)
+SELECT 'Kept documents belong to no series.' FROM series_documents
+WHERE NOT EXISTS (SELECT 1 FROM series WHERE series.id = series_documents.series_fk)
 UNION ALL
-SELECT 'A UID leads to no pack.' FROM packed_uid WHERE series_fk NOT IN (SELECT series_fk FROM series_pack)
+SELECT 'A UID leads to no pack.' FROM packed_uid
+WHERE NOT EXISTS (SELECT 1 FROM series_pack WHERE series_pack.series_fk = packed_uid.series_fk)
 UNION ALL
-SELECT 'An id leads to no pack.' FROM packed_id WHERE series_fk NOT IN (SELECT series_fk FROM series_pack)
+SELECT 'An id leads to no pack.' FROM packed_id
+WHERE NOT EXISTS (SELECT 1 FROM series_pack WHERE series_pack.series_fk = packed_id.series_fk)
 UNION ALL
-SELECT 'A modality belongs to no study.' FROM study_modality WHERE study_fk NOT IN (SELECT id FROM study)
+SELECT 'A modality belongs to no study.' FROM study_modality
+WHERE NOT EXISTS (SELECT 1 FROM study WHERE study.id = study_modality.study_fk)
 UNION ALL
-SELECT 'A SOP Class belongs to no study.' FROM study_sop_class WHERE study_fk NOT IN (SELECT id FROM study);
+SELECT 'A SOP Class belongs to no study.' FROM study_sop_class
+WHERE NOT EXISTS (SELECT 1 FROM study WHERE study.id = study_sop_class.study_fk);
