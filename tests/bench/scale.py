@@ -89,7 +89,7 @@ def url_of(folder: Path) -> str:
 
 @contextmanager
 def served(folder: Path, url: str) -> Iterator[Served]:
-    """A node with its files in *folder*, on the index at *url*. It packs nothing: that would take it hours meanwhile."""
+    """A node with its files in *folder*, on the index at *url*. It packs nothing: that would take hours."""
     node = Served(folder, RELAIS_INDEX__URL=url, RELAIS_INDEX__QUIET_S="0")
     try:
         node.wait_until_ready()
