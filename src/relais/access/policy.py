@@ -5,11 +5,11 @@ is on loopback. `enforced` allows the operator everything, and everybody else wh
 AE title, users of the web by the name that their token proves.
 """
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from relais.access.networks import Network, is_in
 from relais.access.principals import Principal, Protocol
 from relais.dicom.query import Query
 from relais.dicom.refs import Ref
@@ -35,7 +35,6 @@ class Action(StrEnum):
 
 
 NO_DELETION = "Nothing is deleted here: [access] delete is off."
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Rule:
 
     def fits(self, principal: Principal) -> bool:
         """Whether *principal* is the one that this is about, as far as can be told."""
-        if self.networks and not _is_in(principal.address, self.networks):
+        if self.networks and not is_in(principal.address, self.networks):
             return False
         return not self.certificates or any(wanted <= principal.proofs for wanted in self.certificates)
 
@@ -111,13 +110,3 @@ class Policy:
         """*query*, restricted to what *principal* may see. Raises Forbidden where that is nothing."""
         self.decide(principal, Action.SEARCH)
         return query
-
-
-def _is_in(address: str, networks: Sequence[Network]) -> bool:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
-        found = found.ipv4_mapped
-    return any(found in network for network in networks)

@@ -12,6 +12,7 @@ from pydicom.uid import UID
 from pynetdicom import AE
 from pynetdicom.presentation import build_context
 
+from relais.access.networks import is_in
 from relais.archive import Archive
 from relais.dicom.contexts import VERIFICATION
 from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -116,7 +117,7 @@ def _welcome(settings: DimseSettings) -> Welcome | None:
         return None
 
     def welcome(connection: socket.socket, address: Address) -> tuple[socket.socket, Address]:
-        if proxied.is_one_of(address[0], proxies):
+        if is_in(address[0], proxies):
             address = proxied.announced(connection) or address
         return (wrap(connection) if wrap else connection), address
 

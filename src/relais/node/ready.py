@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_network
 
+from relais.access.networks import is_in
 from relais.archive import Archive
 from relais.config import Config
 from relais.dimse.wire import proxied
@@ -85,7 +86,7 @@ def _introduce(config: Config) -> Secure:
     proxies = [ip_network(proxy) for proxy in config.dimse.proxies]
 
     def introduce(connection: socket.socket) -> socket.socket:
-        if proxied.is_one_of(connection.getsockname()[0], proxies):
+        if is_in(connection.getsockname()[0], proxies):
             connection.sendall(proxied.FOR_ITSELF)
         return connection
 

@@ -3,12 +3,10 @@
 Knows WSGI's environment, nothing of routes.
 """
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 
+from relais.access.networks import Network, parse
 from relais.web.record import Application, Environment, StartResponse
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def caller(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> str:
@@ -18,7 +16,7 @@ def caller(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> str:
     """
     nearest = peer
     for said in (peer, *reversed(forwarded_for.split(",") if forwarded_for else [])):
-        found = _address(said.strip())
+        found = parse(said.strip().strip("[]"))
         if found is None:
             break
         nearest = str(found)
@@ -37,11 +35,3 @@ class Behind:
         peer, said = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
         environ["REMOTE_ADDR"] = caller(peer, said, self._proxies)
         return self._application(environ, start_response)
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        found = ipaddress.ip_address(text.strip("[]").partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(found, "ipv4_mapped", None) or found

@@ -5,10 +5,8 @@ Both forms of HAProxy's proxy-protocol.txt are understood: the line (version 1) 
 
 import ipaddress
 import socket
-from collections.abc import Sequence
 from struct import unpack
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = tuple[str, int]
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # of version 2
@@ -22,13 +20,6 @@ LOCAL = 0x20
 
 class NotAnnounced(OSError):
     """A balancer that was to say whom it passes on did not."""
-
-
-def is_one_of(address: str, networks: Sequence[Network]) -> bool:
-    """Whether *address* is in one of *networks*."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    found = getattr(found, "ipv4_mapped", None) or found
-    return any(found in network for network in networks)
 
 
 def announced(connection: socket.socket) -> Address | None:
