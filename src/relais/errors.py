@@ -25,6 +25,9 @@
 The docstring of a kind is its default message.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class NodeError(Exception):
     """Something went wrong."""
@@ -104,6 +107,15 @@ class Unavailable(NodeError):
 
 class OutOfResources(Unavailable):
     """The instance cannot be made durable: the storage is full or refuses to write."""
+
+
+@contextmanager
+def out_of_resources(message: str | None = None) -> Iterator[None]:
+    """Whatever the file system refuses while something is written is an OutOfResources, with *message*."""
+    try:
+        yield
+    except OSError as exc:
+        raise OutOfResources(message) from exc
 
 
 class Nearline(Unavailable):

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from relais.errors import Internal, InvalidRequest, NotFound, OutOfResources, Unavailable
+from relais.errors import Internal, InvalidRequest, NotFound, Unavailable, out_of_resources
 from relais.storage import redo
 from relais.storage.base import Buffer, StoredObject
 from relais.storage.journal import SEGMENTS, Held, Journal, settle_the_dead
@@ -32,15 +32,6 @@ KNOWN_FOLDERS = 200_000  # folders remembered as durable; beyond that all are fo
 RENAME_ATTEMPTS = 16  # a folder may be pruned between being made and being used; after that many the upload fails
 
 log = logging.getLogger(__name__)
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    """Whatever the file system refuses while an object is made durable."""
-    try:
-        yield
-    except OSError as exc:
-        raise OutOfResources from exc
 
 
 @contextmanager
@@ -71,7 +62,7 @@ class LocalStore:
         self._opening = threading.Lock()
         self.rooms = Rooms(ROOMS if self._journal_bytes else 0)
         self._durable: set[Path] = set()
-        with _writing():
+        with out_of_resources():
             for folder in (*reversed(self.root.parents), self.root, self.incoming):
                 self._settle(folder)
             settle_the_dead(self.root / JOURNAL, self)
@@ -118,7 +109,7 @@ class LocalStore:
     def secure(self, key: str) -> None:
         require_key(key)
         if self._fsync:
-            with _writing():
+            with out_of_resources():
                 self.settle([key])
 
     def delete(self, key: str) -> None:
@@ -127,7 +118,7 @@ class LocalStore:
         Not synced: after a power failure within seconds the bytes may be back, without a row that names them.
         """
         path = self._path(key)
-        with _writing(), suppress(FileNotFoundError, NotADirectoryError):
+        with out_of_resources(), suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
         process, journal = self._journal
         if journal is not None and process == os.getpid():

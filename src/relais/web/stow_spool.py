@@ -6,10 +6,9 @@ One file without a name for each request: it goes with the process at the latest
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple, Self
 
-from relais.errors import OutOfResources, Unavailable
+from relais.errors import Unavailable, out_of_resources
 
 CHUNK_BYTES = 256 * 1024
 
@@ -27,7 +26,7 @@ class Spool:
     def __init__(self, folder: str) -> None:
         """In *folder*, which is made if need be; "" for the system's place."""
         self.size_bytes = 0
-        with _writing():
+        with out_of_resources():
             if folder:
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - a setting, and "" has a meaning
             self._file = tempfile.TemporaryFile(dir=folder or None, buffering=0)  # noqa: SIM115 - closed by __exit__
@@ -41,7 +40,7 @@ class Spool:
     def write(self, data: bytes | memoryview) -> None:
         """Append *data*."""
         rest = memoryview(data)
-        with _writing():
+        with out_of_resources():
             while rest:
                 rest = rest[self._file.write(rest) :]
         self.size_bytes += len(data)
@@ -63,11 +62,3 @@ class Spool:
                 raise Unavailable("The request cannot be read again.") from exc
             offset += len(chunk)
             yield chunk
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise OutOfResources from exc

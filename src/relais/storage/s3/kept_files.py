@@ -11,8 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
-from relais.errors import NotFound, OutOfResources
+from relais.errors import NotFound, out_of_resources
 from relais.storage.layout import random_hex
+
+NO_ROOM = "There is no room for a copy of the object."
 
 KEPT, USED = ".dcm", ".use"  # what may be evicted, and what somebody reads or writes now
 
@@ -32,7 +34,7 @@ class KeptFiles:
                 os.link(kept, mine)
                 os.utime(kept)
             except FileNotFoundError:
-                with _writing():
+                with out_of_resources(NO_ROOM):
                     self._make(mine, write)
                     self._keep(mine, kept)
             yield mine
@@ -43,7 +45,7 @@ class KeptFiles:
     def link(self, path: Path) -> Iterator[Path]:
         """Another name for *path*, for the time of the context. Raises NotFound if there is no such file."""
         mine = self._mine()
-        with _writing():
+        with out_of_resources(NO_ROOM):
             self._folder.mkdir(mode=0o750, exist_ok=True)
         try:
             os.link(path, mine)
@@ -99,11 +101,3 @@ class KeptFiles:
                 total -= size
                 if total <= self._limit_bytes * 0.9:
                     return
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise OutOfResources("There is no room for a copy of the object.") from exc
