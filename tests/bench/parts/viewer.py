@@ -1,5 +1,6 @@
 """A CT opened in OHIF, in Chromium: from the click in the viewer's list, beside Orthanc serving the same build."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -77,9 +78,7 @@ def _tell(run: Run, name: str, seen: list[Opened]) -> None:
 
 def _write_site(folder: Path) -> None:
     """The build for Orthanc: ours, with the thumbnails that OHIF's own configuration for Orthanc has."""
-    folder.mkdir()
-    for path in viewer.default_folder().iterdir():
-        (folder / path.name).symlink_to(path)
+    shutil.copytree(viewer.default_folder(), folder)  # no links: a server in a root folder of its own sees only the workplace
     (folder / "index.html").write_bytes(a_page(STAYS_AT_HOME))
     changed = {'thumbnailRendering: "thumbnail"': 'thumbnailRendering: "wadors"', "/static/relais.svg": "data:,"}
     (folder / "app-config.js").write_bytes(configuration(changed))
