@@ -3,7 +3,6 @@
 import io
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from relais.dicom.query import Query
 from relais.dicom.refs import InstanceRef, StudyRef
 from relais.errors import Elsewhere, Nearline, NotFound, OutOfResources, Unavailable
 from relais.index import spooled
+from relais.index.rows import Outcome
 from relais.storage import open_store
 from relais.storage.layout import fresh_token, instance_key
 from relais.storage.s3 import parts
@@ -119,6 +119,73 @@ def test_what_is_really_gone_is_missing(north: Archive, south: Archive) -> None:
         assert maintenance.check(archive).missing == [key]
         with pytest.raises(NotFound):
             archive.store.open(key)
+
+
+@pytest.mark.parametrize("remains", [None, b"", b"half"])
+def test_what_is_gone_from_the_bucket_is_kept_again_when_it_comes_again(
+    north: Archive, south: Archive, remains: bytes | None
+) -> None:
+    ds = a_ct()
+    ref = store(north, ds)
+    whole = read(north, ref)
+    lose(north, ref, remains)
+    assert store_again(south, ds) is Outcome.STORED
+    assert read(north, ref)[-1000:] == whole[-1000:]
+    while Removal(north).step():
+        pass
+    assert maintenance.check(north).is_sound
+    assert len(list(north.store.iterate())) == 1
+    assert store_again(north, ds) is Outcome.DUPLICATE
+
+
+def lose(archive: Archive, ref: InstanceRef, remains: bytes | None) -> None:
+    """Have the bucket hold *remains* of the instance, by another client."""
+    bucket, key = objects(archive).bucket, retrieve.instances(archive, OPERATOR, ref)[0].key
+    bucket.delete(key)
+    if remains is not None:
+        bucket.put(key, remains, is_new=True)
+
+
+def store_again(archive: Archive, ds: FileDataset) -> Outcome:
+    return ingest.store_part10(archive, io.BytesIO(part10(ds)), Origin(Channel.IMPORT)).outcome
+
+
+def test_what_comes_again_while_the_bucket_is_away_replaces_nothing(north: Archive, door: Faulty) -> None:
+    ds = a_ct()
+    key = retrieve.instances(north, OPERATOR, store(north, ds))[0].key
+    for fault in (resets, says(500, "InternalError")):
+        door.fail(fault)
+        assert store_again(north, ds) is Outcome.DUPLICATE
+        door.heal()
+        later(lambda: not objects(north).presence.is_away)
+    assert list(north.store.iterate()) == [key]
+
+
+def test_what_waits_on_another_node_is_not_lost_when_it_comes_again(
+    north: Archive, south: Archive, door: Faulty
+) -> None:
+    ds = a_ct()
+    door.fail(resets)
+    key = retrieve.instances(north, OPERATOR, store(north, ds))[0].key
+    assert store_again(south, ds) is Outcome.DUPLICATE
+    assert list(objects(north).spooled()) == [key]
+    door.heal()
+    later(lambda: not objects(north).presence.is_away)
+    move_spool(north)
+    assert maintenance.check(south).is_sound
+
+
+def test_a_sweep_puts_what_it_finds_in_the_place_of_what_is_lost(north: Archive) -> None:
+    """A store that was killed between its bytes and its row."""
+    ds = a_ct()
+    ref = store(north, ds)
+    row = retrieve.instances(north, OPERATOR, ref)[0]
+    another = instance_key(ref, fresh_token())
+    objects(north).bucket.put(another, read(north, ref), is_new=True)
+    lose(north, ref, None)
+    assert maintenance.sweep(north).indexed == 1
+    assert retrieve.instances(north, OPERATOR, ref)[0].key == another != row.key
+    assert maintenance.check(north).is_sound
 
 
 def test_what_could_not_be_read_is_not_called_missing(north: Archive, door: Faulty) -> None:
@@ -271,7 +338,7 @@ def test_nothing_is_lost_when_the_mover_is_killed_again_and_again(
         mover = _mover(tmp_path, door.server.port, bucket)
         time.sleep(random.uniform(0.1, 0.6) + kills * 0.1)  # a busy machine gets on, too
         kills += mover.poll() is None
-        os.kill(mover.pid, signal.SIGKILL)
+        mover.kill()  # no error if it has ended
         mover.wait()
         mover.stdout.close()
         assert all(read(north, ref) == whole[ref] for ref in refs)

@@ -19,6 +19,7 @@ from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import of_origin
 from relais.archive import Archive, registration, removal
+from relais.archive.integrity import lost_far_away
 from relais.archive.sameness import is_same
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
@@ -204,9 +205,10 @@ class Receiving:
         archive = self._archive
         study, channel = facts.ref.study_instance_uid, self._origin.channel
         may_replace = archive.settings.on_conflict is OnConflict.REPLACE
+        lost = lost_far_away(archive, facts)
 
         def work(tx: Transaction) -> Registered | None:
-            registered = registration.register(archive, tx, facts, replace=may_replace)
+            registered = registration.register(archive, tx, facts, lost, replace=may_replace)
             if registered is None:
                 return None
             if registered.outcome is Outcome.DUPLICATE and registered.superseded_key:

@@ -107,17 +107,39 @@ def checked_head(archive: Archive, row: InstanceRow) -> bytes:
     return head
 
 
-def is_lost(archive: Archive, tx: Transaction, facts: InstanceFacts) -> bool:
-    """Whether the other object that is kept for the instance is gone, or not whole: then this one takes its place."""
-    if isinstance(archive.store, Spooling):
-        return False  # asking over a network while the index is locked would hold up everybody
+def lost_far_away(archive: Archive, facts: InstanceFacts) -> str | None:
+    """The key of the other object that is kept for the same Data Set, if a store asked over a network has it not whole.
+
+    To be asked before the index is locked, which would hold up everybody. A store that does not answer has lost nothing.
+    """
+    if not isinstance(archive.store, Spooling):
+        return None
+    kept = lookup.instance(archive.db, facts.ref)
+    if kept is None or kept.key == facts.key or kept.digest != facts.digest:
+        return None
+    try:
+        return None if _is_whole(archive, kept) else kept.key
+    except Unavailable:
+        return None
+
+
+def is_lost(archive: Archive, tx: Transaction, facts: InstanceFacts, far_away: str | None) -> bool:
+    """Whether the other object that is kept for the instance is gone, or not whole: then this one takes its place.
+
+    *far_away* is what `lost_far_away` said.
+    """
     kept = lookup.instance(tx, facts.ref)
     if kept is None or kept.key == facts.key:
         return False
+    return kept.key == far_away if isinstance(archive.store, Spooling) else not _is_whole(archive, kept)
+
+
+def _is_whole(archive: Archive, row: InstanceRow) -> bool:
+    """Whether there is an object of the size that *row* names."""
     try:
-        return archive.store.size_bytes(kept.key) != kept.size_bytes
+        return archive.store.size_bytes(row.key) == row.size_bytes
     except NotFound:
-        return True
+        return False
 
 
 def damaged(row: InstanceRow) -> Damaged:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from relais.archive import Archive, registration, removal, spooling
-from relais.archive.integrity import Damaged, verified_chunks
+from relais.archive.integrity import Damaged, lost_far_away, verified_chunks
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
 from relais.dicom.elements import reader_of
@@ -243,7 +243,7 @@ def _register_again(archive: Archive, facts: InstanceFacts) -> Registered | None
         if changes.was_dropped(tx, facts.key):
             raise Gone
         archive.store.size_bytes(facts.key)
-        registered = registration.register(archive, tx, facts)
+        registered = registration.register(archive, tx, facts, lost)
         if registered is None or registered.outcome is not Outcome.KEPT_FIRST:
             return registered
         kept = lookup.instance(tx, facts.ref)
@@ -252,4 +252,5 @@ def _register_again(archive: Archive, facts: InstanceFacts) -> Registered | None
         return registered
 
     archive.store.secure(facts.key)
+    lost = lost_far_away(archive, facts)
     return archive.db.write(work)

@@ -18,16 +18,19 @@ from relais.index import composite, condemned, lookup, rejections
 from relais.index.rows import InstanceFacts, Outcome, Registered
 
 
-def register(archive: Archive, tx: Transaction, facts: InstanceFacts, *, replace: bool = False) -> Registered | None:
+def register(
+    archive: Archive, tx: Transaction, facts: InstanceFacts, lost: str | None, *, replace: bool = False
+) -> Registered | None:
     """Enter a durable object; None if its instance was rejected for good: then its key is condemned.
 
-    Where the object that is kept for the same instance is lost, this one takes its place.
+    Where the object that is kept for the same instance is lost, this one takes its place; *lost* is what
+    `integrity.lost_far_away` said of it before.
     """
     if _is_unwanted(archive, tx, facts.ref):
         condemned.add(tx, [facts.key])
         return None
     registered = composite.register(tx, facts, replace=replace)
-    if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts):
+    if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts, lost):
         condemned.add(tx, [row.key for row in composite.remove(tx, facts.ref)])
         registered = composite.register(tx, facts)
     if registered.outcome in {Outcome.STORED, Outcome.REPLACED}:
