@@ -156,7 +156,7 @@ def _streamed(json: JsonDataset) -> Iterator[tuple[int, str, str]]:
         element, tag = json[key], _tag(key)
         if tag > 0 and _is_kept(tag) and isinstance(element, dict) and element.keys() == {"vr", "BulkDataURI"}:
             vr, uri = element["vr"], element["BulkDataURI"]
-            if vr in BULK_VRS and isinstance(uri, str):
+            if isinstance(vr, str) and vr in BULK_VRS and isinstance(uri, str):
                 yield tag, vr, uri
 
 

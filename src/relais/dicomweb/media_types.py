@@ -115,6 +115,7 @@ class Offer:
     is_stored: bool = True
 
 
+@lru_cache(maxsize=512)
 def parse_media_type(text: str) -> MediaType:
     """A Content-Type value (RFC 9110 8.3.1). InvalidRequest if it is not one."""
     members = _split(_bounded(text), ",")

@@ -8,7 +8,7 @@ Reading: a BulkDataURI and a Content-Location name the same if they do so relati
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from itertools import chain, count, takewhile
 from typing import Protocol
 from urllib.parse import urljoin
@@ -174,8 +174,20 @@ class _Bulk:
     def end(self) -> None:
         stretch = self._spool.since(self._start)
         syntax = self._content_type.parameters.get("transfer-syntax", "")
-        read = partial(self._spool.chunks, stretch)
+        read = _Reading(self._spool, stretch.offset, stretch.size_bytes)
         self._parts.append(BulkPart(self._content_type.essence, syntax, stretch.size_bytes, read))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Reads one part of bulk data when it is called. As small as can be: a request may have very many of them."""
+
+    spool: Spool
+    offset: int
+    size_bytes: int
+
+    def __call__(self) -> Iterator[bytes]:
+        return self.spool.chunks(Stretch(self.offset, self.size_bytes))
 
 
 def _parsed(text: bytes) -> JsonDataset:

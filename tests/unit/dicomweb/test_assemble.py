@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
@@ -270,6 +270,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["00020010", "00080005", "00280008", "00100010", "7FE00010", "x"]), JSON))
+@example({"7FE00010": {"vr": [], "BulkDataURI": "0"}})
 def test_no_metadata_does_anything_but_be_put_together_or_refused(json: Any) -> None:
     """hardening.md 10."""
     try:
