@@ -321,6 +321,10 @@ def test_a_report_is_a_page_or_lines_of_text(web: WebNode) -> None:
     lines = web.get(f"{path(REPORT)}/rendered", "text/plain")
     assert "Finding: No abnormality.\n" in lines.text
     assert web.get(f"{path(REPORT)}/rendered", "text/xml").text.startswith("<?xml")
+    document = web.get(f"{path(REPORT)}/rendered", "text/rtf, text/html;q=0.5")
+    assert document.headers["Content-Type"] == "text/rtf"
+    assert document.content.startswith(rb"{\rtf1\ansi")
+    assert rb"H\u233?l\u232?ne" in document.content
     assert "window" in web.get(f"{path(REPORT)}/rendered?window=1,2,linear").headers["Warning"]
 
 

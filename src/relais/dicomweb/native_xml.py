@@ -50,13 +50,12 @@ def _content(element: dict[str, Any]) -> str:
 
 
 def _value(vr: str, number: int, value: Any) -> str:
+    """One value. An empty one among others has its number too, or how many there are would be lost."""
     if vr == "SQ":
         return f'<Item number="{number}">{"".join(_attributes(value or {}))}</Item>'
-    if value is None:
-        return ""
     if vr == "PN":
-        return f'<PersonName number="{number}">{_person_name(value)}</PersonName>'
-    return f'<Value number="{number}">{_escaped(str(value))}</Value>'
+        return f'<PersonName number="{number}">{_person_name(value or {})}</PersonName>'
+    return f'<Value number="{number}">{"" if value is None else _escaped(str(value))}</Value>'
 
 
 def _person_name(value: dict[str, str]) -> str:

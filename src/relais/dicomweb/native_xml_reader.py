@@ -112,7 +112,7 @@ class _Builder:
     def _value(self, node: _Node) -> Any:
         if node.name == "Item":
             return self.dataset(node)
-        return _person_name(node) if node.name == "PersonName" else "".join(node.text)
+        return (_person_name(node) if node.name == "PersonName" else "".join(node.text)) or None
 
     def _in_order(self, numbered: dict[int, Any]) -> list[Any]:
         self._gaps += max(numbered) - len(numbered)

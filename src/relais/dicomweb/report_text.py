@@ -58,18 +58,18 @@ def _html_items(item: ContentItem, level: int, link: Link) -> Iterator[str]:
 
 
 def _html_line(item: ContentItem, link: Link) -> str:
-    value = escape(item.text or _stand_in(item))
+    value = escape(item.text or stand_in(item))
     where = link(item.reference) if item.reference else ""
     if where:
         value = f'<a href="{escape(where)}" rel="noreferrer">{value}</a>'
-    name = item.concept or _named(item.relation)
+    name = label(item)
     return f"<b>{escape(name)}:</b> {value}" if name else value
 
 
 def _plain_items(item: ContentItem, depth: int) -> Iterator[str]:
     indent = "  " * depth
     for child in item.children:
-        name, value = child.concept or _named(child.relation), child.text or _stand_in(child)
+        name, value = label(child), child.text or stand_in(child)
         if child.reference:
             value = f"{value} [{child.reference.sop_instance_uid}]".strip()
         line = ": ".join(part for part in (name, value) if part)
@@ -77,11 +77,11 @@ def _plain_items(item: ContentItem, depth: int) -> Iterator[str]:
         yield from _plain_items(child, depth + 1)
 
 
-def _stand_in(item: ContentItem) -> str:
+def stand_in(item: ContentItem) -> str:
     """What is shown of an item without a text."""
     return item.reference.sop_instance_uid if item.reference else ""
 
 
-def _named(relation: str) -> str:
-    """The relationship of an item that has no name; to be contained goes without saying."""
-    return "" if relation in ("", "CONTAINS") else relation.capitalize()
+def label(item: ContentItem) -> str:
+    """What stands before the value: the concept, else the relationship. To be contained goes without saying."""
+    return item.concept or ("" if item.relation in ("", "CONTAINS") else item.relation.capitalize())

@@ -22,7 +22,7 @@ from relais.dicomweb.wadl import Method, Parameter, Resource
 from relais.web import metadata, payload, qido, stow, stow_metadata, thumbnails
 from relais.web.door import ROOT, acceptable, door
 from relais.web.pictures import STILL
-from relais.web.readable import DOCUMENTS, HTML, PLAIN, XML
+from relais.web.readable import DOCUMENTS, HTML, PLAIN, RTF, XML
 
 OFFERS = (Offer(wadl.MEDIA_TYPE), Offer(media_types.JSON))
 
@@ -86,7 +86,7 @@ def kinds() -> dict[str, Kind]:
     frames = (OCTET_STREAM, *frame_media_types())
     dicom = (_in_parts(DICOM), DICOM)
     storable = (*dicom, *(each for name in sorted(stow_metadata.METADATA) for each in (_in_parts(name), name)))
-    readable = (HTML, PLAIN, XML, *dict.fromkeys(DOCUMENTS.values()))
+    readable = (HTML, PLAIN, XML, RTF, *dict.fromkeys(DOCUMENTS.values()))
     shown = (*STILL, *readable, *(each for each in frame_media_types() if each.startswith("video/")))
     rendering = ("quality", "viewport", "window", "iccprofile", "annotation")
     return {

@@ -17,7 +17,7 @@ from relais.archive import documents, reports, video
 from relais.archive.retrieve import Body
 from relais.dicom.refs import StudyRef
 from relais.dicom.report import Reference
-from relais.dicomweb import media_types, native_xml, report_text
+from relais.dicomweb import media_types, native_xml, report_rtf, report_text
 from relais.dicomweb.media_types import PDF, MediaRange, Offer
 from relais.dicomweb.multipart import Part
 from relais.errors import NotAcceptable
@@ -27,7 +27,7 @@ from relais.web.door import door, query_parameters
 from relais.web.frames import mime_type
 from relais.web.payload import Single
 
-HTML, PLAIN, XML = "text/html", "text/plain", "text/xml"
+HTML, PLAIN, XML, RTF = "text/html", "text/plain", "text/xml", "text/rtf"
 
 _ENCAPSULATED = "1.2.840.10008.5.1.4.1.1.104."
 # By SOP Class: what the document inside is. What the Data Set calls it is not believed, but for a PDF to be none.
@@ -54,7 +54,7 @@ def media_types_of(row: InstanceRow) -> tuple[str, ...]:
     if row.sop_class_uid in DOCUMENTS:
         document = DOCUMENTS[row.sop_class_uid]
         return (document,) if document != PDF or mime_type(row.ref) in ("", PDF) else ()
-    return (HTML, PLAIN, XML) if reports.report(door().archive, row) else ()
+    return (HTML, PLAIN, XML, RTF) if reports.report(door().archive, row) else ()
 
 
 def answer(row: InstanceRow, ranges: tuple[MediaRange, ...]) -> Response | None:
@@ -91,6 +91,8 @@ def _report(row: InstanceRow, offer: Offer) -> Response:
         return _text(row, offer, "utf-8", native_xml.document(orjson.loads(document)))
     report = reports.report(door().archive, row)
     assert report is not None
+    if offer.media_type == RTF:
+        return _data(row, offer, report_rtf.rtf(report, _link), RTF)
     charset, codec = _charset()
     if offer.media_type == HTML:
         page = report_text.html(report, _link, charset)
@@ -99,7 +101,11 @@ def _report(row: InstanceRow, offer: Offer) -> Response:
 
 
 def _text(row: InstanceRow, offer: Offer, charset: str, data: bytes) -> Response:
-    return _single(row, offer, Body(len(data), iter((data,)), ""), f"{offer.media_type}; charset={charset}")
+    return _data(row, offer, data, f"{offer.media_type}; charset={charset}")
+
+
+def _data(row: InstanceRow, offer: Offer, data: bytes, content_type: str) -> Response:
+    return _single(row, offer, Body(len(data), iter((data,)), ""), content_type)
 
 
 def _link(reference: Reference) -> str:

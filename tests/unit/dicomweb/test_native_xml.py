@@ -45,9 +45,16 @@ def test_names_fall_into_groups_and_components() -> None:
     assert name[1].tag == f"{NS}Ideographic"
 
 
-def test_values_keep_their_numbers_when_one_between_them_is_empty() -> None:
-    root = tree({"00080008": {"vr": "CS", "Value": ["ORIGINAL", None, "AXIAL"]}})
-    assert [(value.get("number"), value.text) for value in root[0]] == [("1", "ORIGINAL"), ("3", "AXIAL")]
+def test_there_is_an_element_for_every_value_empty_ones_too() -> None:
+    """PS3.19 table A.1.5-2: numbers start with 1 and go up by 1."""
+    root = tree({"00080008": {"vr": "CS", "Value": ["ORIGINAL", None, "AXIAL", None, None]}})
+    texts = [(value.get("number"), value.text) for value in root[0]]
+    assert texts == [("1", "ORIGINAL"), ("2", None), ("3", "AXIAL"), ("4", None), ("5", None)]
+    names = tree({"00081070": {"vr": "PN", "Value": [{"Alphabetic": "A"}, None]}})[0]
+    assert [(name.tag, name.get("number"), len(name)) for name in names] == [
+        (f"{NS}PersonName", "1", 1),
+        (f"{NS}PersonName", "2", 0),
+    ]
 
 
 def test_sequences_bulk_data_and_private_attributes_are_written() -> None:

@@ -46,6 +46,21 @@ def test_empty_values_and_items_between_others_keep_their_places() -> None:
     assert found["00100020"] == {"vr": "LO"}
 
 
+@pytest.mark.parametrize(
+    ("tag", "vr", "value"),
+    [
+        ("00080008", "CS", ["ORIGINAL", None, None]),
+        ("00080008", "CS", [None, None]),
+        ("00081070", "PN", [{"Alphabetic": "A"}, None, None]),
+        ("00200032", "DS", [1.5, None, None]),
+    ],
+)
+def test_empty_values_at_the_end_come_back(tag: str, vr: str, value: list[object]) -> None:
+    """PS3.19 table A.1.5-2: they count for the value multiplicity."""
+    json = {tag: {"vr": vr, "Value": value}}
+    assert from_dataset(to_dataset(parse(native_xml.document(json)))) == json
+
+
 def test_white_space_belongs_to_the_value() -> None:
     found = read('<DicomAttribute tag="00204000" vr="LT">\n<Value number="1"> a\n b </Value>\n</DicomAttribute>')
     assert found["00204000"]["Value"] == [" a\n b "]
