@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from relais.db.settings import IndexSettings
+from relais.db.transaction import Statements
 
 PAGE_SIZE = 4096  # a commit writes whole pages: half the bytes of 8192 for each instance (docs/decisions/0003)
 CHECKPOINT_PAGES = 64_000  # 256 MB of write-ahead log; then the committing thread moves it (see db.checkpoint)
@@ -14,7 +15,16 @@ JOURNAL_SIZE_LIMIT = 256 * 1024 * 1024  # the log is cut back to this after a ch
 log = logging.getLogger(__name__)
 
 
-def writer(settings: IndexSettings) -> sqlite3.Connection:
+class SqliteConnection(sqlite3.Connection):
+    """A connection that also takes several statements."""
+
+    def together(self, statements: Statements, /) -> None:
+        """Run each."""
+        for sql, params in statements:
+            self.execute(sql, params)
+
+
+def writer(settings: IndexSettings) -> SqliteConnection:
     """The connection that writes: what it commits survives a power cut."""
     connection = _connect(settings, "rwc", settings.cache_mb)
     connection.execute("PRAGMA synchronous=FULL")
@@ -23,14 +33,14 @@ def writer(settings: IndexSettings) -> sqlite3.Connection:
     return connection
 
 
-def reader(settings: IndexSettings) -> sqlite3.Connection:
+def reader(settings: IndexSettings) -> SqliteConnection:
     """A connection that cannot write."""
     connection = _connect(settings, "rw", settings.reader_cache_mb)
     connection.execute("PRAGMA query_only=ON")
     return connection
 
 
-def checkpointer(settings: IndexSettings, wait_ms: int) -> sqlite3.Connection:
+def checkpointer(settings: IndexSettings, wait_ms: int) -> SqliteConnection:
     """A connection that moves the log into the database, and waits *wait_ms* for readers of it."""
     connection = _connect(settings, "rw", 1)
     connection.execute("PRAGMA synchronous=FULL")
@@ -69,7 +79,7 @@ def prepare_file(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _connect(settings: IndexSettings, mode: str, cache_mb: int) -> sqlite3.Connection:
+def _connect(settings: IndexSettings, mode: str, cache_mb: int) -> SqliteConnection:
     uri = f"{Path(settings.path).absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(
         uri,
@@ -78,6 +88,7 @@ def _connect(settings: IndexSettings, mode: str, cache_mb: int) -> sqlite3.Conne
         isolation_level=None,
         check_same_thread=False,
         cached_statements=512,
+        factory=SqliteConnection,
     )
     connection.row_factory = sqlite3.Row
     connection.execute(f"PRAGMA cache_size={-1024 * cache_mb}")

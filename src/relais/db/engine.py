@@ -43,6 +43,10 @@ class Writer(Protocol):
         """What its exceptions mean."""
 
     @property
+    def savepoints_are_dear(self) -> bool:
+        """Whether works that seldom fail should be run without."""
+
+    @property
     def is_alive(self) -> bool:
         """Whether there is a transaction, and it may still be committed or go back to a savepoint."""
 

@@ -1,7 +1,8 @@
 """Group commit: works of many threads share one transaction and one sync. Knows nothing of what the works do.
 
 1. The first thread that comes leads: it takes what waits, runs it in one transaction and wakes everybody.
-2. Each work runs in a savepoint, so that a failing one harms only itself; its exception reaches its own caller.
+2. Each work runs in a savepoint, so that a failing one harms only itself; its exception reaches its own caller. Where
+   savepoints are dear, works that came together are first run without: if one fails, all of them run again.
 3. When a commit fails, every work of it fails: nothing is tried again and then called durable.
 4. A leader hands the lead on after its own commit, so nobody serves others for ever.
 """
@@ -103,15 +104,32 @@ class Group:
     def _commit(self, batch: list[Item]) -> None:
         """Run *batch* in one transaction; afterwards each item has its result or its error."""
         pending, tries = batch, 0
+        may_hope = self._writer.savepoints_are_dear and len(batch) > 1
         with self._writer.held():
             while pending:
                 try:
-                    pending = self._attempt(pending)
+                    pending = self._all_or_nothing(pending) if may_hope else self._attempt(pending)
+                    may_hope = False
                 except TryAgain:
                     self._writer.roll_back()
                     tries += 1
                     if tries == TRIES:
                         raise
+
+    def _all_or_nothing(self, batch: list[Item]) -> list[Item]:
+        """One transaction without savepoints. Returns *batch*, of which then nothing is there, if a work fails."""
+        self._writer.begin()
+        tx = Transaction(self._writer.connection, time.time())
+        try:
+            for item in batch:
+                item.result = item.work(tx)
+        except Exception as exc:
+            if self._writer.words.passes(exc):
+                raise TryAgain from exc
+            self._writer.roll_back()
+            return batch
+        self._writer.commit()
+        return []
 
     def _attempt(self, batch: list[Item]) -> list[Item]:
         """One transaction. Returns what must run again, because the engine gave up the whole of it for one work."""

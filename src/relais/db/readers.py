@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from relais.db import connect
+from relais.db.connect import SqliteConnection
 from relais.db.settings import IndexSettings
 
 STEPS = 100_000  # of SQLite's machine, a few milliseconds, between two looks at the clock
@@ -20,11 +21,11 @@ class Readers:
     def __init__(self, settings: IndexSettings) -> None:
         self._settings = settings
         self._mutex = threading.Lock()
-        self._idle: deque[sqlite3.Connection] = deque()
+        self._idle: deque[SqliteConnection] = deque()
         self._is_closed = False
 
     @contextmanager
-    def snapshot(self, timeout_s: float | None) -> Iterator[sqlite3.Connection]:
+    def snapshot(self, timeout_s: float | None) -> Iterator[SqliteConnection]:
         """A connection inside a read transaction: every statement sees the same commit.
 
         A statement that runs *timeout_s* after the beginning is interrupted.
@@ -44,13 +45,13 @@ class Readers:
             raise
         self._give_back(connection)
 
-    def _take(self) -> sqlite3.Connection:
+    def _take(self) -> SqliteConnection:
         with self._mutex:
             if self._idle:
                 return self._idle.pop()
         return connect.reader(self._settings)
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _give_back(self, connection: SqliteConnection) -> None:
         connection.set_progress_handler(None, STEPS)
         connection.execute("ROLLBACK")
         with self._mutex:

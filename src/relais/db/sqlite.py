@@ -18,6 +18,7 @@ class SqliteWriter:
     """The connection that writes, behind the lock that writers of several processes queue on."""
 
     words: Words = failures
+    savepoints_are_dear = False
 
     def __init__(self, settings: IndexSettings) -> None:
         """Open the file, made or migrated as needed, one process at a time."""
@@ -26,7 +27,7 @@ class SqliteWriter:
         self._lock = WritersLock(settings.path)
         self._has_reserved = False
         self._checkpoints = Checkpoints(settings)
-        self.connection: sqlite3.Connection = connect.writer(settings)
+        self.connection = connect.writer(settings)
         try:
             with self._lock.held():
                 migrate(self.connection, settings.path)

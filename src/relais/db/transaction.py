@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 Params = Sequence[object] | Mapping[str, object]
+Statements = Sequence[tuple[str, Sequence[object]]]
 
 
 class Row(Protocol):
@@ -33,6 +34,7 @@ class Connection(Protocol):
     def in_transaction(self) -> bool: ...
     def execute(self, sql: str, parameters: Any = ..., /) -> Cursor: ...
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor: ...
+    def together(self, statements: "Statements", /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +56,10 @@ class Transaction:
     def executemany(self, sql: str, rows: Iterable[Params]) -> Cursor:
         """Run one statement for each of *rows*."""
         return self.connection.executemany(sql, rows)
+
+    def together(self, statements: Statements) -> None:
+        """Run *statements*, whose results nobody needs, in one go where the engine can.
+
+        None of them reads or changes a row that another one writes: their order is not promised.
+        """
+        self.connection.together(statements)

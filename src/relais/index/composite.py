@@ -103,22 +103,28 @@ def _insert(tx: Transaction, facts: InstanceFacts, met: Row, kind: str, instance
     if met["packed"] is not None:
         packs.unpack(tx, parents.series_fk)
     gained = (parents.patients, parents.studies, parents.series, 1, facts.size_bytes, 1)
-    revision = int(tx.execute(SQL["count_totals"], gained).fetchone()[0])
+    revision = int(met["newest"]) + 1
+    new = instance_id or revision
     sop_class = met["sop_class"] or _id(tx, "add_uid", (facts.sop_class_uid,))
     values = _instance_values(facts, parts[Level.IMAGE], tx.now) | {
-        "id": instance_id or revision,
+        "id": new,
         "series_fk": parents.series_fk,
         "sop_class_uid": sop_class,
         "transfer_syntax_uid": met["syntax"] or _id(tx, "add_uid", (facts.transfer_syntax_uid,)),
         "origin_fk": met["origin"] or _id(tx, "add_origin", _origin(facts.origin)),
         "revision": revision,
     }
-    new = _insert_row(tx, "instance", values)
-    tx.execute(SQL["count_series"], (1, facts.size_bytes, tx.now, revision, parents.series_fk))
-    tx.execute(SQL["count_study"], (parents.series, 1, facts.size_bytes, tx.now, revision, parents.study_fk))
-    if not met["listed"]:
-        tx.execute(SQL["add_sop_class"], (parents.study_fk, sop_class))
-    tx.execute(SQL["add_change"], (revision, tx.now, kind, new))
+    listed = [] if met["listed"] else [(SQL["add_sop_class"], (parents.study_fk, sop_class))]
+    tx.together(
+        [
+            (SQL["count_totals"], gained),
+            (_insertion("instance", tuple(values)), tuple(values.values())),
+            (SQL["count_series"], (1, facts.size_bytes, tx.now, revision, parents.series_fk)),
+            (SQL["count_study"], (parents.series, 1, facts.size_bytes, tx.now, revision, parents.study_fk)),
+            (SQL["add_change"], (revision, tx.now, kind, new)),
+            *listed,
+        ]
+    )
     return revision
 
 

@@ -25,6 +25,7 @@ class PostgresWriter:
     """The connection that writes, opened anew when it was lost."""
 
     words: Words = failures
+    savepoints_are_dear = True  # two more round trips
 
     def __init__(self, server: Server) -> None:
         self._server = server

@@ -1,12 +1,13 @@
 -- Rows of studies, series and instances, their counters and the change feed; all in the caller's transaction.
 
 -- name: find
--- All that an arriving instance meets, by unique indexes only; always one row, NULL where there is nothing yet.
+-- All that an arriving instance meets, by unique indexes only; always one row, NULL where there is nothing yet. Nobody
+-- else writes meanwhile, so its revision will be one more than the newest.
 SELECT study.id AS study_fk, study.present AS study_present, series.id AS series_fk, series.present AS series_present,
        held.id AS held, held.digest, held.size_bytes, held.key, held.revision, held.transfer_syntax_uid AS held_syntax,
        class.id AS sop_class, syntax.id AS syntax, origin.id AS origin, study_sop_class.study_fk AS listed,
-       series_pack.series_fk AS packed
-FROM (SELECT 1) AS always
+       series_pack.series_fk AS packed, totals.revision AS newest
+FROM totals
 LEFT JOIN study ON study.study_instance_uid = ?
 LEFT JOIN series ON series.study_fk = study.id AND series.series_instance_uid = ?
 LEFT JOIN series_pack ON series_pack.series_fk = series.id
