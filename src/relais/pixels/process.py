@@ -28,6 +28,8 @@ _KILLED_FOR_SIZE = frozenset({-signal.SIGKILL, -signal.SIGALRM, -signal.SIGXCPU}
 # All that a worker learns of our environment: secrets stay here.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each would reserve address space
+# The C library keeps what a frame took for the next frame: fresh pages from the kernel cost more than rendering one.
+_KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * MEGABYTE), "MALLOC_TRIM_THRESHOLD_": str(64 * MEGABYTE)}
 
 Buffer = bytes | bytearray | memoryview
 
@@ -44,7 +46,7 @@ class WorkerProcess:
                 [sys.executable, "-P", "-m", "relais.pixels.worker", json.dumps(asdict(settings))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=environment | _ONE_THREAD,
+                env=environment | _ONE_THREAD | _KEPT_MEMORY,
                 bufsize=0,
                 start_new_session=True,
             )

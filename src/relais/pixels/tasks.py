@@ -1,8 +1,9 @@
 """What a worker can do, by name: the other half of pixels.workers. Knows pixels and files, not pipes."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -65,27 +66,26 @@ class Tasks:
 
     def _render(self, fields: Fields, body: memoryview) -> bytes:
         end = len(body) - fields.get("state_bytes", 0)
-        return self._rendered(fields, body[:end], body[end:])
+        return self._rendered(fields, *_split(fields, body[:end]), body[end:])
 
     def _render_at(self, fields: Fields, state: memoryview) -> bytes:
-        pieces = [(0, fields["header_bytes"]), *fields["pieces"]]
         with Path(fields["path"]).open("rb", buffering=0) as file:
-            read = b"".join(os.pread(file.fileno(), length, offset) for offset, length in pieces)
-        if len(read) < sum(length for _, length in pieces):
-            raise Unavailable("A stored object ends too early.")
-        return self._rendered(fields, memoryview(read), state)
+            header, frame = _read(file, [(0, fields["header_bytes"])]), _read(file, fields["pieces"])
+        return self._rendered(fields, header, frame, state)
 
-    def _rendered(self, fields: Fields, body: memoryview, state: memoryview) -> bytes:
-        image, frame = self._split(fields, body)
+    def _rendered(self, fields: Fields, header: bytes, frame: bytes, state: memoryview) -> bytes:
+        image = self._image(fields, header)
         decoded = decode_frame(frame, fields["transfer_syntax_uid"], image.pixel)
         return render(decoded, image, from_fields(fields["request"]), fields["frame_number"], _state(fields, state))
 
     def _decode(self, fields: Fields, body: memoryview) -> bytes:
-        image, frame = self._split(fields, body)
+        header, frame = _split(fields, body)
+        image = self._image(fields, header)
         return decode_to_bytes(frame, fields["transfer_syntax_uid"], image.pixel)
 
     def _encode(self, fields: Fields, body: memoryview) -> bytes:
-        image, frame = self._split(fields, body)
+        header, frame = _split(fields, body)
+        image = self._image(fields, header)
         decoded = decode_frame(frame, fields["transfer_syntax_uid"], image.pixel)
         return encode_frame(decoded, fields["target"], image.pixel)
 
@@ -145,12 +145,24 @@ class Tasks:
         check_size(image.pixel, self._settings.max_frame_pixels, self._settings.max_frame_bytes)
         return pixels, image
 
-    def _split(self, fields: Fields, body: memoryview) -> tuple[ImageHeader, bytes]:
-        """The header and the frame of a request."""
-        header_bytes = fields["header_bytes"]
-        image = read_part10_header(bytes(body[:header_bytes]), fields["transfer_syntax_uid"])
+    def _image(self, fields: Fields, header: bytes) -> ImageHeader:
+        image = read_part10_header(header, fields["transfer_syntax_uid"])
         check_size(image.pixel, self._settings.max_frame_pixels, self._settings.max_frame_bytes)
-        return image, bytes(body[header_bytes:])
+        return image
+
+
+def _split(fields: Fields, body: memoryview) -> tuple[bytes, bytes]:
+    """The header and the frame of a request."""
+    header_bytes = fields["header_bytes"]
+    return bytes(body[:header_bytes]), bytes(body[header_bytes:])
+
+
+def _read(file: FileIO, pieces: Sequence[tuple[int, int]]) -> bytes:
+    """What stands at *pieces*, (offset, length) each, one behind the other."""
+    read = b"".join([os.pread(file.fileno(), length, offset) for offset, length in pieces])
+    if len(read) < sum(length for _, length in pieces):
+        raise Unavailable("A stored object ends too early.")
+    return read
 
 
 def _state(fields: Fields, part10: memoryview) -> Presentation | None:
