@@ -18,7 +18,8 @@ from fixtures.visitor import Visitor
 from relais.node.listen import eventually
 
 PATIENCE_S = 4  # of the node in these tests, with a connection that does not become an association
-QUICK_S = 1.0
+QUICK_S = 3.0  # a hundredth of it when the machine has nothing else to do
+SOON_S = 30.0  # for what must come to pass, however busy the machine is
 HALF_A_REQUEST = b"GET /dicom-web/studies HTTP/1.1\r\nHost: node\r\n"
 A_BODY_TO_COME = (
     b"POST /dicom-web/studies HTTP/1.1\r\nHost: node\r\n"
@@ -84,7 +85,7 @@ def test_200_silent_connections_change_nothing_and_are_closed(node: Served, visi
     with crowd(node.dimse_port, 200, said) as members:
         all_is_quick(visitor)
         assert visitor.store("dimse") == "0000"
-        assert eventually(lambda: all(map(is_closed, members)), PATIENCE_S + 5)
+        assert eventually(lambda: all(map(is_closed, members)), SOON_S)
         all_is_quick(visitor)
 
 
@@ -98,27 +99,32 @@ def test_100_slow_http_clients_change_nothing(node: Served, visitor: Visitor, sa
 
 
 def test_uploads_hold_their_share_of_threads_and_no_more(tmp_path_factory: pytest.TempPathFactory) -> None:
-    node = Served(tmp_path_factory.mktemp("uploads"), RELAIS_WEB__WORKERS="1", RELAIS_WEB__THREADS="8")
+    settings = {"RELAIS_WEB__WORKERS": "1", "RELAIS_WEB__THREADS": "8", "RELAIS_WEB__MIN_UPLOAD_RATE": "1"}
+    node = Served(tmp_path_factory.mktemp("uploads"), **settings)
     try:
         node.wait_until_ready()
         visitor = Visitor(node.dimse_port, node.web_port)
         assert visitor.store("dimse") == "0000"
         with crowd(node.web_port, 50, A_BODY_TO_COME) as members:
-            assert eventually(lambda: any(map(is_refused, members)), 10)
+            assert eventually(lambda: any(map(is_refused, members)), SOON_S)
             all_is_quick(visitor)
             assert visitor.store("web") == "503"
             assert visitor.store("dimse") == "0000"
-        assert eventually(lambda: visitor.store("web") == "200", 10)
+        assert eventually(lambda: visitor.store("web") == "200", SOON_S)
     finally:
         put_away(node)
 
 
-def is_refused(member: socket.socket) -> bool:
-    member.setblocking(False)
+def status_of(member: socket.socket) -> str:
+    """The status of the answer that has come, without taking it; "" while there is none."""
     try:
-        return member.recv(4096).startswith(b"HTTP/1.1 503 ")
-    except BlockingIOError:
-        return False
+        return member.recv(12, socket.MSG_PEEK | socket.MSG_DONTWAIT).decode().removeprefix("HTTP/1.1 ")
+    except OSError:
+        return ""
+
+
+def is_refused(member: socket.socket) -> bool:
+    return status_of(member) == "503"
 
 
 def drip(members: list[socket.socket]) -> list[socket.socket]:
@@ -134,19 +140,19 @@ def drip(members: list[socket.socket]) -> list[socket.socket]:
 def test_uploads_that_drip_or_stall_hold_their_threads_for_a_while_and_no_longer(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """The limit is 64 kB/s here, so that the while is some four seconds."""
+    """The limit is 64 kB/s here, so that the while is some four seconds. Six of the eight get a thread."""
     settings = {"RELAIS_WEB__WORKERS": "1", "RELAIS_WEB__THREADS": "8", "RELAIS_WEB__MIN_UPLOAD_RATE": str(2**16)}
     node = Served(tmp_path_factory.mktemp("drips"), **settings)
     try:
         node.wait_until_ready()
         visitor = Visitor(node.dimse_port, node.web_port)
-        with crowd(node.web_port, 3, A_BODY_TO_COME) as stalled, crowd(node.web_port, 3, A_BODY_TO_COME) as dripping:
-            assert eventually(lambda: visitor.store("web") == "503", 5)
-            assert eventually(lambda: bool(drip(dripping)) and visitor.store("web") == "200", 10)
-            for member in stalled:
-                member.settimeout(5)
-                assert member.recv(4096).startswith(b"HTTP/1.1 408 ")
-            assert eventually(lambda: all(map(is_closed, [*stalled, *dripping])), 5)
+        with crowd(node.web_port, 4, A_BODY_TO_COME) as stalled, crowd(node.web_port, 4, A_BODY_TO_COME) as dripping:
+            everybody = [*stalled, *dripping]
+            assert eventually(lambda: bool(drip(dripping)) and any(map(is_refused, everybody)), SOON_S)
+            assert eventually(lambda: bool(drip(dripping)) and visitor.store("web") == "200", SOON_S)
+            assert eventually(lambda: all(map(status_of, stalled)), SOON_S)
+            assert set(map(status_of, stalled)) in ({"408"}, {"408", "503"})
+            assert eventually(lambda: all(map(is_closed, everybody)), SOON_S)
         assert "upload cut off" in Path(node.errors).read_text()
     finally:
         put_away(node)
@@ -159,16 +165,16 @@ def test_an_upload_that_is_slow_but_not_too_slow_is_taken_beside_one_that_stalls
     node = Served(tmp_path_factory.mktemp("slow"), **settings)
     try:
         node.wait_until_ready()
-        file = part10(a_ct(rows=640, columns=640))
+        file = part10(a_ct(rows=1024, columns=1024))
         body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + file + b"\r\n--b--\r\n"
         head = A_BODY_TO_COME.partition(b"Content-Length")[0] + f"Content-Length: {len(body)}\r\n\r\n".encode()
         with crowd(node.web_port, 1, A_BODY_TO_COME) as stalled, crowd(node.web_port, 1, head) as (slow,):
             for at in range(0, len(body), 2**15):
                 slow.sendall(body[at : at + 2**15])
-                time.sleep(0.25)  # twice the rate that is asked for
-            slow.settimeout(10)
+                time.sleep(0.1)  # five times the rate that is asked for, and longer than the stalled one is waited for
+            slow.settimeout(SOON_S)
             assert slow.recv(4096).startswith(b"HTTP/1.1 200 ")
-            assert eventually(lambda: all(map(is_closed, stalled)), 5)
+            assert eventually(lambda: all(map(is_closed, stalled)), SOON_S)
     finally:
         put_away(node)
 
@@ -185,7 +191,7 @@ def test_readers_that_stall_hold_their_threads_for_a_while_and_no_longer(
         assert giant.c_store(node.dimse_port) == 0
         with crowd(node.web_port, 8, asking_for_all_of(giant.study_instance_uid)):
             time.sleep(1)  # until all of them are being sent to
-            assert eventually(lambda: visitor.get("/health/live")[0] == 200, 25)
+            assert eventually(lambda: visitor.get("/health/live")[0] == 200, SOON_S)
             assert visitor.store("web") == "200"
     finally:
         put_away(node)
@@ -247,10 +253,10 @@ def test_readers_that_drip_hold_their_threads_for_a_while_and_no_longer(
             Dripping(members, 1000),
         ):
             time.sleep(1)  # until all of them are being sent to
-            assert eventually(lambda: visitor.get("/health/live")[0] == 200, 25)
+            assert eventually(lambda: visitor.get("/health/live")[0] == 200, SOON_S)
             assert visitor.store("web") == "200"
-            assert eventually(lambda: Path(node.errors).read_text().count("answer cut off") == 7, 10)
-            assert eventually(lambda: reader.taken > 20 * 2**20, 30)
+            assert eventually(lambda: Path(node.errors).read_text().count("answer cut off") == 7, SOON_S)
+            assert eventually(lambda: reader.taken > 20 * 2**20, SOON_S)
     finally:
         put_away(node)
 

@@ -18,6 +18,7 @@ from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
 
 MOST_BYTES = 64 * MB
+BRIEFLY_S = 3.0  # for a search beside it; a hundredth of it when the machine has nothing else to do
 DICOM = 'multipart/related; type="application/dicom"; boundary=b'
 JSON = 'multipart/related; type="application/dicom+json"; boundary=b'
 XML = 'multipart/related; type="application/dicom+xml"; boundary=b'
@@ -111,7 +112,7 @@ def test_a_small_body_that_asks_for_much_gets_little(node: Served, name: str) ->
         answered, text = sent(node, body, content_type)
     assert answered == status, text[:300]
     assert beside.rose_bytes < MOST_BYTES
-    assert beside.slowest_s < 1.0
+    assert beside.slowest_s < BRIEFLY_S
 
 
 def opened(encoding: str, plain: bytes, zeros: int) -> bytes:
@@ -132,7 +133,7 @@ def test_a_compressed_bomb_is_left_long_before_it_has_opened(node: Served, encod
         status, text = sent(node, body, DICOM, encoding)
     assert status == 413, text
     assert beside.rose_bytes < MOST_BYTES
-    assert beside.slowest_s < 1.0
+    assert beside.slowest_s < BRIEFLY_S
 
 
 def test_a_bomb_within_a_bomb_is_one_bomb_only(node: Served) -> None:
