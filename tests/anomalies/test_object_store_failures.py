@@ -153,6 +153,36 @@ def test_while_the_store_is_away_nobody_waits_for_it(store: S3Store, door: Fault
     assert not store.is_spooled(key)
 
 
+def test_the_first_who_meet_silence_wait_for_one_short_look_at_it(door: Faulty, tmp_path: Path) -> None:
+    store = a_store(door, tmp_path, timeout_s=NEVER, attempts=2)
+    door.fail(waits(NEVER))
+    keys, started = [a_key() for _ in range(6)], time.monotonic()
+    uploads = [threading.Thread(target=put, args=(store, key)) for key in keys]
+    for upload in uploads:
+        upload.start()
+    for upload in uploads:
+        upload.join()
+    assert time.monotonic() - started < NEVER / 2
+    assert all(store.is_spooled(key) for key in keys)
+    assert door.count("PUT") == 0
+    door.heal()
+    store.close()
+
+
+def test_a_store_that_answers_is_looked_at_once_and_then_only_given_what_comes(store: S3Store, door: Faulty) -> None:
+    for _ in range(5):
+        put(store, a_key())
+    assert [method for method, path in door.asked if "/archive/" not in path] == ["HEAD"]
+
+
+def test_a_store_that_must_not_be_looked_at_is_given_what_comes(store: S3Store, door: Faulty) -> None:
+    refuse = says(403, "AccessDenied")
+    door.fail(lambda asked, forward: forward(asked) if "/archive/" in asked.path else refuse(asked, forward))
+    key = a_key()
+    put(store, key)
+    assert not store.is_spooled(key)
+
+
 def later(is_so: Any, seconds: float = 20) -> None:
     limit = time.monotonic() + seconds
     while not is_so():

@@ -5,14 +5,14 @@ absolute. Values up to BULK_BYTES are inline. Knows Data Sets, not HTTP.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from struct import unpack
 from typing import BinaryIO
 
 import orjson
 from pydicom import Dataset
 
-from relais.archive import Archive, retrieve
+from relais.archive import Archive, ahead, retrieve
 from relais.archive.retrieve import CHUNK_BYTES, Body
 from relais.archive.stored_dataset import BULK_BYTES, open_dataset, swapped
 from relais.db.database import Transaction
@@ -28,6 +28,7 @@ from relais.index.rows import InstanceRow
 
 BULK_PREFIX = "bulkdata/"
 BATCH = 100
+WINDOW_BYTES = 512 * 1024  # what a store far away gives of an object whose header is read
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,9 @@ def metadata(archive: Archive, rows: Sequence[InstanceRow]) -> Iterator[bytes]:
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         documents = dict(kept.get_many(archive.db, batch))
-        made = {(row.id, row.revision): make(archive, row) for row in batch if row.id not in documents}
+        lacking = [row for row in batch if row.id not in documents]
+        new = ahead.each(archive, lambda row: make(archive, row), lacking, _window)
+        made = {(row.id, row.revision): document for row, document in zip(lacking, new, strict=True)}
         if made:
             _keep(archive, made)
             documents.update({number: document for (number, _), document in made.items()})
@@ -69,15 +72,23 @@ def readable(archive: Archive, rows: Sequence[InstanceRow]) -> Iterator[tuple[In
         yield from ((row, found[row.id]) for row in batch if row.id in found)
 
 
-def _made(archive: Archive, rows: Iterable[InstanceRow]) -> dict[tuple[int, int], bytes]:
+def _made(archive: Archive, rows: Sequence[InstanceRow]) -> dict[tuple[int, int], bytes]:
     """The documents of *rows* by id and revision. What cannot be read is told to the operator and passed over."""
-    made: dict[tuple[int, int], bytes] = {}
-    for row in rows:
+
+    def make_or_tell(row: InstanceRow) -> bytes | None:
         try:
-            made[row.id, row.revision] = make(archive, row)
+            return make(archive, row)
         except NodeError as error:
             log.error("no metadata sop_instance_uid=%s: %s", row.ref.sop_instance_uid, error.message)
-    return made
+            return None
+
+    found = zip(rows, ahead.each(archive, make_or_tell, rows, _window), strict=True)
+    return {(row.id, row.revision): document for row, document in found if document is not None}
+
+
+def _window(row: InstanceRow) -> int:
+    """About how much is read of it at a time."""
+    return min(row.size_bytes, WINDOW_BYTES)
 
 
 def make(archive: Archive, row: InstanceRow) -> bytes:

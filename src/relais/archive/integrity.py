@@ -9,9 +9,8 @@ from relais.db.database import Transaction
 from relais.errors import InvalidRequest, NotFound, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceFacts, InstanceRow
-from relais.storage.base import Buffer
+from relais.storage.base import Buffer, FarAway
 from relais.storage.digest import digest_of, new_checksum, new_digest
-from relais.storage.spooling import Spooling
 
 CHUNK_BYTES = 256 * 1024
 WHOLE_BYTES = 2 * 1024 * 1024  # up to it an object is read at once: most instances are smaller
@@ -108,11 +107,11 @@ def checked_head(archive: Archive, row: InstanceRow) -> bytes:
 
 
 def lost_far_away(archive: Archive, facts: InstanceFacts) -> str | None:
-    """The key of the other object that is kept for the same Data Set, if a store asked over a network has it not whole.
+    """The key of the other object that is kept for the same Data Set, if a store far away does not have it whole.
 
-    To be asked before the index is locked, which would hold up everybody. A store that does not answer has lost nothing.
+    To be asked before the index is locked: that would hold up everybody. A store that does not answer has lost nothing.
     """
-    if not isinstance(archive.store, Spooling):
+    if not isinstance(archive.store, FarAway):
         return None
     kept = lookup.instance(archive.db, facts.ref)
     if kept is None or kept.key == facts.key or kept.digest != facts.digest:
@@ -131,7 +130,7 @@ def is_lost(archive: Archive, tx: Transaction, facts: InstanceFacts, far_away: s
     kept = lookup.instance(tx, facts.ref)
     if kept is None or kept.key == facts.key:
         return False
-    return kept.key == far_away if isinstance(archive.store, Spooling) else not _is_whole(archive, kept)
+    return kept.key == far_away if isinstance(archive.store, FarAway) else not _is_whole(archive, kept)
 
 
 def _is_whole(archive: Archive, row: InstanceRow) -> bool:

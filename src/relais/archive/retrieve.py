@@ -5,8 +5,9 @@ A damaged object is never passed on as a success: whole instances are checked ag
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import SEEK_END
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
@@ -14,8 +15,8 @@ from typing import BinaryIO
 from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import Principal
-from relais.archive import Archive
-from relais.archive.integrity import verified_chunks
+from relais.archive import Archive, ahead
+from relais.archive.integrity import WHOLE_BYTES, verified_chunks
 from relais.db.database import Transaction
 from relais.dicom import uids
 from relais.dicom.frames import FrameTable
@@ -26,6 +27,7 @@ from relais.errors import Gone, InvalidRequest, NotAcceptable, NotFound
 from relais.index import lookup
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import ENCODABLE, can_transcode
+from relais.storage.base import FarAway
 
 CHUNK_BYTES = 256 * 1024
 
@@ -127,6 +129,16 @@ def part10(archive: Archive, row: InstanceRow, transfer_syntax_uid: str | None =
     if transfer_syntax_uid in {None, row.transfer_syntax_uid}:
         return Body(row.size_bytes, verified_chunks(archive, row, 0), row.transfer_syntax_uid)
     return transcoded(archive, row, str(transfer_syntax_uid), whole)
+
+
+def part10s(archive: Archive, rows: Sequence[InstanceRow]) -> list[Body]:
+    """Each of *rows* as it is stored, to be read in this order, where small ones may be read ahead."""
+    bodies = [part10(archive, row) for row in rows]
+    if not isinstance(archive.store, FarAway):
+        return bodies
+    small = (body for body in bodies if body.length <= WHOLE_BYTES)
+    read = ahead.each(archive, lambda body: b"".join(body.chunks), small, lambda body: body.length)
+    return [replace(body, chunks=islice(read, 1)) if body.length <= WHOLE_BYTES else body for body in bodies]
 
 
 def dataset_chunks(archive: Archive, row: InstanceRow, transfer_syntax_uid: str | None = None) -> Body:

@@ -77,8 +77,8 @@ def names(archive: Archive, principal: Principal, rows: Sequence[InstanceRow]) -
 
 def as_stored(archive: Archive, principal: Principal, rows: Sequence[InstanceRow]) -> Iterator[bytes]:
     """The archive of *rows*, which a verb has released, each as it is stored."""
-    named = zip(names(archive, principal, rows), rows, strict=True)
-    return chunks(File(name, row.stored_at, retrieve.part10(archive, row)) for name, row in named)
+    named = zip(names(archive, principal, rows), rows, retrieve.part10s(archive, rows), strict=True)
+    return chunks(File(name, row.stored_at, body) for name, row, body in named)
 
 
 def chunks(files: Iterable[File]) -> Iterator[bytes]:

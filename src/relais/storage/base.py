@@ -4,13 +4,15 @@ Adapters share tests/contract/object_store.py. Foreign exceptions are wrapped: O
 durable (full, read-only, too many files), Unavailable where the store does not answer, NotFound for a missing key.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar, runtime_checkable
 
 Buffer = bytes | bytearray | memoryview
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +92,11 @@ class ObjectStore(Protocol):
 
     def close(self) -> None:
         """Finish what is done in the background. Whatever is asked for afterwards opens the store again."""
+
+
+@runtime_checkable
+class FarAway(Protocol):
+    """What a store promises besides that is asked over a network: what is asked side by side comes sooner."""
+
+    def beside(self, work: Callable[..., T], *args: object) -> Future[T]:
+        """Have *work*, which reads this store, done beside other work as soon as a thread is free."""

@@ -7,11 +7,12 @@ cut the others short.
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 
 from flask import Blueprint, Response
 
-from relais.archive import documents, retrieve
+from relais.archive import ahead, documents, retrieve
 from relais.archive.retrieve import Body, Frame
 from relais.dicom import json_model
 from relais.dicom.refs import InstanceRef, Ref
@@ -132,7 +133,11 @@ def _one_frame(here: Door, row: InstanceRow, number: int, offer: Offer) -> Respo
 
 def _frame_parts(here: Door, row: InstanceRow, numbers: Sequence[int], offer: Offer) -> Iterator[Part]:
     wanted = _wanted(row, offer)
-    return (_part(here, row, number, _frame(here, row, number, wanted)) for number in numbers)
+    if wanted is not None:  # one after the other: pixel workers are few
+        return (_part(here, row, number, _frame(here, row, number, wanted)) for number in numbers)
+    size_bytes = row.size_bytes // max(1, row.number_of_frames)
+    found = ahead.each(here.archive, partial(_frame, here, row, wanted=None), numbers, lambda number: size_bytes)
+    return (_part(here, row, number, frame) for number, frame in zip(numbers, found, strict=True))
 
 
 def _wanted(row: InstanceRow, offer: Offer) -> str | None:

@@ -119,16 +119,19 @@ def _retrieve(ref: Ref) -> Response:
 def _many(here: Door, chosen: list[_Chosen], count: int) -> Response:
     """Instances as parts, with the length of the whole if none has to be transcoded."""
     is_lazy = not all(one.is_stored for one in chosen)
-    response = payload.multipart(DICOM, _parts(here, chosen), is_lazy=is_lazy)
+    parts = _parts(here, chosen, _bodies(here, chosen, is_lazy=is_lazy))
+    response = payload.multipart(DICOM, parts, is_lazy=is_lazy)
     return payload.partial(response) if len(chosen) < count else response
 
 
 def _zip(here: Door, ref: Ref, chosen: list[_Chosen], count: int) -> Response:
     names = zipped.names(here.archive, principal(), [one.row for one in chosen])
-    files = (zipped.File(name, one.row.stored_at, _body(here, one)) for name, one in zip(names, chosen, strict=True))
+    is_lazy = not all(one.is_stored for one in chosen)
+    named = zip(names, chosen, _bodies(here, chosen, is_lazy=is_lazy), strict=True)
+    files = (zipped.File(name, one.row.stored_at, body) for name, one, body in named)
     response = Response(zipped.chunks(files), content_type=ZIP, direct_passthrough=True)
     sizes = (one.row.size_bytes for one in chosen)
-    if all(one.is_stored for one in chosen) and (length := zipped.length(zip(names, sizes, strict=True))):
+    if not is_lazy and (length := zipped.length(zip(names, sizes, strict=True))):
         response.content_length = length
     response.headers["Cache-Control"] = payload.NO_CACHE
     response.headers["Content-Disposition"] = f'attachment; filename="{_last_uid(ref)}.zip"'
@@ -162,9 +165,17 @@ def _choose(
     return [one for one in found if one.transfer_syntax_uid]
 
 
-def _parts(here: Door, chosen: list[_Chosen]) -> Iterator[Part]:
+def _bodies(here: Door, chosen: list[_Chosen], *, is_lazy: bool) -> Iterable[Body]:
+    """What is sent of each. *is_lazy* ones are made when their turn comes."""
+    if is_lazy:
+        return (_body(here, one) for one in chosen)
+    return retrieve.part10s(here.archive, [one.row for one in chosen])
+
+
+def _parts(here: Door, chosen: list[_Chosen], bodies: Iterable[Body]) -> Iterator[Part]:
     begun = () if request.method == "HEAD" else chosen[:1]
-    return (_part(here, one.row, _begun(_body(here, one)) if one in begun else _body(here, one)) for one in chosen)
+    pairs = zip(chosen, bodies, strict=True)
+    return (_part(here, one.row, _begun(body) if one in begun else body) for one, body in pairs)
 
 
 def _begun(body: Body) -> Body:

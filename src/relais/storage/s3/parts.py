@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from relais.errors import NodeError, Unavailable
 from relais.storage.s3.bucket import Bucket
+from relais.storage.s3.threads import Threads
 
 PART_BYTES = 8 * 1024 * 1024  # S3 wants at least 5 MiB of every part but the last
 IN_FLIGHT = 2  # parts of one object that are in memory
@@ -25,9 +26,7 @@ class Parts:
     Ends with `complete`, `abort` or `abandon`.
     """
 
-    def __init__(
-        self, bucket: Bucket, key: str, read_range: Callable[[int, int], bytes], threads: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, bucket: Bucket, key: str, read_range: Callable[[int, int], bytes], threads: Threads) -> None:
         self.key = key
         self._bucket, self._read_range, self._threads = bucket, read_range, threads
         self._upload = bucket.begin_parts(key)

@@ -8,10 +8,8 @@
 """
 
 import logging
-import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -27,13 +25,14 @@ from relais.storage.s3.parts import Parts, is_large
 from relais.storage.s3.presence import Presence
 from relais.storage.s3.spool import Spool
 from relais.storage.s3.stream import LARGEST_BYTES, ObjectStream
+from relais.storage.s3.threads import Threads
 from relais.storage.settings import SLOW_CLASSES, SpoolUse, StorageSettings
 from relais.storage.spooling import Register, Waiting
 
 CACHE = ".cache"  # below the spool: no key begins like that
 THREADS = 16  # of one process, for what is asked of the bucket beside the work of others
+READERS = 16  # of one process, for whole objects that are read before their turn
 BUFFER_BYTES = 64 * 1024
-ANSWER_S = 3.0  # who asks whether we are ready does not wait longer
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -148,8 +147,8 @@ class S3Store:
         self.presence = Presence(bucket.answers)
         self._kept, self._use = kept, use
         self._register: Register = register or _Nothing()
-        self._lock = threading.Lock()
-        self._made: tuple[int, ThreadPoolExecutor | None] = (0, None)
+        self.threads = Threads(THREADS, "object-store")
+        self._readers = Threads(READERS, "read-ahead")
 
     def prepare(self) -> None:
         if self._use is SpoolUse.FIRST:
@@ -157,10 +156,8 @@ class S3Store:
         self.bucket.prepare()
 
     def close(self) -> None:
-        with self._lock:
-            (process, threads), self._made = self._made, (0, None)
-        if threads is not None and process == os.getpid():
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._readers.close()
+        self.threads.close()
         self.presence.close()
         self.spool.files.close()
         self.bucket.close()
@@ -219,12 +216,10 @@ class S3Store:
 
     def require_ready(self) -> str | None:
         try:
-            self.threads.submit(self.bucket.answers).result(ANSWER_S)
+            self.presence.look()
             return None
         except Unavailable as exc:
             why = exc.message
-        except TimeoutError:
-            why = NoAnswer().message
         if not self.spool.has_room():
             raise Unavailable(f"{why} The spool is full.")
         return f"{why} What comes in waits in the spool."
@@ -261,20 +256,14 @@ class S3Store:
 
     def goes_straight(self) -> bool:
         """Whether to try the bucket at once. For uploads."""
-        return self._use is SpoolUse.WHEN_AWAY and not self.presence.is_away
+        return self._use is SpoolUse.WHEN_AWAY and self.presence.is_there()
 
     def parts(self, key: str, upload: Upload) -> Parts:
         """Begin to send an object in parts. For uploads."""
         return Parts(self.bucket, key, upload.read_range, self.threads)
 
-    @property
-    def threads(self) -> ThreadPoolExecutor:
-        """For what is asked of the bucket beside other work, in this process."""
-        with self._lock:
-            if self._made[0] != os.getpid() or self._made[1] is None:
-                self._made = (os.getpid(), ThreadPoolExecutor(THREADS, thread_name_prefix="object-store"))
-            assert self._made[1] is not None
-            return self._made[1]
+    def beside(self, work: Callable[..., T], *args: object) -> Future[T]:
+        return self._readers.submit(work, *args)
 
     def _found(self, key: str, in_spool: Callable[[str], T], in_bucket: Callable[[str], T]) -> T:
         """What the one finds, or else the other."""

@@ -3,9 +3,10 @@
 import io
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from relais.errors import InvalidRequest
+from relais.storage.s3.threads import Threads
 
 FIRST_BYTES = (
     512 * 1024
@@ -22,7 +23,7 @@ class ObjectStream(io.RawIOBase):
     The first is fetched at once, so that what is not there cannot be opened.
     """
 
-    def __init__(self, get: Get, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, get: Get, threads: Threads) -> None:
         self._get, self._threads = get, threads
         self._at, self._position, self._length = 0, 0, FIRST_BYTES
         self._next: tuple[int, Future[tuple[bytes, int]]] | None = None

@@ -1,0 +1,214 @@
+"""An object store behind a slow line: what is asked for is read side by side, in order, within bounds."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from pydicom import Dataset, FileDataset, dcmread
+from werkzeug.test import Client, TestResponse
+
+from fixtures.builders import a_multiframe, a_series, part10
+from fixtures.faulty import Answered, Asked, Faulty, Forward, damages_the_answer, faulty
+from fixtures.node import close_archive, make_archive
+from fixtures.object_server import ObjectServer, storage_settings
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, ahead, documents, ingest, retrieve
+from relais.archive.integrity import Damaged
+from relais.dicom.origin import Channel, Origin
+from relais.dicom.refs import SeriesRef
+from relais.dicomweb import multipart
+from relais.index.rows import InstanceRow
+from relais.web.app import create_app
+from relais.web.settings import WebSettings
+
+DELAY_S = 0.1
+COUNT = 24
+
+
+@dataclass
+class SlowLine:
+    """Every answer takes DELAY_S. *most* were on their way at once, *begun* in all."""
+
+    most: int = 0
+    now: int = 0
+    begun: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, asked: Asked, forward: Forward) -> Answered:
+        with self.lock:
+            self.begun += 1
+            self.now += 1
+            self.most = max(self.most, self.now)
+        try:
+            time.sleep(DELAY_S)
+            return forward(asked)
+        finally:
+            with self.lock:
+                self.now -= 1
+
+    @property
+    def is_side_by_side(self) -> bool:
+        return ahead.AT_ONCE // 2 <= self.most <= ahead.AT_ONCE
+
+
+@pytest.fixture
+def door(object_server: ObjectServer) -> Iterator[Faulty]:
+    with faulty(object_server) as door:
+        yield door
+
+
+@pytest.fixture
+def archive(door: Faulty, tmp_path: Path) -> Iterator[Archive]:
+    settings = storage_settings(door.server, door.behind.make_bucket(), tmp_path)
+    archive = make_archive(tmp_path, storage=settings)
+    yield archive
+    close_archive(archive)
+
+
+@pytest.fixture
+def series(archive: Archive) -> list[FileDataset]:
+    found = a_series(COUNT)
+    for ds in found:
+        store(archive, ds)
+    return found
+
+
+@pytest.fixture
+def line(door: Faulty, series: list[FileDataset]) -> SlowLine:
+    """From when the series is stored on."""
+    line = SlowLine()
+    door.fail(line, method="GET")
+    return line
+
+
+@pytest.fixture
+def client(archive: Archive) -> Client:
+    return Client(create_app(archive, WebSettings(), {}), TestResponse)
+
+
+def store(archive: Archive, ds: FileDataset) -> None:
+    ingest.store_part10(archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+
+
+def rows_of(archive: Archive, series: list[FileDataset]) -> list[InstanceRow]:
+    ref = SeriesRef(series[0].StudyInstanceUID, series[0].SeriesInstanceUID)
+    return retrieve.instances(archive, OPERATOR, ref)
+
+
+def url_of(ds: Dataset) -> str:
+    return f"/dicom-web/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}"
+
+
+def parts_of(answer: TestResponse) -> list[bytes]:
+    """The content of each part."""
+    boundary = str(answer.mimetype_params["boundary"])
+    found: list[bytes] = []
+    for event in multipart.events([answer.data], boundary):
+        if isinstance(event, multipart.PartBegins):
+            found.append(b"")
+        elif isinstance(event, multipart.PartData):
+            found[-1] += event.data
+    return found
+
+
+def numbers_of(files: list[bytes]) -> list[int]:
+    return [int(dcmread(BytesIO(file)).InstanceNumber) for file in files]
+
+
+def wait_until_still(line: SlowLine) -> None:
+    limit = time.monotonic() + 30
+    while line.now:
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def test_a_series_is_read_side_by_side_and_sent_in_order(
+    client: Client, series: list[FileDataset], line: SlowLine
+) -> None:
+    answer = client.get(url_of(series[0]), headers={"Accept": 'multipart/related; type="application/dicom"'})
+    assert numbers_of(parts_of(answer)) == list(range(1, COUNT + 1))
+    assert answer.content_length == len(answer.data)
+    assert line.is_side_by_side
+    assert line.begun == COUNT
+
+
+def test_a_zip_is_read_side_by_side(client: Client, series: list[FileDataset], line: SlowLine) -> None:
+    answer = client.get(url_of(series[0]), headers={"Accept": "application/zip"})
+    with ZipFile(BytesIO(answer.data)) as found:
+        files = [found.read(name) for name in sorted(found.namelist())]
+    assert numbers_of(files) == list(range(1, COUNT + 1))
+    assert line.is_side_by_side
+
+
+def test_metadata_are_made_side_by_side(client: Client, series: list[FileDataset], line: SlowLine) -> None:
+    answer = client.get(f"{url_of(series[0])}/metadata", headers={"Accept": "application/dicom+json"})
+    assert [one["00200013"]["Value"] for one in answer.json or ()] == [[n] for n in range(1, COUNT + 1)]
+    assert line.is_side_by_side
+
+
+def test_metadata_are_made_beforehand_side_by_side(archive: Archive, line: SlowLine) -> None:
+    assert documents.make_missing(archive) is not None
+    assert line.is_side_by_side
+    assert line.begun == COUNT
+
+
+def test_frames_are_read_side_by_side_and_sent_in_order(client: Client, archive: Archive, line: SlowLine) -> None:
+    ds = a_multiframe(frames=COUNT)
+    store(archive, ds)
+    asked = ",".join(map(str, range(COUNT, 0, -1)))
+    url = f"{url_of(ds)}/instances/{ds.SOPInstanceUID}/frames/{asked}"
+    answer = client.get(url, headers={"Accept": 'multipart/related; type="application/octet-stream"'})
+    assert [part[0] for part in parts_of(answer)] == list(range(COUNT, 0, -1))
+    assert line.is_side_by_side
+
+
+def test_who_goes_away_has_nothing_more_read(archive: Archive, series: list[FileDataset], line: SlowLine) -> None:
+    bodies = retrieve.part10s(archive, rows_of(archive, series))
+    assert len(b"".join(bodies[0].chunks)) == bodies[0].length
+    del bodies
+    wait_until_still(line)
+    time.sleep(2 * DELAY_S)  # whatever might still begin
+    assert line.begun <= 1 + ahead.AT_ONCE
+
+
+def test_a_damaged_object_breaks_the_answer_where_its_turn_is(
+    archive: Archive, series: list[FileDataset], door: Faulty
+) -> None:
+    rows = rows_of(archive, series)
+    door.fail(damages_the_answer, method="GET", part=rows[3].key[-12:])
+    bodies = retrieve.part10s(archive, rows)
+    for body in bodies[:3]:
+        assert len(b"".join(body.chunks)) == body.length
+    with pytest.raises(Damaged):
+        b"".join(bodies[3].chunks)
+
+
+def test_no_more_is_held_than_the_bound_however_slowly_it_is_taken(
+    archive: Archive, series: list[FileDataset], line: SlowLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(archive, series)
+    monkeypatch.setattr(ahead, "HELD_BYTES", 2 * min(row.size_bytes for row in rows))
+    found = ahead.each(archive, lambda row: row.key, rows, lambda row: row.size_bytes)
+    assert list(islice(found, 2)) == [row.key for row in rows[:2]]
+    assert list(found) == [row.key for row in rows[2:]]
+    bodies = retrieve.part10s(archive, rows)
+    b"".join(bodies[0].chunks)
+    wait_until_still(line)
+    assert line.most <= 2
+
+
+def test_large_ones_among_small_ones_are_sent_in_order(
+    archive: Archive, series: list[FileDataset], line: SlowLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(archive, series)
+    sizes = sorted({row.size_bytes for row in rows})
+    monkeypatch.setattr(retrieve, "WHOLE_BYTES", sizes[0])  # those of the shortest numbers are small
+    whole = [b"".join(body.chunks) for body in retrieve.part10s(archive, rows)]
+    assert numbers_of(whole) == list(range(1, COUNT + 1))
+    assert len(sizes) > 1
