@@ -123,6 +123,7 @@ def test_an_index_moves_with_all_that_it_knows(
     assert answers(south) == answers(north)
     assert changes.name(south.db) == feed
     goes_on(south, bad)
+    south.db.close()
     with pytest.raises(InvalidRequest, match="already"):
         restoring.move_index(north, new, tmp_path)
 

@@ -77,10 +77,13 @@ def _feed(index: IndexSettings) -> str:
 
 
 def is_taken(index: IndexSettings) -> bool:
-    """Whether there is an index already: a file, or on a server one that ever held something."""
+    """Whether there is an index already: a file, or on a server one that ever held something.
+
+    Raises Unavailable if somebody has it open.
+    """
     if not index.is_postgresql:
         return index.path.exists()
-    with closing(Database(index)) as db:
+    with closing(Database(index)) as db, db.alone():
         return not portable.is_empty(db)
 
 

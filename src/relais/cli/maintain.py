@@ -51,7 +51,7 @@ def check(config_file: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def reindex(config_file: Path | None, as_json: bool) -> None:
-    """Make the index anew from the stored files alone. The node must not be running.
+    """Make the index anew from the stored files alone. No node of this archive may be running.
 
     An index file that cannot be opened is left alone: move it away first.
     """
@@ -70,7 +70,7 @@ def reindex(config_file: Path | None, as_json: bool) -> None:
 
 @contextmanager
 def _archive_to_ourselves(config: Config) -> Iterator[Archive]:
-    with data_directory(config), compose.archive_of(config) as archive:
+    with data_directory(config), compose.archive_of(config) as archive, archive.db.alone():
         yield archive
 
 

@@ -77,6 +77,15 @@ class Database:
                 raise words.of_reading(exc) from exc
             raise
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let nobody else open the index. Raises Unavailable if a process here, or on another machine, has it open.
+
+        An index in a file is kept by the lock on the folder of its node.
+        """
+        with self._process().engine.alone():
+            yield
+
     @property
     def settings(self) -> IndexSettings:
         """What it was made with."""

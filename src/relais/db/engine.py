@@ -76,5 +76,8 @@ class Engine(Protocol):
     def snapshot(self, timeout_s: float | None) -> AbstractContextManager[Connection]:
         """A connection that sees one commit and cannot write; after *timeout_s* it gives up."""
 
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep others from opening the index. Raises Unavailable if one has."""
+
     def close(self) -> None:
         """Let go of everything."""

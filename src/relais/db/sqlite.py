@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from relais.db import connect, failures
 from relais.db.checkpoint import Checkpoints
@@ -86,6 +86,10 @@ class SqliteEngine:
     def snapshot(self, timeout_s: float | None) -> AbstractContextManager[Connection]:
         """A connection inside a read transaction."""
         return self._readers.snapshot(timeout_s)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Nothing to do: the node's folder, in which the file lies, is locked by who serves it."""
+        return nullcontext()
 
     def close(self) -> None:
         """Close readers and writer."""

@@ -77,12 +77,12 @@ def save(db: Database, path: Path) -> None:
 def load(path: Path, settings: IndexSettings) -> None:
     """Make what `save` wrote the index of *settings*, which must be none yet, or empty. The file stays as it is.
 
-    Raises InvalidRequest if there is something in it already, Unavailable, OutOfResources.
+    Raises InvalidRequest if there is something in it already, Unavailable if somebody has it open, OutOfResources.
     """
     if not settings.is_postgresql:
         copies.put_in_place(path, settings)
         return
-    with opened(path) as source, closing(Database(settings)) as target:
+    with opened(path) as source, closing(Database(settings)) as target, target.alone():
         if not is_empty(target):
             raise InvalidRequest("There is something in this index already.")
         copy_rows(source, target)

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from fixtures.builders import a_ct, part10
+from fixtures.engines import POSTGRESQL, index_url
+from fixtures.indexed import a_dataset, an_index, facts
 from relais.cli import COMMANDS
 from relais.config import load
+from relais.index import composite, statistics
 from relais.node.serve import data_directory
 
 Run = Callable[..., Any]
@@ -47,6 +50,17 @@ def test_check_finds_a_file_that_is_gone_and_one_too_many(relais_json: Run, stor
     stored.rename(renamed(stored))
     told = relais_json("check", code=1)
     assert (len(told["missing"]), len(told["orphans"])) == (1, 1)
+
+
+def test_reindex_refuses_while_a_node_elsewhere_has_the_index_open(
+    tmp_path: Path, relais: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAIS_INDEX__URL", index_url(tmp_path, POSTGRESQL))
+    with an_index(tmp_path, POSTGRESQL) as node:
+        node.write(lambda tx: composite.register(tx, facts(a_dataset())))
+        assert "open elsewhere" in relais("reindex", code=1).output
+        assert statistics.statistics(node).instances == 1
+    relais("reindex")
 
 
 def test_reindex_after_deleting_the_index_gives_the_same_answers(

@@ -1,6 +1,7 @@
 """PostgreSQL as the engine of an index: one writer and some readers of one process. Knows how they are opened."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import psycopg
 
@@ -23,6 +24,7 @@ class PostgresEngine:
             self.writer = PostgresWriter(server)
             try:
                 migrate(self.writer.connection)
+                self.writer.enter()
             except BaseException:
                 self.writer.close()
                 raise
@@ -33,6 +35,15 @@ class PostgresEngine:
     def snapshot(self, timeout_s: float | None) -> AbstractContextManager[Connection]:
         """A connection inside a read transaction."""
         return self._readers.snapshot(timeout_s)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have the index alone."""
+        try:
+            with self.writer.alone():
+                yield
+        except psycopg.Error as exc:
+            raise failures.of_reading(exc) from exc
 
     def close(self) -> None:
         """Close readers and writer."""

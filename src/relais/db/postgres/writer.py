@@ -3,7 +3,9 @@
 1. Writers of all processes and nodes take turns: each transaction begins by taking an advisory lock, which the server
    gives in the order of asking and takes back when the transaction ends, however it ends. So what a work reads does not
    change under it, no two transactions wait for each other, and revisions become visible in their order.
-2. A transaction whose connection is lost before COMMIT was sent is run again; one that is lost during COMMIT is not,
+2. Who has the index open holds a shared lock for as long as its connection lives. Who wants it alone (reindex, restore)
+   needs that lock exclusively, and keeps everybody else out while having it.
+3. A transaction whose connection is lost before COMMIT was sent is run again; one that is lost during COMMIT is not,
    for nobody knows what became of it.
 """
 
@@ -17,8 +19,18 @@ from relais.db.postgres import failures
 from relais.db.postgres.connection import Server
 from relais.errors import Unavailable
 
+IS_ALONE = "Another program makes the index anew (relais reindex, restore or migrate); wait until it has ended."
+IS_OPEN = "The index is open elsewhere ({}): stop every node and command that uses it, then try again."
 # The second number is the index's own: several may be in one database, each in a schema of its own.
 BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(1380273740, 'totals'::regclass::oid::int)"
+SHARED = "SELECT pg_try_advisory_lock_shared(1380273742, 'totals'::regclass::oid::int)"
+ALONE = "SELECT pg_try_advisory_lock(1380273742, 'totals'::regclass::oid::int)"
+NOT_ALONE = "SELECT pg_advisory_unlock(1380273742, 'totals'::regclass::oid::int)"
+OTHERS = """
+SELECT string_agg(DISTINCT coalesce(host(client_addr), 'on the server'), ', ')
+FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND (classid, objid) = (1380273742, 'totals'::regclass::oid) AND pid <> pg_backend_pid()
+"""
 
 
 class PostgresWriter:
@@ -29,12 +41,32 @@ class PostgresWriter:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._is_alone = False
         self.connection = server.writer()
 
     @property
     def is_alive(self) -> bool:
         """Whether the connection is still there, and in a transaction."""
         return self.connection.in_transaction
+
+    def enter(self) -> None:
+        """Have the migrated index open, by the connection there is now. Raises Unavailable if somebody has it alone."""
+        if not self.connection.execute(ALONE if self._is_alone else SHARED).fetchone()[0]:
+            self.connection.close()
+            raise Unavailable(IS_ALONE)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have the index alone. Raises Unavailable if somebody else has it open."""
+        if not self.connection.execute(ALONE).fetchone()[0]:
+            raise Unavailable(IS_OPEN.format(self.connection.execute(OTHERS).fetchone()[0]))
+        self._is_alone = True
+        try:
+            yield
+        finally:
+            self._is_alone = False
+            if not self.connection.raw.closed:
+                self.connection.execute(NOT_ALONE)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -49,6 +81,7 @@ class PostgresWriter:
             if not self.connection.raw.closed:
                 raise
             self.connection = self._server.writer()
+            self.enter()
             self.connection.tell(BEGIN)
 
     def commit(self) -> None:
