@@ -84,6 +84,13 @@ def test_wado_uri_makes_the_best_of_a_list(web: WebNode, ds: Dataset, content_ty
     assert wado(web, ds, f"contentType={content_type}").headers["Content-Type"] == found
 
 
+def test_wado_uri_turns_to_the_accept_header_field_where_nothing_in_the_list_can_be_made(web: WebNode) -> None:
+    """PS3.18 8.7.8.1"""
+    assert wado(web, CT, "contentType=image/webp", Accept="image/png").headers["Content-Type"] == "image/png"
+    assert wado(web, CT, "contentType=image/webp", Accept="*/*").headers["Content-Type"] == "image/jpeg"
+    assert wado(web, CT, "contentType=image/webp", Accept="image/webp").status_code == 406
+
+
 def test_wado_uri_moves_all_frames_or_shows_one(web: WebNode) -> None:
     assert picture(wado(web, MOVING, "contentType=image/gif"), "image/gif").n_frames == 5  # type: ignore[attr-defined]
     assert picture(wado(web, MOVING, "contentType=image/gif&frameNumber=2"), "image/gif").n_frames == 1  # type: ignore[attr-defined]
@@ -157,8 +164,8 @@ def test_wado_uri_renders_with_its_own_parameters(web: WebNode) -> None:
 @pytest.mark.parametrize(
     ("query", "status"),
     [
-        ("contentType=image/webp", 406),
         ("contentType=nonsense", 400),
+        ("contentType=application/dicom,image/jpeg", 400),
         ("contentType=application/dicom&transferSyntax=nonsense", 400),
         ("contentType=application/dicom&transferSyntax=1.2.3", 406),
         ("presentationUID=1.2", 400),

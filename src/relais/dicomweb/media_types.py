@@ -7,7 +7,8 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from pydicom import uid
@@ -92,12 +93,14 @@ class MediaRange:
 
     *media_type* is that of the payload or, for multipart/related, of its parts; it may be `*/*` or `image/*`.
     *is_multipart* is None for `*/*`, which leaves that open. *transfer_syntax_uid* is "" when none was asked for.
+    *is_by_query* says that a query parameter asked for it, not the header field.
     """
 
     media_type: str
     is_multipart: bool | None = False
     transfer_syntax_uid: str = ""
     quality: float = 1.0
+    is_by_query: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +139,30 @@ def parse_accept(text: str) -> tuple[MediaRange, ...]:
 
 
 def acceptable(header: str, query_parameter: str) -> tuple[MediaRange, ...]:
-    """What the user agent accepts: the query parameter wins over the header field (PS3.18 8.3.3.1)."""
-    return parse_accept(query_parameter if query_parameter.strip() else header)
+    """What the user agent accepts: what the query parameter names, else what the header field does (PS3.18 8.7.8.1).
+
+    Raises InvalidRequest where the parameter names both DICOM and what it is rendered into (PS3.18 8.3.3.1). A header
+    field beside it that cannot be parsed is left alone.
+
+    Deviation: the parameter may hold wild cards; PS3.18 8.3.3.1 leaves them to the header field.
+    """
+    if not query_parameter.strip():
+        return parse_accept(header)
+    asked = parse_accept(query_parameter)
+    if any(map(_is_dicom, asked)) and any(map(_is_rendered, asked)):
+        raise InvalidRequest("DICOM and what it is rendered into cannot be accepted in one query parameter.")
+    beside: tuple[MediaRange, ...] = ()
+    with suppress(InvalidRequest):
+        beside = parse_accept(header) if header.strip() else ()
+    return (*(replace(one, is_by_query=True) for one in asked), *beside)
+
+
+def _is_dicom(wanted: MediaRange) -> bool:
+    return wanted.media_type in (DICOM, DICOM_JSON, DICOM_XML)
+
+
+def _is_rendered(wanted: MediaRange) -> bool:
+    return wanted.media_type.partition("/")[0] in ("image", "text", "video") or wanted.media_type == PDF
 
 
 def select(ranges: Iterable[MediaRange], offers: Sequence[Offer]) -> Offer:
@@ -150,9 +175,10 @@ def select(ranges: Iterable[MediaRange], offers: Sequence[Offer]) -> Offer:
 
 
 def quality(ranges: Iterable[MediaRange], offer: Offer) -> float:
-    """How much *offer* is wanted, 0 if not at all (RFC 9110 12.5.1)."""
-    fitting = [(_specificity(wanted), wanted.quality) for wanted in ranges if _fits(wanted, offer)]
-    return max(fitting)[1] if fitting else 0.0
+    """How much *offer* is wanted, 0 if not at all (RFC 9110 12.5.1); above 1 if it is by a query parameter."""
+    fitting = [(wanted.is_by_query, _specificity(wanted), wanted.quality) for wanted in ranges if _fits(wanted, offer)]
+    is_by_query, _, rank = max(fitting, default=(False, None, 0.0))
+    return rank + is_by_query if rank else 0.0
 
 
 def format_media_type(essence: str, parameters: Mapping[str, str]) -> str:

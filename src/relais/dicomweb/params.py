@@ -3,6 +3,7 @@
 1. Every name and value is percent-decoded exactly once, as UTF-8, after the string has been cut at `&` and `=`.
 2. A key is a keyword, eight hex digits, or a path of them into a sequence (`00400275.00400009`).
 3. No key is ignored in silence: it becomes a match, a return key, a name in Search.unmatched, or an InvalidRequest.
+   A name that means nothing here is unmatched (PS3.18 8.3), a value that cannot be is an InvalidRequest.
 4. Keys into the same sequence are conditions on one and the same Item (PS3.4 C.2.2.2.6).
 5. A date range and the time range beside it are one range of moments (PS3.4 C.2.2.2.5.4), without being asked for.
 
@@ -40,7 +41,7 @@ Path = tuple[int, ...]  # tags, from the Data Set down into sequences
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search as it was asked for. *unmatched* names keys that were understood but cannot be matched by anyone."""
+    """A search as it was asked for. *unmatched* names what was asked and cannot be matched by anyone."""
 
     query: Query
     unmatched: tuple[str, ...] = ()
@@ -90,7 +91,7 @@ def parse_search(
 ) -> Search:
     """The search that *query_string* asks for at *level*, within *scope* (the UIDs of the path).
 
-    Raises InvalidRequest with a sentence for a name that is no attribute, a repeated key, and a value that its VR does
+    Raises InvalidRequest with a sentence for a path that leads nowhere, a repeated key, and a value that its VR does
     not allow.
     """
     keys = _Keys()
@@ -161,6 +162,9 @@ def _take(keys: _Keys, name: str, value: str) -> None:
 
 
 def _take_key(keys: _Keys, name: str, value: str) -> None:
+    if name and not all(map(_is_attribute, name.split("."))):
+        keys.unmatched.append(_shown(name))
+        return
     path = attribute_path(name)
     if any(vr_of(tag) is None for tag in path):
         keys.unmatched += [name] if value else []
@@ -208,9 +212,14 @@ def _tag(step: str, name: str) -> int:
     if _HEX.fullmatch(step):
         return int(step, 16)
     tag = tag_for_keyword(step)
-    if not step or tag is None or keyword_for_tag(tag) != step:
+    if not _is_attribute(step) or tag is None:
         raise InvalidRequest(f"{_shown(name)} is neither a query parameter nor the keyword or tag of an attribute.")
     return tag
+
+
+def _is_attribute(step: str) -> bool:
+    tag = tag_for_keyword(step) if step else None
+    return bool(_HEX.fullmatch(step)) or (tag is not None and keyword_for_tag(tag) == step)
 
 
 def _whole_number(settings: dict[str, str], name: str, default: int) -> int:

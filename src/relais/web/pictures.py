@@ -16,7 +16,7 @@ from relais.dicom import json_model
 from relais.dicomweb import media_types
 from relais.dicomweb.media_types import JPEG, PNG, MediaRange, Offer
 from relais.dicomweb.multipart import Part
-from relais.errors import InvalidRequest, NotAcceptable, TooLarge
+from relais.errors import InvalidRequest, NodeError, NotAcceptable, TooLarge
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import AppliedState, RenderRequest
 from relais.web import payload
@@ -27,11 +27,12 @@ from relais.web.rendering import Rendering
 GIF, JP2, JPH, JXL = "image/gif", "image/jp2", "image/jph", "image/jxl"
 MOST_PICTURES = 100_000  # in one answer; more are refused
 STILL = (JPEG, PNG, GIF, JP2, JPH, JXL)
+WITH_PROFILE = (JPEG, PNG)  # into which ICC profiles are put here (PS3.18 8.3.5.1.5)
 
 SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION = 0x00280002, 0x00280004
 
 NO_WINDOW = "A window changes nothing in a colour image."
-_NO_MEANING = "The {} parameter has no meaning for {} and was ignored."
+NO_QUALITY = "The quality parameter has no meaning for {} and was ignored."
 
 
 class Picture(NamedTuple):
@@ -70,6 +71,8 @@ def answer(
 ) -> Response:
     """*pictures* in the best form that is acceptable."""
     offer = media_types.select(ranges, offers)
+    if asked.icc_profile != "no" and offer.media_type not in WITH_PROFILE:
+        raise InvalidRequest(f"There is no ICC profile in {offer.media_type} here; iccprofile must be no.")
     wanted = asked.request(offer.media_type)
     if offer.is_multipart:
         response = _parts(pictures, wanted)
@@ -93,12 +96,9 @@ def still(picture: Picture, wanted: RenderRequest) -> Response:
 
 
 def warn(response: Response, asked: Rendering, media_type: str) -> Response:
-    """Say which parameters changed nothing."""
-    idle = {
-        "quality": asked.quality is not None and media_type not in (JPEG, JXL),
-        "iccprofile": asked.icc_profile != "no" and media_type not in (JPEG, PNG),
-    }
-    return payload.add_warning(response, *(_NO_MEANING.format(name, media_type) for name in idle if idle[name]))
+    """Say that quality changed nothing, if it did not."""
+    is_idle = asked.quality is not None and media_type not in (JPEG, JXL)
+    return payload.add_warning(response, *([NO_QUALITY.format(media_type)] if is_idle else []))
 
 
 def _is_colour(row: InstanceRow) -> bool:
@@ -138,15 +138,21 @@ def _made(here: Door, picture: Picture, wanted: RenderRequest) -> bytes:
         if state and is_blended:
             return render.overlaid(here.archive, row, number, over, wanted, state)
         return render.rendered(here.archive, row, number, wanted, state)
-    except InvalidRequest as error:  # the parameters were right: it is the instance that is no image
-        raise NotAcceptable(error.message) from error
+    except InvalidRequest as error:
+        raise _refusal(error, wanted) from error
+
+
+def _refusal(error: InvalidRequest, wanted: RenderRequest) -> NodeError:
+    """Without a region the parameters were right: it is the instance that is no image."""
+    region = (wanted.viewport.sx, wanted.viewport.sy, wanted.viewport.sw, wanted.viewport.sh) if wanted.viewport else ()
+    return error if any(region) else NotAcceptable(error.message)
 
 
 def _animated(here: Door, row: InstanceRow, numbers: tuple[int, ...], wanted: RenderRequest) -> bytes:
     try:
         return render.animation(here.archive, row, numbers, wanted)
     except InvalidRequest as error:
-        raise NotAcceptable(error.message) from error
+        raise _refusal(error, wanted) from error
 
 
 def _etag(picture: Picture, numbers: tuple[int, ...], wanted: RenderRequest) -> str:

@@ -1,5 +1,12 @@
 """QIDO-RS, the Search transaction, in its six forms (PS3.18 10.6), and /patients. Knows HTTP, not how rows are found.
 
+Reading: a search that finds nothing is answered with 200 and an empty list, as newer editions do; older ones have 204.
+Reading: a Warning header field is as RFC 9111 5.5 has it, with our name before the sentence and not a URL.
+
+Deviation: a Warning says that there are more results, not how many: to count them can take longer than to find them
+(PS3.18 8.3.4.4.1).
+Deviation: Timezone Offset From UTC in a request changes nothing, which is told in a Warning (PS3.18 8.3.4.1.1).
+
 An answer has a weak validator of what was asked and of the index's revision: who asks again hears 304 for as long as
 nothing was stored or deleted.
 """
@@ -41,6 +48,7 @@ ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
 
 MORE = "There are additional results that can be requested."
 UNMATCHED = "The following keys were not matched: {}."
+MOST_NAMES = 20  # in one Warning; how many there are besides is told
 LEFT_OUT = "The following attributes are not returned by this search: {}."
 
 routes = Blueprint("qido", __name__)
@@ -163,11 +171,16 @@ def _xml_part(row: JsonDataset) -> Part:
 
 
 def _warnings(found: Found, unmatched: Iterable[str]) -> tuple[str, ...]:
-    names = [*map(_name, found.unsupported), *unmatched]
+    names = dict.fromkeys((*map(_name, found.unsupported), *unmatched))
     said = [MORE] if found.more else []
-    said += [UNMATCHED.format(", ".join(dict.fromkeys(names)))] if names else []
-    said += [LEFT_OUT.format(", ".join(map(_name, found.left_out)))] if found.left_out else []
+    said += [UNMATCHED.format(_listed(list(names)))] if names else []
+    said += [LEFT_OUT.format(_listed([_name(tag) for tag in found.left_out]))] if found.left_out else []
     return tuple(said)
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _name(tag: int) -> str:

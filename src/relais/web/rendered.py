@@ -18,7 +18,6 @@ from relais.web import payload, pictures, readable, rendering
 from relais.web.door import acceptable, door, principal, query_parameters
 from relais.web.pictures import Picture
 
-FOR_IMAGES = ("annotation", "quality", "viewport", "window", "iccprofile")
 IGNORED = "The following parameters have no meaning for this instance and were ignored: {}."
 
 routes = Blueprint("rendered", __name__)
@@ -85,7 +84,7 @@ def _rendered(ref: Ref) -> Response:
         offers = pictures.offers(chosen, is_one_instance=False, may_be_first=False)
         return pictures.answer(chosen, asked.for_state(), ranges, offers)
     if found := readable.answer(row, ranges):
-        return unused(found, *FOR_IMAGES)
+        return unused(found, *rendering.NAMES)
     chosen = pictures.of([row])
     offers = pictures.offers(chosen, is_one_instance=True, may_be_first=True)
     return pictures.answer(chosen, asked, ranges, offers)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from relais.errors import InvalidRequest
 from relais.pixels.request import ANNOTATIONS, ICC_PROFILES, MAX_SIDE_PX, RenderRequest, Viewport, Window
 
+NAMES = ("annotation", "quality", "viewport", "window", "iccprofile")  # of table 8.3.5-1, those about images
 QUALITY = 90  # of a JPEG where nothing else is asked for
 
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
@@ -47,7 +48,12 @@ class Rendering:
 
 
 def parse(parameters: Mapping[str, str]) -> Rendering:
-    """The parameters of a rendered resource."""
+    """The parameters of a rendered resource, none of which may be without a value (PS3.18 8.3.5.1).
+
+    Reading: annotation of something other than the two keywords is no keyword, and so not merely unsupported.
+    """
+    if empty := [name for name in NAMES if parameters.get(name, "-").strip() == ""]:
+        raise InvalidRequest(f"{empty[0]} must have a value.")
     return Rendering(
         quality=_quality(parameters, "quality"),
         window=_window(parameters.get("window", "")),
@@ -60,7 +66,7 @@ def parse(parameters: Mapping[str, str]) -> Rendering:
 def parse_thumbnail(parameters: Mapping[str, str]) -> Viewport | None:
     """The viewport of a thumbnail, which has no region (PS3.18 8.3.5.2)."""
     text = parameters.get("viewport", "")
-    if text.count(",") > 1:
+    if text.count(",") > 1 or ("viewport" in parameters and not text.strip()):
         raise InvalidRequest("The viewport of a thumbnail must be width,height.")
     return _viewport(text)
 
@@ -97,22 +103,23 @@ def _window(text: str) -> Window | None:
     if not text:
         return None
     pieces = text.split(",")
-    function = pieces[2].strip().lower() if len(pieces) == 3 else "linear"
-    if len(pieces) not in (2, 3) or function not in _FUNCTIONS:
+    function = pieces[2].strip().lower() if len(pieces) == 3 else ""
+    if function not in _FUNCTIONS:
         raise InvalidRequest(f"window must be center,width,function; functions are {', '.join(_FUNCTIONS)}.")
     return Window(_number(pieces[0], "window"), _number(pieces[1], "window"), _FUNCTIONS[function])
 
 
 def _viewport(text: str) -> Viewport | None:
+    """Values at the end may be left out, and of the corner only the absolute values count (PS3.18 8.3.5.1.3)."""
     if not text:
         return None
     pieces = [piece.strip() for piece in text.split(",")]
-    if len(pieces) not in (2, 6):
+    if not 2 <= len(pieces) <= 6:
         raise InvalidRequest("viewport must be width,height or width,height,sx,sy,sw,sh.")
     width, height = (_whole(piece, "viewport") for piece in pieces[:2])
     region = [_number(piece, "viewport") if piece else None for piece in pieces[2:]]
-    sx, sy, sw, sh = region or (None,) * 4
-    return Viewport(width, height, sx or 0.0, sy or 0.0, sw, sh)
+    sx, sy, sw, sh = region + [None] * (4 - len(region))
+    return Viewport(width, height, abs(sx or 0.0), abs(sy or 0.0), sw, sh)
 
 
 def _uri_window(parameters: Mapping[str, str]) -> Window | None:

@@ -1,7 +1,10 @@
 """WADO-URI: one instance by query parameters (PS3.18 9). Knows HTTP and parameters, not files or pixels.
 
-Without contentType, what the Accept header field names is made if it can be; else image/jpeg for a single-frame image,
-text/html for a report, the document or video itself, and application/dicom for everything else (PS3.18 9.1.2.2.1).
+What contentType names is made if it can be, else what the Accept header field names (PS3.18 8.7.8.1). Without
+contentType the last resort is image/jpeg for a single-frame image, text/html for a report, the document or video
+itself, and application/dicom for everything else (PS3.18 9.1.2.2.1).
+
+Reading: a parameter without a value was not given; forms and templates leave them so.
 
 Deviation: frameNumber=1 is taken for an image of one frame, too; PS3.18 9.5.2 wants a 400.
 """
@@ -51,7 +54,8 @@ def wado() -> Response:
     asked = query_parameters()
     ref = _instance(asked)
     is_anonymous = _is_anonymous(asked)
-    ranges = media_types.parse_accept(asked["contentType"]) if asked.get("contentType") else ()
+    wanted = asked.get("contentType", "")
+    ranges = media_types.acceptable(request.headers.get("Accept", ""), wanted) if wanted.strip() else ()
     row = retrieve.instances(door().archive, principal(), ref)[0]
     if is_anonymous:
         deidentified.check(door().archive, row)

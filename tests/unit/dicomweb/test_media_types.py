@@ -6,7 +6,18 @@ from hypothesis import strategies as st
 from pydicom import uid
 
 from relais.dicomweb import media_types
-from relais.dicomweb.media_types import DICOM, DICOM_JSON, JSON, OCTET_STREAM, MediaRange, Offer, parse_accept, select
+from relais.dicomweb.media_types import (
+    DICOM,
+    DICOM_JSON,
+    JPEG,
+    JSON,
+    OCTET_STREAM,
+    PNG,
+    MediaRange,
+    Offer,
+    parse_accept,
+    select,
+)
 from relais.errors import InvalidRequest, NotAcceptable
 
 EXPLICIT = str(uid.ExplicitVRLittleEndian)
@@ -127,10 +138,44 @@ def test_a_wild_card_inside_type_covers_its_images() -> None:
 
 
 def test_the_query_parameter_wins_over_the_header_field() -> None:
-    """Trap 3, clients.md: OHIF's thumbnails."""
+    """PS3.18 8.7.8.1; trap 3, clients.md: OHIF's thumbnails."""
     header = 'multipart/related; type="application/octet-stream"'
-    assert media_types.acceptable(header, "image/jpeg") == (MediaRange("image/jpeg"),)
-    assert media_types.acceptable(header, " ") == (MediaRange(OCTET_STREAM, is_multipart=True),)
+    by_header = MediaRange(OCTET_STREAM, is_multipart=True)
+    assert media_types.acceptable(header, "image/jpeg") == (MediaRange("image/jpeg", is_by_query=True), by_header)
+    assert media_types.acceptable(header, " ") == (by_header,)
+    assert media_types.acceptable("", "image/jpeg") == (MediaRange("image/jpeg", is_by_query=True),)
+    assert media_types.acceptable("no/media/range", "image/jpeg") == (MediaRange("image/jpeg", is_by_query=True),)
+
+
+@pytest.mark.parametrize(
+    ("header", "query", "selected"),
+    [
+        ("image/png", "image/jpeg;q=0.1", JPEG),
+        ("image/png", "image/tiff", PNG),
+        ("*/*", "image/tiff", JPEG),
+        ("*/*", "image/tiff, image/jpeg;q=0", PNG),
+        ("image/jpeg;q=0.2, image/png", "image/*", JPEG),
+    ],
+)
+def test_the_header_field_decides_where_nothing_in_the_query_parameter_can_be_made(
+    header: str, query: str, selected: str
+) -> None:
+    """PS3.18 8.7.8.1, steps 2 to 4."""
+    offers = (Offer(JPEG), Offer(PNG))
+    assert media_types.select(media_types.acceptable(header, query), offers).media_type == selected
+
+
+def test_nothing_in_the_query_parameter_and_no_header_field_is_not_acceptable() -> None:
+    """PS3.18 8.7.8.1, step 5."""
+    with pytest.raises(NotAcceptable):
+        media_types.select(media_types.acceptable("", "image/tiff"), (Offer(JPEG),))
+
+
+@pytest.mark.parametrize("query", ["application/dicom, image/jpeg", "text/html, application/dicom+json"])
+def test_dicom_and_what_it_is_rendered_into_do_not_go_together_in_the_query_parameter(query: str) -> None:
+    """PS3.18 8.3.3.1"""
+    with pytest.raises(InvalidRequest):
+        media_types.acceptable("*/*", query)
 
 
 def test_a_content_type_is_parsed_with_its_quoted_boundary() -> None:

@@ -19,7 +19,6 @@ def test_nothing_asked_is_nothing_changed() -> None:
     ("text", "window"),
     [
         ("40,400,linear", Window(40, 400)),
-        ("40,400", Window(40, 400)),
         ("-600.5,1600,LINEAR-EXACT", Window(-600.5, 1600, "LINEAR_EXACT")),
         ("0.5,0.25,sigmoid", Window(0.5, 0.25, "SIGMOID")),
         ("1e3,2e3,linear", Window(1000, 2000)),
@@ -37,6 +36,10 @@ def test_a_window_has_center_width_and_function(text: str, window: Window) -> No
         ("10,20,1,2,3,4", Viewport(10, 20, 1, 2, 3, 4)),
         ("10,20,,,3,", Viewport(10, 20, 0, 0, 3, None)),
         ("10,20,1,2,-3,-4", Viewport(10, 20, 1, 2, -3, -4)),
+        ("10,20,-1,-2,3,4", Viewport(10, 20, 1, 2, 3, 4)),
+        ("10,20,1", Viewport(10, 20, 1)),
+        ("10,20,,2", Viewport(10, 20, 0, 2)),
+        ("10,20,1,2,3", Viewport(10, 20, 1, 2, 3)),
     ],
 )
 def test_a_viewport_has_a_size_and_a_region(text: str, viewport: Viewport) -> None:
@@ -104,6 +107,15 @@ def test_a_thumbnail_has_a_viewport_without_region() -> None:
     assert rendering.parse_thumbnail({}) is None
     with pytest.raises(InvalidRequest):
         rendering.parse_thumbnail({"viewport": "5,6,1,2,3,4"})
+
+
+@pytest.mark.parametrize("name", rendering.NAMES)
+def test_no_parameter_of_a_rendered_resource_is_without_a_value(name: str) -> None:
+    """PS3.18 8.3, 8.3.5.1"""
+    with pytest.raises(InvalidRequest, match=name):
+        rendering.parse({name: " "})
+    with pytest.raises(InvalidRequest):
+        rendering.parse_thumbnail({"viewport": ""})
 
 
 names = st.sampled_from(["window", "viewport", "quality", "annotation", "iccprofile", "rows", "region", "windowCenter"])
