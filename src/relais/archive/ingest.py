@@ -94,7 +94,7 @@ class Receiving:
             _check_sop_class(claim.sop_class_uid)
         registration.check_writable(archive)
         self._archive, self._claim, self._origin = archive, claim, origin
-        self._received_at = time.time()
+        self._received_at = round(time.time(), 3)
         self._exit = ExitStack()
         self._is_expected = False
         self._expected: tuple[InstanceRef | None, str] = (None, "")

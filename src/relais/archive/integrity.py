@@ -8,7 +8,7 @@ from relais.archive import Archive
 from relais.db.database import Transaction
 from relais.errors import InvalidRequest, NotFound, Unavailable
 from relais.index import lookup
-from relais.index.rows import InstanceFacts, InstanceRow
+from relais.index.rows import InstanceFacts, InstanceRow, kept_of
 from relais.storage.base import Buffer, FarAway
 from relais.storage.digest import digest_of, new_checksum, new_digest
 
@@ -74,7 +74,7 @@ class _Check:
         found = self._checksum.digest()
         if self._digest is None:
             return found == self._known
-        if self._digest.digest() != self._row_digest:
+        if kept_of(self._digest.digest()) != self._row_digest:
             return False
         if len(self._checksums) >= KNOWN_OBJECTS:
             self._checksums.clear()
@@ -89,7 +89,7 @@ def _whole(archive: Archive, row: InstanceRow, offset: int, check: _Check | None
     except InvalidRequest as exc:  # it has become shorter
         raise damaged(row) from exc
     head_bytes, view = row.layout.dataset_offset - offset, memoryview(data)
-    if head_bytes and digest_of(view[:head_bytes]) != row.head_digest:
+    if head_bytes and kept_of(digest_of(view[:head_bytes])) != row.head_digest:
         raise damaged(row)
     if check:
         check.update(view[head_bytes:])
@@ -101,7 +101,7 @@ def _whole(archive: Archive, row: InstanceRow, offset: int, check: _Check | None
 def checked_head(archive: Archive, row: InstanceRow) -> bytes:
     """Preamble and File Meta Information, if undamaged."""
     head = archive.store.read_range(row.key, 0, row.layout.dataset_offset)
-    if digest_of(head) != row.head_digest:
+    if kept_of(digest_of(head)) != row.head_digest:
         raise damaged(row)
     return head
 
@@ -114,7 +114,7 @@ def lost_far_away(archive: Archive, facts: InstanceFacts) -> str | None:
     if not isinstance(archive.store, FarAway):
         return None
     kept = lookup.instance(archive.db, facts.ref)
-    if kept is None or kept.key == facts.key or kept.digest != facts.digest:
+    if kept is None or kept.key == facts.key or kept.digest != kept_of(facts.digest):
         return None
     try:
         return None if _is_whole(archive, kept) else kept.key

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from relais.archive import Archive, documents
+from relais.archive import Archive, documents, integrity
 from relais.db.database import Transaction
+from relais.errors import NodeError
 from relais.index import instances, packs
 from relais.index.bundles import Bundle
 from relais.index.packs import Made
+from relais.index.rows import InstanceRow
 
 AT_ONCE = 2000  # instances packed by one transaction, or those of one series: other writers wait so long
 
@@ -50,15 +52,23 @@ def _portions(archive: Archive, series: list[int]) -> Iterator[list[Made]]:
 
 def _made(archive: Archive, number: int) -> Made:
     """A pack of one series, with the documents of all its instances that can be read."""
-    made = packs.make(archive.db, number)
-    if made.packed is None:
-        return made
     with archive.db.read() as connection:
         rows = instances.of_series(connection, number)
+    made = packs.make(archive.db, number, _head(archive, rows[:1]))
+    if made.packed is None:
+        return made
     bundle = Bundle()
     for row, document in documents.readable(archive, rows):
         bundle.add((row.id, row.revision), document)
     return replace(made, documents=bundle.packed())
+
+
+def _head(archive: Archive, rows: list[InstanceRow]) -> bytes:
+    """The head of one object, by which a pack tells those of the others; empty if it cannot be read now."""
+    try:
+        return integrity.checked_head(archive, rows[0]) if rows else b""
+    except NodeError:
+        return b""
 
 
 def _keep(portion: list[Made], tx: Transaction) -> None:

@@ -13,7 +13,7 @@ from relais.archive import Archive
 from relais.archive.integrity import Damaged, checked_head, damaged, verified_chunks
 from relais.dicom.part10 import read_head
 from relais.errors import Elsewhere, Nearline, NodeError, NotFound
-from relais.index.rows import InstanceRow
+from relais.index.rows import InstanceRow, kept_of
 from relais.storage.base import ObjectStore
 
 THREADS = 4
@@ -119,7 +119,8 @@ def _copy(archive: Archive, target: ObjectStore, row: InstanceRow) -> int:
         for chunk in verified_chunks(archive, row, row.layout.dataset_offset, always=True):
             upload.write(chunk)
         stored = upload.commit(row.key)
-    if (stored.size_bytes, stored.digest, stored.head_digest) != (row.size_bytes, row.digest, row.head_digest):
+    found = (stored.size_bytes, kept_of(stored.digest), kept_of(stored.head_digest))
+    if found != (row.size_bytes, row.digest, row.head_digest):
         target.delete(row.key)
         raise damaged(row)
     return row.size_bytes

@@ -12,7 +12,7 @@ import orjson
 
 from relais.errors import Unavailable
 from relais.index import packing
-from relais.index.pack import numbers, read_numbers
+from relais.index.pack_columns import numbers, read_numbers
 
 CHUNK = 64
 CHUNK_BYTES = 4 * 1024 * 1024  # a chunk ends behind it

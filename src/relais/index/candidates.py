@@ -104,7 +104,8 @@ def _by_declared(match: Match) -> Fragment | None:
 def _by_instance(match: Match) -> Fragment:
     """Series that hold an instance, in a row or perhaps in a pack."""
     rows = fill("SELECT i.series_fk FROM instance AS i WHERE {}", sql.values("UI", "i.sop_instance_uid", match))
-    stems = listed([packs.stem(storable(text_key(value))) for one in alternatives(match) for value in one.values])
+    uids = (storable(text_key(value)) for one in alternatives(match) for value in one.values)
+    stems = listed([stem for uid in uids for stem in packs.stems_of(uid)])
     return fill("{} UNION SELECT p.series_fk FROM packed_uid AS p WHERE p.stem IN ({})", rows, stems)
 
 

@@ -24,7 +24,7 @@ from relais.dicom.origin import Origin
 from relais.dicom.refs import InstanceRef, Ref
 from relais.index import columns, instances, keys, labels, names, packing, packs
 from relais.index.mapping import pack_key, unpack_key
-from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered
+from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered, kept_of
 
 SQL = statements.load("relais.index.sql", "composite.sql")
 RESET = statements.load("relais.index.sql", "reset.sql")
@@ -55,7 +55,7 @@ def register(tx: Transaction, facts: InstanceFacts, *, replace: bool = False) ->
     held_key = unpack_key(held.key, facts.ref)
     if held_key == facts.key:  # registered again from its file: what a row names is never superseded
         return Registered(Outcome.DUPLICATE, None, held.revision)
-    if held.digest == facts.digest and held.syntax == met["syntax"]:
+    if kept_of(held.digest) == kept_of(facts.digest) and held.syntax == met["syntax"]:
         return Registered(Outcome.DUPLICATE, facts.key, held.revision)
     if not replace:
         return Registered(Outcome.KEPT_FIRST, facts.key, held.revision)

@@ -58,7 +58,7 @@ def by_sop_uids(connection: Connection, sop_instance_uids: Iterable[str]) -> lis
     """The instances of all those UIDs, in no promised order."""
     wanted = set(sop_instance_uids)
     rows = instance_rows(connection, SQL["by_sop_uids"], (json.dumps(list(wanted)),))
-    series = packs.holding(connection, stems=map(packs.stem, wanted))
+    series = packs.holding(connection, uids=wanted)
     for one in packed(connection, series):
         rows += _rows(connection, [one], _with_uids(wanted))
     return rows

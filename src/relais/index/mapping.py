@@ -9,7 +9,7 @@ from relais.db.database import Connection
 from relais.db.transaction import Params
 from relais.dicom.layout import Layout
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef
-from relais.index.rows import InstanceRow
+from relais.index.rows import InstanceRow, kept_of
 
 STUDY_MARK, SERIES_MARK, INSTANCE_MARK = "\1", "\2", "\3"
 
@@ -80,8 +80,8 @@ def _instance_row(values: list[Any]) -> InstanceRow:
         number_of_frames=max(1, whole(values[8]) or 1),
         key=unpack_key(values[9], ref),
         size_bytes=values[10],
-        digest=bytes.fromhex(values[11]),
-        head_digest=bytes.fromhex(values[12]),
+        digest=kept_of(bytes.fromhex(values[11])),
+        head_digest=kept_of(bytes.fromhex(values[12])),
         layout=Layout(values[13], values[14], bytes.fromhex(values[15]) or None),
         stored_at=float(values[16]),
         revision=values[17],

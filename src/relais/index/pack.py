@@ -1,48 +1,40 @@
 """The instances of one quiet series as few bytes, column by column. Knows the columns of an instance, no database.
 
-1. Digests and the random part of storage keys lie in front as they are: nothing makes them smaller. All else is JSON
-   under zstd, with a dictionary of what such packs always say.
-2. Numbers that grow evenly are two numbers, others the first one and the steps to the next; what all instances share
-   is said once.
-3. Columns that follow from the attributes of an instance are not kept but made again.
+1. Columns that follow from others are not kept but made again: those that say what an attribute says, and offsets,
+   sizes and frame tables as far as they follow from each other.
+2. Of a digest the first DIGEST_BYTES are kept (docs/decisions/0015-digests-in-packs.md). The heads of a series differ
+   in UID and time alone, so one of them is kept instead of their digests, wherever that gives the very digests.
+3. All else is JSON under zstd, with a dictionary of what such packs always say; what is random stands behind it.
 
-A pack starts with the number of its form. A form that was ever used stays readable for ever.
+A pack starts with the number of its form. A form that was ever used stays readable for ever (index.pack_of_before).
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from hashlib import sha256
 from struct import calcsize, error, pack, unpack
-from typing import Any
+from typing import Any, overload
 
 import orjson
 
 from relais.dicom.attributes import Level
+from relais.dicom.frames import FrameTable
+from relais.dicom.heads import HeadForm
 from relais.dicom.json_model import JsonDataset
 from relais.errors import Unavailable
-from relais.index import columns, packing
+from relais.index import columns, pack_columns, pack_of_before, packing
+from relais.index.pack_columns import Rest, numbers, read_numbers
+from relais.index.rows import DIGEST_BYTES
 
-FORM = 1
+FORM = 2
 OPEN_PACKS = 4  # kept open by each process: a viewer asks for one instance after the other
-DIGEST_BYTES = 32
-TOKEN_BYTES = 4
-_HEAD = "<BIB"  # form, number of instances, whether keys have tokens
-_TOKEN = re.compile(r"(.*\.)([0-9a-f]{8})(\.dcm)", re.DOTALL)
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
-_NUMBERS = (
-    "id",
-    "sop_class_uid",
-    "transfer_syntax_uid",
-    "origin_fk",
-    "size_bytes",
-    "dataset_offset",
-    "pixel_offset",
-    "revision",
-    "position",
-)
-_STEP = 2**62  # steps as large are not taken: JSON's numbers end there
+LEAST_FOR_A_HEAD = 8  # instances; for fewer their digests are shorter
+_HEAD = "<BII"  # form, number of instances, bytes of the document
+_LENGTHS = "<II"  # of the frame tables and of the head, with which the document begins
+_NUMBERS = ("id", "sop_class_uid", "transfer_syntax_uid", "origin_fk", "revision", "position", "dataset_offset")
+_MS = 1000.0
+_LATEST = 1e12  # seconds; of later times milliseconds are not whole
 
 Row = Mapping[str, Any]
 
@@ -66,30 +58,54 @@ class Packed:
         return {tag: values[place] for tag, values in self.said.items() if values[place] is not None}
 
     def row(self, place: int) -> dict[str, Any]:
-        """What the table of instances holds of one instance, but its series."""
+        """What the table of instances holds of one instance, but its series; digests are as short as here."""
         ds = self.attributes(place)
         found = self.at(place) | columns.values(ds, Level.IMAGE) | {"attributes": packing.pack(ds)}
         del found["position"]  # the table makes it
         return found
 
 
-def encode(rows: Sequence[Row]) -> bytes:
-    """*rows* of the table of instances, sorted by id and at least one, as a pack."""
-    digests = b"".join(row["digest"] + row["head_digest"] for row in rows)
-    tokens, keys = _keys([row["key"] for row in rows])
-    tables = [row["frame_table"] or b"" for row in rows]
+def encode(rows: Sequence[Row], head: bytes = b"") -> bytes:
+    """*rows* of the table of instances, sorted by id and at least one, as a pack. *head* is that of one of them."""
+    rest = bytearray(b"".join(row["digest"][:DIGEST_BYTES] for row in rows))
+    odd = _odd_heads(rows, head)
+    rest += b"".join(rows[place]["head_digest"][:DIGEST_BYTES] for place in (range(len(rows)) if odd is None else odd))
+    tables = [_table(row) for row in rows]
     body = [
-        keys,
-        _uids([row["sop_instance_uid"] for row in rows]),
+        pack_columns.keys([row["key"] for row in rows], rest),
+        pack_columns.uids([row["sop_instance_uid"] for row in rows], rest),
+        odd,
         [numbers([row[name] for row in rows]) for name in _NUMBERS],
-        numbers([unpack("<q", pack("<d", row["stored_at"]))[0] for row in rows]),
+        numbers([None if row["pixel_offset"] is None else row["pixel_offset"] - row["dataset_offset"] for row in rows]),
+        numbers([row["size_bytes"] - _end(row) for row in rows]),
+        _times([row["stored_at"] for row in rows]),
         numbers([len(table) for table in tables]),
-        _attributes([packing.unpack(row["attributes"]) for row in rows]),
+        pack_columns.attributes([packing.unpack(row["attributes"]) for row in rows]),
     ]
     shared = tables[0] if len(set(tables)) == 1 else b"".join(tables)
-    document = pack("<I", len(shared)) + shared + orjson.dumps(body)
-    head = pack(_HEAD, FORM, len(rows), bool(tokens))
-    return head + digests + tokens + packing.pack_document(document, packing.OF_PACKS)
+    kept = b"" if odd is None else head
+    document = pack(_LENGTHS, len(shared), len(kept)) + shared + kept + orjson.dumps(body)
+    packed = packing.pack_document(document, packing.OF_PACKS)
+    return pack(_HEAD, FORM, len(rows), len(packed)) + packed + rest
+
+
+def _odd_heads(rows: Sequence[Row], head: bytes) -> list[int] | None:
+    """The places of the rows whose head is not told by *head*; None where it tells too few to be kept."""
+    form = HeadForm.of(head) if len(rows) >= LEAST_FOR_A_HEAD else None
+    if form is None:
+        return None
+    told = (form.head(row["sop_instance_uid"], row["stored_at"]) for row in rows)
+    found = [
+        place
+        for place, (row, one) in enumerate(zip(rows, told, strict=True))
+        if _digest(one) != row["head_digest"][:DIGEST_BYTES]
+    ]
+    return found if len(rows) - len(found) >= LEAST_FOR_A_HEAD else None
+
+
+def _digest(head: bytes) -> bytes:
+    """What a pack keeps of the digest of a head: it stays SHA-256 here, whatever new objects will have."""
+    return sha256(head, usedforsecurity=False).digest()[:DIGEST_BYTES]
 
 
 @lru_cache(maxsize=OPEN_PACKS)
@@ -97,141 +113,138 @@ def decode(packed: bytes) -> Packed:
     """What `encode` made a pack of. Raises Unavailable if it is damaged."""
     try:
         return _decoded(packed)
-    except (ValueError, LookupError, TypeError, error) as exc:
+    except (ValueError, LookupError, TypeError, OverflowError, error) as exc:
         raise Unavailable(packing.DAMAGED) from exc
 
 
 def _decoded(packed: bytes) -> Packed:
+    if packed[0] == pack_of_before.FORM:
+        return Packed(*pack_of_before.decode(packed))
     start = calcsize(_HEAD)
-    form, count, has_tokens = unpack(_HEAD, packed[:start])
+    form, count, length = unpack(_HEAD, packed[:start])
     if form != FORM:
         raise ValueError(form)
-    tokens = start + count * DIGEST_BYTES * 2
-    end = tokens + count * TOKEN_BYTES * has_tokens
-    digests = [packed[at : at + DIGEST_BYTES] for at in range(start, tokens, DIGEST_BYTES)]
-    document = packing.unpack_documents([packed[end:]])[0]
-    tables_end = 4 + unpack("<I", document[:4])[0]
-    keys, uids, numbers, stored_at, lengths, said = orjson.loads(document[tables_end:])
-    found: dict[str, Sequence[Any]] = {
-        name: read_numbers(column, count) for name, column in zip(_NUMBERS, numbers, strict=True)
-    }
-    found |= {
-        "sop_instance_uid": _read_uids(uids, count),
-        "key": _read_keys(keys, packed[tokens:end]) if has_tokens else keys,
-        "digest": digests[::2],
-        "head_digest": digests[1::2],
-        "stored_at": [unpack("<d", pack("<q", bits))[0] for bits in read_numbers(stored_at, count)],
-        "frame_table": _read_tables(document[4:tables_end], read_numbers(lengths, count)),
-    }
-    read = {tag: _read_elements(column, count) for tag, column in said.items()}
-    if any(len(column) != count for column in (*found.values(), *read.values())):
+    document = packing.unpack_documents([packed[start : start + length]])[0]
+    found, said = _read(document, count, Rest(packed[start + length :]))
+    if any(len(column) != count for column in (*found.values(), *said.values())):
         raise ValueError(count)
-    return Packed(found, read)
+    return Packed(found, said)
 
 
-# Numbers
+def _read(document: bytes, count: int, rest: Rest) -> tuple[dict[str, Sequence[Any]], dict[str, Sequence[Any]]]:
+    tables_at = calcsize(_LENGTHS)
+    shared, head = unpack(_LENGTHS, document[:tables_at])
+    head_at = tables_at + shared
+    keys, uids, odd, plain, pixels, sizes, times, lengths, said = orjson.loads(document[head_at + head :])
+    found = {name: read_numbers(column, count) for name, column in zip(_NUMBERS, plain, strict=True)}
+    found["digest"] = rest.parts(count, DIGEST_BYTES)
+    digests = rest.parts(count if odd is None else len(odd), DIGEST_BYTES)
+    found["key"] = pack_columns.read_keys(keys, count, rest)
+    found["sop_instance_uid"] = pack_columns.read_uids(uids, count, rest)
+    found["stored_at"] = _read_times(times, count)
+    form = HeadForm.of(document[head_at : head_at + head])
+    found["head_digest"] = digests
+    if form is not None and odd is not None:
+        found["head_digest"] = _HeadDigests(form, found, dict(zip(odd, digests, strict=True)))
+    tables = pack_columns.tables(document[tables_at:head_at], read_numbers(lengths, count))
+    found |= _read_offsets(found["dataset_offset"], read_numbers(pixels, count), tables, read_numbers(sizes, count))
+    return found, {tag: pack_columns.read_elements(column, count) for tag, column in said.items()}
 
 
-def numbers(values: Sequence[int | None]) -> list[Any]:
-    """The first and the step to the next, or all steps where they differ; where that cannot be, None and *values*."""
-    whole = [value for value in values if value is not None]
-    if not whole or len(whole) != len(values):
-        return [None, values if whole else []]
-    steps = [after - before for before, after in pairwise(whole)]
-    if not all(-_STEP < step < _STEP for step in steps):
-        return [None, values]
-    if len(set(steps)) <= 1:
-        return [whole[0], steps[0] if steps else 0]
-    return [whole[0], steps]
+@dataclass(frozen=True, slots=True)
+class _HeadDigests(Sequence[bytes]):
+    """Digests of heads, made when they are asked for, but for the odd ones."""
+
+    form: HeadForm
+    columns: Mapping[str, Sequence[Any]]
+    odd: Mapping[int, bytes]
+
+    def __len__(self) -> int:
+        return len(self.columns["id"])
+
+    @overload
+    def __getitem__(self, place: int) -> bytes: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[bytes]: ...
+    def __getitem__(self, place: int | slice) -> bytes | list[bytes]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        columns = self.columns
+        kept = self.odd.get(place)
+        return kept or _digest(self.form.head(columns["sop_instance_uid"][place], columns["stored_at"][place]))
 
 
-def read_numbers(column: list[Any], count: int) -> Sequence[Any]:
-    """The *count* values of which `numbers` made *column*."""
-    first, steps = column
-    if first is None:
-        return steps or [None] * count
-    if isinstance(steps, list):
-        return list(accumulate(steps, initial=first))
-    return [first + place * steps for place in range(count)]
+# Offsets: each counted from the one before it. A frame table begins with how it is kept.
+
+_AS_IT_IS, _FROM_PIXELS = b"\0", b"\1"
 
 
-# UIDs: what all begin with, and the rests as numbers or texts.
+def _table(row: Row) -> bytes:
+    """The frame table of *row* as it is kept: counted from the Pixel Data, if it can be; empty where there is none."""
+    said: bytes = row["frame_table"] or b""
+    offset = row["pixel_offset"]
+    if not said:
+        return b""
+    try:
+        table = FrameTable.unpack(said)
+    except (LookupError, ValueError, error):
+        return _AS_IT_IS + said
+    if offset is None or not 0 <= offset <= table.first or table.pack() != said:
+        return _AS_IT_IS + said
+    return _FROM_PIXELS + replace(table, first=table.first - offset).pack()
 
 
-def _uids(values: list[str]) -> list[Any]:
-    start = _common_start(values).rpartition(".")[0]
-    rests = [value.removeprefix(start) for value in values]
-    if all(rest.startswith(".") and _NUMBER.fullmatch(rest, 1) for rest in rests):
-        return [f"{start}.", numbers([int(rest[1:]) for rest in rests]), 1]
-    start = _common_start(values)
-    return [start, [value.removeprefix(start) for value in values], 0]
+def _end(row: Row) -> int:
+    """Where the object would end if nothing came behind its frames."""
+    return _ending(_table(row), row["pixel_offset"], row["dataset_offset"])
 
 
-def _common_start(values: list[str]) -> str:
-    low, high = min(values), max(values)
-    return next((low[:place] for place, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), low)
+def _ending(table: bytes, pixel_offset: int | None, dataset_offset: int) -> int:
+    if pixel_offset is None or not table.startswith(_FROM_PIXELS):
+        return dataset_offset if pixel_offset is None else pixel_offset
+    return pixel_offset + _frames(table)[1]
 
 
-def _read_uids(column: list[Any], count: int) -> Sequence[str]:
-    start, rests, are_numbers = column
-    return [f"{start}{rest}" for rest in (read_numbers(rests, count) if are_numbers else rests)]
+def _read_offsets(
+    starts: Sequence[int], pixels: Sequence[int | None], tables: Iterator[bytes], sizes: Sequence[int]
+) -> dict[str, Sequence[Any]]:
+    offsets = [None if pixel is None else start + pixel for start, pixel in zip(starts, pixels, strict=True)]
+    places = [(table, offset) for table, offset in zip(tables, offsets, strict=True)]
+    ends = [_ending(*place, start) for place, start in zip(places, starts, strict=True)]
+    return {
+        "pixel_offset": offsets,
+        "size_bytes": [end + size for end, size in zip(ends, sizes, strict=True)],
+        "frame_table": [_from_start(*place) for place in places],
+    }
 
 
-# Keys: what is around the token of each, if that is the same for all.
+@lru_cache(maxsize=64)
+def _frames(table: bytes) -> tuple[FrameTable, int]:
+    """The table that is kept as *table*, and how far behind the start of the Pixel Data its frames end."""
+    found = FrameTable.unpack(table[1:])
+    between = 8 * (len(found.lengths) - 1) if found.lengths else 0
+    return found, found.first + found.count * found.size + sum(found.lengths) + between
 
 
-def _keys(values: list[str]) -> tuple[bytes, list[str]]:
-    parts = [_TOKEN.fullmatch(value) for value in values]
-    found = [part.groups() for part in parts if part is not None]
-    if len(found) < len(values) or len({(start, end) for start, _, end in found}) != 1:
-        return b"", values
-    return bytes.fromhex("".join(token for _, token, _ in found)), [found[0][0], found[0][2]]
+@lru_cache(maxsize=256)
+def _from_start(table: bytes, pixel_offset: int | None) -> bytes | None:
+    """The frame table as a row has it."""
+    if not table.startswith(_FROM_PIXELS):
+        return table[1:] or None
+    found = _frames(table)[0]
+    return replace(found, first=found.first + (pixel_offset or 0)).pack()
 
 
-def _read_keys(around: list[str], tokens: bytes) -> Sequence[str]:
-    digits = tokens.hex(",", TOKEN_BYTES).split(",")
-    return [f"{around[0]}{token}{around[1]}" for token in digits]
+# Times: whole milliseconds, as ingest takes them, or the bits of others.
 
 
-def _read_tables(shared: bytes, lengths: Sequence[int]) -> Sequence[bytes | None]:
-    """Frame tables; None where there is none."""
-    if len(shared) != sum(lengths):
-        return [shared or None] * len(lengths)
-    ends = list(accumulate(lengths, initial=0))
-    return [shared[start:end] or None for start, end in pairwise(ends)]
+def _times(values: Sequence[float]) -> list[Any]:
+    if all(abs(value) < _LATEST and round(value * _MS) / _MS == value for value in values):
+        return [*numbers([round(value * _MS) for value in values]), 1]
+    return [*numbers([unpack("<q", pack("<d", value))[0] for value in values]), 0]
 
 
-# Attributes by tag: one element that all share, or [VR, numbers or texts] of one value each, or the elements.
-
-
-def _attributes(datasets: list[JsonDataset]) -> dict[str, list[Any]]:
-    tags = sorted({tag for ds in datasets for tag in ds})
-    return {tag: _elements([ds.get(tag) for ds in datasets]) for tag in tags}
-
-
-def _elements(found: list[Any]) -> list[Any]:
-    if all(element == found[0] for element in found) and len(set(map(repr, found))) == 1:
-        return [found[0]]
-    plain = [_plain(element) for element in found]
-    if all(type(value) is int for _, value in plain) and len({vr for vr, _ in plain}) == 1:
-        return [plain[0][0], numbers([value for _, value in plain]), 1]
-    if all(type(value) is str for _, value in plain) and len({vr for vr, _ in plain}) == 1:
-        return [plain[0][0], [value for _, value in plain], 0]
-    return [None, found]
-
-
-def _plain(element: Any) -> tuple[str, Any]:
-    """VR and value of an element that says nothing else; None as its value for any other element."""
-    if element and element.keys() == {"vr", "Value"} and len(element["Value"]) == 1:
-        return element["vr"], element["Value"][0]
-    return "", None
-
-
-def _read_elements(column: list[Any], count: int) -> Sequence[Any]:
-    if len(column) == 1:
-        return column * count
-    if column[0] is None:
-        found: Sequence[Any] = column[1]
-        return found
-    vr, values, are_numbers = column
-    return [{"vr": vr, "Value": [value]} for value in (read_numbers(values, count) if are_numbers else values)]
+def _read_times(column: list[Any], count: int) -> Sequence[float]:
+    first, steps, are_ms = column
+    found = read_numbers([first, steps], count)
+    return [one / _MS for one in found] if are_ms else [unpack("<d", pack("<q", bits))[0] for bits in found]

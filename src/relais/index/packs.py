@@ -18,11 +18,13 @@ from relais.errors import Internal
 from relais.index import pack, packing
 from relais.index.mapping import INSTANCE_MARK
 from relais.index.pack import Packed
+from relais.index.rows import kept_of
 
 SQL = statements.load("relais.index.sql", "packs.sql")
 WINDOW = 2000  # changes looked at in one step
 SERIES = 50  # packed in one step at most
-STEM_LETTERS = 2  # left out at the end of a UID: the instances of a series mostly differ there alone
+CUTS = (2, 6, 10)  # letters left out at the end of a UID: the instances of a series mostly differ there alone
+FEW_STEMS = 16  # one for as many instances is few, so that no more letters are left out
 BLOCK_BITS = 6
 
 
@@ -77,14 +79,14 @@ def move_on(tx: Transaction, done: Due) -> None:
     tx.execute(SQL["move"], (done.until, done.revision))
 
 
-def make(db: Database, series_fk: int) -> Made:
-    """A pack of the rows of a series, without documents."""
+def make(db: Database, series_fk: int, head: bytes = b"") -> Made:
+    """A pack of the rows of a series, without documents. *head* is that of one of its objects, if it can be read."""
     with db.read() as connection:
         rows = connection.execute(SQL["rows"], (series_fk,)).fetchall()
         found = connection.execute(SQL["revision"], (series_fk,)).fetchone()
     if not rows or found is None:
         return Made(series_fk, 0, [])
-    packed = pack.encode([dict(row) for row in rows])
+    packed = pack.encode([dict(row) for row in rows], head)
     return Made(series_fk, found[0], [row["id"] for row in rows], packed if _is_whole(packed, rows) else None)
 
 
@@ -98,6 +100,7 @@ def _is_whole(packed: bytes, rows: Sequence[Row]) -> bool:
 
 def _is_same(found: Packed, place: int, row: Row) -> bool:
     made, kept = found.row(place), dict(row)
+    kept |= {name: kept_of(kept[name]) for name in ("digest", "head_digest")}
     is_same = packing.unpack(made.pop("attributes")) == packing.unpack(kept.pop("attributes"))
     is_same &= found.columns["position"][place] == kept.pop("position")
     kept.pop("series_fk")
@@ -120,7 +123,7 @@ def keep(tx: Transaction, made: Made) -> bool:
     classes = " ".join(map(str, sorted(set(found.columns["sop_class_uid"]))))
     counts = (len(found), images, sum(found.columns["size_bytes"]), classes)
     tx.execute(SQL["add"], (made.series_fk, *counts, made.packed))
-    tx.executemany(SQL["add_stem"], [(stem, made.series_fk) for stem in _stems(found)])
+    tx.executemany(SQL["add_stem"], [(stem, made.series_fk) for stem in stems(found.columns["sop_instance_uid"])])
     tx.executemany(SQL["add_block"], [(block, made.series_fk) for block in _blocks(found)])
     tx.execute(SQL["set_documents"], (made.series_fk, made.documents))
     return True
@@ -159,7 +162,8 @@ def _take(tx: Transaction, series_fk: int) -> Packed | None:
     if found is None:
         return None
     tx.execute(SQL["remove"], (series_fk,))
-    tx.executemany(SQL["remove_stem"], [(stem, series_fk) for stem in _stems(found)])
+    listed = {stem for uid in found.columns["sop_instance_uid"] for stem in stems_of(uid)}
+    tx.executemany(SQL["remove_stem"], [(stem, series_fk) for stem in listed])
     tx.executemany(SQL["remove_block"], [(block, series_fk) for block in _blocks(found)])
     return found
 
@@ -175,17 +179,23 @@ def sop_classes(tx: Transaction, study_fk: int) -> set[int]:
     return {int(number) for row in tx.execute(SQL["sop_classes"], (study_fk,)) for number in row[0].split()}
 
 
-def _stems(found: Packed) -> set[int]:
-    return {stem(uid) for uid in found.columns["sop_instance_uid"]}
-
-
 def _blocks(found: Packed) -> set[int]:
     return {block(number) for number in found.columns["id"]}
 
 
-def stem(sop_instance_uid: str) -> int:
-    """The number under which a packed instance is found by its UID; many of one series have the same."""
-    return crc32(sop_instance_uid[:-STEM_LETTERS].encode("utf-8")) - 2**31
+def stems(sop_instance_uids: Sequence[str]) -> set[int]:
+    """The numbers under which a series with instances of those UIDs is listed: few, unless the UIDs are random."""
+    by_cut = [{_stem(uid, cut) for uid in sop_instance_uids} for cut in CUTS]
+    return next((found for found in by_cut if len(found) <= 1 + len(sop_instance_uids) // FEW_STEMS), by_cut[0])
+
+
+def stems_of(sop_instance_uid: str) -> list[int]:
+    """The numbers under one of which a packed instance is found by its UID, together with some others."""
+    return [_stem(sop_instance_uid, cut) for cut in CUTS]
+
+
+def _stem(uid: str, cut: int) -> int:
+    return crc32(uid[:-cut].encode("utf-8")) - 2**31
 
 
 def block(number: int) -> int:
@@ -193,8 +203,9 @@ def block(number: int) -> int:
     return number >> BLOCK_BITS
 
 
-def holding(connection: Connection, *, stems: Iterable[int] = (), blocks: Iterable[int] = ()) -> list[int]:
-    """The packed series that may hold instances of these *stems* or *blocks*."""
-    found = {row[0] for row in connection.execute(SQL["with_stems"], (json.dumps(sorted(set(stems))),))}
+def holding(connection: Connection, *, uids: Iterable[str] = (), blocks: Iterable[int] = ()) -> list[int]:
+    """The packed series that may hold instances of these SOP Instance *uids* or in these *blocks*."""
+    numbers = {stem for uid in uids for stem in stems_of(uid)}
+    found = {row[0] for row in connection.execute(SQL["with_stems"], (json.dumps(sorted(numbers)),))}
     found |= {row[0] for row in connection.execute(SQL["with_blocks"], (json.dumps(sorted(set(blocks))),))}
     return sorted(found)

@@ -8,6 +8,13 @@ from relais.dicom.layout import Layout
 from relais.dicom.origin import Origin
 from relais.dicom.refs import InstanceRef
 
+DIGEST_BYTES = 16  # of a digest that an InstanceRow says: see kept_of
+
+
+def kept_of(digest: bytes) -> bytes:
+    """What the index says of a *digest*: its beginning (docs/decisions/0015-digests-in-packs.md)."""
+    return digest[:DIGEST_BYTES]
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
@@ -31,7 +38,10 @@ class InstanceFacts:
 
 @dataclass(frozen=True, slots=True)
 class InstanceRow:
-    """One registered instance, with what its retrieval needs. *revision* is the one that last touched it."""
+    """One registered instance, with what its retrieval needs. *revision* is the one that last touched it.
+
+    Its digests are the first DIGEST_BYTES of those of InstanceFacts.
+    """
 
     id: int
     series_id: int

@@ -8,6 +8,7 @@ ever being overwritten that a row may still name (docs/decisions/0002-storage-la
 import os
 import re
 from hashlib import sha256
+from itertools import count
 from random import Random
 
 from relais.dicom import uids
@@ -17,13 +18,26 @@ from relais.errors import InvalidRequest
 _UID = r"[0-9]+(?:\.[0-9]+)*"
 _KEY = re.compile(rf"[0-9a-f]{{2}}/{_UID}/{_UID}/{_UID}\.[0-9a-f]{{8}}\.dcm")
 _random = Random()  # noqa: S311 - names must be unlike, not secret; asking the system each time costs the interpreter's lock
-os.register_at_fork(after_in_child=_random.seed)
+_tokens: list["count[int]"] = []
+
+
+def _begin() -> None:
+    """Be unlike every other process."""
+    _random.seed()
+    _tokens[:] = [count(_random.getrandbits(32))]
+
+
+_begin()
+os.register_at_fork(after_in_child=_begin)
 MAX_KEY_LENGTH = 2 + 1 + 64 + 1 + 64 + 1 + 64 + 13
 
 
 def fresh_token() -> str:
-    """Eight random hex digits: what makes a key new although its instance is not."""
-    return random_hex(8)
+    """Eight hex digits that make a key new although its instance is not: random for a process, then counted up.
+
+    What is stored together has tokens that follow each other, which takes little room in the index.
+    """
+    return f"{next(_tokens[0]) % 2**32:08x}"
 
 
 def random_hex(digits: int) -> str:

@@ -96,8 +96,8 @@ def test_what_arrives_while_a_pack_is_made_wins(archive: Archive, monkeypatch: p
     archive = _quick(archive, NOW)
     ref, make = _stored(archive, 1), packs.make
 
-    def made_late(db: Database, number: int) -> packs.Made:
-        found = make(db, number)
+    def made_late(db: Database, number: int, head: bytes) -> packs.Made:
+        found = make(db, number, head)
         _stored(archive, 2)
         return found
 
