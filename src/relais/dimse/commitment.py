@@ -27,7 +27,6 @@ from relais.dimse.status import (
     Status,
 )
 from relais.peers import identifier, messages
-from relais.peers.association import is_open
 from relais.peers.commitment import MAX_BYTES, Context, tell
 from relais.peers.messages import AssociationLost
 
@@ -59,7 +58,7 @@ def _be_asked(operation: Operation, archive: Archive) -> None:
         operation.respond(SUCCESS)
         is_told = messages.is_quiet(operation.assoc, QUIET_S) and _tell(operation, archive, waiting)
     except AssociationLost:
-        if is_open(operation.assoc):
+        if operation.assoc.is_open:
             raise
     finally:
         if not is_told:

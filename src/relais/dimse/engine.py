@@ -12,10 +12,9 @@ What is served is the business of a Services, to which the association hands eve
 
 import logging
 import socket
-import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from socketserver import TCPServer
 from typing import Any, Protocol
 
@@ -24,14 +23,21 @@ from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.dimse_primitives import C_CANCEL, DimseServiceType
-from pynetdicom.pdu_primitives import P_DATA
-from pynetdicom.presentation import PresentationContext
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import P_DATA, UserIdentityNegotiation
+from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from relais.dicom.contexts import Supported
+from relais.dimse.association import NodeAssociation
+from relais.dimse.negotiation import Terms
+from relais.peers.association import Context
 from relais.peers.mended import ClosingSocket, mend
 from relais.peers.tls import proofs
+from relais.peers.wire import associate
+from relais.peers.wire.framing import PDU_HEADER
 from relais.storage.base import Buffer
-from relais.telemetry.context import bound, new_id
+from relais.telemetry.context import bound
 
 MAX_PDU_BYTES = 1024 * 1024  # a longer one is answered with A-ABORT; senders that ignore our maximum stay far below
 MAX_COMMAND_BYTES = 64 * 1024  # of a command set; a longer one aborts the association
@@ -62,35 +68,19 @@ class Sink(Protocol):
     def discard(self) -> None: ...
 
 
-class Receiver(Protocol):
-    """What puts the messages of an association together, whichever the engine."""
-
-    @property
-    def is_receiving(self) -> bool: ...
-
-    def take_sink(self, message_id: int, /) -> Sink | None: ...
-
-    def discard(self) -> None: ...
-
-
 class Services(Protocol):
     """What an association is for. Called in its own thread, `receive` in that of its network provider."""
 
-    def requested(self, assoc: "NodeAssociation") -> None:
-        """An association is asked for: set its contexts, or reject it."""
+    def requested(self, assoc: NodeAssociation) -> None:
+        """An association is asked for: accept or reject it."""
 
-    def extended(self, proposed: dict[str, bytes]) -> dict[str, bytes]:
-        """The answers to SOP Class Extended Negotiation."""
-
-    def receive(self, assoc: "NodeAssociation", announced: Mapping[str, str], context: PresentationContext) -> Sink:
+    def receive(self, assoc: NodeAssociation, announced: Mapping[str, str], context: Context) -> Sink:
         """The command set of a C-STORE request has arrived, its UIDs by keyword; its Data Set follows."""
 
-    def serve(
-        self, assoc: "NodeAssociation", request: DimseServiceType, context: PresentationContext, sink: Sink | None
-    ) -> None:
+    def serve(self, assoc: NodeAssociation, request: DimseServiceType, context: Context, sink: Sink | None) -> None:
         """A request has arrived completely."""
 
-    def ended(self, assoc: "NodeAssociation") -> None:
+    def ended(self, assoc: NodeAssociation) -> None:
         """The association is over, however it ended, or never was."""
 
 
@@ -133,7 +123,7 @@ class BoundedSocket(ClosingSocket):
 class StreamingProvider(DIMSEServiceProvider):
     """Puts messages together, except for the Data Sets of C-STORE requests, which it passes on."""
 
-    def __init__(self, assoc: "NodeAssociation") -> None:
+    def __init__(self, assoc: "StockAssociation") -> None:
         super().__init__(assoc)
         self._node_assoc = assoc
         self._sink: Sink | None = None
@@ -213,38 +203,49 @@ class StreamingProvider(DIMSEServiceProvider):
             self._complete[message_id], self._sink = self._sink, None
 
 
-class NodeAssociation(Association):
-    """An association that a peer requested."""
+class StockAssociation(Association, NodeAssociation):
+    """An association on pynetdicom's own threads."""
 
     def __init__(self, ae: AE, services: Services) -> None:
         super().__init__(ae, "acceptor")
-        self.provider = self._equip()
+        mend(self)
+        self.dimse: StreamingProvider = StreamingProvider(self)
+        self.begin()
         self.services = services
-        self.id = new_id()
-        self.began_at = time.monotonic()
-        self.tally: Counter[str] = Counter()
-        self.proofs: frozenset[str] = frozenset()  # see relais.peers.tls
-        self.rejected_because = ""
+        self.proofs = frozenset()
         self._is_serving = False
 
-    def _equip(self) -> Receiver:
-        """Get what drives the association, and return what puts its messages together."""
-        mend(self)
-        self.dimse = StreamingProvider(self)
-        return self.dimse
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can still be exchanged: nobody has aborted, released or closed."""
+        return bool(self.is_established and self.dul.is_alive() and self.dul.peek_next_pdu() is None)
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request is arriving, waiting or being served."""
-        return self._is_serving or self.provider.is_receiving or not self.dimse.msg_queue.empty()
+        return self._is_serving or self.dimse.is_receiving or not self.dimse.msg_queue.empty()
 
     def requested(self) -> None:
         """Called when the A-ASSOCIATE-RQ has arrived; pynetdicom would hide an exception and go on."""
         try:
+            encoded = A_ASSOCIATE_RQ(self.requestor.primitive).encode()
+            self.asked = associate.decode(encoded[PDU_HEADER.size :])
             self.services.requested(self)
         except Exception:
             log.exception("an association could not be negotiated")
             self.abort()
+
+    def accept(self, terms: Terms) -> None:
+        """What pynetdicom's own negotiation, which comes next, needs to know."""
+        self.extended = terms.extended
+        self.acceptor.supported_contexts = [_context(row) for row in terms.supported]
+        if terms.confirms_user:
+            response = UserIdentityNegotiation()
+            response.server_response = b""
+            self.acceptor.add_negotiation_item(response)
+
+    def reject(self, result: int, source: int, reason: int) -> None:
+        self.acse.send_reject(result, source, reason)
+        self.kill()
 
     def connection_closed(self) -> None:
         """Wake up, if still waiting to be requested: stock associations would wait for the whole ACSE time-out."""
@@ -256,7 +257,7 @@ class NodeAssociation(Association):
             try:
                 super().run_reactor()
             finally:
-                self.provider.discard()
+                self.dimse.discard()
                 self.services.ended(self)
 
     def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
@@ -265,13 +266,22 @@ class NodeAssociation(Association):
             return
         self._is_serving = True
         try:
-            self.services.serve(self, msg, self._accepted_cx[context_id], self.provider.take_sink(msg.MessageID))
+            self.services.serve(self, msg, self._accepted_cx[context_id], self.dimse.take_sink(msg.MessageID))
         except Exception:
             log.exception("a request could not be served")
             self.abort()
         finally:
             self._is_serving = False
             self.dul._idle_timer.restart()  # the peer was not silent: it waited for us
+
+
+@cache
+def _context(row: Supported) -> PresentationContext:
+    """As pynetdicom wants it. Nobody changes it."""
+    context = build_context(row.abstract_syntax, list(row.transfer_syntaxes))
+    if row.as_scu:
+        context.scu_role = context.scp_role = True
+    return context
 
 
 class Handler(RequestHandler):
@@ -294,7 +304,7 @@ class Handler(RequestHandler):
 
     def _create_association(self) -> Association:
         server, ae = self.server, self.server.ae
-        assoc = NodeAssociation(ae, server.services)
+        assoc = StockAssociation(ae, server.services)
         assoc._server = server
         assoc.name = f"AcceptorThread-{assoc.id}"  # pynetdicom finds its associations by this name
         assoc.set_socket(BoundedSocket(assoc, client_socket=self.request))
@@ -305,9 +315,10 @@ class Handler(RequestHandler):
         assoc.acceptor.implementation_class_uid = ae.implementation_class_uid
         assoc.acceptor.implementation_version_name = ae.implementation_version_name
         assoc.requestor.address_info = self.remote
+        assoc.address = assoc.requestor.address
         assoc.bind(evt.EVT_CONN_CLOSE, lambda event: assoc.connection_closed())
         assoc.bind(evt.EVT_REQUESTED, lambda event: assoc.requested())
-        assoc.bind(evt.EVT_SOP_EXTENDED, lambda event: server.services.extended(event.app_info))
+        assoc.bind(evt.EVT_SOP_EXTENDED, lambda event: dict(assoc.extended))
         return assoc
 
 

@@ -8,17 +8,13 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext
-
 from relais.access.principals import Principal, of_origin
 from relais.dicom.json_model import JsonDataset
-from relais.dicom.origin import Channel, Origin
-from relais.dimse import identity
-from relais.dimse.engine import NodeAssociation
+from relais.dicom.origin import Origin
+from relais.dimse.association import NodeAssociation
 from relais.dimse.status import Status, error_comment
 from relais.peers import identifier, messages
-from relais.peers.association import is_open
+from relais.peers.association import Context
 from relais.peers.messages import AssociationLost
 
 # What a response repeats of its request (PS3.7 9.1.1.1, 10.1.1.1, 10.1.4.1), and where it stands in that.
@@ -44,9 +40,9 @@ class Counters:
 class Operation:
     """One request on one association. *tally* is what the log says about it."""
 
-    assoc: Association
+    assoc: NodeAssociation
     request: Any  # a DIMSE primitive of pynetdicom; which one, the service knows
-    context: PresentationContext
+    context: Context
     final: Status | None = None
     tally: dict[str, int] = field(default_factory=dict)
 
@@ -65,7 +61,7 @@ class Operation:
 
     @property
     def origin(self) -> Origin:
-        return origin_of(self.assoc)
+        return self.assoc.origin
 
     @property
     def principal(self) -> Principal:
@@ -74,8 +70,7 @@ class Operation:
     @property
     def extended(self) -> bytes:
         """What SOP Class Extended Negotiation agreed on for this SOP Class; empty without one."""
-        agreed = self.assoc.acceptor.sop_class_extended
-        return next((info for uid, info in agreed.items() if uid == self.sop_class_uid), b"")
+        return self.assoc.extended.get(self.sop_class_uid, b"")
 
     @property
     def identifier(self) -> bytes:
@@ -90,7 +85,7 @@ class Operation:
     @property
     def is_abandoned(self) -> bool:
         """Whether nobody waits for an answer any more."""
-        return not is_open(self.assoc)
+        return not self.assoc.is_open
 
     def respond(self, status: Status, identifier_: JsonDataset | None = None, counters: Counters | None = None) -> None:
         """Send one response, and wait while the network is behind. Raises AssociationLost if nobody waits for it."""
@@ -118,19 +113,6 @@ class Operation:
         if status.comment:
             response.ErrorComment = error_comment(status.comment)
         return response
-
-
-def origin_of(assoc: Association) -> Origin:
-    """Who is at the other end, as far as it tells: AE titles and users are claims, address and proofs are not."""
-    asked = assoc.requestor.primitive
-    return Origin(
-        Channel.DIMSE,
-        address=assoc.requestor.address,
-        calling_ae_title=str(asked.calling_ae_title if asked else "").strip(),
-        called_ae_title=str(asked.called_ae_title if asked else "").strip(),
-        user=identity.user_of(assoc) if asked else "",
-        proofs=assoc.proofs if isinstance(assoc, NodeAssociation) else frozenset(),
-    )
 
 
 def _repeat(request: Any, response: Any) -> None:

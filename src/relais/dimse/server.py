@@ -16,12 +16,13 @@ from relais.access.networks import is_in
 from relais.archive import Archive
 from relais.dicom.contexts import VERIFICATION
 from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from relais.dimse.engine import LISTEN_BACKLOG, Handler, NodeAssociation, Server
+from relais.dimse.association import NodeAssociation
+from relais.dimse.engine import LISTEN_BACKLOG, Handler, Server
 from relais.dimse.seats import Seats
 from relais.dimse.services import NodeServices
 from relais.dimse.settings import DimseSettings
 from relais.dimse.wire import proxied
-from relais.dimse.wire.association import accepted
+from relais.dimse.wire.association import InlineNodeAssociation
 from relais.dimse.wire.listener import SILENT_S, Address, Limits, Listener, Welcome
 from relais.peers import mended, tls
 from relais.peers.registry import Registry
@@ -60,12 +61,11 @@ class DimseServer:
         Raises OSError if the port is not to be had.
         """
         mended.settle()
-        ae = _application_entity(self._settings)
         open_door = self._open_stock if self._settings.engine == "stock" else self._open_inline
-        self._server = open_door(ae, sock)
+        self._server = open_door(sock)
         Thread(target=self._server.serve_forever, args=(LOOK_S,), name="dimse-accept", daemon=True).start()
 
-    def _open_inline(self, ae: AE, sock: socket.socket | None) -> Door:
+    def _open_inline(self, sock: socket.socket | None) -> Door:
         settings = self._settings
         limits = Limits(
             silent=SILENT_CONNECTIONS,
@@ -73,11 +73,12 @@ class DimseServer:
             silent_s=min(settings.acse_timeout_s, SILENT_S),
         )
         listening = sock or _listening(settings.host, settings.port)
-        return Listener(listening, partial(accepted, ae, self._services), limits, _welcome(settings), self._seats)
+        make = partial(InlineNodeAssociation, self._services, settings)
+        return Listener(listening, make, limits, _welcome(settings), self._seats)
 
-    def _open_stock(self, ae: AE, sock: socket.socket | None) -> Door:
+    def _open_stock(self, sock: socket.socket | None) -> Door:
         settings = self._settings
-        return ae.make_server(
+        return _application_entity(settings).make_server(
             (settings.host, settings.port),
             contexts=[build_context(VERIFICATION)],  # what is supported is set per association
             server_class=Server,

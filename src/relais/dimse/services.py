@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from functools import partial
 
 from pynetdicom.dimse_primitives import DimseServiceType
-from pynetdicom.presentation import PresentationContext
 
 from relais.access.principals import of_origin
 from relais.archive import Archive
@@ -17,21 +16,22 @@ from relais.archive.admission import admits
 from relais.archive.ingest import Claim
 from relais.dicom.contexts import VERIFICATION
 from relais.dicom.origin import Origin
-from relais.dimse import commitment, echo, find, get, identity, move, negotiation, store
-from relais.dimse.engine import NodeAssociation, Sink
-from relais.dimse.operation import Operation, origin_of
+from relais.dimse import commitment, echo, find, get, move, negotiation, store
+from relais.dimse.association import NodeAssociation
+from relais.dimse.engine import Sink
+from relais.dimse.operation import Operation
 from relais.dimse.seats import Seats, Taken
 from relais.dimse.settings import DimseSettings
 from relais.dimse.status import MISTYPED_ARGUMENT, PROCESSING_FAILURE, UNRECOGNIZED_OPERATION, Status, of_error
 from relais.errors import NodeError
+from relais.peers.association import Context
 from relais.peers.dimse import DimsePeer
 from relais.peers.messages import AssociationLost
 from relais.peers.registry import Registry
 from relais.peers.tls import FINGERPRINT
+from relais.peers.wire.associate import APPLICATION_CONTEXT, Request
 from relais.telemetry import metrics
 from relais.telemetry.line import fields
-
-APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 
 # Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 9.3.4), and what the log says.
 Rejection = tuple[int, int, int, str]
@@ -55,28 +55,26 @@ class NodeServices:
 
     def __init__(self, settings: DimseSettings, archive: Archive, peers: Registry, seats: Seats) -> None:
         self._settings, self._archive, self._peers, self._seats = settings, archive, peers, seats
-        self._contexts = negotiation.supported(settings.private_sop_classes)
+        self._negotiator = negotiation.Negotiator(settings.private_sop_classes, settings.max_pdu)
         self._taken: dict[str, int] = {}  # the seat of each association
 
     def requested(self, assoc: NodeAssociation) -> None:
-        rejection = self._rejection(assoc)
+        assert assoc.asked is not None
+        rejection = self._rejection(assoc, assoc.asked)
         if rejection is not None:
             *answer, assoc.rejected_because = rejection
-            assoc.acse.send_reject(*answer)
-            assoc.kill()
+            assoc.reject(*answer)
             return
         metrics.association_opened()
-        identity.respond(assoc)
-        proposed = {str(context.abstract_syntax) for context in assoc.requestor.requested_contexts}
-        assoc.acceptor.supported_contexts = [self._contexts[uid] for uid in sorted(proposed) if uid in self._contexts]
+        assoc.accept(self._negotiator.terms(assoc.asked.proposal))
 
-    def _rejection(self, assoc: NodeAssociation) -> Rejection | None:
-        asked, origin = assoc.requestor.primitive, origin_of(assoc)
-        if asked is None or asked.application_context_name != APPLICATION_CONTEXT:
+    def _rejection(self, assoc: NodeAssociation, asked: Request) -> Rejection | None:
+        origin = assoc.origin
+        if asked.proposal.application_context != APPLICATION_CONTEXT:
             return CONTEXT_NAME_NOT_SUPPORTED
         if self._settings.check_called_ae_title and origin.called_ae_title != self._settings.ae_title:
             return CALLED_AE_TITLE_NOT_RECOGNIZED
-        only_echo = all(context.abstract_syntax == VERIFICATION for context in assoc.requestor.requested_contexts)
+        only_echo = all(context.abstract_syntax == VERIFICATION for context in asked.proposal.contexts)
         if not only_echo and not admits(self._archive, of_origin(origin)):
             return CALLING_AE_TITLE_NOT_RECOGNIZED
         seat = self._seats.take(origin.address, origin.calling_ae_title, partial(self._fits, origin))
@@ -95,16 +93,13 @@ class NodeServices:
             and (limit == 0 or taken.of_title < limit)
         )
 
-    def extended(self, proposed: Mapping[str, bytes]) -> dict[str, bytes]:
-        return negotiation.extended(proposed)
-
-    def receive(self, assoc: NodeAssociation, announced: Mapping[str, str], context: PresentationContext) -> Sink:
+    def receive(self, assoc: NodeAssociation, announced: Mapping[str, str], context: Context) -> Sink:
         claim = Claim(
             str(context.transfer_syntax[0]),
             sop_class_uid=announced["AffectedSOPClassUID"],
             sop_instance_uid=announced["AffectedSOPInstanceUID"],
         )
-        return store.Incoming(self._archive, claim, str(context.abstract_syntax), origin_of(assoc))
+        return store.Incoming(self._archive, claim, str(context.abstract_syntax), assoc.origin)
 
     def _is_our_own_check(self, assoc: NodeAssociation, origin: Origin) -> bool:
         """Whether the node asked itself if it is ready, as it does every few seconds: nothing to tell."""
@@ -114,9 +109,7 @@ class NodeServices:
         }
         return is_own and set(assoc.tally) <= {"c_echo"}
 
-    def serve(
-        self, assoc: NodeAssociation, request: DimseServiceType, context: PresentationContext, sink: Sink | None
-    ) -> None:
+    def serve(self, assoc: NodeAssociation, request: DimseServiceType, context: Context, sink: Sink | None) -> None:
         operation = Operation(assoc, request, context)
         began_at = time.monotonic()
         try:
@@ -185,8 +178,8 @@ class NodeServices:
             )
 
     def ended(self, assoc: NodeAssociation) -> None:
-        if assoc.requestor.primitive is None:
-            log.debug("%s", fields(address=assoc.requestor.address, outcome="no association requested"))
+        if assoc.asked is None:
+            log.debug("%s", fields(address=assoc.address, outcome="no association requested"))
             return
         outcome = "rejected" if assoc.is_rejected else "released" if assoc.is_released else "aborted"
         seat = self._taken.pop(assoc.id, None)
@@ -195,7 +188,7 @@ class NodeServices:
             metrics.association_closed(outcome)
         else:
             metrics.association_rejected()
-        origin = origin_of(assoc)
+        origin = assoc.origin
         log.log(
             logging.DEBUG if self._is_our_own_check(assoc, origin) else logging.INFO,
             "%s",

@@ -8,10 +8,10 @@ neither that thread nor one for the network (relais.peers.wire). Messages are ex
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 from pydicom.uid import UID
 from pynetdicom import AE
-from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.transport import AddressInformation
 
@@ -30,6 +30,37 @@ MAX_PDU = 131072
 Proposal = tuple[str, tuple[str, ...]]  # abstract syntax, transfer syntaxes
 
 
+class Context(Protocol):
+    """A presentation context that was accepted; its one Transfer Syntax is the first."""
+
+    @property
+    def context_id(self) -> int | None: ...
+
+    @property
+    def abstract_syntax(self) -> str | None: ...
+
+    @property
+    def transfer_syntax(self) -> Sequence[str]: ...
+
+    @property
+    def as_scu(self) -> bool | None: ...
+
+
+class Associated(Protocol):
+    """An association, whoever asked for it and whatever carries it. *dimse* has its messages."""
+
+    dimse: Any
+
+    @property
+    def is_open(self) -> bool: ...
+
+    @property
+    def dimse_timeout(self) -> float | None: ...
+
+    @property
+    def accepted_contexts(self) -> Sequence[Context]: ...
+
+
 class NotAssociated(Unavailable):
     """The peer cannot be reached, or did not accept the association."""
 
@@ -46,7 +77,7 @@ def association(
     as_scp: Sequence[str] = (),
     secure: tls.Secure | None = None,
     dimse: type[InlineMessages] = InlineMessages,
-) -> Iterator[Association]:
+) -> Iterator[SingleThreaded]:
     """An open association with *peer*, released at the end, aborted after an exception.
 
     *as_scp* are those of the abstract syntaxes whose SCP we want to be (PS3.7 D.3.3.4). *secure* is done to the
@@ -66,14 +97,9 @@ def association(
     release(assoc)
 
 
-def is_open(assoc: Association) -> bool:
-    """Whether messages can still be exchanged: nobody has aborted, released or closed."""
-    return bool(assoc.is_established and assoc.dul.is_alive() and assoc.dul.peek_next_pdu() is None)
-
-
-def release(assoc: Association) -> None:
-    """End *assoc* in good order, if it is still open, and its thread and its socket in any case."""
-    if is_open(assoc):
+def release(assoc: SingleThreaded) -> None:
+    """End *assoc* in good order, if it is still open, and its socket in any case."""
+    if assoc.is_open:
         assoc.acse.negotiate_release()
     assoc.kill()
 
@@ -125,7 +151,7 @@ def _contexts(proposals: Sequence[Proposal]) -> list[PresentationContext]:
     return contexts
 
 
-def _refusal(peer: PeerSettings, assoc: Association, failure: OSError | None) -> str:
+def _refusal(peer: PeerSettings, assoc: SingleThreaded, failure: OSError | None) -> str:
     """One sentence on why the association was not accepted. *failure* is that of the connection."""
     answer = assoc.acceptor.primitive
     if assoc.is_rejected and answer is not None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from pydicom.uid import UID
-from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT, DimseServiceType
 
 from relais.dicom.commitment import (
@@ -25,7 +24,7 @@ from relais.dicom.commitment import (
 )
 from relais.errors import InvalidRequest
 from relais.peers import identifier, messages
-from relais.peers.association import is_open
+from relais.peers.association import Associated
 from relais.peers.messages import AssociationLost, Taken
 
 MAX_BYTES = 4 * 1024 * 1024  # of a request or an answer: some 20,000 references
@@ -42,7 +41,7 @@ class Context:
     transfer_syntax_uid: str
 
 
-def context_of(assoc: Association) -> Context:
+def context_of(assoc: Associated) -> Context:
     """The accepted context of the SOP Class. Raises AssociationLost if there is none."""
     for context in assoc.accepted_contexts:
         if context.abstract_syntax == PUSH_MODEL and context.context_id is not None:
@@ -50,7 +49,7 @@ def context_of(assoc: Association) -> Context:
     raise AssociationLost("The peer does not do storage commitment.")
 
 
-def tell(assoc: Association, context: Context, report: Report, message_id: int = 1) -> int:
+def tell(assoc: Associated, context: Context, report: Report, message_id: int = 1) -> int:
     """Send *report* (N-EVENT-REPORT) and return the status of the answer.
 
     What the peer asks meanwhile waits until then. Raises AssociationLost if there is no answer.
@@ -72,7 +71,7 @@ def tell(assoc: Association, context: Context, report: Report, message_id: int =
         messages.put_back(assoc, aside)
 
 
-def ask(assoc: Association, request: Request, wait_s: float, is_answered: Callable[[], bool]) -> Report | None:
+def ask(assoc: Associated, request: Request, wait_s: float, is_answered: Callable[[], bool]) -> Report | None:
     """Ask for *request* (N-ACTION) and hold *assoc* until the answer comes; None if it did not come here.
 
     Waits no longer than *wait_s*, and not when *is_answered* says that it came another way. Raises InvalidRequest if
@@ -95,9 +94,9 @@ def ask(assoc: Association, request: Request, wait_s: float, is_answered: Callab
     return report or _await(assoc, request, wait_s, is_answered)
 
 
-def _await(assoc: Association, request: Request, wait_s: float, is_answered: Callable[[], bool]) -> Report | None:
+def _await(assoc: Associated, request: Request, wait_s: float, is_answered: Callable[[], bool]) -> Report | None:
     deadline = time.monotonic() + wait_s
-    while is_open(assoc) and time.monotonic() < deadline and not is_answered():
+    while assoc.is_open and time.monotonic() < deadline and not is_answered():
         try:
             context_id, message = assoc.dimse.msg_queue.get(timeout=messages.LOOK_S)
         except queue.Empty:
@@ -110,7 +109,7 @@ def _await(assoc: Association, request: Request, wait_s: float, is_answered: Cal
     return None
 
 
-def _heard(assoc: Association, context_id: int, message: DimseServiceType, request: Request) -> Report | None:
+def _heard(assoc: Associated, context_id: int, message: DimseServiceType, request: Request) -> Report | None:
     """Acknowledge an answer; None if it is one to another request, which the peer is told. Raises AssociationLost."""
     if not isinstance(message, N_EVENT_REPORT) or message.EventInformation is None:
         raise AssociationLost("The peer sent something else than the answer to the commitment request.")

@@ -11,14 +11,12 @@ from contextvars import copy_context
 from queue import Queue
 from threading import Thread
 
-from pynetdicom.association import Association
-
 from relais.errors import Unavailable
-from relais.peers.association import NotAssociated
+from relais.peers.association import Associated, NotAssociated
 from relais.peers.base import MoveOriginator, Outgoing, Sent
 from relais.peers.sending import Sending
 
-Connect = Callable[[], AbstractContextManager[Association]]
+Connect = Callable[[], AbstractContextManager[Associated]]
 
 log = logging.getLogger(__name__)
 

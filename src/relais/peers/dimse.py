@@ -12,7 +12,6 @@ from functools import partial
 from io import BytesIO
 from itertools import count, islice
 
-from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_FIND
 
 from relais.dicom import uids
@@ -23,7 +22,7 @@ from relais.dicom.query import Query
 from relais.dicom.refs import Ref
 from relais.errors import Unavailable
 from relais.peers import commitment, contexts, identifier, messages, retrieving
-from relais.peers.association import MAX_CONTEXTS, NotAssociated, Proposal, association
+from relais.peers.association import MAX_CONTEXTS, Associated, NotAssociated, Proposal, association
 from relais.peers.base import MoveOriginator, Outgoing, Receive, Refused, Retrieved, Sent
 from relais.peers.delivery import Delivery, lost
 from relais.peers.sending import MAX_MESSAGE_ID
@@ -84,7 +83,7 @@ class DimsePeer:
             numbers = (number % MAX_MESSAGE_ID + 1 for number in count())
             yield lambda query: self._find(assoc, query, next(numbers))
 
-    def _find(self, assoc: Association, query: Query, message_id: int) -> Iterator[JsonDataset]:
+    def _find(self, assoc: Associated, query: Query, message_id: int) -> Iterator[JsonDataset]:
         [context] = assoc.accepted_contexts
         syntax = str(context.transfer_syntax[0])
         request = C_FIND()
@@ -98,7 +97,7 @@ class DimsePeer:
                 messages.cancel(assoc, 1, request)
             raise
 
-    def _matches(self, assoc: Association, request: C_FIND, syntax: str) -> Iterator[JsonDataset]:
+    def _matches(self, assoc: Associated, request: C_FIND, syntax: str) -> Iterator[JsonDataset]:
         while True:
             response = messages.expect(messages.receive(assoc), request)
             if response.Status not in PENDING:
@@ -175,5 +174,5 @@ class DimsePeer:
 
     def _association(
         self, proposals: Sequence[Proposal], as_scp: Sequence[str] = (), dimse: type[InlineMessages] = InlineMessages
-    ) -> AbstractContextManager[Association]:
+    ) -> AbstractContextManager[Associated]:
         return association(self.settings, self._calling_ae_title, proposals, as_scp, self._secure, dimse)

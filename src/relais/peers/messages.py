@@ -12,12 +12,11 @@ from contextlib import suppress
 from io import BytesIO
 from typing import Any, TypeVar
 
-from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_CANCEL, DIMSEPrimitive, DimsePrimitiveType, DimseServiceType
 from pynetdicom.pdu_primitives import P_DATA
 
 from relais.errors import Unavailable
-from relais.peers.association import is_open
+from relais.peers.association import Associated
 from relais.peers.wire.messages import InlineMessages
 from relais.peers.wire.primitives import of_primitive, plain
 
@@ -36,13 +35,13 @@ class AssociationLost(Unavailable):
     """The association cannot be used any further; if it is still there it must be aborted."""
 
 
-def make(assoc: Association, service: type[Message]) -> Message:
+def make(assoc: Associated, service: type[Message]) -> Message:
     """An empty message of *service*, one of the DIMSE-C services, to be sent over *assoc*."""
     made: Message = (plain(service) if isinstance(assoc.dimse, InlineMessages) else service)()
     return made
 
 
-def send(assoc: Association, context_id: int, message: DimsePrimitiveType, data: Iterable[bytes] | None = None) -> None:
+def send(assoc: Associated, context_id: int, message: DimsePrimitiveType, data: Iterable[bytes] | None = None) -> None:
     """Send *message*, and after it *data* as its Data Set. Raises AssociationLost if the association is gone.
 
     With *data*, the message's own Data Set must be an empty buffer: it then announces one and sends none.
@@ -52,9 +51,14 @@ def send(assoc: Association, context_id: int, message: DimsePrimitiveType, data:
         return
     if isinstance(assoc.dimse, InlineMessages):
         assoc.dimse.send_data(context_id, data)
-        if not is_open(assoc):
+        if not assoc.is_open:
             raise AssociationLost("The peer broke off the association.")
         return
+    _send_by_thread(assoc, context_id, data)
+
+
+def _send_by_thread(assoc: Any, context_id: int, data: Iterable[bytes]) -> None:
+    """Have pynetdicom's network thread send *data*, no faster than it can."""
     size = _fragment_size(assoc)
     for fragment, is_last in _fragments(data, size):
         wait_for_network(assoc)
@@ -66,7 +70,7 @@ def send(assoc: Association, context_id: int, message: DimsePrimitiveType, data:
 class Many:
     """Messages like *message*, one of the DIMSE-C services with an Identifier, that differ in that alone."""
 
-    def __init__(self, assoc: Association, context_id: int, message: Any) -> None:
+    def __init__(self, assoc: Associated, context_id: int, message: Any) -> None:
         self._assoc, self._context_id, self._message = assoc, context_id, message
         message.Identifier = BytesIO()
         self._command, _ = of_primitive(message)
@@ -81,19 +85,19 @@ class Many:
             raise AssociationLost("The peer broke off the association.")
 
 
-def receive(assoc: Association, timeout_s: float | None = None) -> DimseServiceType:
+def receive(assoc: Associated, timeout_s: float | None = None) -> DimseServiceType:
     """The next message. Raises AssociationLost if the peer breaks off or sends nothing for the DIMSE time-out."""
     return take(assoc, timeout_s)[1]
 
 
-def take(assoc: Association, timeout_s: float | None = None) -> Taken:
+def take(assoc: Associated, timeout_s: float | None = None) -> Taken:
     """The same, with the ID of its presentation context."""
     deadline = time.monotonic() + (timeout_s or assoc.dimse_timeout or 60)
     while time.monotonic() < deadline:
         try:
             context_id, message = assoc.dimse.msg_queue.get(timeout=LOOK_S)
         except queue.Empty:
-            if not is_open(assoc):
+            if not assoc.is_open:
                 break
             continue
         if message is None or context_id is None:  # the network thread tells so that the association ended
@@ -104,17 +108,17 @@ def take(assoc: Association, timeout_s: float | None = None) -> Taken:
     raise AssociationLost("The peer broke off the association.")
 
 
-def put_back(assoc: Association, taken: Sequence[Taken | tuple[None, None]]) -> None:
+def put_back(assoc: Associated, taken: Sequence[Taken | tuple[None, None]]) -> None:
     """Let *taken* be the next messages again, in that order."""
     waiting = assoc.dimse.msg_queue
     with waiting.mutex:
         waiting.queue.extendleft(reversed(taken))
 
 
-def is_quiet(assoc: Association, seconds: float) -> bool:
+def is_quiet(assoc: Associated, seconds: float) -> bool:
     """Whether nothing comes for so long and *assoc* is still open then."""
     deadline = time.monotonic() + seconds
-    while is_open(assoc):
+    while assoc.is_open:
         if time.monotonic() >= deadline:
             return True
         with suppress(queue.Empty):
@@ -131,7 +135,7 @@ def expect(received: DIMSEPrimitive, request: Message) -> Message:
     return received
 
 
-def cancel(assoc: Association, context_id: int, request: DIMSEPrimitive) -> None:
+def cancel(assoc: Associated, context_id: int, request: DIMSEPrimitive) -> None:
     """Ask the peer to stop what *request* began, and wait until it has (PS3.7 9.3.2.3)."""
     message = C_CANCEL()
     message.MessageIDBeingRespondedTo = request.MessageID
@@ -140,15 +144,17 @@ def cancel(assoc: Association, context_id: int, request: DIMSEPrimitive) -> None
         pass
 
 
-def wait_for_network(assoc: Association) -> None:
+def wait_for_network(assoc: Any) -> None:
     """Return when the network thread has little left to send. Raises AssociationLost if the association is gone."""
+    if isinstance(assoc.dimse, InlineMessages):  # sends at once
+        return
     while assoc.dul.to_provider_queue.qsize() >= QUEUED_PDUS:
-        if not is_open(assoc):
+        if not assoc.is_open:
             raise AssociationLost("The peer broke off the association.")
         time.sleep(PAUSE_S)
 
 
-def _fragment_size(assoc: Association) -> int:
+def _fragment_size(assoc: Associated) -> int:
     """Even, so that every fragment but the last is (PS3.8 E.1), and with its PDV header within the peer's maximum."""
     return min((assoc.dimse.maximum_pdu_size or MAX_FRAGMENT) - 6, MAX_FRAGMENT) & ~1
 

@@ -10,7 +10,6 @@ from io import BytesIO
 from typing import Any
 
 from pydicom.uid import UID
-from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_GET, C_MOVE, C_STORE
 
 from relais.dicom.attributes import Level
@@ -18,7 +17,7 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicom.refs import Ref
 from relais.errors import Unavailable
 from relais.peers import identifier, messages
-from relais.peers.association import is_open
+from relais.peers.association import Associated
 from relais.peers.base import Announced, Buffer, Inbound, Receive, Refused, Retrieved
 from relais.peers.messages import AssociationLost, Taken
 from relais.peers.wire.command_set import AFFECTED_SOP_CLASS_UID, AFFECTED_SOP_INSTANCE_UID, CommandSet, text
@@ -66,7 +65,7 @@ class GetMessages(InlineMessages):
         return _Counted(self.receive(announced), self)
 
 
-def get(assoc: Association, ref: Ref, receive: Receive, keep_going: Callable[[], bool]) -> Retrieved:
+def get(assoc: Associated, ref: Ref, receive: Receive, keep_going: Callable[[], bool]) -> Retrieved:
     """Ask for what *ref* names, and take it. *assoc* has GetMessages, and the context of C-GET was proposed first.
 
     Raises Refused if the peer does not do C-GET, and Unavailable if it breaks off or *keep_going* says no.
@@ -91,7 +90,7 @@ def get(assoc: Association, ref: Ref, receive: Receive, keep_going: Callable[[],
         inbox.discard()
 
 
-def move(assoc: Association, ref: Ref, destination: str) -> Retrieved:
+def move(assoc: Associated, ref: Ref, destination: str) -> Retrieved:
     """Have what *ref* names sent to *destination*, and wait until that is over. Raises AssociationLost."""
     request = _send(assoc, C_MOVE, MOVE, ref, MoveDestination=destination)
     while True:
@@ -107,7 +106,7 @@ def of_ref(ref: Ref) -> JsonDataset:
     return keys | {identifier.LEVEL: {"vr": "CS", "Value": [LEVELS[len(named) - 1].value]}}
 
 
-def _send(assoc: Association, service: Any, sop_class_uid: str, ref: Ref, **fields: str) -> Any:
+def _send(assoc: Associated, service: Any, sop_class_uid: str, ref: Ref, **fields: str) -> Any:
     request = messages.make(assoc, service)
     request.MessageID, request.Priority, request.AffectedSOPClassUID = 1, 0, UID(sop_class_uid)
     for name, value in fields.items():
@@ -118,18 +117,18 @@ def _send(assoc: Association, service: Any, sop_class_uid: str, ref: Ref, **fiel
     return request
 
 
-def _next(assoc: Association, inbox: GetMessages) -> Taken:
+def _next(assoc: Associated, inbox: GetMessages) -> Taken:
     """The next message, however long it takes to come as long as something of it comes."""
     while True:
         before = inbox.received_bytes
         try:
             return messages.take(assoc)
         except AssociationLost:
-            if inbox.received_bytes == before or not is_open(assoc):
+            if inbox.received_bytes == before or not assoc.is_open:
                 raise
 
 
-def _answer(assoc: Association, context_id: int, request: Any, inbox: GetMessages) -> None:
+def _answer(assoc: Associated, context_id: int, request: Any, inbox: GetMessages) -> None:
     """Tell the peer what became of an instance (PS3.7 9.3.1.2)."""
     sink = inbox.take_sink(request.MessageID)
     if not isinstance(sink, _Counted):

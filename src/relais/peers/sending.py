@@ -11,11 +11,11 @@ from io import BytesIO
 from itertools import chain, count
 
 from pydicom.uid import UID
-from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 
 from relais.errors import NodeError
 from relais.peers import messages
+from relais.peers.association import Associated
 from relais.peers.base import MoveOriginator, Outgoing, Sent
 from relais.peers.contexts import Accepted, Selection
 from relais.peers.messages import AssociationLost
@@ -56,7 +56,7 @@ class Sending:
 
     def __init__(
         self,
-        assoc: Association,
+        assoc: Associated,
         instances: Iterator[Outgoing],
         originator: MoveOriginator | None = None,
         *,
@@ -123,7 +123,7 @@ class Sending:
         return request
 
 
-def accepted_contexts(assoc: Association) -> list[Accepted]:
+def accepted_contexts(assoc: Associated) -> list[Accepted]:
     """The contexts of *assoc* in which we are SCU."""
     return [
         Accepted(context.context_id, str(context.abstract_syntax), str(context.transfer_syntax[0]))

@@ -13,7 +13,7 @@ from pynetdicom.dimse_primitives import C_ECHO
 
 from fixtures import upper_layer as ul
 from relais.peers import messages
-from relais.peers.association import NotAssociated, association, is_open
+from relais.peers.association import NotAssociated, association
 from relais.peers.messages import AssociationLost
 from relais.peers.settings import PeerSettings
 
@@ -122,7 +122,7 @@ def test_an_abort_by_the_peer_is_a_lost_association(source: int) -> None:
     with peer(*behaviour) as settings, associated(settings) as assoc:
         with pytest.raises(AssociationLost):
             echo(assoc)
-        assert not is_open(assoc)
+        assert not assoc.is_open
 
 
 @pytest.mark.parametrize("sent", [b"", b"\4\0\0", ul.pdu(9, b""), struct.pack(">BxI", 4, 0xFFFFFFFF)])
@@ -130,7 +130,7 @@ def test_a_peer_that_closes_or_sends_what_it_must_not_is_a_lost_association(sent
     with peer(accept, expects(4), sends(sent)) as settings, associated(settings) as assoc:
         with pytest.raises(AssociationLost):
             echo(assoc)
-        assert not is_open(assoc)
+        assert not assoc.is_open
 
 
 def test_a_peer_that_does_not_answer_in_time_is_a_lost_association_and_aborted() -> None:

@@ -1,22 +1,30 @@
 """An association that a peer requested, in one thread. Knows the engine's Services, not what they do."""
 
+import logging
+import threading
 import time
+from collections.abc import Sequence
 from socket import socket
 from threading import Lock
 from typing import Any
 
-from pynetdicom import AE, evt
-from pynetdicom.transport import AddressInformation
-
-from relais.dimse.engine import NodeAssociation, Receiver, Services
+from relais.dimse.association import NodeAssociation
+from relais.dimse.engine import Services
+from relais.dimse.negotiation import Terms
+from relais.dimse.settings import DimseSettings
+from relais.dimse.wire.upper_layer import DATA_TRANSFER, State, UpperLayer
 from relais.peers.tls import proofs
+from relais.peers.wire.associate import Answer
 from relais.peers.wire.command_set import AFFECTED_SOP_CLASS_UID, AFFECTED_SOP_INSTANCE_UID, CommandSet, text
-from relais.peers.wire.inline import InlineSocket, SingleThreaded
+from relais.peers.wire.connection import Connection
 from relais.peers.wire.messages import InlineMessages, InvalidMessage, Sink
+from relais.telemetry.context import bound
 
 OWN_BYTES = 64 * 1024  # of Identifiers that wait or arrive, which every association may have
 SHARED_BYTES = 32 * 1024 * 1024  # and what all may have besides; who wants more is aborted
 OPENING_S = 20.0  # how long a peer may take for its A-ASSOCIATE-RQ, at most (PS3.8 9.1.5)
+
+log = logging.getLogger(__name__)
 
 
 class Room:
@@ -74,33 +82,112 @@ class ServedMessages(InlineMessages):
         return assoc.services.receive(assoc, announced, assoc.context(context_id))
 
 
-class InlineNodeAssociation(SingleThreaded, NodeAssociation):
-    """As NodeAssociation, without its network thread."""
+class InlineNodeAssociation(NodeAssociation):
+    """An association that lives in the thread that serves it."""
 
-    def __init__(self, ae: AE, services: Services) -> None:
-        super().__init__(ae, services)
-        self.bind(evt.EVT_REQUESTED, lambda event: self.requested())
-        self.bind(evt.EVT_SOP_EXTENDED, lambda event: services.extended(event.app_info))
+    def __init__(self, services: Services, settings: DimseSettings, connection: socket, address: Any) -> None:
+        """For what the peer at *address* will ask for over *connection*, within the ACSE time-out."""
+        self.begin()
+        self.services, self._settings = services, settings
+        self.address, self.proofs = address[0], proofs(connection)
+        opening_deadline = time.monotonic() + min(settings.acse_timeout_s, OPENING_S)
+        self._layer = UpperLayer(self, Connection(connection), opening_deadline, settings.network_timeout_s)
+        self.dimse = self._layer.messages = ServedMessages(self._layer)
+        self._is_serving = self.is_established = self.is_released = self.is_rejected = False
+        self._owner = 0
 
     def serve(self) -> None:
         """Until it is over, in the caller's thread."""
-        self.run_reactor()
+        with bound(assoc=self.id):
+            try:
+                self._run()
+            finally:
+                self.is_established = False
+                self._layer.close()
+                self.dimse.discard()
+                self.services.ended(self)
 
-    def _equip(self) -> Receiver:
-        self.drive(ServedMessages)
-        return self.dimse
+    # As NodeAssociation
 
+    @property
+    def is_open(self) -> bool:
+        return self._layer.state is State.ESTABLISHED
 
-def accepted(ae: AE, services: Services, connection: socket, address: Any) -> InlineNodeAssociation:
-    """The association that the peer at *address* will ask for over *connection*, within the ACSE time-out."""
-    assoc = InlineNodeAssociation(ae, services)
-    assoc.set_socket(InlineSocket(assoc, client_socket=connection))
-    assoc.proofs = proofs(connection)
-    assoc.acceptor.maximum_length = ae.maximum_pdu_size
-    assoc.acceptor.ae_title = ae.ae_title
-    assoc.acceptor.address_info = AddressInformation.from_tuple(connection.getsockname())
-    assoc.acceptor.implementation_class_uid = ae.implementation_class_uid
-    assoc.acceptor.implementation_version_name = ae.implementation_version_name
-    assoc.requestor.address_info = AddressInformation.from_tuple(address)
-    assoc.dul.opening_deadline = time.monotonic() + min(assoc.acse_timeout or OPENING_S, OPENING_S)
-    return assoc
+    @property
+    def is_busy(self) -> bool:
+        return self._is_serving or self.dimse.is_receiving or not self.dimse.msg_queue.empty()
+
+    @property
+    def dimse_timeout(self) -> float | None:
+        return self._settings.dimse_timeout_s
+
+    @property
+    def accepted_contexts(self) -> Sequence[Answer]:
+        return [answer for _, answer in sorted(self._layer.accepted.items())]
+
+    def accept(self, terms: Terms) -> None:
+        self.extended = terms.extended
+        self._layer.accept(terms.accepted, terms.items)
+
+    def reject(self, result: int, source: int, reason: int) -> None:
+        self.is_rejected = True
+        self._layer.reject(result, source, reason)
+
+    def abort(self, block: bool = True) -> None:
+        """PS3.8 9.3.8; from another thread than its own it is interrupted, and aborts by itself."""
+        if self._owner == threading.get_ident():
+            self._layer.abort()
+        else:
+            self._layer.interrupt()
+
+    def context(self, context_id: int) -> Answer:
+        """The accepted presentation context with that ID."""
+        return self._layer.accepted[context_id]
+
+    # Until it is over
+
+    def _run(self) -> None:
+        self._owner = threading.get_ident()
+        layer = self._layer
+        layer.pump(lambda: layer.state is not State.AWAITING_REQUEST, None)
+        if layer.state is not State.DECIDING:
+            return
+        self.asked = layer.request
+        try:
+            self.services.requested(self)
+        except Exception:
+            log.exception("an association could not be negotiated")
+            layer.abort()
+        self.is_established = self.is_open
+        while layer.state in DATA_TRANSFER:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Wait for the next message and serve it, or for the end; who is silent for too long is aborted."""
+        layer = self._layer
+        self.dimse.release()
+        layer.pump(self._has_news, self._settings.network_timeout_s)
+        if not self.dimse.msg_queue.empty():
+            self._serve(*self.dimse.msg_queue.get(block=False))
+        elif layer.state is State.PEER_RELEASES:
+            self.is_released = True
+            layer.answer_release()
+        elif self.is_open:
+            layer.abort()
+
+    def _has_news(self) -> bool:
+        return not (self.is_open and self.dimse.msg_queue.empty())
+
+    def _serve(self, context_id: int, message: Any) -> None:
+        if message.MessageIDBeingRespondedTo is not None or message.MessageID is None:
+            self._layer.abort()  # a response to nothing
+            return
+        self._is_serving = True
+        try:
+            sink = self.dimse.take_sink(message.MessageID)
+            self.services.serve(self, message, self.context(context_id), sink)
+        except Exception:
+            log.exception("a request could not be served")
+            self._layer.abort()
+        finally:
+            self._is_serving = False

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom import dimse_messages
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import C_CANCEL, C_STORE, DimsePrimitiveType, DimseServiceType
 from pynetdicom.pdu_primitives import P_DATA
@@ -22,7 +22,7 @@ from relais.peers.wire.command_set import CommandSet
 from relais.peers.wire.framing import Buffer
 
 if TYPE_CHECKING:
-    from relais.peers.wire.inline import InlineProvider
+    from relais.peers.wire.pump import Pump
 
 MAX_COMMAND_BYTES = 64 * 1024
 MAX_IDENTIFIER_BYTES = (
@@ -71,12 +71,11 @@ class _Incoming:
         self.sink: Sink | None = None
 
 
-class InlineMessages(DIMSEServiceProvider):
-    """pynetdicom's DIMSE provider, without its codec and its copies."""
+class InlineMessages:
+    """The messages of one association, in the place of pynetdicom's DIMSE provider."""
 
-    def __init__(self, assoc: Any, upper_layer: "InlineProvider") -> None:
+    def __init__(self, upper_layer: "Pump") -> None:
         self._cancelled: dict[int, C_CANCEL] = {}
-        super().__init__(assoc)
         self.upper_layer = upper_layer
         self.msg_queue = MessageQueue(self)
         self._incoming: _Incoming | None = None
@@ -97,10 +96,6 @@ class InlineMessages(DIMSEServiceProvider):
         if not self._batch:
             self.upper_layer.poll()
         return self._cancelled
-
-    @cancel_req.setter
-    def cancel_req(self, value: dict[int, C_CANCEL]) -> None:
-        self._cancelled = value
 
     def open_sink(self, command: CommandSet, context_id: int) -> Sink | None:
         """What shall take the Data Set of this C-STORE request. None collects it."""
@@ -209,8 +204,8 @@ class InlineMessages(DIMSEServiceProvider):
     def send_msg(self, primitive: DimsePrimitiveType, context_id: int) -> None:
         """Send a message. A C-STORE request may wait for its Data Set (see `send_data`)."""
         if not primitives.is_coded(primitive):
+            self._batch += _stock_message(primitive, context_id, self._fragment_size)
             self.flush()
-            super().send_msg(primitive, context_id)
             return
         command, data = primitives.of_primitive(primitive)
         if isinstance(primitive, C_STORE) and data == b"":
@@ -258,7 +253,19 @@ class InlineMessages(DIMSEServiceProvider):
     @cached_property
     def _fragment_size(self) -> int:
         """Asked for the first time when the association is open, and then always the same."""
-        return framing.fragment_size(self.maximum_pdu_size)
+        return framing.fragment_size(self.upper_layer.peer_max_length)
+
+
+def _stock_message(primitive: DimsePrimitiveType, context_id: int, size: int) -> list[Buffer]:
+    """The PDUs of a message, encoded by pynetdicom."""
+    kind = "RQ" if primitive.MessageIDBeingRespondedTo is None else "RSP"
+    message = getattr(dimse_messages, f"{type(primitive).__name__}_{kind}")()
+    message.primitive_to_message(primitive)
+    buffers: list[Buffer] = []
+    for pdata in message.encode_msg(context_id, size + framing.PDV_OVERHEAD):
+        for _, fragment in pdata.presentation_data_value_list:
+            buffers += framing.pdu(context_id, fragment[0], (fragment[1:],))
+    return buffers
 
 
 def _stock_primitive(incoming: _Incoming) -> DimsePrimitiveType:
