@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 SIZE ?= full
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
@@ -27,8 +28,8 @@ demo: viewer ## Start two nodes that know each other, NORTH and SOUTH, each with
 	trap 'kill $$south 2>/dev/null; wait $$south' EXIT; \
 	$(BIN)/relais serve --config conf/demo/north.toml --samples sample_dicom/rivemont
 
-test: $(DEV) test-deps ## Run all tests
-	$(BIN)/pytest
+test: $(DEV) test-deps viewer ## Run all tests, in two processes
+	$(PYTEST)
 
 test-stock: $(DEV) test-deps ## Run the DIMSE tests on pynetdicom's own threads (dimse.engine = "stock")
 	RELAIS_DIMSE__ENGINE=stock $(BIN)/pytest tests/conformance/test_ps3_[478]*.py tests/contract/test_peer.py

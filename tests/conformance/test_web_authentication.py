@@ -15,13 +15,13 @@ from requests.auth import HTTPBasicAuth
 
 from fixtures.browser import SAMPLES
 from fixtures.builders import a_ct, part10
+from fixtures.ohif import need_viewer
 from relais.access.tokens import Tokens, TokenSettings, digest, make
 from relais.archive.ingest import store_part10
 from relais.config import load
 from relais.dicom.origin import Channel, Origin
 from relais.node.inline import Node
 from relais.node.listen import eventually
-from relais.ui import viewer
 
 ROSA, CT1, NOBODY, FAR = (make() for _ in range(4))
 USERS = (
@@ -163,8 +163,7 @@ def test_an_open_node_asks_nobody_and_takes_notice(tmp_path: Path) -> None:
 
 def test_ohif_shows_a_study_to_who_has_a_token(node: Node, browser: Browser) -> None:
     """The browser asks for name and password once, and sends them with everything that OHIF fetches."""
-    if not viewer.installed(viewer.default_folder()):
-        pytest.skip("The OHIF viewer is not installed: `make viewer` fetches it with npm.")
+    need_viewer()
     for path in sorted(SAMPLES.rglob("*.dcm"))[:3]:
         store_part10(node.archive, BytesIO(path.read_bytes()), Origin(Channel.IMPORT))
     name = str(dcmread(sorted(SAMPLES.rglob("*.dcm"))[0]).PatientName).partition("^")[0]
