@@ -54,7 +54,7 @@ def offered(node: Served) -> tuple[socket.socket, bytes | None]:
 
 def settled(node: Served) -> bool:
     """Whether no association is open: the node asks itself now and then whether it is ready."""
-    return eventually(lambda: sum(connections(pid, node.dimse_port) for pid in workers(node)) == 0, 20)
+    return eventually(lambda: sum(connections(pid, node.dimse_port) for pid in workers(node)) == 0, 30)
 
 
 def room(node: Served, stack: ExitStack) -> int:
@@ -99,14 +99,14 @@ def test_a_worker_that_is_killed_is_started_again_and_its_associations_count_no_
         assert room(node, stack) == LIMIT
         killed = workers(node)[victim]
         os.kill(killed, signal.SIGKILL)
-        assert eventually(lambda: workers(node)[victim] != killed, 20)
+        assert eventually(lambda: workers(node)[victim] != killed, 30)
         other = workers(node)[1 - victim]
         assert connections(other, node.dimse_port) >= LIMIT // 2  # they go on
         deadline = time.monotonic() + 20
         while (found := room(node, stack)) == 0:  # until the new one has begun
             assert time.monotonic() < deadline
         assert found == LIMIT // 2
-    assert eventually(node.is_ready, 20)
+    assert eventually(node.is_ready, 30)
 
 
 def test_everybody_is_told_to_end_and_ends(node: Served) -> None:

@@ -105,7 +105,7 @@ def nodes(tmp_path: Path, object_server: ObjectServer) -> Iterator[Nodes]:
 def at_work(nodes: Nodes, folder: Path) -> Iterator[tuple[Crowd, Follower]]:
     """Senders by DIMSE and HTTP and a reader of the change feed, all through the balancer."""
     with haproxy.before(nodes.served, folder) as balancer, ExitStack() as stack:
-        assert eventually(lambda: answers(balancer.web_port), 20)
+        assert eventually(lambda: answers(balancer.web_port), 30)
         crowd = Crowd(balancer.dimse_port, balancer.web_port)
         stack.callback(crowd.stop)
         follower = Follower(balancer.web_port)
@@ -161,10 +161,10 @@ def test_a_node_that_ends_politely_breaks_nothing(nodes: Nodes, tmp_path: Path) 
         for number in (0, 1):
             assert gains(crowd, 10)
             os.kill(nodes.served[number].process.pid, signal.SIGTERM)
-            assert nodes.served[number].process.wait(20) == 0
+            assert nodes.served[number].process.wait(30) == 0
             assert gains(crowd, 10)
             nodes.come_back(number)
-            assert eventually(nodes.served[number].is_ready, 20)
+            assert eventually(nodes.served[number].is_ready, 30)
         assert gains(crowd, 10)
     for node in nodes.served:
         node.stop()

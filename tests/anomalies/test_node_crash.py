@@ -44,7 +44,7 @@ def end_hard(node: Served, chance: random.Random) -> None:
     else:
         node.process.kill()
         node.process.wait()
-    assert eventually(lambda: node.pids() == [], 10)
+    assert eventually(lambda: node.pids() == [], 30)
 
 
 def check(archive: Archive, crowd: Crowd) -> None:

@@ -425,4 +425,4 @@ def test_a_worker_ends_itself_when_nobody_is_there_to_end_it() -> None:
         assert worker.stdin is not None
         worker.stdin.write(wire.prefix(fields, len(header) + len(frame)) + header + frame)
         worker.stdin.flush()
-        assert worker.wait(20) == -signal.SIGALRM
+        assert worker.wait(30) == -signal.SIGALRM

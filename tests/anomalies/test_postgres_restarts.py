@@ -207,7 +207,7 @@ def test_a_node_that_was_stopped_in_a_transaction_is_told_and_others_wait_no_lon
 
     def slow(tx: Transaction) -> None:
         begun.set()
-        goes_on.wait(20)
+        goes_on.wait(30)
 
     thread = threading.Thread(target=first.write, args=(slow,))
     thread.start()

@@ -121,7 +121,7 @@ def test_a_sweep_that_has_looked_before_the_store_failed(
     with monkeypatch.context() as full, pytest.raises(OutOfResources):
         full.setattr(audit, "write", refuse_while_swept)
         delete = archive.store.delete
-        full.setattr(archive.store, "delete", lambda key: looked.wait(5) and delete(key))
+        full.setattr(archive.store, "delete", lambda key: looked.wait(30) and delete(key))
         store(archive)
     has_failed.set()
     sweep.join()
@@ -168,7 +168,7 @@ def test_while_the_index_cannot_be_written_no_bytes_pile_up(archive: Archive, mo
                 store(archive)
         assert len(keys(archive)) == 1
     assert store(archive).ref
-    assert eventually(lambda: is_settled(archive) and len(keys(archive)) == 1, 5)
+    assert eventually(lambda: is_settled(archive) and len(keys(archive)) == 1, 30)
 
 
 @only_sqlite("its log")

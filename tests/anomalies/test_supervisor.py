@@ -54,7 +54,7 @@ class Run:
         return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def wait_for(self, name: str, starts: int) -> list[int]:
-        assert eventually(lambda: len(self.pids(name)) >= starts, 15)
+        assert eventually(lambda: len(self.pids(name)) >= starts, 30)
         return self.pids(name)
 
     def ended(self, timeout_s: float = 15) -> tuple[int, str]:
@@ -87,7 +87,7 @@ def is_alive(pid: int) -> bool:
 def test_children_get_what_is_given_and_end_with_the_supervisor(tmp_path: Path, runs: list[Run]) -> None:
     runs.append(run := Run(tmp_path, 5, {"one": SLEEP, "two": SLEEP}))
     first, second = run.wait_for("one", 1)[0], run.wait_for("two", 1)[0]
-    assert eventually(lambda: (tmp_path / "two.given").exists() and (tmp_path / "one.given").exists(), 5)
+    assert eventually(lambda: (tmp_path / "two.given").exists() and (tmp_path / "one.given").exists(), 30)
     assert (tmp_path / "one.given").read_text() == "given to one"
     run.process.terminate()
     code, errors = run.ended()
@@ -162,10 +162,10 @@ def test_what_a_child_started_goes_with_it(tmp_path: Path, runs: list[Run]) -> N
     first = run.wait_for("grandchild", 1)[0]
     os.kill(run.pids("one")[0], signal.SIGKILL)
     second = run.wait_for("grandchild", 2)[1]
-    assert eventually(lambda: not is_alive(first), 5)
+    assert eventually(lambda: not is_alive(first), 30)
     run.process.terminate()
     run.ended()
-    assert eventually(lambda: not is_alive(second), 5)
+    assert eventually(lambda: not is_alive(second), 30)
 
 
 def test_children_that_hold_the_lifeline_do_not_outlive_a_killed_supervisor(tmp_path: Path, runs: list[Run]) -> None:
@@ -174,7 +174,7 @@ def test_children_that_hold_the_lifeline_do_not_outlive_a_killed_supervisor(tmp_
     pid = run.wait_for("one", 1)[0]
     run.process.kill()
     run.ended()
-    assert eventually(lambda: not is_alive(pid), 5)
+    assert eventually(lambda: not is_alive(pid), 30)
 
 
 def test_a_child_whose_parent_is_gone_already_ends_at_once() -> None:

@@ -31,7 +31,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield node
     finally:
         node.process.terminate()
-        node.process.wait(20)
+        node.process.wait(30)
 
 
 def _relais(node: Served, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,7 +60,7 @@ def test_a_declared_key_narrows_and_an_undeclared_one_is_told_not_to(node: Serve
     everything, _ = _asked(node, "/series?includefield=ProtocolName")
     names = [_said(row, "00181030") for row in everything]
     wanted = next(name for name in names if name)
-    assert eventually(lambda: _asked(node, "/series?ProtocolName=nobody")[0] == [], 20)
+    assert eventually(lambda: _asked(node, "/series?ProtocolName=nobody")[0] == [], 30)
     found, warning = _asked(node, f"/series?ProtocolName={quote(str(wanted))}")
     assert len(found) == names.count(wanted) < len(everything)
     assert warning is None

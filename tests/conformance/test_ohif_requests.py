@@ -70,7 +70,7 @@ def test_a_request_of_the_viewer_is_answered_with_what_it_can_read(
 @pytest.mark.parametrize("resource", sorted({resource for resource, _, _ in REQUESTS}))
 def test_its_preflight_is_granted(web: WebNode, resource: str) -> None:
     asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "accept,authorization"}
-    response = requests.options(web.base + resource, headers={"Origin": VIEWER, **asked}, timeout=10)
+    response = requests.options(web.base + resource, headers={"Origin": VIEWER, **asked}, timeout=30)
     assert response.ok
     assert {"accept", "authorization"} <= set(response.headers["Access-Control-Allow-Headers"].split(", "))
 
@@ -87,6 +87,6 @@ def test_an_upload_from_the_viewer_is_stored(web: WebNode) -> None:
 
 def test_the_bulk_data_uri_of_the_metadata_can_be_followed(web: WebNode) -> None:
     document = web.get(f"{path(PDF).removeprefix('/dicom-web')}/metadata").json()[0]
-    response = requests.get(document["00420011"]["BulkDataURI"], headers={"Accept": OCTETS}, timeout=10)
+    response = requests.get(document["00420011"]["BulkDataURI"], headers={"Accept": OCTETS}, timeout=30)
     ((_, content),) = parts_of(response)
     assert content == PDF.EncapsulatedDocument

@@ -99,7 +99,7 @@ def test_fifty_stalled_handshakes_hold_up_nobody(node: DimseNode, world: World) 
 def test_a_stalled_handshake_ends(tmp_path: Path, world: World) -> None:
     with (
         dimse_node(tmp_path / "node", acse_timeout_s=1, **door(world)) as node,
-        socket.create_connection(("127.0.0.1", node.port), timeout=10) as stalled,
+        socket.create_connection(("127.0.0.1", node.port), timeout=30) as stalled,
     ):
         stalled.sendall(b"\x16\x03")
         assert stalled.recv(100) == b""
@@ -130,4 +130,4 @@ def test_a_node_with_tls_is_ready(tmp_path: Path, world: World) -> None:
     (tmp_path / "empty.toml").touch()
     ports = {"RELAIS_NODE__DATA_DIR": str(tmp_path / "data"), "RELAIS_DIMSE__PORT": "0", "RELAIS_WEB__PORT": "0"}
     with Node(load(tmp_path / "empty.toml", ports | given).config) as node:
-        assert urlopen(f"{node.url}/health/ready", timeout=10).status == 200
+        assert urlopen(f"{node.url}/health/ready", timeout=30).status == 200

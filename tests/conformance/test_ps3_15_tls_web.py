@@ -69,7 +69,7 @@ def handshake(node: Served, world: World, version: ssl.TLSVersion, ciphers: str 
     if ciphers:
         context.set_ciphers(ciphers)
     with (
-        socket.create_connection(("127.0.0.1", node.web_port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", node.web_port), timeout=30) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as secured,
     ):
         agreed = secured.cipher()
@@ -125,7 +125,7 @@ def test_older_versions_are_refused(node: Served, version: str) -> None:
 
 def test_who_does_not_speak_tls_hears_nothing_and_others_go_on(node: Served, world: World) -> None:
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"http://127.0.0.1:{node.web_port}/health/live", timeout=10)
+        requests.get(f"http://127.0.0.1:{node.web_port}/health/live", timeout=30)
     assert as_whom(world, None).get(f"{node.url}/health/live").ok
 
 
@@ -144,7 +144,7 @@ def test_a_hundred_stalled_handshakes_hold_up_nobody_and_are_closed(node: Served
             assert as_whom(world, None).get(f"{node.url}/health/live").ok
         assert time.monotonic() - began < 2
         for member in stalled:
-            member.settimeout(20)
+            member.settimeout(30)
             assert member.recv(10) == b""
 
 
@@ -168,7 +168,7 @@ def test_slow_uploads_and_readers_are_cut_off_here_too(tmp_path: Path, world: Wo
             reader.sendall(f"{study}Accept: application/zip;transfer-syntax=*\r\n\r\n".encode())
             assert upload.recv(4096).startswith(b"HTTP/1.1 408 ")
             log = Path(node.errors)
-            assert eventually(lambda: "answer cut off" in log.read_text(), 15)
+            assert eventually(lambda: "answer cut off" in log.read_text(), 30)
             assert "upload cut off" in log.read_text()
     finally:
         put_away(node)

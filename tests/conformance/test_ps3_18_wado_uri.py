@@ -201,7 +201,7 @@ def test_wado_uri_tells_what_it_cannot_do(web: WebNode, query: str, status: int)
     ],
 )
 def test_wado_uri_needs_its_uids(web: WebNode, query: str, status: int) -> None:
-    assert requests.get(f"{web.base}/wado?{query}", timeout=10).status_code == status
+    assert requests.get(f"{web.base}/wado?{query}", timeout=30).status_code == status
 
 
 # anonymize

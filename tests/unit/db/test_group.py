@@ -34,21 +34,21 @@ def test_those_who_share_an_interrupted_commit_are_told(tmp_path: Path) -> None:
 
         def slow(tx: Transaction) -> None:
             started.set()
-            goes_on.wait(5)
+            goes_on.wait(30)
 
         def interrupted(tx: Transaction) -> None:
             raise Interrupted
 
         threads = [threading.Thread(target=_record, args=(db, slow, outcomes))]
         threads[0].start()
-        started.wait(5)
+        started.wait(30)
         for work in (lambda tx: None, interrupted, lambda tx: None):
             threads.append(threading.Thread(target=_record, args=(db, work, outcomes)))
             threads[-1].start()
             time.sleep(0.05)  # so that they wait in this order
         goes_on.set()
         for thread in threads:
-            thread.join(5)
+            thread.join(30)
         assert not any(thread.is_alive() for thread in threads)
         assert sorted(outcomes) == ["Interrupted", "Unavailable", "Unavailable", "done"]
         assert db.write(lambda tx: 1) == 1
@@ -91,18 +91,18 @@ def test_one_who_is_interrupted_while_waiting_blocks_nobody(
 
         def slow(tx: Transaction) -> None:
             started.set()
-            goes_on.wait(5)
+            goes_on.wait(30)
 
         threads = [threading.Thread(target=_record, args=(db, slow, outcomes))]
         threads[0].start()
-        started.wait(5)
+        started.wait(30)
         for name in ("impatient", "second", "third"):
             threads.append(threading.Thread(target=_record, args=(db, lambda tx: None, outcomes), name=name))
             threads[-1].start()
             time.sleep(0.05)  # so that they wait in this order
         goes_on.set()
         for thread in threads:
-            thread.join(5)
+            thread.join(30)
         assert not any(thread.is_alive() for thread in threads)
         assert sorted(outcomes) == ["Interrupted", "done", "done", "done"]
         assert db.write(lambda tx: 1) == 1

@@ -29,7 +29,7 @@ def test_one_waits_for_the_other(tmp_path: Path) -> None:
         thread.start()
         thread.join(0.1)
         order.append("first")
-    thread.join(5)
+    thread.join(30)
     assert order == ["first", "second"]
     first.close()
     second.close()

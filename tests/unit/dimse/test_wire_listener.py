@@ -37,7 +37,7 @@ def listening(limits: Limits, **options: Any) -> Iterator[Listener]:
         yield listener
     finally:
         listener.shutdown()
-        thread.join(5)
+        thread.join(30)
         assert not thread.is_alive()
 
 

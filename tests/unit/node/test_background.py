@@ -60,7 +60,7 @@ def test_metadata_of_new_instances_is_made_and_kept(archive: Archive) -> None:
     assert background.step()
     rows = [row for ref in refs for row in retrieve.instances(archive, OPERATOR, ref)]
     wanted = {row.id for row in rows}
-    assert eventually(lambda: set(documents.get_many(archive.db, rows)) == wanted, 5)  # written soon, not at once
+    assert eventually(lambda: set(documents.get_many(archive.db, rows)) == wanted, 30)  # written soon, not at once
     assert not background.step()
 
 
@@ -90,7 +90,7 @@ def test_of_two_nodes_one_sweeps_and_makes_metadata_and_when_it_is_gone_the_othe
     steps(second)
     assert statistics.statistics(archive.db).instances == 1
     (row,) = retrieve.instances(archive, OPERATOR, ref)
-    assert eventually(lambda: documents.get_many(archive.db, [row]) != {}, 5)
+    assert eventually(lambda: documents.get_many(archive.db, [row]) != {}, 30)
     stored_later = ingest.store_part10(archive, BytesIO(part10(a_ct(InstanceNumber=2))), Origin(Channel.IMPORT)).ref
     assert steps(first) == 0  # the second has the lease now
     assert steps(second) == 1

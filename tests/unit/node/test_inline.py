@@ -28,7 +28,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def got(url: str) -> tuple[int, bytes]:
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         return answer.status, answer.read()
 
 
