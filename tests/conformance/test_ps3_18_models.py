@@ -117,10 +117,8 @@ def _content(attribute: ElementTree.Element) -> dict[str, Any]:
         return {"BulkDataURI": bulk.get("uri")}
     if inline is not None:
         return {"InlineBinary": inline.text}
-    numbered = {int(str(one.get("number"))): _value(one) for one in attribute}
-    if not numbered:
-        return {}
-    return {"Value": [numbered.get(number) for number in range(1, max(numbered) + 1)]}
+    assert [one.get("number") for one in attribute] == [str(number) for number in range(1, len(attribute) + 1)]
+    return {"Value": [_value(one) for one in attribute]} if len(attribute) else {}
 
 
 def _value(element: ElementTree.Element) -> Any:
@@ -128,7 +126,7 @@ def _value(element: ElementTree.Element) -> Any:
     if kind == "Item":
         return from_xml(element)
     if kind == "PersonName":
-        return {group.tag.removeprefix(NS): _name(group) for group in element}
+        return {group.tag.removeprefix(NS): _name(group) for group in element} or None
     return element.text
 
 
@@ -138,13 +136,10 @@ def _name(group: ElementTree.Element) -> str:
 
 
 def as_in_xml(attribute: dict[str, Any]) -> dict[str, Any]:
-    """What of an attribute in JSON can be told from XML: not the empty values behind the last one."""
+    """An attribute in JSON as far as XML can tell it: numbers as text, names without what is empty at their end."""
     if "Value" not in attribute:
         return attribute
-    values = [_as_in_xml(value) for value in attribute["Value"]]
-    while values and values[-1] is None:
-        values.pop()
-    return {**attribute, "Value": values}
+    return {**attribute, "Value": [_as_in_xml(value) for value in attribute["Value"]]}
 
 
 def _as_in_xml(value: Any) -> Any:

@@ -237,6 +237,8 @@ class Writer:
 
     def _begin(self, part: Part) -> bytes:
         fields = "".join(f"{name}: {value}\r\n" for name, value in part.headers)
+        if part.size_bytes is not None:  # PS3.18 table 8.6.1-1
+            fields += f"Content-Length: {part.size_bytes}\r\n"
         return f"--{self.boundary}\r\n{fields}\r\n".encode("latin-1")
 
 

@@ -55,30 +55,32 @@ def instance(study: str, series: str, instance: str) -> Response:
 def _metadata(ref: Ref) -> Response:
     here, offer = door(), media_types.select(acceptable(), OFFERS)
     revision = retrieve.revision(here.archive, principal(), ref)
+    location = _location(here, ref)
     etag = f"{revision}-{offer.media_type}" if offer in (XML_PARTS, ZIPPED) else str(revision)
     if payload.is_unchanged(etag):
         return payload.not_modified(etag, is_weak=True)
     if offer in (XML_PARTS, ZIPPED):
-        _, found = _documents(here, ref)
-        response = _xml(found) if offer == XML_PARTS else _zip(found)
-        response.headers["ETag"] = f'W/"{etag}"'
+        rows, found = _documents(here, ref)
+        response = _xml(here, rows, found) if offer == XML_PARTS else _zip(found)
+        response.headers["ETag"], response.headers["Content-Location"] = f'W/"{etag}"', location
         return response
     encoding = payload.content_encoding()
     key = (ref, revision, encoding)
     answer = here.kept.get(key)
     if answer:
         retrieve.record_again(here.archive, principal(), ref, answer.instances)
-        return payload.encoded(Encoded(offer.media_type, encoding, (answer.body,), etag, len(answer.body)))
-    count, found = _documents(here, ref)
-    chunks = here.kept.keeping(key, count, payload.encode(encoding, payload.json_array(found)))
-    return payload.encoded(Encoded(offer.media_type, encoding, chunks, etag))
+        body = Encoded(offer.media_type, encoding, (answer.body,), etag, len(answer.body), location)
+        return payload.encoded(body)
+    rows, found = _documents(here, ref)
+    chunks = here.kept.keeping(key, len(rows), payload.encode(encoding, payload.json_array(found)))
+    return payload.encoded(Encoded(offer.media_type, encoding, chunks, etag, location=location))
 
 
-def _documents(here: Door, ref: Ref) -> tuple[int, Iterator[bytes]]:
-    """How many documents there are, and they. The first one is read at once: if it cannot be, nothing is sent yet."""
+def _documents(here: Door, ref: Ref) -> tuple[list[InstanceRow], Iterator[bytes]]:
+    """The instances and their documents. The first one is read at once: if it cannot be, nothing is sent yet."""
     rows = retrieve.instances(here.archive, principal(), ref)
     found = _absolute(here, rows)
-    return len(rows), chain((next(found),), found)
+    return rows, chain((next(found),), found)
 
 
 def _absolute(here: Door, rows: list[InstanceRow]) -> Iterator[bytes]:
@@ -88,17 +90,23 @@ def _absolute(here: Door, rows: list[InstanceRow]) -> Iterator[bytes]:
         yield document.replace(RELATIVE, absolute)
 
 
-def _xml(found: Iterator[bytes]) -> Response:
-    return payload.multipart(DICOM_XML, map(_xml_part, found), is_lazy=True)
+def _xml(here: Door, rows: list[InstanceRow], found: Iterator[bytes]) -> Response:
+    parts = (_xml_part(_location(here, row.ref), document) for row, document in zip(rows, found, strict=True))
+    return payload.multipart(DICOM_XML, parts, is_lazy=True)
 
 
 def _zip(found: Iterator[bytes]) -> Response:
     response = Response(zipped.one_text(IN_ZIP, payload.json_array(found)), content_type=ZIP, direct_passthrough=True)
     response.headers["Cache-Control"] = payload.NO_CACHE
     response.headers["Content-Disposition"] = 'attachment; filename="metadata.zip"'
+    response.headers["Vary"] = "Accept"
     return response
 
 
-def _xml_part(document: bytes) -> Part:
+def _xml_part(location: str, document: bytes) -> Part:
     text = native_xml.document(orjson.loads(document))
-    return Part((("Content-Type", DICOM_XML),), (text,), len(text))
+    return Part((("Content-Type", DICOM_XML), ("Content-Location", location)), (text,), len(text))
+
+
+def _location(here: Door, ref: Ref) -> str:
+    return f"{here.url(ref)}/metadata"

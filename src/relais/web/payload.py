@@ -13,6 +13,7 @@ from werkzeug.http import parse_range_header
 
 from relais.dicomweb.media_types import DICOM_JSON
 from relais.dicomweb.multipart import Part, Writer
+from relais.web import errors
 
 NO_CACHE = "private, no-cache"  # kept by the user agent, but asked about each time: instances can go
 PIECE_BYTES = 64 * 1024  # small documents leave together
@@ -62,6 +63,7 @@ def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False) 
     parts = parts if is_lazy else list(parts)
     response = Response(writer.chunks(parts), content_type=writer.content_type, direct_passthrough=True)
     response.headers["Cache-Control"] = NO_CACHE
+    response.headers["Vary"] = "Accept"
     if isinstance(parts, list) and (length := writer.content_length(parts)) is not None:
         response.content_length = length
     return response
@@ -71,7 +73,7 @@ def single(body: Single) -> Response:
     """*body*, or the range of it that was asked for (RFC 9110 14). Several ranges are answered with the whole."""
     if body.etag and is_unchanged(body.etag):
         return not_modified(body.etag)
-    headers = {"Cache-Control": NO_CACHE, "Accept-Ranges": "bytes"}
+    headers = {"Cache-Control": NO_CACHE, "Accept-Ranges": "bytes", "Vary": "Accept"}
     if body.etag:
         headers["ETag"] = f'"{body.etag}"'
     if body.location:
@@ -80,7 +82,7 @@ def single(body: Single) -> Response:
         headers["Content-Disposition"] = f'attachment; filename="{body.filename}"'
     wanted = _range(body)
     if wanted == ():
-        return Response(b"", 416, {**headers, "Content-Range": f"bytes */{body.size_bytes}"})
+        return _beyond(body.size_bytes)
     status, chunks, size_bytes = 200, body.chunks, body.size_bytes
     if wanted:
         start, stop = wanted
@@ -91,15 +93,26 @@ def single(body: Single) -> Response:
     return response
 
 
+def _beyond(size_bytes: int) -> Response:
+    """416, with how much there is (RFC 9110 15.5.17)."""
+    response = errors.answer(416, f"There is no such range: there are {size_bytes} bytes.")
+    response.headers["Content-Range"] = f"bytes */{size_bytes}"
+    return response
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A large text, encoded as *content_encoding* says ("" for plain). *etag* is an unquoted weak validator."""
+    """A large text, encoded as *content_encoding* says ("" for plain). *etag* is an unquoted weak validator.
+
+    *location* becomes Content-Location.
+    """
 
     content_type: str
     content_encoding: str
     chunks: Iterable[bytes]
     etag: str
     size_bytes: int | None = None
+    location: str = ""
 
 
 def encoded(body: Encoded) -> Response:
@@ -107,7 +120,9 @@ def encoded(body: Encoded) -> Response:
     response = Response(body.chunks, content_type=body.content_type, direct_passthrough=True)
     response.headers["Cache-Control"] = NO_CACHE
     response.headers["ETag"] = f'W/"{body.etag}"'
-    response.vary.add("Accept-Encoding")
+    response.headers["Vary"] = "Accept, Accept-Encoding"
+    if body.location:
+        response.headers["Content-Location"] = body.location
     if body.content_encoding:
         response.headers["Content-Encoding"] = body.content_encoding
     if body.size_bytes is not None:
@@ -140,7 +155,8 @@ def is_unchanged(etag: str) -> bool:
 
 def not_modified(etag: str, *, is_weak: bool = False) -> Response:
     """304: what the user agent has is what it would get."""
-    return Response(status=304, headers={"ETag": f'W/"{etag}"' if is_weak else f'"{etag}"', "Cache-Control": NO_CACHE})
+    validator = f'W/"{etag}"' if is_weak else f'"{etag}"'
+    return Response(status=304, headers={"ETag": validator, "Cache-Control": NO_CACHE, "Vary": "Accept"})
 
 
 def partial(response: Response) -> Response:

@@ -92,7 +92,8 @@ def still(picture: Picture, wanted: RenderRequest) -> Response:
     if payload.is_unchanged(etag):
         return payload.not_modified(etag)
     data = _made(door(), picture, wanted)
-    return payload.single(Single(wanted.media_type, len(data), (data,), etag=etag))
+    location = "" if picture.state else _location(door(), picture)
+    return payload.single(Single(wanted.media_type, len(data), (data,), etag, location))
 
 
 def warn(response: Response, asked: Rendering, media_type: str) -> Response:
@@ -112,8 +113,11 @@ def _moving(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
     etag = _etag(pictures[0], numbers, wanted)
     if payload.is_unchanged(etag):
         return payload.not_modified(etag)
-    data = _animated(door(), pictures[0].row, numbers, wanted)
-    return payload.single(Single(GIF, len(data), (data,), etag=etag))
+    row = pictures[0].row
+    data = _animated(door(), row, numbers, wanted)
+    some = "" if len(numbers) == row.number_of_frames else f"/frames/{','.join(map(str, numbers))}"
+    location = f"{door().url(row.ref)}{some}/rendered"
+    return payload.single(Single(GIF, len(data), (data,), etag, location))
 
 
 def _parts(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
@@ -128,8 +132,12 @@ def _parts(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
 def _each(here: Door, pictures: Sequence[Picture], wanted: RenderRequest, first: bytes) -> Iterator[Part]:
     for place, picture in enumerate(pictures):
         data = _made(here, picture, wanted) if place else first
-        location = f"{here.url(picture.row.ref)}/frames/{picture.number}/rendered"
-        yield Part((("Content-Type", wanted.media_type), ("Content-Location", location)), (data,), len(data))
+        headers = (("Content-Type", wanted.media_type), ("Content-Location", _location(here, picture)))
+        yield Part(headers, (data,), len(data))
+
+
+def _location(here: Door, picture: Picture) -> str:
+    return f"{here.url(picture.row.ref)}/frames/{picture.number}/rendered"
 
 
 def _made(here: Door, picture: Picture, wanted: RenderRequest) -> bytes:

@@ -75,11 +75,12 @@ def _offers(*names: str) -> tuple[Offer, ...]:
 
 
 def _single(row: InstanceRow, offer: Offer, body: Body, content_type: str = "") -> Response:
-    content_type = content_type or offer.media_type
+    content_type, location = content_type or offer.media_type, f"{door().url(row.ref)}/rendered"
     if offer.is_multipart:
-        return payload.multipart(offer.media_type, [Part((("Content-Type", content_type),), body.chunks, body.length)])
+        headers = (("Content-Type", content_type), ("Content-Location", location))
+        return payload.multipart(offer.media_type, [Part(headers, body.chunks, body.length)])
     etag = f"{row.digest.hex()[:32]}-{row.revision}-{content_type.replace(' ', '').replace(';', '-')}"
-    response = payload.single(Single(content_type, body.length, body.chunks, etag=etag))
+    response = payload.single(Single(content_type, body.length, body.chunks, etag, location))
     if offer.media_type in POLICY:
         response.headers["Content-Security-Policy"] = POLICY[offer.media_type]
     return response

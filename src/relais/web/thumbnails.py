@@ -3,7 +3,7 @@
 import zlib
 from dataclasses import replace
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from relais.archive import render
 from relais.archive.render import THUMBNAIL
@@ -58,4 +58,5 @@ def _thumbnail(ref: Ref, number: int | None = None) -> Response:
     except InvalidRequest as error:  # the parameters were right: it is the instance that is no image
         raise NotAcceptable(error.message) from error
     etag = f"{zlib.crc32(data):08x}-{len(data)}"
-    return payload.single(Single(offer.media_type, len(data), (data,), etag=etag))
+    location = door().public_url + request.path
+    return payload.single(Single(offer.media_type, len(data), (data,), etag=etag, location=location))

@@ -135,6 +135,7 @@ def _zip(here: Door, ref: Ref, chosen: list[_Chosen], count: int) -> Response:
         response.content_length = length
     response.headers["Cache-Control"] = payload.NO_CACHE
     response.headers["Content-Disposition"] = f'attachment; filename="{_last_uid(ref)}.zip"'
+    response.headers["Content-Location"], response.headers["Vary"] = here.url(ref), "Accept"
     return payload.partial(response) if len(chosen) < count else response
 
 

@@ -28,7 +28,7 @@ def test_any_range_over_any_chunks_is_that_slice(content: bytes, pieces: int, fi
     if first > last:
         assert (status, body) == (200, content)
     elif first >= len(content):
-        assert (status, body, content_range) == (416, b"", f"bytes */{len(content)}")
+        assert (status, content_range) == (416, f"bytes */{len(content)}")
     else:
         end = min(last, len(content) - 1)
         assert (status, body) == (206, content[first : end + 1])
