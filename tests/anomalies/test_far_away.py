@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import islice
@@ -14,16 +14,17 @@ from pydicom import Dataset, FileDataset, dcmread
 from werkzeug.test import Client, TestResponse
 
 from fixtures.builders import a_multiframe, a_series, part10
-from fixtures.faulty import Answered, Asked, Faulty, Forward, damages_the_answer, faulty
+from fixtures.faulty import Answered, Asked, Faulty, Forward, damages_the_answer, faulty, says
 from fixtures.node import close_archive, make_archive
 from fixtures.object_server import ObjectServer, storage_settings
 from relais.access.principals import OPERATOR
-from relais.archive import Archive, ahead, documents, ingest, retrieve
+from relais.archive import Archive, ahead, documents, ingest, maintenance, retrieve
 from relais.archive.integrity import Damaged
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.refs import SeriesRef
 from relais.dicomweb import multipart
 from relais.index.rows import InstanceRow
+from relais.storage.settings import RestoreTier
 from relais.web.app import create_app
 from relais.web.settings import WebSettings
 
@@ -122,8 +123,12 @@ def numbers_of(files: list[bytes]) -> list[int]:
 
 
 def wait_until_still(line: SlowLine) -> None:
+    until(lambda: not line.now)
+
+
+def until(is_so: Callable[[], bool]) -> None:
     limit = time.monotonic() + 30
-    while line.now:
+    while not is_so():
         assert time.monotonic() < limit
         time.sleep(0.02)
 
@@ -212,3 +217,96 @@ def test_large_ones_among_small_ones_are_sent_in_order(
     whole = [b"".join(body.chunks) for body in retrieve.part10s(archive, rows)]
     assert numbers_of(whole) == list(range(1, COUNT + 1))
     assert len(sizes) > 1
+
+
+@dataclass
+class Glacier:
+    """What of the objects lies in slow storage, as S3 has it: their keys, and what was asked to be restored."""
+
+    slow: set[str]
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, asked: Asked, forward: Forward) -> Answered:
+        key = asked.path.partition("?")[0].partition("/archive/")[2]
+        if asked.method == "POST":
+            assert asked.path.endswith("?restore")
+            assert b"<Days>3</Days>" in asked.body
+            assert b"<Tier>Bulk</Tier>" in asked.body
+            is_first, _ = key not in self.asked, self.asked.append(key)
+            return Answered(202, {}, b"") if is_first else says(409, "RestoreAlreadyInProgress")(asked, forward)
+        if key in self.slow:
+            return says(403, "InvalidObjectState")(asked, forward)
+        answered = forward(asked)
+        if "list-type" not in asked.path:
+            return answered
+        listed = answered.body.replace(b"<StorageClass>STANDARD<", b"<StorageClass>DEEP_ARCHIVE<")
+        return Answered(200, {**answered.headers, "Content-Length": str(len(listed))}, listed)
+
+
+@pytest.fixture
+def restoring(door: Faulty, tmp_path: Path) -> Iterator[Archive]:
+    settings = storage_settings(
+        door.server, door.behind.make_bucket(), tmp_path, restore_days=3, restore_tier=RestoreTier.BULK
+    )
+    archive = make_archive(tmp_path, storage=settings)
+    yield archive
+    close_archive(archive)
+
+
+def in_glacier(archive: Archive, door: Faulty) -> tuple[list[FileDataset], Glacier]:
+    series = a_series(3)
+    for ds in [*series, a_series(1)[0]]:
+        store(archive, ds)
+    glacier = Glacier({row.key for row in rows_of(archive, series)})
+    door.fail(glacier, method="GET")
+    door.fail(glacier, method="POST", part="?restore")
+    return series, glacier
+
+
+def test_who_wants_to_read_a_series_in_slow_storage_has_all_of_it_fetched(restoring: Archive, door: Faulty) -> None:
+    series, glacier = in_glacier(restoring, door)
+    client = Client(create_app(restoring, WebSettings(), {}), TestResponse)
+    for _ in range(3):
+        answer = client.get(url_of(series[0]), headers={"Accept": 'multipart/related; type="application/dicom"'})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "3600")
+    until(lambda: len(glacier.asked) == 3)
+    assert set(glacier.asked) == glacier.slow
+    glacier.slow.clear()
+    answer = client.get(url_of(series[0]), headers={"Accept": 'multipart/related; type="application/dicom"'})
+    assert numbers_of(parts_of(answer)) == [1, 2, 3]
+
+
+def test_a_frame_in_slow_storage_is_fetched_too(restoring: Archive, door: Faulty) -> None:
+    series, glacier = in_glacier(restoring, door)
+    client = Client(create_app(restoring, WebSettings(), {}), TestResponse)
+    answer = client.get(f"{url_of(series[0])}/instances/{series[0].SOPInstanceUID}/frames/1")
+    assert answer.status_code == 503
+    until(lambda: set(glacier.asked) == glacier.slow)
+
+
+def test_what_only_checks_has_nothing_fetched(restoring: Archive, door: Faulty) -> None:
+    _, glacier = in_glacier(restoring, door)
+    assert len(maintenance.check(restoring).nearline) == 3
+    documents.make_missing(restoring)
+    assert glacier.asked == []
+
+
+def test_without_the_setting_nothing_is_fetched(archive: Archive, client: Client, door: Faulty) -> None:
+    series, glacier = in_glacier(archive, door)
+    assert client.get(f"{url_of(series[0])}/instances/{series[0].SOPInstanceUID}").status_code == 503
+    assert glacier.asked == []
+
+
+def test_what_could_not_be_asked_for_is_asked_for_when_it_is_wanted_again(restoring: Archive, door: Faulty) -> None:
+    series, glacier = in_glacier(restoring, door)
+    door.rules.clear()
+    door.fail(says(500, "InternalError"), 2, method="POST")
+    door.fail(glacier)
+    url = f"{url_of(series[0])}/instances/{series[0].SOPInstanceUID}"
+    client = Client(create_app(restoring, WebSettings(), {}), TestResponse)
+
+    def is_asked_for() -> bool:
+        assert client.get(url).status_code == 503
+        return set(glacier.asked) == glacier.slow
+
+    until(is_asked_for)

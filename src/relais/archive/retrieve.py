@@ -5,6 +5,7 @@ A damaged object is never passed on as a success: whole instances are checked ag
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import SEEK_END
 from itertools import islice
@@ -23,7 +24,7 @@ from relais.dicom.frames import FrameTable
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.part10 import read_head
 from relais.dicom.refs import Ref
-from relais.errors import Gone, InvalidRequest, NotAcceptable, NotFound
+from relais.errors import Gone, InvalidRequest, Nearline, NotAcceptable, NotFound
 from relais.index import lookup
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import ENCODABLE, can_transcode
@@ -127,7 +128,7 @@ def part10(archive: Archive, row: InstanceRow, transfer_syntax_uid: str | None =
     Raises NotAcceptable if it cannot be had in *transfer_syntax_uid*.
     """
     if transfer_syntax_uid in {None, row.transfer_syntax_uid}:
-        return Body(row.size_bytes, verified_chunks(archive, row, 0), row.transfer_syntax_uid)
+        return Body(row.size_bytes, _read(archive, row, 0), row.transfer_syntax_uid)
     return transcoded(archive, row, str(transfer_syntax_uid), whole)
 
 
@@ -145,8 +146,29 @@ def dataset_chunks(archive: Archive, row: InstanceRow, transfer_syntax_uid: str 
     """The Data Set alone, as DIMSE sends it; otherwise as part10."""
     if transfer_syntax_uid in {None, row.transfer_syntax_uid}:
         offset = row.layout.dataset_offset
-        return Body(row.size_bytes - offset, verified_chunks(archive, row, offset), row.transfer_syntax_uid)
+        return Body(row.size_bytes - offset, _read(archive, row, offset), row.transfer_syntax_uid)
     return transcoded(archive, row, str(transfer_syntax_uid), without_head)
+
+
+def _read(archive: Archive, row: InstanceRow, offset: int) -> Iterator[bytes]:
+    chunks = verified_chunks(archive, row, offset)
+    return _read_far_away(archive, row, chunks) if isinstance(archive.store, FarAway) else chunks
+
+
+def _read_far_away(archive: Archive, row: InstanceRow, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    with _wanted(archive, row):
+        yield from chunks
+
+
+@contextmanager
+def _wanted(archive: Archive, row: InstanceRow) -> Iterator[None]:
+    """Somebody reads *row* here: if it turns out to lie in slow storage, it is fetched from there for another time."""
+    try:
+        yield
+    except Nearline:
+        if isinstance(archive.store, FarAway):
+            archive.store.bring_back(row.key)
+        raise
 
 
 def can_send(row: InstanceRow, transfer_syntax_uid: str) -> bool:
@@ -202,7 +224,8 @@ def stored_frame(archive: Archive, row: InstanceRow, number: int) -> tuple[Frame
     table = FrameTable.unpack(row.layout.frame_table)
     if number > table.count:
         raise NotFound(f"The instance has {table.count} frames.")
-    data = b"".join(archive.store.read_range(row.key, offset, length) for offset, length in table.pieces(number))
+    with _wanted(archive, row):
+        data = b"".join(archive.store.read_range(row.key, offset, length) for offset, length in table.pieces(number))
     encapsulated = uids.is_encapsulated(row.transfer_syntax_uid)
     return Frame(data, row.transfer_syntax_uid if encapsulated else uids.EXPLICIT_VR_LITTLE_ENDIAN), table
 

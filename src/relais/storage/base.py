@@ -100,3 +100,6 @@ class FarAway(Protocol):
 
     def beside(self, work: Callable[..., T], *args: object) -> Future[T]:
         """Have *work*, which reads this store, done beside other work as soon as a thread is free."""
+
+    def bring_back(self, key: str) -> None:
+        """Somebody wants to read an object that is Nearline: begin to fetch its series, if the settings say so."""

@@ -17,6 +17,7 @@ _BOUNDS = {
     "connections": (1, 1000),
     "spool_mb": (0, 1_000_000_000),
     "cache_mb": (0, 1_000_000_000),
+    "restore_days": (0, 3650),
 }
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _ENDPOINT = re.compile(r"https?://[^/?#\s]+/?")
@@ -37,6 +38,14 @@ class SpoolUse(StrEnum):
     FIRST = "first"  # all of them: acknowledged at the speed of the local disk, moved afterwards
 
 
+class RestoreTier(StrEnum):
+    """How soon the object store fetches what lies in slow storage: sooner costs more."""
+
+    EXPEDITED = "Expedited"
+    STANDARD = "Standard"
+    BULK = "Bulk"
+
+
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
     """Where the objects are.
@@ -47,7 +56,8 @@ class StorageSettings:
 
     All else is about S3. Without keys here those of the environment count (AWS_ACCESS_KEY_ID and so on). *timeout_s* is
     for each wait for the object store. *spool_mb* bounds what waits on this machine, in *spool_dir*, for the object
-    store to take it; *cache_mb* the copies of its objects that are kept there for who needs files.
+    store to take it; *cache_mb* the copies of its objects that are kept there for who needs files. With *restore_days*
+    a series in slow storage that somebody wants to read is asked for, for so many days, as soon as *restore_tier* says.
     """
 
     url: str = ""
@@ -65,6 +75,8 @@ class StorageSettings:
     spool_mb: int = 4096
     spool_dir: str = ""
     cache_mb: int = 1024
+    restore_days: int = 0
+    restore_tier: RestoreTier = RestoreTier.STANDARD
 
     def __post_init__(self) -> None:
         for name, (least, most) in _BOUNDS.items():

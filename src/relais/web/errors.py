@@ -20,6 +20,7 @@ from relais.errors import (
     InvalidDataSet,
     InvalidRequest,
     Mismatch,
+    Nearline,
     NodeError,
     NotAcceptable,
     NotFound,
@@ -58,6 +59,7 @@ _STATUS: tuple[tuple[type[NodeError], int], ...] = (
 _STORE_STATUS = frozenset({403, 413, 415, 503, 507})
 
 RETRY_AFTER_S = 5
+NEARLINE_S = 3600  # slow storage takes hours
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ def _node_error(error: NodeError) -> Response:
     request.environ[ERROR] = type(error).__name__
     response = answer(status, error.message)
     if status == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        response.headers["Retry-After"] = str(NEARLINE_S if isinstance(error, Nearline) else RETRY_AFTER_S)
     return response
 
 

@@ -32,6 +32,8 @@ CONNECT_TIMEOUT_S = 3.0  # whoever does not answer by then is away
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # before an answer that was broken off is asked for again
 _UNCONDITIONAL = ("NotImplemented", "501")  # what stores say that do not know `If-None-Match`
 
+_READABLE_SOON = ("RestoreAlreadyInProgress", "ObjectAlreadyInActiveTierError", "InvalidObjectState")
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -107,6 +109,16 @@ class Bucket:
         """Remove the object, if it is there."""
         with asking():
             self._client.delete_object(**self._object(key))
+
+    def restore(self, key: str, days: int, tier: str) -> None:
+        """Ask for a copy of what lies in slow storage, to be read for *days*. No error if it need not be."""
+        wanted = {"Days": days, "GlacierJobParameters": {"Tier": tier}}
+        with asking():
+            try:
+                self._client.restore_object(**self._object(key), RestoreRequest=wanted)
+            except ClientError as exc:
+                if code_of(exc.response) not in _READABLE_SOON:
+                    raise
 
     def listed(self, folder: str) -> Iterator[Listed]:
         """Every object below *folder*, "" for all, in the order of their keys."""

@@ -23,6 +23,7 @@ from relais.storage.s3.failures import DAMAGED_ON_THE_WAY, NoAnswer
 from relais.storage.s3.kept_files import KeptFiles
 from relais.storage.s3.parts import Parts, is_large
 from relais.storage.s3.presence import Presence
+from relais.storage.s3.slow import SlowStorage
 from relais.storage.s3.spool import Spool
 from relais.storage.s3.stream import LARGEST_BYTES, ObjectStream
 from relais.storage.s3.threads import Threads
@@ -138,17 +139,18 @@ class S3Upload:
 
 
 class S3Store:
-    """Objects in *bucket*, and in *spool* as long as *use* says or the bucket takes nothing."""
+    """Objects in *bucket*, and in *spool* as long as *settings* say or the bucket takes nothing."""
 
     def __init__(
-        self, bucket: Bucket, spool: Spool, kept: KeptFiles, use: SpoolUse, register: Register | None = None
+        self, bucket: Bucket, spool: Spool, kept: KeptFiles, settings: StorageSettings, register: Register | None = None
     ) -> None:
         self.bucket, self.spool = bucket, spool
         self.presence = Presence(bucket.answers)
-        self._kept, self._use = kept, use
+        self._kept, self._use = kept, settings.spool
         self._register: Register = register or _Nothing()
         self.threads = Threads(THREADS, "object-store")
         self._readers = Threads(READERS, "read-ahead")
+        self._slow = SlowStorage(bucket, self.threads, settings.restore_days, settings.restore_tier)
 
     def prepare(self) -> None:
         if self._use is SpoolUse.FIRST:
@@ -254,6 +256,9 @@ class S3Store:
     def let_go(self, key: str) -> None:
         self.spool.files.delete(key)
 
+    def bring_back(self, key: str) -> None:
+        self._slow.bring_back(key)
+
     def goes_straight(self) -> bool:
         """Whether to try the bucket at once. For uploads."""
         return self._use is SpoolUse.WHEN_AWAY and self.presence.is_there()
@@ -331,4 +336,4 @@ def open_s3_store(settings: StorageSettings, data_dir: Path, register: Register 
     megabyte = 1024 * 1024
     spool = Spool(root, settings.spool_mb * megabyte, journal_bytes=settings.journal_mb * megabyte)
     kept = KeptFiles(spool.files.root / CACHE, settings.cache_mb * megabyte)
-    return S3Store(Bucket(settings), spool, kept, settings.spool, register)
+    return S3Store(Bucket(settings), spool, kept, settings, register)
