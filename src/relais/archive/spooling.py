@@ -11,12 +11,14 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import cache
 
 from relais.archive import Archive
 from relais.db.database import Database, Transaction
 from relais.dicom.refs import SeriesRef
 from relais.errors import NodeError, NotFound, Unavailable
 from relais.index import changes, spooled
+from relais.storage.base import ObjectStore
 from relais.storage.spooling import Spooling
 from relais.telemetry import metrics
 
@@ -50,8 +52,15 @@ class SharedRegister:
 
 def record(archive: Archive, tx: Transaction, key: str) -> None:
     """Say that the object waits here, if it does. Part of every registration."""
-    if isinstance(archive.store, Spooling) and archive.store.is_spooled(key):
-        spooled.add(tx, key, archive.store.spool_name)
+    store = archive.store
+    if _has_spool(type(store)) and isinstance(store, Spooling) and store.is_spooled(key):
+        spooled.add(tx, key, store.spool_name)
+
+
+@cache
+def _has_spool(kind: type[ObjectStore]) -> bool:
+    """Whether such stores may have one: to ask each of them costs 30 µs, with the index locked."""
+    return hasattr(kind, "is_spooled")
 
 
 def told(archive: Archive) -> Iterator[str]:

@@ -38,7 +38,8 @@ class Checkpoints:
 
     def note(self) -> None:
         """Something was committed. The first call starts the thread; called by one thread at a time."""
-        self._has_written.set()
+        if not self._has_written.is_set():
+            self._has_written.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
             self._thread.start()

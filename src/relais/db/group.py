@@ -24,14 +24,27 @@ Work = Callable[[Transaction], Any]
 class Item:
     """One work and what became of it."""
 
-    __slots__ = ("error", "leads", "result", "woken", "work")
+    __slots__ = ("_asleep", "error", "leads", "result", "work")
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, *, leads: bool) -> None:
         self.work = work
         self.result: Any = None
         self.error: BaseException | None = None
-        self.leads = False
-        self.woken = threading.Event()
+        self.leads = leads
+        self._asleep: threading.Lock | None = None  # taken while its thread waits: an Event costs three of them
+        if not leads:
+            self._asleep = threading.Lock()
+            self._asleep.acquire()
+
+    def wait(self) -> None:
+        """Wait for `wake`, if this work does not lead from the beginning."""
+        if self._asleep is not None:
+            self._asleep.acquire()
+
+    def wake(self) -> None:
+        """Have the thread that waits go on: it leads now, or its work is done."""
+        if self._asleep is not None:
+            self._asleep.release()
 
 
 class Group:
@@ -49,10 +62,9 @@ class Group:
         """Run *work* in a transaction and return its result when that is durable."""
         if self._leader == threading.get_ident():
             raise Internal("a write inside a write would wait for itself")
-        item = Item(work)
         with self._mutex:
+            item = Item(work, leads=not self._is_led)
             self._waiting.append(item)
-            item.leads = not self._is_led
             self._is_led = True
         if not item.leads:
             self._wait(item)
@@ -65,7 +77,7 @@ class Group:
     def _wait(self, item: Item) -> None:
         """Wait until *item* is done or its turn to lead has come. Who is interrupted while waiting leaves no gap."""
         try:
-            item.woken.wait()
+            item.wait()
         except BaseException:
             with self._mutex:
                 if item in self._waiting:
@@ -91,7 +103,7 @@ class Group:
             self._leader = None
             self._hand_on()
             for item in batch:
-                item.woken.set()
+                item.wake()
 
     def _hand_on(self) -> None:
         """Make the one who has waited longest the next leader."""
@@ -99,7 +111,7 @@ class Group:
             self._is_led = bool(self._waiting)
             if self._waiting:
                 self._waiting[0].leads = True
-                self._waiting[0].woken.set()
+                self._waiting[0].wake()
 
     def _commit(self, batch: list[Item]) -> None:
         """Run *batch* in one transaction; afterwards each item has its result or its error."""

@@ -191,11 +191,12 @@ class _Walk:
         base, data, bound = self.window.base, self.window.data, self.end - self.window.base
         unpack, unpack_length = self.encoding.short.unpack_from, self.encoding.length.unpack_from
         found, wanted, last, enough = self.found, self.wanted, self.last, len(data) - 12
+        short_vrs, passed = SHORT_VRS, 0  # this loop is most of what reading a header costs
         while at <= enough:
             group, number, vr, length = unpack(data, at)
             tag = group << 16 | number
             value_at = at + 8
-            if vr not in SHORT_VRS:
+            if vr not in short_vrs:
                 if vr not in LONG_VRS:
                     break
                 length = unpack_length(data, value_at)[0]
@@ -209,8 +210,9 @@ class _Walk:
                 found[tag] = Element(tag, vr.decode(), base + at, base + value_at, length, base + behind)
             last = tag
             at = behind
-            self.left -= 1
+            passed += 1
         self.last = last
+        self.left -= passed
         return base + at
 
     def _run_implicit(self, position: int) -> int:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
 
 from relais.archive import Archive
 from relais.archive.ingest import Claim, Receiving, Stored, receive
@@ -33,7 +32,6 @@ class Incoming:
     """
 
     def __init__(self, archive: Archive, claim: Claim, context_sop_class_uid: str, origin: Origin) -> None:
-        self._exit = ExitStack()
         self._receiving: Receiving | None = None
         self.stored: Stored | None = None
         self.error: NodeError | None = None
@@ -57,11 +55,12 @@ class Incoming:
 
     def discard(self) -> None:
         """Let go of everything; what was not finished leaves no trace. May be called again."""
-        self._receiving = None
-        self._exit.close()
+        receiving, self._receiving = self._receiving, None
+        if receiving is not None:
+            receiving.__exit__()
 
     def _begin(self, archive: Archive, claim: Claim, origin: Origin) -> None:
-        self._receiving = self._exit.enter_context(receive(archive, claim, origin))
+        self._receiving = receive(archive, claim, origin)
 
     def _finish(self, receiving: Receiving) -> None:
         self.stored = receiving.finish()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from relais.db import statements
 from relais.db.database import Database, Transaction
@@ -35,9 +36,14 @@ def is_unwanted(tx: Transaction, ref: InstanceRef, reasons: Iterable[str]) -> bo
         "study": ref.study_instance_uid,
         "series": ref.series_instance_uid,
         "instance": ref.sop_instance_uid,
-        "reasons": json.dumps(sorted(reasons)),
+        "reasons": _listed(frozenset(reasons)),
     }
     return tx.execute(SQL["is_unwanted"], wanted).fetchone() is not None
+
+
+@lru_cache(maxsize=8)
+def _listed(reasons: frozenset[str]) -> str:
+    return json.dumps(sorted(reasons))
 
 
 def notes(db: Database, study: StudyRef | None, limit: int) -> list[Note]:

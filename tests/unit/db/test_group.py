@@ -62,27 +62,19 @@ def _record(db: Database, work: object, outcomes: list[str]) -> None:
         outcomes.append(type(exc).__name__)
 
 
-class Impatient(threading.Event):
-    """An event whose waiter is interrupted: at once, or in the moment when it is woken."""
-
-    at_once = True
-
-    def wait(self, timeout: float | None = None) -> bool:
-        if not self.at_once:
-            super().wait(5)
-        raise Interrupted
-
-
 @pytest.mark.parametrize("at_once", [True, False])
 def test_one_who_is_interrupted_while_waiting_blocks_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
 ) -> None:
     class ImpatientItem(group.Item):
-        def __init__(self, work: group.Work) -> None:
-            super().__init__(work)
-            if threading.current_thread().name == "impatient":
-                self.woken = Impatient()
-                self.woken.at_once = at_once
+        """Whose waiter is interrupted: at once, or in the moment when it is woken."""
+
+        def wait(self) -> None:
+            is_impatient = threading.current_thread().name == "impatient"
+            if not (is_impatient and at_once):
+                super().wait()
+            if is_impatient:
+                raise Interrupted
 
     monkeypatch.setattr(group, "Item", ImpatientItem)
     with an_index(tmp_path) as db:
