@@ -4,8 +4,6 @@ Knows dicom.attributes, not the index. Reads only what it needs: a large instanc
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 from relais.dicom import uids
 from relais.dicom.attributes import Use, by_tag
@@ -22,7 +20,6 @@ from relais.errors import InvalidDataSet, InvalidRequest
 
 MAX_VALUE_BYTES = 16 * 1024  # of an attribute to be kept; a longer one is not, with a warning
 MAX_SEQUENCE_BYTES = 64 * 1024  # likewise, of a sequence
-REMEMBERED, REMEMBERED_BYTES = 8192, 64  # values that need not be decoded again, and their greatest length
 
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
 STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = 0x0020000D, 0x0020000E
@@ -108,8 +105,7 @@ def _attributes(found: Scan, read_at: ReadAt, is_big_endian: bool, warnings: lis
         if tag == SPECIFIC_CHARACTER_SET:
             character_set = tuple(term or "" for term in from_bytes("CS", value).get("Value", ()))
         elif vr != "SQ":
-            make = _remembered if length <= REMEMBERED_BYTES else value_json
-            attributes[_WANTED_KEYS[tag]] = make(vr, value, character_set, is_big_endian=is_big_endian)
+            attributes[_WANTED_KEYS[tag]] = value_json(vr, value, character_set, is_big_endian=is_big_endian)
         else:
             try:
                 json = sequence_json(element, value, character_set, is_big_endian=is_big_endian)
@@ -117,12 +113,6 @@ def _attributes(found: Scan, read_at: ReadAt, is_big_endian: bool, warnings: lis
             except InvalidDataSet as exc:
                 warnings.append(exc.message)
     return attributes
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _remembered(vr: str, value: bytes, character_set: CharacterSet, *, is_big_endian: bool) -> dict[str, Any]:
-    """The instances of a series say most things alike. What this returns is shared: nobody may change it."""
-    return value_json(vr, value, character_set, is_big_endian=is_big_endian)
 
 
 def _layout(found: Scan, read_at: ReadAt, attributes: JsonDataset, start: int, transfer_syntax_uid: str) -> Layout:

@@ -5,7 +5,7 @@ What json_model makes of the same bytes is the rule; a property test holds this 
 """
 
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydicom.dataelem import RawDataElement
@@ -29,16 +29,30 @@ from relais.dicom.json_values import CharacterSet, from_bytes
 
 MAX_DEPTH = 8  # of sequences; deeper ones are left to json_model
 SPECIFIC_CHARACTER_SET, TRAILING_PADDING = 0x00080005, 0xFFFCFFFC
+REMEMBERED, REMEMBERED_BYTES = 8192, 64  # values that need not be decoded again, and their greatest length
 
 _PLAIN_VRS = frozenset({"AE", "AS", "CS", "DA", "LO", "SH", "TM", "UI"})
 
 
 def value_json(vr: str, value: bytes, character_set: CharacterSet, *, is_big_endian: bool = False) -> dict[str, Any]:
-    """json_values.from_bytes, sooner for one text in ASCII: most of what arrives is of that kind."""
+    """json_values.from_bytes, sooner: the instances of a series say most things alike.
+
+    What this returns is shared: nobody may change it.
+    """
+    if len(value) <= REMEMBERED_BYTES:
+        return _remembered(vr, value, character_set, is_big_endian)
+    return _value_json(vr, value, character_set, is_big_endian)
+
+
+def _value_json(vr: str, value: bytes, character_set: CharacterSet, is_big_endian: bool) -> dict[str, Any]:
+    """Soonest for one text in ASCII: most of what arrives is of that kind."""
     if vr not in _PLAIN_VRS or not value.isascii() or b"\\" in value or b"\x1b" in value:
         return from_bytes(vr, value, character_set, is_big_endian=is_big_endian)
     text = value.decode("ascii").strip(" \0")
     return {"vr": vr, "Value": [text]} if text else {"vr": vr}
+
+
+_remembered = lru_cache(maxsize=REMEMBERED)(_value_json)
 
 
 def sequence_json(
