@@ -53,6 +53,7 @@ class _Reader:
 
     def __init__(self, data: bytes, start: int, inline_bytes: int, form: Form) -> None:
         self._data, self._start, self._inline_bytes, self._form = data, start, inline_bytes, form
+        self._end = start + len(data)
         self._character_set: CharacterSet = None
         self._is_signed = False
         self._json: JsonDataset = {}
@@ -65,17 +66,16 @@ class _Reader:
         return self._json
 
     def _value(self, element: Element) -> bytes:
-        value = self._data[element.value_offset - self._start : element.end - self._start]
-        if len(value) < element.end - element.value_offset:
+        if element.end > self._end:
             raise Malformed
-        return value
+        return self._data[element.value_offset - self._start : element.end - self._start]
 
     def _element(self, element: Element) -> dict[str, Any]:
         vr, value = self._vr(element), self._value(element)
-        if element.length == UNDEFINED and vr != "SQ":
-            raise Malformed
         if vr == "SQ":
             return self._sequence(element, value)
+        if element.length == UNDEFINED:
+            raise Malformed
         if element.tag == SPECIFIC_CHARACTER_SET:
             declared = from_bytes(vr, value)
             self._character_set = tuple(term or "" for term in declared.get("Value", ()))

@@ -54,6 +54,7 @@ class LocalStore:
 
     def __init__(self, root: Path, *, fsync: bool = True, journal_bytes: int = 0) -> None:
         self.root = root.absolute()
+        self._root_name = str(self.root)
         self.incoming = self.root / INCOMING
         self._fsync = fsync
         self._journal_bytes = journal_bytes if fsync else 0
@@ -85,11 +86,11 @@ class LocalStore:
 
     def open(self, key: str) -> BinaryIO:
         with _reading():
-            return self._path(key).open("rb")
+            return os.fdopen(self._opened(key), "rb")
 
     def read_range(self, key: str, offset: int, length: int) -> bytes:
         with _reading():
-            fd = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+            fd = self._opened(key)
             try:
                 if offset < 0 or length < 0 or offset + length > os.fstat(fd).st_size:
                     raise InvalidRequest("There are not so many bytes.")
@@ -206,6 +207,10 @@ class LocalStore:
 
     def _path(self, key: str) -> Path:
         return self.root / require_key(key)
+
+    def _opened(self, key: str) -> int:
+        """A descriptor to read from. It is made for every frame, where a Path would cost more than opening it."""
+        return os.open(f"{self._root_name}/{require_key(key)}", os.O_RDONLY | os.O_CLOEXEC)
 
     def _own_journal(self) -> Journal | None:
         """The journal of this process, made when it is first needed and the disk has room for one."""
