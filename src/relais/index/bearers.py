@@ -18,6 +18,7 @@ from relais.index.compile import Condition
 from relais.index.dialect import (
     LITERAL,
     TRIGRAM,
+    among,
     glob,
     letters_between_stars,
     listed,
@@ -49,7 +50,7 @@ def _resolved(connection: Connection, condition: Condition, fuzzy: bool) -> Cond
     if ids is None:
         return condition
     found = fill("{} IN ({})", column, listed(ids))
-    return replace(condition, fragment=found, bears=(column, found))
+    return replace(condition, fragment=among(column, ids), bears=(column, found))
 
 
 def name_ids(connection: Connection, match: Match, fuzzy: bool) -> list[int] | None:
@@ -108,7 +109,7 @@ def _piece_of_a_word(key: str) -> str:
 
 def _with_piece(piece: str) -> Fragment:
     words = fill("SELECT p.word FROM person_word AS p WHERE {}", glob("p.word", storable(f"*{piece}*")))
-    return fill("SELECT DISTINCT w.name_fk FROM person_name_word AS w WHERE w.word IN ({})", words)
+    return fill("SELECT w.name_fk FROM person_name_word AS w WHERE w.word IN ({})", words)
 
 
 def _in_group(group: str, key: str, is_wild: bool) -> Fragment:
@@ -125,4 +126,4 @@ def _with_words(words: tuple[str, ...]) -> Fragment:
     telling = sorted(words, key=len)[-MAX_WORDS:]
     ranges = [sql.starts("w.word", storable(word)) for word in telling]
     found = [fill("SELECT w.name_fk FROM person_name_word AS w WHERE {}", one) for one in ranges]
-    return joined(" INTERSECT ", found) if len(found) > 1 else fill("SELECT DISTINCT name_fk FROM ({}) AS w", *found)
+    return joined(" INTERSECT ", found)

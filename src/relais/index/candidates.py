@@ -176,10 +176,10 @@ def _by_kind(match: Match) -> Fragment | None:
         return None
     if match.tag in (sql.MODALITIES_IN_STUDY, sql.MODALITY):
         found = sql.values("CS", "m.modality", match)
-        return fill("SELECT DISTINCT m.study_fk FROM study_modality AS m WHERE {}", found)
+        return fill("SELECT m.study_fk FROM study_modality AS m WHERE {}", found)
     found = sql.in_uids("c.sop_class_uid", match)
     classes = Fragment(read("study_sop_class", "c", "study_sop_class_uid"))
-    return fill("SELECT DISTINCT c.study_fk FROM {} WHERE {}", classes, found)
+    return fill("SELECT c.study_fk FROM {} WHERE {}", classes, found)
 
 
 def _by_request(match: Match) -> Fragment | None:

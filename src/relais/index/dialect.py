@@ -55,6 +55,11 @@ def listed(ids: list[int]) -> Fragment:
     return Fragment("SELECT value FROM json_each(?)", (json.dumps(ids),))
 
 
+def among(column: str, ids: list[int]) -> Fragment:
+    """*column* is one of *ids*: only to filter rows that are found another way, as the plus tells both engines."""
+    return fill("{} IN ({})", Fragment(f"+{column}"), listed(ids))
+
+
 def as_array(columns: str, select: Fragment) -> Fragment:
     """The rows that *select* finds as one JSON array, of arrays if there are several *columns*."""
     row = f"json_array({columns})" if "," in columns else columns

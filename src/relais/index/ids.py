@@ -9,7 +9,7 @@ FEW = 5000
 
 
 def few(connection: Connection, candidates: Fragment, most: int | None = None) -> list[int] | None:
-    """The ids that *candidates* selects, None if they are many: more than *most*, or else FEW."""
+    """The ids that *candidates* selects, some perhaps twice; None if they are many: more than *most*, or else FEW."""
     most = FEW if most is None else most
     found = as_array("id", fill("{} LIMIT {}", candidates, Fragment("?", (most + 1,))))
     ids = all_rows(connection, found.sql, found.params)

@@ -2,7 +2,8 @@
 
 1. A named statement may have its own PostgreSQL text (db.statements); that is only respelled for its placeholders.
 2. What index.dialect and its neighbours put together is respelled by RULES, one for each of SQLite's own words there.
-3. A search is put together for its own values, so the server plans it with them, each time.
+3. A search is put together for its own values, so the server plans it with them, each time. It knows no INDEXED BY:
+   where names drive it is asked for an order that the index of dates does not have.
 """
 
 import re
@@ -11,10 +12,16 @@ from functools import lru_cache
 
 from relais.db import statements
 
+# Where many ids only filter: a list after ANY would be compared one by one with each row.
+_HASHED = r"\1 IN (SELECT unnest(translate(?, '[]', '{}')::bigint[]))"
 # In this order. A list comes as a JSON array, of ids or CAST to texts; the functions as_... are made by migrations.
 RULES = tuple(
     (re.compile(pattern, re.DOTALL), replacement)
     for pattern, replacement in (
+        (r"\+([\w.]+) IN \(SELECT value FROM json_each\(\?\)\)", rf"({_HASHED}) IS TRUE"),
+        (r"\bEXISTS \(SELECT 1 FROM person_name\b", "(SELECT TRUE FROM person_name"),
+        (r"\bIN \((SELECT p\.word FROM person_word AS p WHERE [^()]+)\)", r"= ANY(ARRAY(\1))"),
+        (r"(INDEXED BY study_\w+_name\b.*? ORDER BY )s\.date_time\b", r"\1(s.date_time + 0)"),
         (r"IN \(SELECT value FROM json_each\((\?|:\w+)\)\)", r"= ANY(translate(\1, '[]', '{}')::bigint[])"),
         (r"IN \(SELECT CAST\(value AS TEXT\) FROM json_each\((\?|:\w+)\)\)", r"= ANY(as_texts(\1))"),
         (r"json_each\((\?|:\w+)\) AS (\w+)", r"jsonb_array_elements(\1::jsonb) WITH ORDINALITY AS \2(value, key)"),

@@ -13,6 +13,7 @@ from relais.db import migrate, statements
 from relais.db.database import Database
 from relais.db.postgres import migrate as postgres_migrate
 from relais.db.postgres.spelling import spelled
+from relais.index.dialect import among
 
 FILES = sorted(file.name for file in resources.files("relais.index.sql").iterdir() if file.name.endswith(".sql"))
 
@@ -39,6 +40,19 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         ("FROM study AS s NOT INDEXED CROSS JOIN series AS e ON TRUE", "FROM study AS s JOIN series AS e ON TRUE"),
         ("s.id IN (SELECT value FROM json_each(?))", "s.id = ANY(translate(%s, '[]', '{}')::bigint[])"),
         (
+            "+s.patient_name IN (SELECT value FROM json_each(?))",
+            "(s.patient_name IN (SELECT unnest(translate(%s, '[]', '{}')::bigint[]))) IS TRUE",
+        ),
+        (
+            "FROM study AS s INDEXED BY study_patient_name WHERE TRUE ORDER BY s.date_time DESC, s.id DESC",
+            "FROM study AS s WHERE TRUE ORDER BY (s.date_time + 0) DESC, s.id DESC",
+        ),
+        ("EXISTS (SELECT 1 FROM person_name AS n WHERE TRUE)", "(SELECT TRUE FROM person_name AS n WHERE TRUE)"),
+        (
+            "w.word IN (SELECT p.word FROM person_word AS p WHERE p.word GLOB ?)",
+            "w.word = ANY(ARRAY(SELECT p.word FROM person_word AS p WHERE p.word LIKE as_like(%s)))",
+        ),
+        (
             "SELECT json_group_array(json_array(a, b)) FROM found",
             "SELECT coalesce(json_agg(json_build_array(a, b)), '[]')::text FROM found",
         ),
@@ -46,6 +60,38 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 )
 def test_each_word_of_sqlite_has_one_of_postgresql(said: str, understood: str) -> None:
     assert spelled(said).text == understood
+
+
+def _plan(db: Database, statement: str, *params: object) -> str:
+    """How the server goes about it, in a table that is as large as tables are: it reads none as a whole."""
+    with db.read() as connection:
+        connection.raw.execute("SET LOCAL enable_seqscan = off")
+        return "\n".join(row[0] for row in connection.raw.execute(f"EXPLAIN {spelled(statement).text}", params))
+
+
+MANY = str(list(range(1000)))
+NEWEST = "ORDER BY s.date_time DESC, s.id DESC LIMIT 100"
+
+
+def test_many_names_that_filter_are_looked_up_and_not_compared_one_by_one(db: Database) -> None:
+    asked = among("s.patient_name", [1]).sql
+    plan = _plan(db, f"SELECT s.id FROM study AS s INDEXED BY study_date_time WHERE {asked} {NEWEST}", MANY)
+    assert "hashed SubPlan" in plan
+
+
+def test_where_names_drive_their_index_is_entered_and_not_that_of_dates(db: Database) -> None:
+    asked = "s.patient_name IN (SELECT value FROM json_each(?))"
+    plan = _plan(db, f"SELECT s.id FROM study AS s INDEXED BY study_patient_name WHERE {asked} {NEWEST}", MANY)
+    assert "study_patient_name" in plan
+    assert "study_date_time" not in plan
+
+
+def test_a_name_that_many_have_is_asked_of_each_study_in_turn(db: Database) -> None:
+    asked = "EXISTS (SELECT 1 FROM person_name AS n WHERE n.id = s.patient_name AND n.alphabetic GLOB ?)"
+    plan = _plan(db, f"SELECT s.id FROM study AS s INDEXED BY study_date_time WHERE {asked} {NEWEST}", "m*")
+    assert "Index Cond: (id = s.patient_name)" in plan
+    assert "hashed" not in plan
+    assert "Nested Loop" not in plan
 
 
 @pytest.mark.parametrize("file", FILES)

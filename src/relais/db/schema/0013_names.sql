@@ -1,0 +1,1 @@
+-- Nothing to do: every index of SQLite holds the ids of its rows.
