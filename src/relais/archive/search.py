@@ -37,18 +37,19 @@ class Asked:
 
     *behind* is where its principal's page before this one ended, if that is known; else the page is counted off by its
     offset. *unsupported* are keys that do not narrow it, now. While all of these are the same, so is what is found.
-    *walk* names the search apart from its pages.
+    *who* are the protocol, name and address of its principal.
     """
 
     query: Query
     revision: int
     behind: Place | None
-    walk: str
+    who: tuple[str, str, str]
     unsupported: tuple[int, ...]
 
     def page(self, offset: int) -> str:
-        """What the page that begins at *offset* is remembered under."""
-        return f"{self.walk} {offset}"
+        """What the page that begins at *offset* is remembered under: who searches, and for what."""
+        query = self.query
+        return f"{(self.who, query.level, query.matches, query.fuzzy, query.combined_date_time)!r} {offset}"
 
 
 def ask(archive: Archive, principal: Principal, query: Query) -> Asked:
@@ -56,7 +57,8 @@ def ask(archive: Archive, principal: Principal, query: Query) -> Asked:
     narrowed = archive.policy.narrow(principal, query)
     _record(archive, principal, query)
     unsupported = index_search.unsupported(archive.db, narrowed)
-    asked = Asked(narrowed, changes.latest(archive.db), None, _walk(principal, narrowed), unsupported)
+    who = (principal.protocol, principal.name, principal.address)
+    asked = Asked(narrowed, changes.latest(archive.db), None, who, unsupported)
     if not narrowed.offset:
         return asked
     return replace(asked, behind=_bookmarks(archive).get(asked.page(narrowed.offset)))
@@ -93,11 +95,6 @@ def stream(archive: Archive, principal: Principal, query: Query) -> Found:
     rows = availability.told(archive, narrowed.level, index_search.stream(archive.db, narrowed))
     _record(archive, principal, query)
     return Found(rows, False, index_search.unsupported(archive.db, narrowed))
-
-
-def _walk(principal: Principal, query: Query) -> str:
-    who = (principal.protocol, principal.name, principal.address)
-    return repr((who, query.level, query.matches, query.fuzzy, query.combined_date_time))
 
 
 def _bookmarks(archive: Archive) -> Bookmarks:

@@ -6,6 +6,7 @@
    what is cheapest to make.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ PDF = "application/pdf"
 ZIP = "application/zip"
 
 AS_STORED = "*"  # the transfer-syntax parameter's wild card
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
 
 MAX_HEADER_CHARACTERS = 16_384  # an Accept or Content-Type value longer than this is refused
 
@@ -295,7 +298,7 @@ def _quoted(name: str, value: str) -> str:
 
 
 def _is_token(text: str) -> bool:
-    return bool(text) and text.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in text)
+    return _TOKEN.fullmatch(text) is not None
 
 
 def _bounded(text: str) -> str:

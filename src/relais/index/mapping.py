@@ -1,6 +1,5 @@
 """Between rows and values: storage keys in few bytes, and InstanceRow from the view of that name."""
 
-from dataclasses import astuple
 from typing import Any
 
 import orjson
@@ -37,12 +36,14 @@ def unpack_key(packed: str, ref: InstanceRef) -> str:
 
 def under(ref: Ref) -> tuple[str, tuple[str, ...]]:
     """The condition on a row that names UIDs for everything under *ref*."""
-    levels = ["study_instance_uid = ?"]
+    levels, uids = ["study_instance_uid = ?"], [ref.study_instance_uid]
     if isinstance(ref, SeriesRef | InstanceRef):
         levels.append("series_instance_uid = ?")
+        uids.append(ref.series_instance_uid)
     if isinstance(ref, InstanceRef):
         levels.append("sop_instance_uid = ?")
-    return " AND ".join(levels), astuple(ref)
+        uids.append(ref.sop_instance_uid)
+    return " AND ".join(levels), tuple(uids)
 
 
 def instance_rows(connection: Connection, select: str, params: Params = ()) -> list[InstanceRow]:

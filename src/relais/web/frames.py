@@ -7,7 +7,7 @@ cut the others short.
 
 import logging
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 
 from flask import Blueprint, Response
@@ -160,9 +160,13 @@ def _part(here: Door, row: InstanceRow, number: int, frame: Frame) -> Part:
 
 
 def _headers(transfer_syntax_uid: str, location: str) -> tuple[tuple[str, str], ...]:
+    return (("Content-Type", _content_type(transfer_syntax_uid)), ("Content-Location", location))
+
+
+@lru_cache(maxsize=256)
+def _content_type(transfer_syntax_uid: str) -> str:
     own_type = media_types.frame_media_type(transfer_syntax_uid)
-    content_type = media_types.format_media_type(own_type, {"transfer-syntax": transfer_syntax_uid})
-    return (("Content-Type", content_type), ("Content-Location", location))
+    return media_types.format_media_type(own_type, {"transfer-syntax": transfer_syntax_uid})
 
 
 def _single(row: InstanceRow, part: Part, transfer_syntax_uid: str) -> Response:

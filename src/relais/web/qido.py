@@ -13,6 +13,7 @@ nothing was stored or deleted.
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 from flask import Blueprint, Response, request
 from pydicom.datadict import keyword_for_tag
@@ -50,6 +51,8 @@ MORE = "There are additional results that can be requested."
 UNMATCHED = "The following keys were not matched: {}."
 MOST_NAMES = 20  # in one Warning; how many there are besides is told
 LEFT_OUT = "The following attributes are not returned by this search: {}."
+
+_parsed = lru_cache(maxsize=512)(params.parse_search)  # work lists are asked for again and again
 
 routes = Blueprint("qido", __name__)
 
@@ -98,7 +101,7 @@ def instances() -> Response:
 
 def _search(level: Level, within: Ref | None = None) -> Response:
     here, offer = door(), media_types.select(acceptable(), OFFERS)
-    search = params.parse_search(query_string(), level, _scope(within), here.settings.max_results)
+    search = _parsed(query_string(), level, tuple(_scope(within)), here.settings.max_results)
     asked = archive_search.ask(here.archive, principal(), search.query)
     etag = _etag(here, asked, offer)
     if payload.is_unchanged(etag):

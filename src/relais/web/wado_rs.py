@@ -11,6 +11,7 @@ Deviation: that instance is not in an acceptable Transfer Syntax (PS3.18 8.7.8);
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -200,5 +201,6 @@ def _part(here: Door, row: InstanceRow, body: Body) -> Part:
     return Part(headers, body.chunks, body.length)
 
 
+@lru_cache(maxsize=256)
 def _content_type(transfer_syntax_uid: str) -> str:
     return media_types.format_media_type(DICOM, {"transfer-syntax": transfer_syntax_uid})
