@@ -17,7 +17,7 @@ from relais.db.transaction import Transaction
 from relais.dicom import person_name
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
-from relais.index import columns, packing
+from relais.index import columns, packing, short
 from relais.index.mapping import pack_key
 from relais.index.rows import InstanceFacts
 
@@ -138,7 +138,7 @@ class Filler:
         values = columns.values(part.attributes, level)
         for column in columns.name_columns(level):
             values[column.name] = self._name(columns.text_of(part.attributes, column))
-        return values | {"present": part.present, "attributes": packing.pack(part.attributes)}
+        return values | {"present": part.present, "attributes": short.pack(level, part.attributes, values)}
 
     def _name(self, text: str) -> int | None:
         keys = person_name.keys(text)

@@ -22,7 +22,7 @@ from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.origin import Origin
 from relais.dicom.refs import InstanceRef, Ref
-from relais.index import columns, instances, keys, labels, names, packing, packs
+from relais.index import columns, instances, keys, labels, names, packing, packs, short
 from relais.index.mapping import pack_key, unpack_key
 from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered, kept_of
 
@@ -246,13 +246,16 @@ def _searched(tx: Transaction, part: columns.Part, level: Level) -> dict[str, An
         values[column.name] = names.name_id(tx, columns.text_of(part.attributes, column))
     if level is Level.STUDY:
         values["date_time"] = columns.date_time(values["study_date"], values["study_time"])
-    return values | {"present": part.present, "attributes": packing.pack(part.attributes)}
+    is_short = not tx.connection.is_shared  # a node of before would not know what is left out
+    said = short.pack(level, part.attributes, values) if is_short else packing.pack(part.attributes)
+    return values | {"present": part.present, "attributes": said}
 
 
 def _fill(tx: Transaction, table: str, level: Level, row_id: int, more: columns.Part) -> None:
     """Give a study or series the attributes that *more* has and it has not."""
     row = tx.execute(f"SELECT * FROM {table} WHERE id = ?", (row_id,)).fetchone()  # noqa: S608 - our own two names
-    merged = columns.Part(more.attributes | packing.unpack(row["attributes"]), more.present | row["present"])
+    held = short.whole(level, row, packing.unpack(row["attributes"]))
+    merged = columns.Part(more.attributes | held, more.present | row["present"])
     values = _searched(tx, merged, level)
     if level is Level.STUDY:
         tx.execute(SQL["remove_trigrams"], (row_id,))

@@ -7,10 +7,11 @@ from dataclasses import astuple
 from itertools import islice
 
 from relais.db import statements
-from relais.db.database import Connection, Database, Transaction
+from relais.db.database import Connection, Database, Row, Transaction
+from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
-from relais.index import answers, packing
+from relais.index import answers, packing, short
 from relais.index import instances as held
 from relais.index.mapping import under
 from relais.index.rows import InstanceRow
@@ -65,17 +66,21 @@ def _attributes(connection: Connection, ref: Ref) -> JsonDataset | None:
     study = connection.execute(SQL["study_attributes"], (ref.study_instance_uid,)).fetchone()
     if study is None:
         return None
-    found = answers.study(study, packing.unpack(study["attributes"]))
+    found = answers.study(study, _said(Level.STUDY, study))
     if isinstance(ref, StudyRef):
         return found
     series = connection.execute(SQL["series_attributes"], (ref.series_instance_uid, study["id"])).fetchone()
     if series is None:
         return None
-    found |= answers.series(series, packing.unpack(series["attributes"]))
+    found |= answers.series(series, _said(Level.SERIES, series))
     if isinstance(ref, SeriesRef):
         return found
     said = _instance_attributes(connection, series["id"], ref.sop_instance_uid)
     return None if said is None else found | said
+
+
+def _said(level: Level, row: Row) -> JsonDataset:
+    return short.whole(level, row, packing.unpack(row["attributes"]))
 
 
 def _instance_attributes(connection: Connection, series_fk: int, sop_instance_uid: str) -> JsonDataset | None:

@@ -36,8 +36,9 @@ def unpack(packed: bytes) -> JsonDataset:
 
 
 def unpack_many(packed: Sequence[bytes]) -> list[JsonDataset]:
-    """The Data Sets that *packed* hold, read in one go."""
-    return [orjson.loads(document) for document in unpack_documents(packed)]
+    """The Data Sets that *packed* hold, read in one go; an empty one of no bytes."""
+    documents = iter(unpack_documents([one for one in packed if one]))
+    return [orjson.loads(next(documents)) if one else {} for one in packed]
 
 
 def _encode(ds: JsonDataset) -> bytes:

@@ -17,14 +17,18 @@ from relais.db.database import Connection
 from relais.dicom.attributes import LEVELS, TABLE, Level, Use, by_tag, levels_above
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.query import Query
-from relais.index import answers, columns, instances, packing
+from relais.index import answers, columns, instances, packing, short
 from relais.index import compile as sql
 from relais.index.fragments import Fragment, all_of, fill
 from relais.index.mapping import all_rows
 from relais.index.walk import Place
 
 SQL = statements.load("relais.index.sql", "search.sql")
-_Answer = Callable[[answers.Columns, JsonDataset], JsonDataset]
+_READ: dict[Level, tuple[str, Callable[[answers.Columns, JsonDataset], JsonDataset]]] = {
+    Level.STUDY: ("studies", answers.study),
+    Level.SERIES: ("series", answers.series),
+    Level.IMAGE: ("instances", answers.instance),
+}
 _LEFT_OUT = frozenset({answers.MODALITIES, answers.SOP_CLASSES})
 _ON_REQUEST = frozenset({sql.SOP_CLASSES_IN_STUDY})  # it takes a look at other rows, and no answer must have it
 _PATIENT_COUNTS = frozenset({answers.PATIENT_STUDIES, answers.PATIENT_SERIES, answers.PATIENT_INSTANCES})
@@ -65,10 +69,10 @@ def _chosen(ds: JsonDataset, query: Query, wanted: dict[str, str]) -> JsonDatase
 
 def _composites(connection: Connection, level: Level, places: list[Place]) -> list[JsonDataset]:
     """Studies, series or instances, each with what is known of it and of what it lies in."""
-    studies = _read(connection, "studies", answers.study, {place[1] for place in places})
+    studies = _rows(connection, Level.STUDY, {place[1] for place in places})
     found = [studies[place[1]] for place in places]
     if level in (Level.SERIES, Level.IMAGE):
-        series = _read(connection, "series", answers.series, {place[3] for place in places})
+        series = _rows(connection, Level.SERIES, {place[3] for place in places})
         found = [ds | series[place[3]] for ds, place in zip(found, places, strict=True)]
     if level is Level.IMAGE:
         said = _instances(connection, places)
@@ -78,15 +82,18 @@ def _composites(connection: Connection, level: Level, places: list[Place]) -> li
 
 def _instances(connection: Connection, places: list[Place]) -> Mapping[Any, JsonDataset]:
     """The attributes of instances alone, by id, in rows and in packs."""
-    found = _read(connection, "instances", answers.instance, {place[5] for place in places})
+    found = _rows(connection, Level.IMAGE, {place[5] for place in places})
     packed = {int(place[5]): int(place[3]) for place in places if place[5] not in found}
     return found | instances.answers_of(connection, sorted(set(packed.values())), packed) if packed else found
 
 
-def _read(connection: Connection, statement: str, answer: _Answer, ids: set[Any]) -> dict[Any, JsonDataset]:
-    """The attributes of the rows that *ids* name, by id."""
+def _rows(connection: Connection, level: Level, ids: set[Any]) -> dict[Any, JsonDataset]:
+    """The attributes of the rows of *level* that *ids* name, by id."""
+    statement, answer = _READ[level]
     found = all_rows(connection, SQL[statement], (json.dumps(list(ids)),))
     unpacked = packing.unpack_many([bytes.fromhex(row["attributes"]) for row in found])
+    if level is not Level.IMAGE:
+        unpacked = [short.whole(level, row, ds) for row, ds in zip(found, unpacked, strict=True)]
     return {row["id"]: answer(row, ds) for row, ds in zip(found, unpacked, strict=True)}
 
 
@@ -113,5 +120,5 @@ def _patients(connection: Connection, filters: Fragment, places: list[Place]) ->
     """Patients, each as the newest study says that satisfies *filters*, and what the index holds of each."""
     select = fill(SQL["patients"].replace("'filters'", "{}"), filters)
     found = all_rows(connection, select.sql, (*select.params, json.dumps(places)))
-    studies = _read(connection, "studies", answers.study, {row[0] for row in found})
+    studies = _rows(connection, Level.STUDY, {row[0] for row in found})
     return [studies[row[0]] | answers.patient_counts(*row[1:]) for row in found]

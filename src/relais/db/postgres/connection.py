@@ -31,6 +31,8 @@ COMMON = {
 class PostgresConnection:
     """A connection that understands SQLite's SQL."""
 
+    is_shared = True
+
     __slots__ = ("raw",)
 
     def __init__(self, raw: "psycopg.Connection[Row]") -> None:

@@ -1,13 +1,24 @@
 -- The wide rows of a page whose ids are known, in one JSON array each: see mapping.all_rows.
 
 -- name: studies
+-- With all that index.short takes from columns.
 SELECT json_group_array(json_object('id', id, 'study_instance_uid', study_instance_uid, 'modalities', modalities,
-  'series_count', series_count, 'instance_count', instance_count, 'attributes', hex(attributes)))
+  'series_count', series_count, 'instance_count', instance_count, 'attributes', hex(attributes), 'present', present,
+  'patient_id', patient_id, 'issuer_of_patient_id', issuer_of_patient_id, 'patient_birth_date', patient_birth_date,
+  'patient_sex', patient_sex, 'study_date', study_date, 'study_time', study_time,
+  'accession_number', accession_number, 'study_id', study_id, 'study_description', study_description))
 FROM study WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: series
 SELECT json_group_array(json_object('id', id, 'series_instance_uid', series_instance_uid,
-  'instance_count', instance_count, 'attributes', hex(attributes)))
+  'instance_count', instance_count, 'attributes', hex(attributes), 'present', present,
+  'modality', modality, 'series_number', series_number, 'series_description', series_description,
+  'series_date', series_date, 'series_time', series_time,
+  'performed_procedure_step_start_date', performed_procedure_step_start_date,
+  'performed_procedure_step_start_time', performed_procedure_step_start_time,
+  'body_part_examined', body_part_examined, 'laterality', laterality, 'manufacturer', manufacturer,
+  'manufacturer_model_name', manufacturer_model_name, 'station_name', station_name,
+  'institution_name', institution_name))
 FROM series WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: instances

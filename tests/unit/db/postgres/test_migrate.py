@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from relais.db.settings import IndexSettings
 from relais.dicom.refs import StudyRef
 from relais.errors import Unavailable
 from relais.index import composite, lookup, statistics
+from relais.index.leases import Lease
 
 SCRIPTS = migrate.scripts()
 
@@ -120,3 +122,14 @@ def test_a_schema_of_its_own_keeps_an_index_apart(url: str) -> None:
     assert statistics.statistics(apart).instances == 0
     assert apart.write(lambda tx: 1) == 1
     apart.close()
+
+
+def test_nobody_packs_within_an_hour_of_the_migration_that_older_nodes_cannot_read_packs_of(url: str) -> None:
+    with closing(Database(IndexSettings(url=url))) as db:
+        lease = Lease(db, "packing", "node", 60)
+        assert lease.held()  # a new index has no older nodes
+        lease.give_back()
+        db.write(lambda tx: composite.register(tx, facts(a_dataset())))
+        with psycopg.connect(url) as connection:
+            connection.execute(SCRIPTS["0012_short"])
+        assert not Lease(db, "packing", "node", 60).held()
