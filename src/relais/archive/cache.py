@@ -6,14 +6,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
+from typing import ClassVar
 
 NOTE = "note"
-EVICT_EVERY = 64
-"""The folder is measured each time about so many files were added; it may outgrow its bound by so many."""
+SHARE = 16
+"""Each process measures the folder when it has added so small a part of the room that was left at its last look."""
+KEPT_SHARE = 0.75  # of the bound, after a measurement that found more than the bound
 
 
 class Cache:
     """Files under *folder*, at most about *limit_bytes* of them. An empty folder name or a limit of 0 keeps nothing."""
+
+    _room: ClassVar[dict[Path, int]] = {}  # by folder: bytes that this process may add before it measures again
 
     def __init__(self, folder: str, limit_bytes: int) -> None:
         self._folder = Path(folder) if folder and limit_bytes else None
@@ -56,14 +60,18 @@ class Cache:
         try:
             _write(temporary, content)
             temporary.replace(path)
-            if int(path.name[-4:], 16) % EVICT_EVERY == 0:
-                self._evict()
+            self._make_room(len(content))
         except OSError:
             with suppress(OSError):
                 temporary.unlink()
 
-    def _evict(self) -> None:
-        """Remove the oldest files until nine tenths of the bound are left."""
+    def _make_room(self, added_bytes: int) -> None:
+        assert self._folder is not None
+        room = self._room.get(self._folder, 0) - added_bytes
+        self._room[self._folder] = room if room > 0 else (self._limit_bytes - self._evict()) // SHARE
+
+    def _evict(self) -> int:
+        """Remove the oldest files if there are too many. How many bytes are left."""
         assert self._folder is not None
         files = []
         for entry in self._folder.glob("??/*"):
@@ -73,13 +81,12 @@ class Cache:
                 continue
             files.append((status.st_mtime, status.st_size, os.fspath(entry)))
         total = sum(size for _, size, _ in files)
-        if total <= self._limit_bytes:
-            return
-        for _, size, name in sorted(files):
+        for _, size, name in sorted(files) if total > self._limit_bytes else ():
             Path(name).unlink(missing_ok=True)
             total -= size
-            if total <= self._limit_bytes * 0.9:
-                return
+            if total <= self._limit_bytes * KEPT_SHARE:
+                break
+        return total
 
 
 def _place(owner: str, name: str) -> str:
