@@ -57,14 +57,11 @@ def name_ids(connection: Connection, match: Match, fuzzy: bool) -> list[int] | N
     """Ids of all names that satisfy *match*; None if they are many, or much is asked."""
     if len(alternatives(match)) > MAX_ALTERNATIVES:
         return None
-    found: set[int] = set()
-    for candidates in name_candidates(match, fuzzy):
-        ids = few(connection, candidates, MANY_NAMES)
-        if ids is None:
-            return None
-        found.update(ids)
-    if len(found) > MANY_NAMES:
+    candidates = name_candidates(match, fuzzy)
+    ids = few(connection, joined(" UNION ALL ", candidates), MANY_NAMES) if candidates else []
+    if ids is None:
         return None
+    found = set(ids)
     return list(found) if _tells_all(match, fuzzy) else _exactly(connection, match, fuzzy, list(found))
 
 
@@ -126,4 +123,4 @@ def _with_words(words: tuple[str, ...]) -> Fragment:
     telling = sorted(words, key=len)[-MAX_WORDS:]
     ranges = [sql.starts("w.word", storable(word)) for word in telling]
     found = [fill("SELECT w.name_fk FROM person_name_word AS w WHERE {}", one) for one in ranges]
-    return joined(" INTERSECT ", found)
+    return found[0] if len(found) == 1 else fill("SELECT name_fk FROM ({}) AS w", joined(" INTERSECT ", found))

@@ -48,23 +48,23 @@ class PostgresConnection:
 
     def execute(self, sql: str, parameters: Any = (), /) -> Cursor:
         """Run one statement."""
-        said = spelled(sql)
-        if not said.text:
+        text = spelled(sql)
+        if not text:
             return Nothing()
         try:
-            return self.raw.execute(said.text, parameters, prepare=False if said.is_search else None)
+            return self.raw.execute(text, parameters)
         except psycopg.errors.FeatureNotSupported:  # another node has migrated what a prepared statement finds
             self.close()
             raise
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
         """Run one statement for each of *parameters*."""
-        said = spelled(sql)
+        text = spelled(sql)
         many = list(parameters)
-        if not said.text or not many:
+        if not text or not many:
             return Nothing()
         cursor = self.raw.cursor()
-        cursor.executemany(said.text, many)
+        cursor.executemany(text, many)
         return cursor
 
     def together(self, statements: Statements, /) -> None:
@@ -84,7 +84,7 @@ class PostgresConnection:
 @lru_cache(maxsize=256)
 def _together(statements: tuple[str, ...]) -> str:
     """*statements* as one that runs them all."""
-    parts = (f"part{number} AS ({spelled(sql).text})" for number, sql in enumerate(statements))
+    parts = (f"part{number} AS ({spelled(sql)})" for number, sql in enumerate(statements))
     return f"WITH {', '.join(parts)} SELECT 1"
 
 

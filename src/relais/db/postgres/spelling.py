@@ -2,12 +2,12 @@
 
 1. A named statement may have its own PostgreSQL text (db.statements); that is only respelled for its placeholders.
 2. What index.dialect and its neighbours put together is respelled by RULES, one for each of SQLite's own words there.
-3. A search is put together for its own values, so the server plans it with them, each time. It knows no INDEXED BY:
-   where names drive it is asked for an order that the index of dates does not have.
+3. The server knows no INDEXED BY: where names drive, it is asked for an order that the index of dates does not have. A
+   search is prepared as every statement is: to plan it anew takes as long as to run it, and the server still does so
+   where its guess without the values is the worse one.
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from relais.db import statements
@@ -40,26 +40,17 @@ RULES = tuple(
     )
 )
 _MARKS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|(?<![:\w]):([a-z_]+)\b|\?|%")
-_SEARCH = re.compile(r"^\s*WITH found|LIKE as_|@@ as_")
-
-
-@dataclass(frozen=True, slots=True)
-class Spelled:
-    """What the server is told; "" where it has nothing to do. *is_search*: to be planned for its values."""
-
-    text: str
-    is_search: bool
 
 
 @lru_cache(maxsize=4096)
-def spelled(sql: str) -> Spelled:
-    """*sql* for PostgreSQL, with psycopg's placeholders."""
+def spelled(sql: str) -> str:
+    """*sql* for PostgreSQL, with psycopg's placeholders; "" where the server has nothing to do."""
     own = statements.postgresql(sql)
     text = sql if own is None else own
     if own is None:
         for pattern, replacement in RULES:
             text = pattern.sub(replacement, text)
-    return Spelled(_MARKS.sub(_mark, text), bool(_SEARCH.search(text)))
+    return _MARKS.sub(_mark, text)
 
 
 def _mark(found: re.Match[str]) -> str:

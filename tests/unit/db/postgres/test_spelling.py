@@ -59,14 +59,14 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     ],
 )
 def test_each_word_of_sqlite_has_one_of_postgresql(said: str, understood: str) -> None:
-    assert spelled(said).text == understood
+    assert spelled(said) == understood
 
 
 def _plan(db: Database, statement: str, *params: object) -> str:
     """How the server goes about it, in a table that is as large as tables are: it reads none as a whole."""
     with db.read() as connection:
         connection.raw.execute("SET LOCAL enable_seqscan = off")
-        return "\n".join(row[0] for row in connection.raw.execute(f"EXPLAIN {spelled(statement).text}", params))
+        return "\n".join(row[0] for row in connection.raw.execute(f"EXPLAIN {spelled(statement)}", params))
 
 
 MANY = str(list(range(1000)))
@@ -98,7 +98,7 @@ def test_a_name_that_many_have_is_asked_of_each_study_in_turn(db: Database) -> N
 def test_every_named_statement_is_understood_by_the_server(db: Database, file: str) -> None:
     with db.read() as connection:
         for name, statement in statements.load("relais.index.sql", file).items():
-            text = spelled(statement.replace("'filters'", "TRUE")).text
+            text = spelled(statement.replace("'filters'", "TRUE"))
             if text:
                 connection.raw.execute(f"PREPARE {file[:-4]}_{name} AS {_numbered(text)}")
 
