@@ -7,7 +7,7 @@ absolute. Values up to BULK_BYTES are inline. Knows Data Sets, not HTTP.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from struct import unpack
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import orjson
 from pydicom import Dataset
@@ -47,8 +47,15 @@ def metadata(archive: Archive, rows: Sequence[InstanceRow]) -> Iterator[bytes]:
         yield from (documents[row.id] for row in batch)
 
 
-def make_missing(archive: Archive, after_id: int = 0, may: Callable[[], bool] = lambda: True) -> int | None:
-    """Make and keep the documents of the next instances that have none, and return the last id.
+class Passed(NamedTuple):
+    """The last of some instances that had no document, and of how many one could be made."""
+
+    last_id: int
+    made: int
+
+
+def make_missing(archive: Archive, after_id: int = 0, may: Callable[[], bool] = lambda: True) -> Passed | None:
+    """Make and keep the documents of the next instances that have none.
 
     None if there is none, or *may*, asked where there are some, says no. An instance that cannot be read is told to the
     operator and passed over.
@@ -59,7 +66,7 @@ def make_missing(archive: Archive, after_id: int = 0, may: Callable[[], bool] = 
     made = _made(archive, rows)
     if made:
         _keep(archive, made)
-    return rows[-1].id
+    return Passed(rows[-1].id, len(made))
 
 
 def readable(archive: Archive, rows: Sequence[InstanceRow]) -> Iterator[tuple[InstanceRow, bytes]]:

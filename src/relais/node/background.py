@@ -26,6 +26,8 @@ DOCUMENTS_LEASE_S = 60.0
 PACKING_LEASE_S = 60.0
 COUNT_AT_HOUR = 3  # local time: when a hospital is quiet
 AFTER_ERROR_S = 30.0
+FIRST_PAUSE_S = 1.0  # when no metadata could be made of a hundred instances; twice as long each time after that
+LONGEST_PAUSE_S = 600.0
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class Background:
         self.removal = Removal(archive)
         self.packing = Lease(archive.db, "packing", holder, PACKING_LEASE_S)
         self.documented_id = 0
-        self.sweep_at = self.forget_at = 0.0
+        self.sweep_at = self.forget_at = self.document_at = self.pause_s = 0.0
         self.counted_on = datetime.now().astimezone().date()
 
     def run(self) -> None:
@@ -83,10 +85,18 @@ class Background:
             self.forget_at = time.monotonic() + (FORGET_EVERY_S if is_all else 0.0)
         if self.removal.step():
             return True
-        last = documents.make_missing(self.archive, self.documented_id, self.documenting.held)
-        if last is None:
-            return keys.work(self.archive.db) or quiet.pack_quiet(self.archive, self.packing.held)
-        self.documented_id = last
+        return self._document() or keys.work(self.archive.db) or quiet.pack_quiet(self.archive, self.packing.held)
+
+    def _document(self) -> bool:
+        """Make metadata that is missing. A store that lost many objects, or is away, is asked less and less often."""
+        if time.monotonic() < self.document_at:
+            return False
+        passed = documents.make_missing(self.archive, self.documented_id, self.documenting.held)
+        if passed is None:
+            return False
+        self.documented_id = passed.last_id
+        self.pause_s = 0.0 if passed.made else min(max(FIRST_PAUSE_S, 2 * self.pause_s), LONGEST_PAUSE_S)
+        self.document_at = time.monotonic() + self.pause_s
         return True
 
     def _sweep(self) -> None:

@@ -143,14 +143,14 @@ def test_metadata_made_of_a_version_that_was_replaced_meanwhile_is_not_kept(tmp_
 
 def test_missing_metadata_is_made_until_none_is_missing(archive: Archive) -> None:
     rows = [kept(archive, ds) for ds in a_series(3)]
-    assert documents.make_missing(archive) == rows[-1].id
+    assert documents.make_missing(archive) == (rows[-1].id, 3)
     assert documents.make_missing(archive, rows[-1].id) is None
 
 
 def test_an_instance_that_cannot_be_read_does_not_hold_up_the_others(archive: Archive) -> None:
     rows = [kept(archive, ds) for ds in a_series(3)]
     archive.store.delete(rows[1].key)
-    assert documents.make_missing(archive) == rows[-1].id
+    assert documents.make_missing(archive) == (rows[-1].id, 2)
 
 
 @pytest.mark.parametrize("syntax", EVERY_SYNTAX)

@@ -1,5 +1,6 @@
 """Background work, over a real archive."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -11,11 +12,13 @@ from fixtures.builders import a_ct, part10
 from fixtures.node import close_archive, make_archive
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, ingest, retrieve
+from relais.archive import documents as archive_documents
 from relais.db.database import Database
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.refs import InstanceRef
 from relais.errors import Unavailable
 from relais.index import composite, documents, statistics
+from relais.node import background as background_module
 from relais.node.background import AFTER_ERROR_S, IDLE_S, Background
 from relais.node.listen import eventually
 
@@ -117,3 +120,23 @@ def test_a_quiet_series_is_packed_by_one_of_two_nodes(archive: Archive) -> None:
 def packed(archive: Archive) -> int:
     with archive.db.read() as connection:
         return int(connection.execute("SELECT count(*) FROM series_pack").fetchone()[0])
+
+
+def test_where_no_object_can_be_read_the_pauses_grow_until_one_can(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, paused = [time.monotonic()], []
+    monkeypatch.setattr(background_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(archive_documents, "BATCH", 1)
+    background = Background(archive, "here", lambda: False)
+    steps(background)
+    rows = [row for _ in range(14) for row in retrieve.instances(archive, OPERATOR, stored(archive))]
+    for row in rows[:-1]:
+        archive.store.delete(row.key)
+    for row in rows:
+        assert background.step()
+        assert background.documented_id == row.id
+        assert background.pause_s == 0 or not background.step()
+        paused.append(background.pause_s)
+        now[0] += background.pause_s
+    assert paused == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600, 600, 0]
