@@ -1,7 +1,9 @@
 """Who asks. Every verb that reads takes a Principal; every verb that stores takes an Origin."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from relais.dicom.origin import Origin
 
@@ -29,7 +31,15 @@ class Principal:
     proofs: frozenset[str] = frozenset()
 
 
+PROOFS = "relais.proofs"  # in a WSGI environment: what a verified certificate says of who asks
+
 OPERATOR = Principal(Protocol.LOCAL, "operator")
+
+
+def of_environment(environ: Mapping[str, Any]) -> Principal:
+    """Who asks over HTTP, as a WSGI environment tells of whom the web door has let in (RFC 3875 4.1.8, 4.1.11)."""
+    user, address = environ.get("REMOTE_USER") or "", environ.get("REMOTE_ADDR") or ""
+    return Principal(Protocol.WEB, user, address, proofs=environ.get(PROOFS, frozenset()))
 
 
 def of_origin(origin: Origin) -> Principal:

@@ -184,6 +184,12 @@ def _contradictions_of_peers(config: Config) -> Iterator[str]:
                 f"[[peers]] {peer.name}: certificates are given, but callers show none: "
                 'set [dimse] tls_client = "optional" or "required"'
             )
+    for token in config.tokens:
+        if token.certificates and not config.web.proxied_certificates:
+            yield (
+                f"[[tokens]] {token.name}: certificates are given, but nobody tells of them: "
+                "set [web] proxies and proxied_certificates = true"
+            )
     yield from _given_twice("peers", names)
     yield from _given_twice("tokens", [token.name for token in config.tokens])
 

@@ -99,7 +99,9 @@ class Config:
         }
         users = {
             token.name: Rule(
-                frozenset(Action(action) for action in token.may), [ip_network(network) for network in token.networks]
+                frozenset(Action(action) for action in token.may),
+                [ip_network(network) for network in token.networks],
+                [required_proofs(certificate) for certificate in token.certificates],
             )
             for token in self.tokens
         }

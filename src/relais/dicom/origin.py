@@ -16,7 +16,7 @@ class Channel(StrEnum):
 class Origin:
     """Who brought an instance: AE titles for DIMSE, a user for the web, a path's host for an import.
 
-    *proofs* is what a certificate says of a DIMSE peer (relais.peers.tls). It is not kept with the instance.
+    *proofs* is what a certificate says of who brought it (relais.peers.tls). It is not kept with the instance.
     """
 
     channel: Channel

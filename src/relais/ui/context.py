@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from flask import current_app, request
 
-from relais.access.principals import Principal, Protocol
+from relais.access.principals import Principal, of_environment
 from relais.archive import Archive
 from relais.ui.facts import NodeFacts
 
@@ -42,7 +42,7 @@ def _pages() -> Pages:
 
 def principal() -> Principal:
     """Who asks."""
-    return Principal(Protocol.WEB, request.remote_user or "", request.remote_addr or "")
+    return of_environment(request.environ)
 
 
 def now() -> datetime:

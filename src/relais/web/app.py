@@ -48,7 +48,8 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
     app.wsgi_app = Recorder(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:
         networks = [ip_network(proxy) for proxy in settings.proxies]
-        app.wsgi_app = Behind(app.wsgi_app, networks)  # type: ignore[method-assign]
+        behind = Behind(app.wsgi_app, networks, takes_certificates=settings.proxied_certificates)
+        app.wsgi_app = behind  # type: ignore[method-assign]
     return app
 
 

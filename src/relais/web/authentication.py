@@ -1,4 +1,5 @@
-"""Who asks: a token as `Authorization: Bearer`, or as the password of its name in HTTP Basic (RFC 6750, RFC 7617).
+"""Who asks: a token as `Authorization: Bearer`, or as the password of its name in HTTP Basic (RFC 6750, RFC 7617), or a
+certificate that was shown to a balancer of ours (web.forwarded).
 
 Knows HTTP, not what anybody may do. Where access is enforced nobody gets further without one, but for the two questions
 of balancers and for preflights (Fetch 4.8); an open node takes notice of who shows one and asks nobody.
@@ -7,6 +8,7 @@ of balancers and for preflights (Fetch 4.8); an open node takes notice of who sh
 from flask import Flask, Response, request
 
 from relais.access.policy import Mode
+from relais.access.principals import PROOFS
 from relais.access.tokens import Tokens
 from relais.web.errors import answer
 
@@ -34,7 +36,7 @@ def _name(tokens: Tokens) -> str:
     """Whom the request proves that it comes from; "" without proof."""
     shown = request.authorization
     if shown is None:
-        return ""
+        return tokens.name_by(request.environ.get(PROOFS, frozenset()))
     if shown.type == "bearer":
         return tokens.name_of(shown.token or "")
     name = tokens.name_of(shown.password or "") if shown.type == "basic" else ""

@@ -6,7 +6,7 @@ from threading import Semaphore
 
 from flask import Flask, current_app, request
 
-from relais.access.principals import Principal, Protocol
+from relais.access.principals import Principal, of_environment
 from relais.archive import Archive
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.refs import Ref
@@ -63,12 +63,13 @@ def door() -> Door:
 
 def principal() -> Principal:
     """Who asks."""
-    return Principal(Protocol.WEB, request.remote_user or "", request.remote_addr or "")
+    return of_environment(request.environ)
 
 
 def origin() -> Origin:
     """Who brings."""
-    return Origin(Channel.WEB, address=request.remote_addr or "", user=request.remote_user or "")
+    who = principal()
+    return Origin(Channel.WEB, address=who.address, user=who.name, proofs=who.proofs)
 
 
 def query_string() -> str:

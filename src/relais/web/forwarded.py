@@ -1,12 +1,17 @@
-"""Who asks, where a balancer passes requests on: the X-Forwarded-For header field, believed of our own balancers only.
+"""Who asks, where a balancer passes requests on: X-Forwarded-For and Client-Cert, believed of our own balancers only.
 
-Knows WSGI's environment, nothing of routes.
+Knows WSGI's environment, nothing of routes. The certificate was verified by the balancer (RFC 9440 2.2).
 """
 
+import base64
 from collections.abc import Iterable, Sequence
 
-from relais.access.networks import Network, parse
+from relais.access.networks import Network, is_in, parse
+from relais.access.principals import PROOFS
+from relais.peers import certificate
 from relais.web.record import Application, Environment, StartResponse
+
+MAX_CHARACTERS = 32_768  # of a Client-Cert value; a longer one proves nothing
 
 
 def caller(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> str:
@@ -25,13 +30,31 @@ def caller(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> str:
     return nearest
 
 
-class Behind:
-    """A WSGI application around another, which is told by REMOTE_ADDR who asks and not who passes it on."""
+def proofs(client_cert: str) -> frozenset[str]:
+    """What the certificate in a Client-Cert header field says; nothing where there is none or it cannot be read."""
+    text = client_cert.strip()
+    if len(text) > MAX_CHARACTERS or not (text.startswith(":") and text.endswith(":")):
+        return frozenset()
+    try:
+        return certificate.facts(base64.b64decode(text[1:-1], validate=True))
+    except ValueError:
+        return frozenset()
 
-    def __init__(self, application: Application, proxies: Sequence[Network]) -> None:
-        self._application, self._proxies = application, proxies
+
+class Behind:
+    """A WSGI application around another, which is told by REMOTE_ADDR who asks and not who passes it on.
+
+    With *takes_certificates* it is also told what certificate the balancer was shown.
+    """
+
+    def __init__(
+        self, application: Application, proxies: Sequence[Network], *, takes_certificates: bool = False
+    ) -> None:
+        self._application, self._proxies, self._takes_certificates = application, proxies, takes_certificates
 
     def __call__(self, environ: Environment, start_response: StartResponse) -> Iterable[bytes]:
         peer, said = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
+        if self._takes_certificates and is_in(peer, self._proxies):
+            environ[PROOFS] = proofs(environ.get("HTTP_CLIENT_CERT", ""))
         environ["REMOTE_ADDR"] = caller(peer, said, self._proxies)
         return self._application(environ, start_response)

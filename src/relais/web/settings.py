@@ -27,7 +27,8 @@ class WebSettings:
 
     With *tls_certificate*, a PEM file, the port speaks HTTPS and nothing else. *tls_key* is a PEM file too, or its
     text; it may also stand in the certificate's file. With *tls_ca*, only who shows a certificate that it vouches for
-    gets in.
+    gets in. *proxies* are the addresses of balancers that say who asks; with *proxied_certificates* they also say what
+    certificate was shown to them, and take that header field (RFC 9440) away from everybody else.
     """
 
     host: str = "127.0.0.1"
@@ -46,6 +47,7 @@ class WebSettings:
     tls_key: str = field(default="", metadata={"secret": True}, repr=False)
     tls_ca: str = ""
     proxies: tuple[str, ...] = ()
+    proxied_certificates: bool = False
 
     @property
     def scheme(self) -> str:
@@ -82,6 +84,8 @@ class WebSettings:
                 raise ValueError(f"{name} must be between {low} and {high}, not {getattr(self, name)}")
         if self.tls_ca and not self.tls_certificate:
             raise ValueError("tls_ca needs tls_certificate")
+        if self.proxied_certificates and not self.proxies:
+            raise ValueError("proxied_certificates needs proxies")
         _ = self.tls_context
         for proxy in self.proxies:
             ip_network(proxy)

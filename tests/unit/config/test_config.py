@@ -253,7 +253,10 @@ TOKEN = f'[[tokens]]\nname = "rosa"\nsha256 = "{"0a" * 32}"\n'
         (TOKEN + 'may = ["move"]', "may must hold only store, search, retrieve, delete; not move"),
         (TOKEN + 'networks = ["north"]', "'north' does not appear to be"),
         (TOKEN + TOKEN, "[[tokens]] rosa: this name is given to 2 tokens"),
-        ('[[tokens]]\nname = "rosa"', "sha256: is missing"),
+        ('[[tokens]]\nname = "rosa"', "sha256 must have 64 hexadecimal digits"),
+        (TOKEN + 'certificates = ["Rosa"]', 'certificates must hold "sha256:'),
+        (TOKEN + 'certificates = ["CN=Rosa"]', "certificates are given, but nobody tells of them"),
+        ("[web]\nproxied_certificates = true", "proxied_certificates needs proxies"),
     ],
 )
 def test_a_token_that_cannot_be_used_stops_the_start(tmp_path: Path, text: str, expected: str) -> None:
