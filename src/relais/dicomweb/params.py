@@ -32,6 +32,7 @@ MAX_RESULTS = 10_000  # a larger limit, or none, means this many; the answer the
 SWITCHES = ("fuzzymatching", "emptyvaluematching", "multiplevaluematching")
 RESERVED = frozenset({"limit", "offset", "includefield", "accept", "charset", *SWITCHES})
 
+UTF_8 = ("utf-8", "utf8", "iso_ir 192")  # as it is called in charset
 _HEX = re.compile(r"[0-9A-Fa-f]{8}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _BOOLEANS = {"true": True, "false": False}
@@ -97,6 +98,7 @@ def parse_search(
     keys = _Keys()
     for name, value in parameters(query_string):
         _take(keys, name, value)
+    _check_character_set(keys.settings.get("charset", ""))
     fuzzy, may_ask_empty, every = (keys.is_on(switch) for switch in SWITCHES)
     matches = [*scope, *_matches((), keys.values, may_ask_empty)]
     matches = [one for match in matches for one in (every_value(match) if every else (match,))]
@@ -148,6 +150,13 @@ def vr_of(tag: int) -> str | None:
         return dictionary_VR(tag)
     except KeyError:
         return None
+
+
+def _check_character_set(text: str) -> None:
+    """Return if *text*, a list, has one that answers come in, or nothing (PS3.18 8.3.3.2). Raises InvalidRequest."""
+    names = {piece.partition(";")[0].strip(' "').lower() for piece in text.split(",")}
+    if names.isdisjoint({"", *UTF_8}):
+        raise InvalidRequest("The results of a search come in UTF-8, and in no other character set.")
 
 
 def _take(keys: _Keys, name: str, value: str) -> None:

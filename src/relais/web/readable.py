@@ -20,7 +20,7 @@ from relais.dicom.report import Reference
 from relais.dicomweb import media_types, native_xml, report_rtf, report_text
 from relais.dicomweb.media_types import PDF, MediaRange, Offer
 from relais.dicomweb.multipart import Part
-from relais.errors import NotAcceptable
+from relais.errors import InvalidRequest, NotAcceptable
 from relais.index.rows import InstanceRow
 from relais.web import payload
 from relais.web.door import door, query_parameters
@@ -121,7 +121,8 @@ def _link(reference: Reference) -> str:
 def _charset() -> tuple[str, str]:
     """The best acceptable character set, as it was asked for and as Python calls it (PS3.18 8.8).
 
-    Raises NotAcceptable if there is none.
+    Raises InvalidRequest if there is none in the query parameter (PS3.18 8.3.3.2), NotAcceptable if none in the header
+    field.
     """
     asked = query_parameters().get("charset", "")
     wanted = parse_accept_header(asked, CharsetAccept) if asked else request.accept_charsets
@@ -130,6 +131,8 @@ def _charset() -> tuple[str, str]:
             found = "utf-8" if name == "*" else name
             if (known := codecs.lookup(found).name) in CHARACTER_SETS:
                 return found, known
+    if asked:
+        raise InvalidRequest("charset names no character set that is made here.")
     raise NotAcceptable("None of the acceptable character sets is made here.")
 
 

@@ -191,6 +191,15 @@ def test_a_parameter_that_means_nothing_here_is_told_to_be_unmatched(name: str) 
         assert search.query == query("PatientID=1")
 
 
+def test_answers_come_in_utf_8_and_in_nothing_else() -> None:
+    """PS3.18 8.3.3.2"""
+    for charset in ("", "utf-8", "UTF-8", "latin1,utf-8;q=0.5", "%22ISO_IR 192%22"):
+        assert query(f"charset={charset}") == query("")
+    for charset in ("latin1", "shift_jis;q=1,ascii", "nonsense"):
+        with pytest.raises(InvalidRequest, match="UTF-8"):
+            query(f"charset={charset}")
+
+
 def test_a_message_never_repeats_what_could_harm_a_log_or_a_page() -> None:
     (name,) = params.parse_search("%0D%0A%22%3Cscript%3E" + "x" * 500 + "=1", Level.STUDY).unmatched
     with pytest.raises(InvalidRequest) as caught:
