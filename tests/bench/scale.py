@@ -9,6 +9,7 @@ to keep in mind when reading:
 - A study holds one instance for each series: answers and counters at study level do not depend on more.
 - Ingest registers what receivers hand to the index, in threads of one process as a receiver has them; objects are not
   written. Readers ask the node over HTTP at the same time.
+- Recount and snapshot run in a process of their own, when the node has ended. Packs are made in an index of their own.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from pydicom import Dataset
 from pynetdicom import AE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
-from bench import scale_data, scale_fill, scale_report
+from bench import scale_data, scale_fill, scale_packed, scale_report, scale_upkeep
 from bench.scale_queries import OTHER, Archive, Kind, kinds
 from fixtures.served import Served
 from relais.access import audit
@@ -46,7 +47,6 @@ from relais.db.database import Database, Transaction
 from relais.db.settings import IndexSettings, for_path
 from relais.dicom.refs import InstanceRef
 from relais.index import composite
-from relais.index import statistics as index_statistics
 from relais.index.rows import InstanceFacts
 from relais.storage.layout import instance_key
 
@@ -66,8 +66,8 @@ def cache() -> Path:
 
 
 def made(count: int) -> Path:
-    """The index of *count* studies, made now if it was never made."""
-    path = cache() / f"{count}.sqlite"
+    """The index of *count* studies, made now if it was never made in this form."""
+    path = cache() / f"{count}-{scale_fill.FORM}.sqlite"
     if not path.exists():
         sys.stderr.write(f"making the index of {count:,} studies in {path} ...\n")
         scale_fill.make(path, count, NOW)
@@ -291,26 +291,17 @@ def memory_mb(node: Served) -> dict[str, float]:
     return found
 
 
-def recount(url: str) -> Report:
-    """How long the proof of all counters takes, and what it found."""
-    db = Database(IndexSettings(url=url))
-    started = time.perf_counter()
-    differences = index_statistics.recount(db)
-    seconds = time.perf_counter() - started
-    db.close()
-    return {"s": round(seconds, 1), "differences": len(differences)}
-
-
 def measured(folder: Path, url: str, size: int, options: argparse.Namespace) -> Report:
     """Everything about one index but its size on the disk."""
     found: Report = {"studies": size, "load_before": os.getloadavg()[0]}
     started = time.perf_counter()
     with served(folder, url) as node:
         found["start_s"] = round(time.perf_counter() - started, 2)
+        found["start_mb"] = round(sum(memory_mb(node).values()))
         found |= searches(node, size, options.rounds)
         found["memory_mb"] = memory_mb(node)
         found["ingest"] = ingest(node, url, size, options.seconds)
-    found["recount"] = recount(url)
+    found["recount"] = scale_upkeep.measured("recount", url, folder)
     found["load_after"] = os.getloadavg()[0]
     return found
 
@@ -319,7 +310,8 @@ def run(size: int, options: argparse.Namespace) -> Report:
     """Everything about the index of one size."""
     with copied(size) as folder:
         found: Report = {"size": sizes(folder / "index.sqlite", size)}
-        return found | measured(folder, url_of(folder), size, options)
+        found |= measured(folder, url_of(folder), size, options)
+        return found | {"snapshot": scale_upkeep.measured("snapshot", url_of(folder), folder)}
 
 
 def main() -> None:
@@ -335,8 +327,11 @@ def main() -> None:
         return
     small, large = (run(size, options) for size in (SMALL, options.large))
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "scale.json").write_text(json.dumps({"small": small, "large": large}, indent=1) + "\n")
-    text = "\n".join(scale_report.table(small, large)) + "\n"
+    with tempfile.TemporaryDirectory(dir=cache(), prefix="run-") as name:
+        packed = scale_packed.measured(Path(name))
+    found = {"small": small, "large": large, "packed": packed}
+    (options.output / "scale.json").write_text(json.dumps(found, indent=1) + "\n")
+    text = "\n".join(scale_report.report(small, large, packed)) + "\n"
     (options.output / "scale.md").write_text(text)
     scale_report.plot(small, large, options.output / "scale.png")
     sys.stdout.write(text)

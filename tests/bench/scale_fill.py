@@ -22,6 +22,7 @@ from relais.index.mapping import pack_key
 from relais.index.rows import InstanceFacts
 
 CHUNK = 5000  # studies of one transaction
+FORM = "0012"  # the newest migration that changes what rows look like: indexes of before are made anew
 
 
 class Filler:
