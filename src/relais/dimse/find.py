@@ -1,5 +1,7 @@
 """Query as SCP: C-FIND (PS3.4 C.4.1)."""
 
+from itertools import islice
+
 from relais.archive import Archive
 from relais.archive import search as archive_search
 from relais.dimse.identifier import Negotiated, find_request
@@ -8,6 +10,8 @@ from relais.dimse.models import model_of
 from relais.dimse.operation import Operation
 from relais.dimse.status import CANCEL, PENDING, PENDING_UNSUPPORTED_KEYS, SUCCESS
 from relais.peers.identifier import decode
+
+AT_ONCE = 100  # responses between two looks for a C-CANCEL; they come from the index in larger batches
 
 
 def serve(operation: Operation, archive: Archive, ae_title: str) -> None:
@@ -23,12 +27,13 @@ def serve(operation: Operation, archive: Archive, ae_title: str) -> None:
     matches = Matches(request, ae_title, operation.transfer_syntax_uid)
     responses = operation.responses(pending)
     operation.tally["matches"] = 0
-    for row in found.rows:
+    rows = iter(found.rows)
+    while some := list(islice(rows, AT_ONCE)):
         if operation.is_cancelled:
             operation.respond(CANCEL)
             return
-        responses.send(matches.encode(row))
-        operation.tally["matches"] += 1
+        responses.send(map(matches.encode, some))
+        operation.tally["matches"] += len(some)
     operation.respond(SUCCESS)
 
 

@@ -22,7 +22,7 @@ from relais.node.spool import SpoolMover
 from relais.telemetry.line import fields
 
 BACKGROUND_NICENESS = 10  # what is made ready in advance must not delay what is asked for now
-COLLECT_AFTER = 20_000  # objects made by a web worker: one search makes thousands, none of them in a circle
+COLLECT_AFTER = 20_000  # objects made: one search makes thousands, none of them in a circle, and no association is in one
 DRAIN_S = 8.0  # associations that last longer than this after SIGTERM are aborted
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def _dimse(orders: Orders) -> None:
         archive.store.prepare()
         server = compose.dimse_server(orders.config, archive, seats)
         server.start(socket.socket(fileno=orders.listener_fd))
-        gc.freeze()  # what is there now stays: the collector need not look at it after every few associations
+        _settle()
         signals.wait_for_end()
         server.stop(DRAIN_S)
 
@@ -71,7 +71,6 @@ def _web_worker(config: Config, parent_pid: int) -> http_server.Application:
         logger.error(fields(event="role failed", role="web worker", error=exc.message))
         sys.exit(1)
     _settle()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
     return application
 
 
@@ -79,6 +78,7 @@ def _settle() -> None:
     """Spare the collector all that is loaded by now: looking at it again and again costs 20 ms in the midst of work."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 def _background(orders: Orders) -> None:

@@ -75,14 +75,16 @@ class Many:
         message.Identifier = BytesIO()
         self._command, _ = of_primitive(message)
 
-    def send(self, encoded: bytes) -> None:
-        """Send one, now or with those after it, at the pace of the network. Raises AssociationLost."""
-        if not isinstance(self._assoc.dimse, InlineMessages):
-            self._message.Identifier = BytesIO(encoded)
+    def send(self, encoded: Iterable[bytes]) -> None:
+        """Send one with each of *encoded*, at the pace of the network. Raises AssociationLost."""
+        if isinstance(self._assoc.dimse, InlineMessages):
+            if not self._assoc.dimse.send_many(self._context_id, self._command, encoded):
+                raise AssociationLost("The peer broke off the association.")
+            return
+        for one in encoded:
+            self._message.Identifier = BytesIO(one)
             send(self._assoc, self._context_id, self._message)
             wait_for_network(self._assoc)
-        elif not self._assoc.dimse.send_encoded(self._context_id, self._command, encoded, may_wait=True):
-            raise AssociationLost("The peer broke off the association.")
 
 
 def receive(assoc: Associated, timeout_s: float | None = None) -> DimseServiceType:

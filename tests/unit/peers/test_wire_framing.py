@@ -45,6 +45,13 @@ def test_a_message_is_its_command_set_and_then_its_data_set(command: bytes, data
     assert all(len(fragment) + framing.PDV_OVERHEAD <= maximum for _, _, fragment in found)
 
 
+@given(st.binary(min_size=1, max_size=40), st.lists(st.binary(max_size=60), max_size=5), st.integers(8, 64))
+def test_many_messages_are_each_as_if_it_were_alone(command: bytes, data_sets: list[bytes], maximum: int) -> None:
+    size = framing.fragment_size(maximum)
+    alone = [joined(framing.message(5, command, data, size)) for data in data_sets]
+    assert framing.messages(5, command, data_sets, size) == b"".join(alone)
+
+
 def test_an_empty_data_set_that_was_announced_is_one_empty_fragment() -> None:
     assert [(joined(pieces), is_last) for pieces, is_last in framing.fragments([], 10)] == [(b"", True)]
 

@@ -78,11 +78,15 @@ class UpperLayer(Pump):
         self._connection.interrupt()
 
     def close(self) -> None:
-        """End the connection, in good order if the association did: our last PDU must reach the peer before."""
+        """End the connection, in good order if the association did: our last PDU must reach the peer before. Once.
+
+        Who was told of what comes is let go: else each association would wait in memory for the garbage collector.
+        """
         if self.state is State.CLOSING:
             self._connection.drain()
         self.state = State.IDLE
         self._connection.close()
+        del self.assoc, self.messages
 
     def send_data(self, buffers: list[Buffer]) -> bool:
         if self.state not in DATA_TRANSFER:

@@ -41,6 +41,19 @@ def message(context_id: int, command: Buffer, data: Buffer | None, size: int) ->
     return buffers
 
 
+def messages(context_id: int, command: Buffer, data_sets: Iterable[bytes], size: int) -> bytes:
+    """Messages with the same command set, one for each of *data_sets*, in one piece."""
+    start = b"".join(message(context_id, command, None, size))
+    pieces: list[Buffer] = []
+    for data in data_sets:
+        length = len(data)
+        if 0 < length <= size:
+            pieces += start, _HEADERS.pack(P_DATA_TF, length + PDV_OVERHEAD, length + 2, context_id, LAST), data
+        else:
+            pieces += message(context_id, command, data, size)
+    return b"".join(pieces)
+
+
 def fragments(data: Iterable[Buffer], size: int) -> Iterator[tuple[list[Buffer], bool]]:
     """*data* cut into fragments of *size*, each in pieces that are slices of what was given, the last one marked.
 

@@ -2,11 +2,10 @@
 
 1. A Data Set that has a sink is passed on slice by slice; any other is collected up to a limit.
 2. What a message must not be (a foreign context, a Data Set without command, too long, too many) is an InvalidMessage.
-3. Pending responses to C-FIND wait for each other and leave in batches; whoever waits for the peer sends them first.
+3. Only the command set of a C-STORE request waits, for its Data Set; whoever waits for the peer sends it first.
 """
 
 import queue
-import time
 from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,9 +28,6 @@ MAX_IDENTIFIER_BYTES = (
     4 * 1024 * 1024
 )  # of a Data Set without a sink; a storage commitment request may name 20,000 instances
 MAX_WAITING = 4  # requests of one association that wait for an earlier one (PS3.7 D.3.3.3: one is agreed)
-BATCH = 64  # pending C-FIND responses that leave together
-BATCH_BYTES = 64 * 1024
-BATCH_S = 0.05  # how long the first of them waits for more
 SEND_BYTES = 1024 * 1024  # of a Data Set, handed to the network at once
 
 
@@ -50,13 +46,13 @@ class Sink(Protocol):
 class MessageQueue(queue.Queue[Any]):
     """The messages that have arrived. Whoever waits for one reads the network meanwhile."""
 
-    def __init__(self, provider: "InlineMessages") -> None:
+    def __init__(self, upper_layer: "Pump") -> None:
         super().__init__()
-        self._provider = provider
+        self._upper_layer = upper_layer
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         if block and self.empty():
-            self._provider.upper_layer.pump(lambda: not self.empty(), timeout)
+            self._upper_layer.pump(lambda: not self.empty(), timeout)
         return super().get(block=False)
 
 
@@ -77,11 +73,10 @@ class InlineMessages:
     def __init__(self, upper_layer: "Pump") -> None:
         self._cancelled: dict[int, C_CANCEL] = {}
         self.upper_layer = upper_layer
-        self.msg_queue = MessageQueue(self)
+        self.msg_queue = MessageQueue(upper_layer)
         self._incoming: _Incoming | None = None
         self._sinks: dict[int, Sink] = {}  # of complete Data Sets by Message ID, until their request is served
-        self._batch: list[Buffer] = []
-        self._batched, self._batch_bytes, self._batch_began = 0, 0, 0.0
+        self._unsent: list[Buffer] = []
 
     # Receiving
 
@@ -92,9 +87,8 @@ class InlineMessages:
 
     @property
     def cancel_req(self) -> dict[int, C_CANCEL]:
-        """The C-CANCEL requests that have arrived. Looks what is there now, unless responses wait to be sent."""
-        if not self._batch:
-            self.upper_layer.poll()
+        """The C-CANCEL requests that have arrived. Looks what is there now."""
+        self.upper_layer.poll()
         return self._cancelled
 
     def open_sink(self, command: CommandSet, context_id: int) -> Sink | None:
@@ -204,28 +198,17 @@ class InlineMessages:
     def send_msg(self, primitive: DimsePrimitiveType, context_id: int) -> None:
         """Send a message. A C-STORE request may wait for its Data Set (see `send_data`)."""
         if not primitives.is_coded(primitive):
-            self._batch += _stock_message(primitive, context_id, self._fragment_size)
+            self._unsent += _stock_message(primitive, context_id, self._fragment_size)
             self.flush()
             return
         command, data = primitives.of_primitive(primitive)
-        if isinstance(primitive, C_STORE) and data == b"":
-            self._batch += framing.message(context_id, command, data, self._fragment_size)
-        else:
-            self.send_encoded(context_id, command, data)
+        self._unsent += framing.message(context_id, command, data, self._fragment_size)
+        if not (isinstance(primitive, C_STORE) and data == b""):
+            self.flush()
 
-    def send_encoded(self, context_id: int, command: bytes, data: bytes | None, *, may_wait: bool = False) -> bool:
-        """Send a message that is encoded already; with *may_wait* perhaps later, in one go with those that follow.
-
-        Whether the association was still there.
-        """
-        if not self._batch:
-            self._batch_began = time.monotonic()
-        self._batch += framing.message(context_id, command, data, self._fragment_size)
-        self._batched += 1
-        self._batch_bytes += len(command) + len(data or b"")
-        is_full = self._batched >= BATCH or self._batch_bytes >= BATCH_BYTES
-        if may_wait and not is_full and time.monotonic() - self._batch_began < BATCH_S:
-            return True
+    def send_many(self, context_id: int, command: bytes, data_sets: Iterable[bytes]) -> bool:
+        """Send encoded messages, one for each of *data_sets*. Whether the association is still there."""
+        self._unsent.append(framing.messages(context_id, command, data_sets, self._fragment_size))
         return self.flush()
 
     def send_data(self, context_id: int, data: Iterable[Buffer]) -> None:
@@ -233,7 +216,7 @@ class InlineMessages:
 
         Stops when the association has ended.
         """
-        held, size = self._unbatched(), 0
+        held, size = self._begun(), 0
         for pieces, is_last in framing.fragments(data, self._fragment_size):
             held += framing.pdu(context_id, framing.LAST if is_last else 0, pieces)
             size += sum(map(len, pieces))
@@ -244,11 +227,11 @@ class InlineMessages:
 
     def flush(self) -> bool:
         """Send what waits to be sent. Whether the association is still there."""
-        return self.upper_layer.send_data(self._unbatched()) if self._batch else True
+        return self.upper_layer.send_data(self._begun()) if self._unsent else True
 
-    def _unbatched(self) -> list[Buffer]:
-        batch, self._batch, self._batched, self._batch_bytes = self._batch, [], 0, 0
-        return batch
+    def _begun(self) -> list[Buffer]:
+        begun, self._unsent = self._unsent, []
+        return begun
 
     @cached_property
     def _fragment_size(self) -> int:
