@@ -124,6 +124,15 @@ def nginx(folder: Path, root: Path) -> Iterator[Peer]:
         yield Peer("nginx", pid, "", url=f"http://127.0.0.1:{port}")
 
 
+@contextmanager
+def empty_view(folder: Path) -> Iterator[Peer]:
+    """What any door made with Flask costs here at least: see bench.empty_view."""
+    port = free_port()
+    folder.mkdir(parents=True)
+    with _running([sys.executable, "-m", "bench.empty_view", str(port)], port, folder) as pid:
+        yield Peer("empty view", pid, "", url=f"http://127.0.0.1:{port}")
+
+
 def has_nginx() -> bool:
     return shutil.which("nginx") is not None
 

@@ -1,8 +1,12 @@
-"""DICOMweb reads beside Orthanc's plugin and nginx: metadata, frames, instances, a study, searches."""
+"""DICOMweb reads beside Orthanc's plugin and nginx: metadata, frames, instances, a study, searches.
+
+And beside a view that does nothing but give back as many bytes: no goal, but what is possible with Flask at all.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +29,8 @@ LEAST_METADATA = 1000  # bytes of an instance
 LEAST_STUDY = 300
 
 Requested = Callable[[str], bytes]
+Asked = tuple[Peer, list[bytes]]
+"""A peer and what is asked of it, again and again."""
 
 
 def run(run: Run) -> None:
@@ -36,11 +42,12 @@ def run(run: Run) -> None:
         ]
         _first_metadata(run, found)
         series = {peer.name: sent_by_dimse(peer, ct, run.size.ct, SENDERS) for peer in found}
-        _warm_metadata(run, series)
-        _slices(run, "frames", series, lambda url: get(f"{url}/frames/1", FRAMES), len(ct.tail))
-        _slices(run, "instances", series, lambda url: get(url, DICOM), ct.dataset_bytes)
+        empty = started.enter_context(peers.empty_view(folder / "empty"))
+        _warm_metadata(run, series, empty)
+        _slices(run, "frames", series, empty, lambda url: get(f"{url}/frames/1", FRAMES), len(ct.tail))
+        _slices(run, "instances", series, empty, lambda url: get(url, DICOM), ct.dataset_bytes)
         _study(run, series, ct, started, folder)
-        _searches(run, found)
+        _searches(run, found, empty)
 
 
 def goals(size: Size) -> Iterator[Goal]:
@@ -63,15 +70,14 @@ def _first_metadata(run: Run, found: Sequence[Peer]) -> None:
     run.beside("metadata", case, "ms", peers.named(found), measure)
 
 
-def _warm_metadata(run: Run, series: Mapping[str, Series]) -> None:
-    for one in series.values():
-        _milliseconds(one)
+def _warm_metadata(run: Run, series: Mapping[str, Series], empty: Peer) -> None:
+    asked = {name: (one.peer, [get(f"{one.url}/metadata", JSON)]) for name, one in series.items()}
 
-    def measure(one: Series) -> Reading:
-        found = _asked(run, one.peer, [[get(f"{one.url}/metadata", JSON)]], LEAST_METADATA * run.size.ct)
+    def measure(one: Asked) -> Reading:
+        found = _asked(run, one, 1, LEAST_METADATA * run.size.ct)
         return Reading(1000 / found.value, found.details)
 
-    run.beside("metadata", f"{run.size.ct} instances, warm", "ms", series, measure)
+    run.beside("metadata", f"{run.size.ct} instances, warm", "ms", _and_empty(asked, empty), measure)
 
 
 def _milliseconds(series: Series) -> float:
@@ -84,33 +90,32 @@ def _milliseconds(series: Series) -> float:
     return seconds * 1000
 
 
-def _slices(run: Run, part: str, series: Mapping[str, Series], request: Requested, least_bytes: int) -> None:
+def _slices(
+    run: Run, part: str, series: Mapping[str, Series], empty: Peer, request: Requested, least_bytes: int
+) -> None:
     """One after the other by several clients at once."""
-
-    def measure(one: Series) -> Reading:
-        requests = [request(url) for url in one.instances]
-        return _asked(run, one.peer, [requests[number::CLIENTS] or requests for number in range(CLIENTS)], least_bytes)
-
-    run.beside(part, f"CT, {CLIENTS} clients", "requests/s", series, measure)
+    asked = {name: (one.peer, [request(url) for url in one.instances]) for name, one in series.items()}
+    measure = partial(_asked, run, clients=CLIENTS, least_bytes=least_bytes)
+    run.beside(part, f"CT, {CLIENTS} clients", "requests/s", _and_empty(asked, empty), measure)
 
 
 def _study(run: Run, series: Mapping[str, Series], ct: Template, started: ExitStack, folder: Path) -> None:
     """All instances in one answer, beside a file of the same size."""
     whole = ct.dataset_bytes * run.size.ct
-    asked_of = {name: (one.peer, get(one.study_url, DICOM)) for name, one in series.items()}
+    asked = {name: (one.peer, [get(one.study_url, DICOM)]) for name, one in series.items()}
     if peers.has_nginx():
         _write(folder / "root/study", whole)
         server = started.enter_context(peers.nginx(folder / "nginx", folder / "root"))
-        asked_of[server.name] = (server, get(f"{server.url}/study"))
+        asked[server.name] = (server, [get(f"{server.url}/study")])
 
-    def measure(one: tuple[Peer, bytes]) -> Reading:
-        found = _asked(run, one[0], [[one[1]]], whole)
-        return Reading(found.details["MB/s"], {"CPU ms": found.details["CPU ms"]})
+    def measure(one: Asked) -> Reading:
+        found = _asked(run, one, 1, whole)
+        return Reading(found.details["MB/s"], {name: found.details[name] for name in ("CPU ms", "client CPU ms")})
 
-    run.beside("study", f"{run.size.ct} CT, 1 client", "MB/s", asked_of, measure)
+    run.beside("study", f"{run.size.ct} CT, 1 client", "MB/s", asked, measure)
 
 
-def _searches(run: Run, found: Sequence[Peer]) -> None:
+def _searches(run: Run, found: Sequence[Peer], empty: Peer) -> None:
     """For one patient among many, another one each time."""
     count = run.size.small - run.size.small % SENDERS
     patients = [f"{PATIENT_ID[0]}{number:07}" for number in range(count)]
@@ -118,20 +123,29 @@ def _searches(run: Run, found: Sequence[Peer]) -> None:
         sent = send(peer.dicom_port, [data.a_small_slice()] * SENDERS, count, peer.ae_title, own_studies=True)
         expect(sent.failures, 0, f"{peer.name}, responses other than Success")
         expect(len(search(_studies_of(peer, patients[-1]))), 1, f"{peer.name}, studies of one patient")
-
-    def measure(peer: Peer) -> Reading:
-        requests = [get(_studies_of(peer, patient), JSON) for patient in patients]
-        return _asked(run, peer, [requests[number::CLIENTS] for number in range(CLIENTS)], LEAST_STUDY)
-
-    run.beside("qido", f"{count} studies, {CLIENTS} clients", "requests/s", peers.named(found), measure)
+    asked = {peer.name: (peer, [get(_studies_of(peer, patient), JSON) for patient in patients]) for peer in found}
+    measure = partial(_asked, run, clients=CLIENTS, least_bytes=LEAST_STUDY)
+    run.beside("qido", f"{count} studies, {CLIENTS} clients", "requests/s", _and_empty(asked, empty), measure)
 
 
-def _asked(run: Run, peer: Peer, shares: Sequence[Sequence[bytes]], least_bytes: int) -> Reading:
-    """Requests a second, for so long as the size says."""
+def _and_empty(asked: Mapping[str, Asked], empty: Peer) -> Mapping[str, Asked]:
+    """*asked*, and behind it as many bytes as the first peer answers with, from the *empty* view."""
+    peer, requests = next(iter(asked.values()))
+    client = Client(_port(peer.url))
+    _, length = client.ask(requests[0])
+    client.close()
+    return {**asked, empty.name: (empty, [get(f"{empty.url}/{length}")])}
+
+
+def _asked(run: Run, one: Asked, clients: int, least_bytes: int) -> Reading:
+    """Requests a second by so many clients, each with a part of the requests, for so long as the size says."""
+    peer, requests = one
     used = usage.cpu_s(peer.pid)
+    shares = [requests[number::clients] or requests for number in range(clients)]
     asked = light_http.ask(peer.url, shares, least_bytes, run.size.seconds)
     cpu_ms = (usage.cpu_s(peer.pid) - used) * 1000 / asked.count
-    return Reading(asked.rate, {"CPU ms": cpu_ms, "MB/s": asked.bytes_per_s / MB})
+    client_ms = asked.cpu_s * 1000 / asked.count
+    return Reading(asked.rate, {"CPU ms": cpu_ms, "client CPU ms": client_ms, "MB/s": asked.bytes_per_s / MB})
 
 
 def _studies_of(peer: Peer, patient_id: str) -> str:
