@@ -26,6 +26,16 @@ def processes(pid: int) -> list[int]:
     return found
 
 
+def called_with(pid: int, *words: str) -> list[int]:
+    """Of *pid* and all below it, those whose command line has *words* one behind the other."""
+    found = []
+    for one in processes(pid):
+        with suppress(OSError):
+            if "\0".join(("", *words, "")) in Path(f"/proc/{one}/cmdline").read_text():
+                found.append(one)
+    return found
+
+
 def cpu_s(pid: int) -> float:
     """Processor time of *pid* and all below it until now, also of those that have ended and were waited for."""
     ticks = 0
@@ -45,11 +55,6 @@ def forget_peak(pid: int) -> None:
 def peak_bytes(pid: int) -> int:
     """The most memory that each process has had since forget_peak, added up: what they share counts several times."""
     return sum(each_peak(pid).values())
-
-
-def resident_bytes(pid: int) -> int:
-    """What is in memory now, added up in the same way."""
-    return sum(each_resident(pid).values())
 
 
 def each_resident(pid: int) -> dict[int, int]:
