@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import Dataset, FileDataset
-from pydicom.uid import BlendingSoftcopyPresentationStateStorage, PositronEmissionTomographyImageStorage
+from pydicom.uid import (
+    BlendingSoftcopyPresentationStateStorage,
+    DeformableSpatialRegistrationStorage,
+    PositronEmissionTomographyImageStorage,
+    SpatialRegistrationStorage,
+)
 
 from fixtures.builders import uid
 from fixtures.images import an_image, texture
@@ -173,7 +178,7 @@ def test_by_wado_uri_it_is_asked_for_itself_and_not_with_an_image(web: WebNode) 
         ("upright", [a_pet("upright", 0, ImageOrientationPatient=[1, 0, 0, 0, 0, -1])], {}),
         ("in colours", [an_image(texture(8, samples=3), StudyInstanceUID=STUDY, FrameOfReferenceUID=SPACE)], {}),
         ("without an opacity", PETS, {"RelativeOpacity": None}),
-        ("with a registration", PETS, {"ReferencedSpatialRegistrationSequence": [Dataset()]}),
+        ("with a registration nowhere", PETS, {"ReferencedSpatialRegistrationSequence": [Dataset()]}),
         ("without images", PETS, {"BlendingSequence": []}),
     ],
 )
@@ -184,6 +189,102 @@ def test_what_cannot_be_laid_over_each_other_is_a_406(
     assert web.store(*over, state).status_code == 200
     response = web.get(f"{path(state)}/rendered", PNGS)
     assert response.status_code == 406, response.text
+
+
+ELSEWHERE = uid("another frame of reference")
+TURNED = a_pet("turned", -7, FrameOfReferenceUID=ELSEWHERE, SeriesInstanceUID=uid("turned"))
+# From there to here: a quarter turn about the patient's long axis, and then to where the other is.
+QUARTER = [0, -1, 0, 57, 1, 0, 0, -4, 0, 0, 1, 7, 0, 0, 0, 1]
+
+
+def a_registration(name: str, *matrices: list[float], **attributes: Any) -> FileDataset:
+    """From ELSEWHERE to SPACE."""
+    registration, item = Dataset(), Dataset()
+    registration.MatrixSequence = []
+    for values in matrices:
+        matrix = Dataset()
+        matrix.FrameOfReferenceTransformationMatrix = [str(value) for value in values]
+        matrix.FrameOfReferenceTransformationMatrixType = "RIGID"
+        registration.MatrixSequence.append(matrix)
+    item.FrameOfReferenceUID, item.MatrixRegistrationSequence = ELSEWHERE, [registration]
+    described = {
+        "SOPClassUID": SpatialRegistrationStorage,
+        "SOPInstanceUID": uid(name),
+        "SeriesInstanceUID": uid("registrations"),
+        "Modality": "REG",
+        "FrameOfReferenceUID": SPACE,
+        "RegistrationSequence": [item],
+    }
+    return a_state(CTS[0], **described | attributes)
+
+
+def named(registration: FileDataset) -> dict[str, Any]:
+    """The attribute of a presentation state that names *registration* (PS3.3 table C.17-3)."""
+    item, series, reference = Dataset(), Dataset(), Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = (
+        registration.SOPClassUID,
+        registration.SOPInstanceUID,
+    )
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = registration.SeriesInstanceUID, [reference]
+    item.StudyInstanceUID, item.ReferencedSeriesSequence = registration.StudyInstanceUID, [series]
+    return {"ReferencedSpatialRegistrationSequence": [item]}
+
+
+def test_a_registration_takes_one_image_onto_the_other(web: WebNode) -> None:
+    """PS3.3 C.20.2: the same as an image that was made there."""
+    registration = a_registration("quarter", QUARTER)
+    state = a_blending_state("is registered", [TURNED], **named(registration))
+    first = [57 - 6.5, 10.5 - 4, 0]  # where the matrix takes the first pixel, at 10.5, 6.5, -7
+    made = a_pet(
+        "made there",
+        0,
+        SeriesInstanceUID=uid("made there"),
+        ImagePositionPatient=first,
+        ImageOrientationPatient=[0, 1, 0, -1, 0, 0],
+    )
+    plain = a_blending_state("needs no registration", [made])
+    assert web.store(TURNED, registration, state, made, plain).status_code == 200
+    found, expected = shown(web, state), shown(web, plain)
+    assert [np.abs(a - b).max() for a, b in zip(found, expected, strict=True)] == [0, 0, 0]
+    assert (found[0][..., 0] > found[0][..., 1] + 50).any(), "the warm spot is seen"
+
+
+def test_matrices_of_a_registration_are_applied_one_after_the_other(web: WebNode) -> None:
+    turn = [0, -1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+    shift = [1, 0, 0, 57, 0, 1, 0, -4, 0, 0, 1, 7, 0, 0, 0, 1]
+    steps = a_registration("in two steps", turn, shift)
+    whole = a_registration("in one step", QUARTER)
+    states = [a_blending_state(f"by {one.SOPInstanceUID}", [TURNED], **named(one)) for one in (steps, whole)]
+    assert web.store(TURNED, steps, whole, *states).status_code == 200
+    pictures = [shown(web, state) for state in states]
+    assert all((a == b).all() for a, b in zip(*pictures, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "registration", "status"),
+    [
+        ("out of its plane", a_registration("out", [1, 0, 0, 0, 0, 0, -1, 0, 0, 1, 0, 0, 0, 0, 0, 1]), 406),
+        ("into a point", a_registration("point", [0] * 15 + [1]), 406),
+        ("sheared", a_registration("sheared", [1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 7, 0, 0, 0, 1]), 406),
+        ("no matrix", a_registration("none"), 406),
+        ("half a matrix", a_registration("half", [1, 0, 0, 0, 0, 1, 0, 0]), 406),
+        ("a projection", a_registration("projection", [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 7, 0, 0, 1, 1]), 406),
+        ("a deformable one", a_registration("bends", QUARTER, SOPClassUID=DeformableSpatialRegistrationStorage), 406),
+    ],
+)
+def test_what_a_registration_does_not_bring_together_is_a_406(
+    web: WebNode, name: str, registration: FileDataset, status: int
+) -> None:
+    state = a_blending_state(f"registered {name}", [TURNED], **named(registration))
+    assert web.store(TURNED, registration, state).status_code == 200
+    response = web.get(f"{path(state)}/rendered", PNGS)
+    assert response.status_code == status, response.text
+
+
+def test_a_registration_that_is_not_here_is_a_404(web: WebNode) -> None:
+    state = a_blending_state("registered elsewhere", [TURNED], **named(a_registration("not sent", QUARTER)))
+    assert web.store(TURNED, state).status_code == 200
+    assert web.get(f"{path(state)}/rendered", PNGS).status_code == 404
 
 
 def test_images_that_are_not_here_are_a_404(web: WebNode) -> None:

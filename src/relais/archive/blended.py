@@ -1,7 +1,8 @@
 """Which frames of a blending presentation state lie over which (PS3.3 C.11.14). Knows Data Sets, no pixels.
 
 Reading: the superimposed frame is the nearest one in a parallel plane of the same frame of reference, at most half its
-thickness away; where there is none, the underlying frame is shown alone. A registration is not applied.
+thickness away; where there is none, the underlying frame is shown alone. A registration that the state names takes both
+into one frame of reference first (PS3.3 C.20.2); no slices are cut anew for frames that it turns out of their plane.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,10 +14,12 @@ from pydicom import Dataset
 from relais.access.principals import Principal
 from relais.archive import Archive, documents
 from relais.archive.retrieve import instances_of
-from relais.dicom import json_model, uids
+from relais.archive.stored_dataset import open_dataset
+from relais.dicom import json_model, registration, uids
 from relais.dicom.json_model import JsonDataset
-from relais.dicom.planes import Plane, plane
+from relais.dicom.planes import Affine, Plane, plane
 from relais.dicom.refs import InstanceRef, SeriesRef
+from relais.dicom.registration import Registration
 from relais.errors import NotAcceptable, NotFound, TooLarge
 from relais.index.rows import InstanceRow
 
@@ -31,13 +34,21 @@ PLANE_POSITION, PLANE_ORIENTATION, PIXEL_MEASURES = 0x00209113, 0x00209116, 0x00
 
 
 class Placed(NamedTuple):
-    """A frame, and where it lies."""
+    """A frame, and where it lies, after any registration."""
 
     row: InstanceRow
     number: int
     frame_of_reference: str
     plane: Plane
     thickness_mm: float
+
+
+class Over(NamedTuple):
+    """A frame that lies over another, whose pixels lie *onto* its own (relais.dicom.planes.Plane.onto)."""
+
+    row: InstanceRow
+    number: int
+    onto: Affine
 
 
 class Side(NamedTuple):
@@ -47,17 +58,28 @@ class Side(NamedTuple):
     images: tuple[tuple[InstanceRef, tuple[int, ...]], ...]
 
 
-def sides(ds: Dataset) -> list[Side]:
-    """What a blending presentation state names. Raises NotAcceptable, and whatever pydicom raises."""
-    if ds.get("ReferencedSpatialRegistrationSequence"):
-        raise NotAcceptable("Presentation states that need a registration are not applied here.")
+class Blending(NamedTuple):
+    """What a blending presentation state names."""
+
+    sides: tuple[Side, ...]
+    registrations: tuple[InstanceRef, ...]
+
+
+def read(ds: Dataset) -> Blending:
+    """What the blending presentation state *ds* names. Raises NotAcceptable, and whatever pydicom raises."""
     items = ds.get("BlendingSequence") or ()
-    return [Side(str(item.get("BlendingPosition") or "").strip(), tuple(_images(item))) for item in items]
+    sides = (Side(str(item.get("BlendingPosition") or "").strip(), tuple(_images(item))) for item in items)
+    named = ds.get("ReferencedSpatialRegistrationSequence") or ()
+    registrations = tuple(ref for item in named for ref in _references(item))
+    if named and not registrations:
+        raise NotAcceptable("The presentation state does not say where its registration is.")
+    return Blending(tuple(sides), registrations)
 
 
-def pairs(archive: Archive, principal: Principal, sides: Iterable[Side]) -> list[tuple[Placed, Placed | None]]:
+def pairs(archive: Archive, principal: Principal, blending: Blending) -> list[tuple[Placed, Over | None]]:
     """Every underlying frame and what lies over it. Raises NotFound, NotAcceptable, TooLarge."""
-    found = {side.position: list(_placed(archive, principal, side)) for side in sides}
+    by = [_registration(archive, principal, ref) for ref in blending.registrations]
+    found = {side.position: [_moved(one, by) for one in _placed(archive, principal, side)] for side in blending.sides}
     under, over = found.get("UNDERLYING", []), found.get("SUPERIMPOSED", [])
     if len(under) * len(over) > MOST_PAIRS:
         raise TooLarge("The presentation state is about too many frames.")
@@ -67,14 +89,42 @@ def pairs(archive: Archive, principal: Principal, sides: Iterable[Side]) -> list
     return together
 
 
-def _over(frame: Placed, candidates: Iterable[Placed]) -> Placed | None:
-    best, least = None, float("inf")
+def _registration(archive: Archive, principal: Principal, ref: InstanceRef) -> Registration:
+    try:
+        (row,) = instances_of(archive, principal, [ref])
+    except NotFound:
+        raise NotFound("The registration of the presentation state is not here.") from None
+    with open_dataset(archive, row) as stored:
+        try:
+            return registration.read(stored.small)
+        except NotAcceptable:
+            raise
+        except Exception as exc:  # pydicom raises whatever the bytes made it raise
+            raise NotAcceptable("The registration of the presentation state cannot be read.") from exc
+
+
+def _moved(frame: Placed, registrations: Iterable[Registration]) -> Placed:
+    """*frame* where the first registration that knows it takes it. Raises NotAcceptable where it has no pixels left."""
+    for one in registrations:
+        matrix = one.of(frame.frame_of_reference, frame.row.ref.sop_instance_uid)
+        if matrix is not None:
+            plane = frame.plane.moved(matrix)
+            if plane is None:
+                raise NotAcceptable("The registration makes no rectangles of the pixels of an image.")
+            thickness = frame.thickness_mm * plane.column_spacing / frame.plane.column_spacing
+            return frame._replace(frame_of_reference=one.frame_of_reference, plane=plane, thickness_mm=thickness)
+    return frame
+
+
+def _over(frame: Placed, candidates: Iterable[Placed]) -> Over | None:
+    best: Placed | None = None
+    least = float("inf")
     for other in candidates:
         if other.frame_of_reference == frame.frame_of_reference:
             away = frame.plane.distance(other.plane)
             if away is not None and away <= other.thickness_mm / 2 and away < least:
                 best, least = other, away
-    return best
+    return Over(best.row, best.number, frame.plane.onto(best.plane)) if best else None
 
 
 def _images(item: Dataset) -> Iterator[tuple[InstanceRef, tuple[int, ...]]]:
@@ -86,6 +136,16 @@ def _images(item: Dataset) -> Iterator[tuple[InstanceRef, tuple[int, ...]]]:
             numbers = (frames,) if isinstance(frames, int | str) else tuple(frames)
             if all(map(uids.is_valid, (study, *names))):
                 yield InstanceRef(study, *names), tuple(int(number) for number in numbers)
+
+
+def _references(item: Dataset) -> Iterator[InstanceRef]:
+    """The instances of a Hierarchical SOP Instance Reference (PS3.3 table C.17-3)."""
+    study = str(item.get("StudyInstanceUID") or "")
+    for series in item.get("ReferencedSeriesSequence") or ():
+        for one in series.get("ReferencedSOPSequence") or ():
+            names = str(series.get("SeriesInstanceUID") or ""), str(one.get("ReferencedSOPInstanceUID") or "")
+            if all(map(uids.is_valid, (study, *names))):
+                yield InstanceRef(study, *names)
 
 
 def _placed(archive: Archive, principal: Principal, side: Side) -> Iterator[Placed]:

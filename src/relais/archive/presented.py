@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from relais.access.principals import Principal
 from relais.archive import Archive, blended
-from relais.archive.blended import Placed
+from relais.archive.blended import Over
 from relais.archive.retrieve import instances_of
 from relais.archive.stored_dataset import open_dataset
 from relais.dicom import uids
@@ -31,7 +31,7 @@ class Presented(NamedTuple):
     row: InstanceRow
     number: int
     state: AppliedState
-    over: Placed | None = None
+    over: Over | None = None
     is_blended: bool = False
 
 
@@ -75,14 +75,14 @@ def _blended(archive: Archive, principal: Principal, state: InstanceRow) -> list
     part10 = _part10(archive, state)
     with open_dataset(archive, state) as stored:
         try:
-            sides = blended.sides(stored.small)
+            blending = blended.read(stored.small)
         except NotAcceptable:
             raise
         except Exception as exc:  # pydicom raises whatever the bytes made it raise
             raise NotAcceptable(UNREADABLE) from exc
     return [
         Presented(under.row, under.number, AppliedState(part10, under.row.ref.sop_instance_uid), over, is_blended=True)
-        for under, over in blended.pairs(archive, principal, sides)
+        for under, over in blended.pairs(archive, principal, blending)
     ]
 
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from relais.access.policy import Action
 from relais.access.principals import Principal
 from relais.archive import Archive, documents
-from relais.archive.blended import Placed
+from relais.archive.blended import Over
 from relais.archive.cache import Cache
 from relais.archive.retrieve import header, record_release, stored_frame
 from relais.dicom.frames import FrameTable
@@ -48,10 +48,10 @@ def rendered(
 
 
 def overlaid(
-    archive: Archive, row: InstanceRow, number: int, over: Placed | None, request: RenderRequest, state: AppliedState
+    archive: Archive, row: InstanceRow, number: int, over: Over | None, request: RenderRequest, state: AppliedState
 ) -> bytes:
     """The frame *over* laid over frame *number* by the blending presentation state *state*. Raises as `rendered`."""
-    above = f"{over.row.digest.hex()} {over.number}" if over else ""
+    above = f"{over.row.digest.hex()} {over.number} {over.onto}" if over else ""
     name = f"{_LAYOUT} {row.digest.hex()} {number} {above} {request} {hashlib.sha256(state.part10).hexdigest()}"
 
     def make() -> bytes:
@@ -60,7 +60,7 @@ def overlaid(
             if over is None:
                 return archive.pixels.blend_files(path, number, None, request, state)
             above = keep.enter_context(archive.store.as_path(over.row.key))
-            other = Overlaid(above, over.row.ref.sop_instance_uid, over.number)
+            other = Overlaid(above, over.row.ref.sop_instance_uid, over.number, over.onto)
             return archive.pixels.blend_files(path, number, other, request, state)
 
     return _cache(archive).get_or_make(_owner(row.ref), name, make)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 Vector = tuple[float, float, float]
 Affine = tuple[float, float, float, float, float, float]
+Matrix = tuple[float, ...]  # 4 x 4, row by row, of homogeneous coordinates (PS3.3 C.20.2.1.1)
 
 PARALLEL = 0.9999  # the cosine between two normals, at least: less than a degree
 
@@ -27,6 +28,13 @@ class Plane:
         if abs(_dot(own, _cross(other.across, other.down))) < PARALLEL:
             return None
         return abs(_dot(own, _minus(other.position, self.position)))
+
+    def moved(self, matrix: Matrix) -> "Plane | None":
+        """The plane where *matrix* takes it; None if its pixels are no rectangles there."""
+        position = _applied(matrix, (*self.position, 1.0))
+        across = _applied(matrix, (*(self.column_spacing * part for part in self.across), 0.0))
+        down = _applied(matrix, (*(self.row_spacing * part for part in self.down), 0.0))
+        return plane(position, (*across, *down), (math.hypot(*down), math.hypot(*across)))
 
     def onto(self, other: "Plane") -> Affine:
         """a to f, so that the pixel (x, y) is at (a x + b y + c, d x + e y + f) among the pixels of *other*."""
@@ -52,6 +60,11 @@ def plane(position: Sequence[float], orientation: Sequence[float], spacing: Sequ
     if across is None or down is None or abs(_dot(across, down)) > 1 - PARALLEL + 0.01:
         return None
     return Plane((position[0], position[1], position[2]), across, down, spacing[0], spacing[1])
+
+
+def _applied(matrix: Matrix, place: Sequence[float]) -> tuple[float, ...]:
+    rows = (matrix[start : start + 4] for start in (0, 4, 8))
+    return tuple(sum(a * b for a, b in zip(row, place, strict=True)) for row in rows)
 
 
 def _unit(vector: Sequence[float]) -> Vector | None:

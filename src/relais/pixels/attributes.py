@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from relais.dicom.planes import Plane, plane
 from relais.errors import InvalidRequest
 from relais.pixels.request import VOI_LUT_FUNCTIONS, Window
 
@@ -80,15 +79,6 @@ def pixel_aspect_of(ds: Dataset, frame_number: int) -> float:
         if len(values) == 2 and min(values) > 0:
             return values[0] / values[1]
     return 1.0
-
-
-def plane_of(ds: Dataset, frame_number: int) -> Plane | None:
-    """Where the frame lies in the patient; None if it does not say (PS3.3 C.7.6.2.1.1, C.7.6.16.2.3)."""
-    return plane(
-        numbers(_group(ds, "PlanePositionSequence", frame_number).get("ImagePositionPatient")),
-        numbers(_group(ds, "PlaneOrientationSequence", frame_number).get("ImageOrientationPatient")),
-        numbers(_group(ds, "PixelMeasuresSequence", frame_number).get("PixelSpacing")),
-    )
 
 
 def is_partly_coloured(ds: Dataset, frame_number: int) -> bool:

@@ -1,7 +1,7 @@
 """Two grey images laid over each other by a blending presentation state (PS3.3 C.11.14). Knows pixels, not files.
 
-The superimposed one goes through the palette of the state, is moved to where it lies in the patient, and lets the
-underlying one through as far as its opacity is less than 1.
+The superimposed one goes through the palette of the state, is moved to where it is said to lie, and lets the underlying
+one through as far as its opacity is less than 1.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset
 
-from relais.dicom.planes import Plane
+from relais.dicom.planes import Affine
 from relais.errors import InvalidDataSet, NotAcceptable
 from relais.pixels import shutters
-from relais.pixels.attributes import number, plane_of
+from relais.pixels.attributes import number
 from relais.pixels.grey import Pipeline, through
 from relais.pixels.image import ImageHeader
 from relais.pixels.palette import palette_to_rgb
@@ -27,19 +27,16 @@ UNDERLYING, SUPERIMPOSED = "UNDERLYING", "SUPERIMPOSED"
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One frame of the image *sop_instance_uid*, as it is stored."""
+    """One frame of the image *sop_instance_uid*, as it is stored.
+
+    *onto* says where the pixels of another lie among its own (relais.dicom.planes.Plane.onto).
+    """
 
     stored: NDArray[Any]
     image: ImageHeader
     sop_instance_uid: str
     frame_number: int
-
-    @property
-    def plane(self) -> Plane:
-        """Where it lies in the patient. Raises NotAcceptable if it does not say."""
-        if (found := plane_of(self.image.attributes, self.frame_number)) is None:
-            raise NotAcceptable("An image of the presentation state does not say where it lies.")
-        return found
+    onto: Affine = (1, 0, 0, 0, 1, 0)
 
 
 def blended(under: Layer, over: Layer | None, state: Dataset) -> Image.Image:
@@ -50,7 +47,7 @@ def blended(under: Layer, over: Layer | None, state: Dataset) -> Image.Image:
     opacity = number(state, "RelativeOpacity")
     if opacity is None or not 0 <= opacity <= 1:
         raise InvalidDataSet("The presentation state has no opacity between 0 and 1.")
-    above, cover = _moved(_colours(over, state), under.plane.onto(over.plane), below.size, opacity)
+    above, cover = _moved(_colours(over, state), over.onto, below.size, opacity)
     return Image.composite(above, below, cover)
 
 
@@ -78,7 +75,7 @@ def _item(state: Dataset, position: str) -> Dataset:
 
 
 def _moved(
-    picture: Image.Image, onto: tuple[float, ...], size: tuple[int, int], opacity: float
+    picture: Image.Image, onto: Affine, size: tuple[int, int], opacity: float
 ) -> tuple[Image.Image, Image.Image]:
     """*picture* as it lies on pixels of the other image, and how much of it is seen there: nothing beyond its edge."""
     a, b, c, d, e, f = onto

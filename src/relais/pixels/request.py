@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from relais.dicom.planes import Affine
 from relais.errors import InvalidRequest, NotAcceptable
 
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/jp2", "image/jph", "image/jxl")
@@ -107,11 +108,15 @@ class AppliedState:
 
 @dataclass(frozen=True, slots=True)
 class Overlaid:
-    """Frame *frame_number* of the Part 10 file *path*, to be laid over another by a blending presentation state."""
+    """Frame *frame_number* of the Part 10 file *path*, to be laid over another by a blending presentation state.
+
+    *onto* says where the pixels of the other lie among its own (relais.dicom.planes.Plane.onto).
+    """
 
     path: Path
     sop_instance_uid: str
     frame_number: int
+    onto: Affine
 
 
 def to_fields(request: RenderRequest) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from relais.dicom.elements import Element
+from relais.dicom.planes import Affine
 from relais.errors import NotAcceptable, NotFound, Unavailable
 from relais.pixels import masks, wire
 from relais.pixels.attributes import modality_of
@@ -104,11 +105,13 @@ class Tasks:
         over = self._layer(**fields["over"]) if fields["over"] else None
         return render_blended(under, over, from_fields(fields["request"]), state)
 
-    def _layer(self, path: str, sop_instance_uid: str, frame_number: int) -> Layer:
+    def _layer(self, path: str, sop_instance_uid: str, frame_number: int, onto: Affine = (1, 0, 0, 0, 1, 0)) -> Layer:
         with Part10File(Path(path), self._settings) as file:
             pixels, image = self._open(file)
             decoded = _decoded(file, pixels, image.pixel, frame_number)
-        return Layer(stored_values(decoded.samples, image.pixel), image, sop_instance_uid, frame_number)
+        a, b, c, d, e, f = onto
+        stored = stored_values(decoded.samples, image.pixel)
+        return Layer(stored, image, sop_instance_uid, frame_number, (a, b, c, d, e, f))
 
     def _animate(self, fields: Fields, progress: Callable[[], None]) -> bytes:
         with Part10File(Path(fields["path"]), self._settings) as file:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from flask import Response, request
 
 from relais.archive import render, retrieve
-from relais.archive.blended import Placed
+from relais.archive.blended import Over
 from relais.dicom import json_model
 from relais.dicomweb import media_types
 from relais.dicomweb.media_types import JPEG, PNG, MediaRange, Offer
@@ -41,7 +41,7 @@ class Picture(NamedTuple):
     row: InstanceRow
     number: int
     state: AppliedState | None = None
-    over: Placed | None = None
+    over: Over | None = None
     is_blended: bool = False
 
 
@@ -165,6 +165,6 @@ def _animated(here: Door, row: InstanceRow, numbers: tuple[int, ...], wanted: Re
 
 def _etag(picture: Picture, numbers: tuple[int, ...], wanted: RenderRequest) -> str:
     state = picture.state.part10 if picture.state else b""
-    over = f"{picture.over.row.digest.hex()} {picture.over.number}" if picture.over else ""
+    over = f"{picture.over.row.digest.hex()} {picture.over.number} {picture.over.onto}" if picture.over else ""
     key = zlib.crc32(state, zlib.crc32(f"{numbers} {wanted} {over}".encode()))
     return f"{picture.row.digest.hex()[:32]}-{picture.row.revision}-{numbers[0]}-{key:08x}"

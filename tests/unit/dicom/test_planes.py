@@ -34,6 +34,15 @@ def test_pixels_are_found_where_they_lie_in_another_plane() -> None:
     assert at([3, 5, 0], ACROSS, [1, 1]).onto(turned) == (0, 1, 5, -1, 0, -3)
 
 
+def test_a_plane_goes_where_a_matrix_takes_it() -> None:
+    """PS3.3 C.20.2.1.1"""
+    turned_and_doubled = (0, -2, 0, 1, 2, 0, 0, 2, 0, 0, 2, 3, 0, 0, 0, 1)
+    assert at([1, 2, 3], ACROSS, [0.5, 4]).moved(turned_and_doubled) == at([-3, 4, 9], [0, 1, 0, -1, 0, 0], [1, 8])
+    sheared, flat = (1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1), (1, 0, 0, 0, *[0] * 11, 1)
+    assert at([0, 0, 0], ACROSS, [1, 1]).moved(sheared) is None
+    assert at([0, 0, 0], ACROSS, [1, 1]).moved(flat) is None
+
+
 @pytest.mark.parametrize(
     ("position", "orientation", "spacing"),
     [
