@@ -10,6 +10,7 @@ from relais.cli.common import config_of, config_option, json_option, print_json,
 from relais.config import Config
 from relais.errors import NodeError, Unavailable
 from relais.peers.base import Peer
+from relais.peers.dicomweb import DicomwebPeer
 from relais.peers.dimse import DimsePeer
 from relais.peers.registry import Registry
 from relais.peers.settings import PeerSettings
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @config_option
 @json_option
 def echo(peer: str, config_file: Path | None, as_json: bool) -> None:
-    """Ask PEER whether it answers (C-ECHO; an Orthanc by HTTP).
+    """Ask PEER whether it answers (by C-ECHO or by HTTP).
 
     PEER is a name from the configuration or AE_TITLE@HOST:PORT.
     """
@@ -79,10 +80,7 @@ def orthanc_of(config: Config, name: str, parallel: int = 1) -> "OrthancPeer | N
     """The Orthanc called *name*, or at that URL; None if *name* is neither. Raises Unavailable if it cannot be used."""
     settings = next((peer for peer in config.peers if peer.name == name and peer.kind == "orthanc"), None)
     if name.startswith(("http://", "https://")):
-        try:
-            settings = PeerSettings(name=name, kind="orthanc", url=name)
-        except ValueError as exc:
-            raise click.BadParameter(f"{name}: {exc}") from exc
+        settings = _at(name, "orthanc")
     if settings is None:
         return None
     try:
@@ -92,8 +90,23 @@ def orthanc_of(config: Config, name: str, parallel: int = 1) -> "OrthancPeer | N
     return OrthancPeer(settings, parallel)
 
 
+def dicomweb_of(config: Config, name: str, *, is_by_web: bool = False) -> DicomwebPeer | None:
+    """The DICOMweb origin server called *name*, or at that URL if it *is_by_web*; None if *name* is neither."""
+    settings = next((peer for peer in config.peers if peer.name == name and peer.kind == "dicomweb"), None)
+    if is_by_web and name.startswith(("http://", "https://")):
+        settings = _at(name, "dicomweb")
+    return None if settings is None else DicomwebPeer(settings)
+
+
+def _at(url: str, kind: str) -> PeerSettings:
+    try:
+        return PeerSettings(name=url, kind=kind, url=url)
+    except ValueError as exc:
+        raise click.BadParameter(f"{url}: {exc}") from exc
+
+
 def _echo(config: Config, name: str) -> float:
-    peer = orthanc_of(config, name) or peer_of(config, name)
+    peer = dicomweb_of(config, name) or orthanc_of(config, name) or peer_of(config, name)
     started = time.perf_counter()
     peer.echo()
     return round((time.perf_counter() - started) * 1000, 1)

@@ -16,7 +16,7 @@ from relais.archive.pace import Hours, Rate
 from relais.archive.pull import Pull, Report
 from relais.cli import keys
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
-from relais.cli.peers import orthanc_of, peer_of
+from relais.cli.peers import dicomweb_of, orthanc_of, peer_of
 from relais.cli.progress import Teller, telling
 from relais.config import Config
 from relais.dicom.origin import Channel, Origin
@@ -24,8 +24,10 @@ from relais.dicom.query import Match
 from relais.errors import InvalidRequest, Unavailable
 from relais.node import compose, ready
 from relais.node.pulling import By, DimsePull
+from relais.node.pulling_dicomweb import DicomwebPull
 from relais.peers.dimse import DimsePeer
 
+PARALLEL_WEB = 4  # studies of a DICOMweb origin server
 PARALLEL_SERIES = 4  # of an Orthanc, which answers each request by itself
 SHOWN = 10  # units that are not complete, and missing instances of each; --json has more
 Parsed = TypeVar("Parsed")
@@ -47,7 +49,9 @@ def _parsed(parse: Callable[[str], Parsed]) -> Callable[..., Parsed | None]:
 @click.argument("peer")
 @click.argument("wanted", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--by", type=click.Choice([by.value for by in By]), default="get", show_default=True, help="How to ask.")
-@click.option("--parallel", type=click.IntRange(1, 16), help="Studies at a time (1), or series of an Orthanc (4).")
+@click.option(
+    "--parallel", type=click.IntRange(1, 16), help="Studies at a time (1, by HTTP 4), or series of an Orthanc (4)."
+)
 @click.option("--rate", callback=_parsed(Rate.parse), help='Not faster: "20MB/s" or "600 studies/h".')
 @click.option("--between", callback=_parsed(Hours.parse), help='Begin studies only then: "20:00-06:00".')
 @click.option("--again", is_flag=True, help="Compare also what was complete before.")
@@ -62,6 +66,9 @@ def pull(peer: str, wanted: Sequence[str], config_file: Path | None, as_json: bo
 
     An Orthanc, named in the configuration or as http://HOST:PORT, is brought whole by its REST interface; later runs
     bring what its change log tells.
+
+    Any other DICOMweb origin server, named in the configuration or with --by web as https://HOST/ROOT, is asked by
+    QIDO-RS and WADO-RS as a DIMSE peer is by C-FIND and C-GET.
 
     Exit code 1 if anything is missing; it is listed.
     """
@@ -89,15 +96,18 @@ def _run(
     config: Config, run: Pull, archive: Archive, name: str, matches: tuple[Match, ...], how: Mapping[str, Any]
 ) -> Report:
     by, title, user = By(how["by"]), config.dimse.ae_title, getpass.getuser()
+    if (web := dicomweb_of(config, name, is_by_web=by is By.WEB)) is not None:
+        origin = Origin(Channel.IMPORT, web.settings.url, user=user)
+        return DicomwebPull(run, archive, web, origin).run(matches, how["parallel"] or PARALLEL_WEB)
     parallel = how["parallel"] or PARALLEL_SERIES
     if (orthanc := orthanc_of(config, name, parallel)) is not None:
         from relais.node.pulling_orthanc import OrthancPull  # noqa: PLC0415 - its library is optional
 
-        if matches or by is By.MOVE:
+        if matches or by is not By.GET:
             raise InvalidRequest("An Orthanc is brought whole; its DIMSE door takes KEY=VALUE and --by.")
         return OrthancPull(run, archive, orthanc, Origin(Channel.IMPORT, orthanc.settings.url, user=user)).run(parallel)
     peer = peer_of(config, name)
-    if not isinstance(peer, DimsePeer):
+    if not isinstance(peer, DimsePeer) or by is By.WEB:
         raise InvalidRequest(f"{name} cannot be pulled from.")
     if by is By.MOVE:
         _require_node(config)

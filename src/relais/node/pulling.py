@@ -1,9 +1,10 @@
-"""Studies of a DIMSE peer brought into the archive by C-FIND and C-GET or C-MOVE: the Work of a pull.
+"""Studies of a peer brought into the archive, from a DIMSE one by C-FIND and C-GET or C-MOVE: the Work of a pull.
 
 Knows peers and the archive, not when and how often: see archive.pull. What a study is to have, the peer says by its
 SOP Instance UIDs where it answers queries for series and instances, else by its number of instances alone.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ from relais.dicom.refs import SeriesRef, StudyRef
 from relais.dimse.status import Status
 from relais.dimse.store import Incoming
 from relais.errors import OutOfResources
-from relais.peers.base import Announced, Buffer, Refused, Retrieved
+from relais.peers.base import Announced, Buffer, Refused
+from relais.peers.dicomweb import DicomwebPeer
 from relais.peers.dimse import DimsePeer
 from relais.peers.discovery import NUMBER_OF_INSTANCES, STUDY_INSTANCE_UID, Discovery
 
@@ -33,14 +35,15 @@ Named = Mapping[SeriesRef, Mapping[str, str]]  # SOP Classes by SOP Instance UID
 
 
 class By(StrEnum):
-    """How instances come: on the association that asks for them, or from the peer's own to the node that runs."""
+    """How instances come: on the association that asks for them, from the peer to the node that runs, or by HTTP."""
 
     GET = "get"
     MOVE = "move"
+    WEB = "web"
 
 
 @dataclass(slots=True)
-class _Taken:
+class Taken:
     """What came for one study over our own associations."""
 
     pull: Pull
@@ -68,7 +71,7 @@ class _Paced:
     """One instance, taken at the pace of the pull."""
 
     incoming: Incoming
-    taken: _Taken
+    taken: Taken
 
     def write(self, data: Buffer) -> None:
         self.incoming.write(data)
@@ -83,12 +86,20 @@ class _Paced:
         self.incoming.discard()
 
 
-class DimsePull:
-    """Brings studies of *peer* into *archive*. With By.MOVE they go to *destination*, the node that runs."""
+class StudyPull(ABC):
+    """Brings the studies that a peer tells. How their instances come is what the kinds of it differ in.
 
-    def __init__(self, pull: Pull, archive: Archive, peer: DimsePeer, origin: Origin, destination: str = "") -> None:
+    *passes* say of each attempt at a study whether to take what is compressed uncompressed.
+    """
+
+    passes: tuple[bool, ...] = (True, False)
+
+    def __init__(self, pull: Pull, archive: Archive, peer: DimsePeer | DicomwebPeer, origin: Origin) -> None:
         self._pull, self._archive, self._peer, self._origin = pull, archive, peer, origin
-        self._destination = destination
+
+    @abstractmethod
+    def transfer(self, ref: StudyRef | SeriesRef, sop_classes: list[str], taken: Taken, *, uncompressed: bool) -> str:
+        """Have what *ref* names brought into *taken*; what is to be said of it. Raises Unavailable, OutOfResources."""
 
     def run(self, matches: tuple[Match, ...], parallel: int) -> Report:
         """Bring the studies that *matches* name, all of which are asked for before. Raises Unavailable, Refused."""
@@ -110,41 +121,25 @@ class DimsePull:
         """One study: the Work of the pull. Raises Unavailable, OutOfResources."""
         study = StudyRef(unit.key)
         named = self._named(study)
-        taken = _Taken(self._pull, self._archive, self._origin)
+        taken = Taken(self._pull, self._archive, self._origin)
         outcome = Outcome()
         before = held = self._held(study)
-        for uncompressed in (True,) if self._destination else (True, False):
+        for uncompressed in self.passes:
             outcome.notes.clear()
             for ref, classes in _wanted(study, named, held, unit.instances):
                 if self._pull.is_ending():
                     break
-                self._note(outcome, ref, self._transfer(ref, classes, taken, uncompressed))
+                said = self.transfer(ref, classes, taken, uncompressed=uncompressed)
+                outcome.notes += [said] if said else []
             held = self._held(study)
-        outcome.received = len(held - before) if self._destination else taken.received
+        outcome.received = taken.received or len(held - before)
         outcome.notes += [f"{count} {why}" for why, count in taken.refusals.items()]
         _compare(outcome, named, held, unit.instances)
         return outcome
 
-    def _transfer(
-        self, ref: StudyRef | SeriesRef, sop_classes: list[str], taken: _Taken, uncompressed: bool
-    ) -> Retrieved:
-        if self._destination:
-            return self._peer.move(ref, self._destination)
-        said = self._peer.get(ref, sop_classes, taken.receive, self._goes_on, uncompressed=uncompressed)
-        if taken.full is not None:
-            raise taken.full
-        return said
-
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
+        """Whether the pull is not to be broken off."""
         return not self._pull.is_ending()
-
-    def _note(self, outcome: Outcome, ref: StudyRef | SeriesRef, said: Retrieved) -> None:
-        if said.status:
-            what = f"series {ref.series_instance_uid}" if isinstance(ref, SeriesRef) else "the study"
-            comment = f": {said.comment}" if said.comment else ""
-            outcome.notes.append(
-                f"{self._peer.name} ended {what} with status {said.status:04X}{comment} ({said.failed} failed)."
-            )
 
     def _held(self, study: StudyRef) -> set[str]:
         return holdings.sop_instance_uids(self._archive, OPERATOR, study)
@@ -164,6 +159,32 @@ class DimsePull:
         except Refused:
             return {}
         return named
+
+
+class DimsePull(StudyPull):
+    """Of a DIMSE peer: by C-GET, or by C-MOVE to *destination*, the node that runs."""
+
+    def __init__(self, pull: Pull, archive: Archive, peer: DimsePeer, origin: Origin, destination: str = "") -> None:
+        super().__init__(pull, archive, peer, origin)
+        self._dimse, self._destination = peer, destination
+        self.passes = (True,) if destination else (True, False)
+
+    def transfer(self, ref: StudyRef | SeriesRef, sop_classes: list[str], taken: Taken, *, uncompressed: bool) -> str:
+        if self._destination:
+            said = self._dimse.move(ref, self._destination)
+        else:
+            said = self._dimse.get(ref, sop_classes, taken.receive, self.goes_on, uncompressed=uncompressed)
+            if taken.full is not None:
+                raise taken.full
+        if not said.status:
+            return ""
+        comment = f": {said.comment}" if said.comment else ""
+        return f"{self._dimse.name} ended {named(ref)} with status {said.status:04X}{comment} ({said.failed} failed)."
+
+
+def named(ref: StudyRef | SeriesRef) -> str:
+    """*ref* in a sentence about its study."""
+    return f"series {ref.series_instance_uid}" if isinstance(ref, SeriesRef) else "the study"
 
 
 def _told(answers: Iterable[json_model.JsonDataset], unique_key: int) -> dict[str, str]:

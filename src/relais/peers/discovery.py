@@ -10,6 +10,7 @@ import re
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Protocol
 
 from relais.dicom import json_model, uids
 from relais.dicom.attributes import TABLE, Level
@@ -17,7 +18,7 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Match, MatchKind, Query
 from relais.errors import InvalidRequest, Unavailable
 from relais.peers.association import NotAssociated
-from relais.peers.base import Peer, Refused
+from relais.peers.base import Refused
 
 STUDY_DATE, STUDY_TIME, STUDY_INSTANCE_UID = 0x00080020, 0x00080030, 0x0020000D
 NUMBER_OF_INSTANCES = 0x00201208  # Number of Study Related Instances
@@ -67,6 +68,16 @@ class Window:
         return days if (self.start_s, self.end_s) == (0, LAST_S) else f"{days}, {_clock(self.start_s)}"
 
 
+class Searched(Protocol):
+    """Whoever can be asked what it has."""
+
+    @property
+    def name(self) -> str: ...
+
+    def search(self, query: Query) -> Iterator[JsonDataset]:
+        """As Peer.search."""
+
+
 @dataclass(slots=True)
 class Discovery:
     """The studies of *peer* that *matches* name. *cut* are the windows of which it did not tell all, afterwards.
@@ -74,7 +85,7 @@ class Discovery:
     Raises InvalidRequest for a key that is none of patients and studies, and Study Time, by which windows are made.
     """
 
-    peer: Peer
+    peer: Searched
     matches: tuple[Match, ...]
     today: date
     cut: list[str] = field(default_factory=list)

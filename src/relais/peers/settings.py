@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from relais.peers.tls import Secure, calling, required_proofs
 
-KINDS = ("dimse", "orthanc")
+KINDS = ("dimse", "orthanc", "dicomweb")
 ACTIONS = ("store", "search", "retrieve", "move", "commit", "delete")  # as access.policy.Action
 MAX_ASSOCIATIONS, MAX_PARALLEL = 4096, 16
 AE_TITLE_MAX = 16  # PS3.5 6.2, VR AE
@@ -27,8 +27,9 @@ class PeerSettings:
     *tls_name*: "" means its host, "*" any. *tls_certificate* and *tls_key* are shown to a peer that wants to know who
     calls. Where nothing is said of the three files, those of the DIMSE door count (relais.config).
 
-    A peer of kind "orthanc" is spoken to by HTTP at *url*, as *user* with *password* (or what *password_file* holds).
-    It has neither AE title nor host, and may do nothing here: we take from it.
+    A peer of kind "orthanc" or "dicomweb" is spoken to by HTTP at *url*, as *user* with *password* (or what
+    *password_file* holds); for one of kind "dicomweb" without a user the password is a token. It has neither AE title
+    nor host, and may do nothing here: we take from it.
     """
 
     name: str
@@ -93,7 +94,7 @@ class PeerSettings:
             if not self.host:
                 raise ValueError("host must be a name or an address")
             if self.url or self.user or self.password or self.password_file:
-                raise ValueError('kind must be "orthanc" where url, user or password is given')
+                raise ValueError('kind must be "orthanc" or "dicomweb" where url, user or password is given')
             return
         place = urlsplit(self.url)
         if place.scheme not in {"http", "https"} or not place.hostname or place.username is not None:
@@ -119,7 +120,7 @@ class PeerSettings:
                 required_proofs(certificate)
             except ValueError as exc:
                 raise ValueError(f"certificates {exc}") from exc
-        ca = self.tls_ca if self.is_dimse else ""  # of an Orthanc, who vouches for its certificate is all there is
+        ca = self.tls_ca if self.is_dimse else ""  # of one by HTTP, who vouches for its certificate is all there is
         if not self.tls and (ca or self.tls_certificate or self.tls_key or self.tls_name):
             raise ValueError("tls must be true where tls_ca, tls_certificate, tls_key or tls_name is given")
         if self.tls_name.startswith("."):
