@@ -5,6 +5,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from relais.archive.ledger import Ledger
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
 from relais.cli.intake import Intake, Summary
 from relais.cli.progress import telling
+from relais.cli.shares import Share, Tell, side_by_side
 from relais.cli.sources import walk
 from relais.dicom.origin import Channel, Origin
 from relais.node import compose
@@ -23,10 +25,13 @@ SHOWN = 2  # files for each reason
 @click.command("import", short_help="Take in DICOM files: folders, zip files, a DICOMDIR.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--threads", type=click.IntRange(1, 64), default=8, show_default=True, help="Files taken in at a time.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes, each with so many.")
 @click.option("--again", is_flag=True, help="Read also the files that an earlier import read.")
 @config_option
 @json_option
-def import_(paths: Sequence[Path], threads: int, again: bool, config_file: Path | None, as_json: bool) -> None:
+def import_(
+    paths: Sequence[Path], threads: int, jobs: int, again: bool, config_file: Path | None, as_json: bool
+) -> None:
     """Take DICOM files into the archive: files, folders, a DICOMDIR, zip files.
 
     The node may be running meanwhile. Files that are not DICOM are passed over and counted. The same command goes on
@@ -34,26 +39,35 @@ def import_(paths: Sequence[Path], threads: int, again: bool, config_file: Path 
     read again, unless something of its study has been deleted here. Exit code 1 if any DICOM file was refused; the
     summary says how many, why, and names some.
     """
-    config = config_of(config_file)
-    origin = Origin(Channel.IMPORT, address=socket.gethostname(), user=getpass.getuser())
-    with ExitStack() as keep:
-        archive = keep.enter_context(compose.archive_of(config))
-        tell = keep.enter_context(telling("Importing", as_json))
+    work = partial(_take, config_file, paths, threads, again)
+    with telling("Importing", as_json) as tell:
         if not tell.is_quiet:
             tell.of(_count(paths))
-        ledger = (
-            None
-            if again
-            else keep.enter_context(Ledger(archive, config.node.data_dir / "imports", "files", alone=False))
-        )
-        intake = Intake(archive, origin, ledger, lambda summary: tell(summary.done, summary.size_bytes))
-        summary = intake.run(walk(paths, keep), threads)
+
+        def tell_more(summary: Summary) -> None:
+            tell(summary.done, summary.size_bytes)
+
+        summary = work(Share(), tell_more) if jobs == 1 else side_by_side(jobs, work, tell_more)
     if as_json:
         print_json({**asdict(summary), "refused_count": summary.refused_count})
     else:
         _print(summary)
     if summary.refused_count:
         raise SystemExit(1)
+
+
+def _take(
+    config_file: Path | None, paths: Sequence[Path], threads: int, again: bool, share: Share, tell: Tell
+) -> Summary:
+    """Take in the files below *paths* that are in *share*."""
+    config = config_of(config_file)
+    origin = Origin(Channel.IMPORT, address=socket.gethostname(), user=getpass.getuser())
+    with ExitStack() as keep:
+        archive = keep.enter_context(compose.archive_of(config))
+        ledger = None if again else Ledger(archive, config.node.data_dir / "imports", "files", alone=False)
+        if ledger is not None:
+            keep.enter_context(ledger)
+        return Intake(archive, origin, ledger, tell).run(share.mine(walk(paths, keep)), threads)
 
 
 def _count(paths: Sequence[Path]) -> int:

@@ -70,6 +70,16 @@ class Summary:
         if len(refused.examples) < EXAMPLES:
             refused.examples.append(name)
 
+    def add(self, other: "Summary") -> None:
+        """Count what became of *other* files, which were taken in at the same time."""
+        for name in ("stored", "replaced", "duplicates", "not_dicom", "known", "size_bytes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.seconds, self.full = max(self.seconds, other.seconds), self.full or other.full
+        for reason, refused in other.refused.items():
+            own = self.refused.setdefault(reason, Refused())
+            own.count += refused.count
+            own.examples = (own.examples + refused.examples)[:EXAMPLES]
+
 
 class Intake:
     """One import. *progress* is told after every file.

@@ -1,0 +1,106 @@
+"""`relais import --jobs`: several processes, one archive, one ledger."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fixtures.builders import a_ct, a_series, part10
+from relais.cli.intake import Summary
+from relais.cli.shares import BLOCK, Share
+
+Run = Callable[..., Any]
+COUNT = 3 * BLOCK + 7
+
+
+def fill(folder: Path, count: int = COUNT) -> None:
+    folder.mkdir()
+    for number, ds in enumerate(a_series(count)):
+        (folder / f"{number:05d}.dcm").write_bytes(part10(ds))
+
+
+def children(process: "subprocess.Popen[bytes]") -> list[int]:
+    """Its processes that import: not the one that watches over what they share."""
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def until(is_so: Callable[[], object]) -> None:
+    limit = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def start(config_file: Path, folder: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "relais", "import", str(folder), "--jobs", "2", "--json"]
+    environ = {**os.environ, "RELAIS_CONFIG": str(config_file)}
+    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def has_begun(folder: Path) -> bool:
+    return any((folder / "data" / "imports").glob("*/files")) and bool(list((folder / "data").glob("objects/*/*/*/*")))
+
+
+def test_every_file_is_in_one_share() -> None:
+    files = range(COUNT)
+    shares = [list(Share(number, 3).mine(files)) for number in range(3)]
+    assert sorted(file for share in shares for file in share) == list(files)
+    assert min(map(len, shares)) >= COUNT // 3 - BLOCK
+    assert list(Share().mine(files)) == list(files)
+
+
+def test_sums_of_shares_are_told_as_one() -> None:
+    total = Summary(stored=1, seconds=2.0)
+    total.refuse("a", "damaged")
+    other = Summary(stored=2, duplicates=3, size_bytes=10, seconds=1.0, full=True)
+    other.refuse("b", "damaged")
+    other.refuse("c", "too large")
+    total.add(other)
+    assert (total.stored, total.duplicates, total.size_bytes, total.seconds, total.full) == (3, 3, 10, 2.0, True)
+    assert (total.refused["damaged"].count, total.refused["damaged"].examples) == (2, ["a", "b"])
+    assert total.done == 9
+
+
+def test_several_processes_take_in_everything_once(tmp_path: Path, config_file: Path, relais_json: Run) -> None:
+    fill(tmp_path / "in")
+    (tmp_path / "in" / "readme.txt").write_text("hello")
+    (tmp_path / "in" / "broken.dcm").write_bytes(part10(a_ct())[:-100])
+    with start(config_file, tmp_path / "in") as process:
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    told = json.loads(said)
+    assert (told["stored"], told["not_dicom"], told["refused_count"]) == (COUNT, 1, 1)
+    assert len(relais_json("find", "--level", "instance", "--limit", "0")) == COUNT
+    again = relais_json("import", tmp_path / "in", code=1)
+    assert (again["stored"], again["known"]) == (0, COUNT + 1)
+
+
+def test_a_process_that_is_killed_is_told_and_made_good(tmp_path: Path, config_file: Path, relais_json: Run) -> None:
+    fill(tmp_path / "in", 8 * BLOCK)
+    with start(config_file, tmp_path / "in") as process:
+        until(lambda: has_begun(tmp_path))
+        os.kill(children(process)[0], signal.SIGKILL)
+        _, complaint = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert b"ended too early" in complaint
+    told = relais_json("import", tmp_path / "in")
+    assert told["stored"] + told["duplicates"] == 8 * BLOCK
+    assert told["stored"] > 0
+    relais_json("check")
+
+
+def test_when_the_command_is_killed_its_processes_end(tmp_path: Path, config_file: Path, relais_json: Run) -> None:
+    fill(tmp_path / "in", 8 * BLOCK)
+    with start(config_file, tmp_path / "in") as process:
+        until(lambda: has_begun(tmp_path))
+        ours = children(process)
+        process.kill()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ours))
+    told = relais_json("import", tmp_path / "in")
+    assert told["stored"] + told["duplicates"] == 8 * BLOCK
