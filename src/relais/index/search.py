@@ -44,6 +44,8 @@ class Page:
 
 def unsupported(db: Database, query: Query) -> tuple[int, ...]:
     """The keys of *query* that are not matched, those inside sequences too; they narrow nothing."""
+    if not sql.unsupported(query):  # as nearly always: the declared keys could only make it fewer
+        return ()
     with db.read() as connection:
         return sql.unsupported(query, keys.filled(connection))
 
