@@ -31,6 +31,7 @@ COMMANDS = {
     "reindex": "maintain:reindex",
     "check-config": "check_config:check_config",
     "conformance": "conformance:conformance",
+    "bench": "bench:bench",
 }
 
 

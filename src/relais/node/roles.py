@@ -22,7 +22,7 @@ from relais.node.spool import SpoolMover
 from relais.telemetry.line import fields
 
 BACKGROUND_NICENESS = 10  # what is made ready in advance must not delay what is asked for now
-COLLECT_AFTER = 20_000  # objects made: one search makes thousands, none of them in a circle, and no association is in one
+COLLECT_AFTER = 20_000  # objects made: one search makes thousands, and none of them is in a circle
 DRAIN_S = 8.0  # associations that last longer than this after SIGTERM are aborted
 
 logger = logging.getLogger(__name__)
