@@ -1,9 +1,14 @@
 """Media types of DICOMweb: what a user agent accepts, and the choice among what can be made. Knows text, not requests.
 
-1. An Accept list that cannot be parsed is an InvalidRequest; one that nothing fits is NotAcceptable (PS3.18 8.7.8).
+1. An Accept list in which nothing can be parsed is an InvalidRequest; one that nothing fits is NotAcceptable (PS3.18
+   8.7.8). Members that cannot be parsed beside others are ignored (PS3.18 8.7.7).
 2. The most specific media range decides the quality of an offer; quality 0 excludes it (RFC 9110 12.5.1).
 3. Among equal qualities the offers' own order decides: the server lists first what the standard makes the default, or
    what is cheapest to make.
+
+Deviation: without an Accept header field everything is acceptable; PS3.18 8.7.5 wants a 406.
+Deviation: an Accept header field may name DICOM and what it is rendered into; PS3.18 8.7.5 wants a 400.
+Deviation: an Accept header field in which nothing can be parsed is a 400; PS3.18 8.7.7 ignores it, which ends in a 406.
 """
 
 import re
@@ -96,13 +101,15 @@ class MediaRange:
 
     *media_type* is that of the payload or, for multipart/related, of its parts; it may be `*/*` or `image/*`.
     *is_multipart* is None for `*/*`, which leaves that open. *transfer_syntax_uid* is "" when none was asked for.
-    *is_by_query* says that a query parameter asked for it, not the header field.
+    *character_set* is the charset parameter, "" for none. *is_by_query* says that a query parameter asked for it, not
+    the header field.
     """
 
     media_type: str
     is_multipart: bool | None = False
     transfer_syntax_uid: str = ""
     quality: float = 1.0
+    character_set: str = ""
     is_by_query: bool = False
 
 
@@ -138,7 +145,16 @@ def parse_accept(text: str) -> tuple[MediaRange, ...]:
     Seen: `type=` without quotes, and the Transfer Syntax inside the quotes of `type=` (OHIF, Orthanc).
     """
     members = [member for member in _split(_bounded(text), ",") if member]
-    return tuple(_media_range(member) for member in members) or (MediaRange(ANY, is_multipart=None),)
+    found: list[MediaRange] = []
+    wrong: InvalidRequest | None = None
+    for member in members:
+        try:
+            found.append(_media_range(member))
+        except InvalidRequest as error:
+            wrong = error
+    if wrong and not found:
+        raise wrong
+    return tuple(found) or (MediaRange(ANY, is_multipart=None),)
 
 
 def acceptable(header: str, query_parameter: str) -> tuple[MediaRange, ...]:
@@ -218,13 +234,13 @@ def _specificity(wanted: MediaRange) -> tuple[int, bool, bool]:
 def _media_range(text: str) -> MediaRange:
     name, *rest = _split(text, ";")
     essence, parameters = _essence(ANY if name == "*" else name), _parameters(rest)
-    rank = _quality(parameters.get("q", "1"))
+    rank, character_set = _quality(parameters.get("q", "1")), parameters.get("charset", "")
     if essence in (MULTIPART, "multipart/*"):
         part, nested = _part_type(parameters.get("type", ANY))
         syntax = parameters.get("transfer-syntax") or nested.get("transfer-syntax", "")
-        return MediaRange(part, True, _transfer_syntax(syntax), rank)
+        return MediaRange(part, True, _transfer_syntax(syntax), rank, character_set)
     syntax = _transfer_syntax(parameters.get("transfer-syntax", ""))
-    return MediaRange(essence, None if essence == ANY else False, syntax, rank)
+    return MediaRange(essence, None if essence == ANY else False, syntax, rank, character_set)
 
 
 def _part_type(text: str) -> tuple[str, dict[str, str]]:

@@ -6,6 +6,7 @@ Reading: text/xml of a structured report is the Native DICOM Model (PS3.19 A.1) 
 """
 
 import codecs
+from collections.abc import Sequence
 from contextlib import suppress
 
 import orjson
@@ -18,7 +19,7 @@ from relais.archive.retrieve import Body
 from relais.dicom.refs import StudyRef
 from relais.dicom.report import Reference
 from relais.dicomweb import media_types, native_xml, report_rtf, report_text
-from relais.dicomweb.media_types import PDF, MediaRange, Offer
+from relais.dicomweb.media_types import PDF, MediaRange, Offer, covers
 from relais.dicomweb.multipart import Part
 from relais.errors import InvalidRequest, NotAcceptable
 from relais.index.rows import InstanceRow
@@ -67,7 +68,7 @@ def answer(row: InstanceRow, ranges: tuple[MediaRange, ...]) -> Response | None:
         return _single(row, offer, video.stream(door().archive, row))
     if row.sop_class_uid in DOCUMENTS:
         return _single(row, offer, reports.document(door().archive, row))
-    return _report(row, offer)
+    return _report(row, offer, [one.character_set for one in ranges if covers(one.media_type, offer.media_type)])
 
 
 def _offers(*names: str) -> tuple[Offer, ...]:
@@ -86,7 +87,8 @@ def _single(row: InstanceRow, offer: Offer, body: Body, content_type: str = "") 
     return response
 
 
-def _report(row: InstanceRow, offer: Offer) -> Response:
+def _report(row: InstanceRow, offer: Offer, character_sets: Sequence[str]) -> Response:
+    """*character_sets* are those that were asked for with the media type; they go before all others (PS3.18 8.8.5)."""
     if offer.media_type == XML:
         document = next(documents.metadata(door().archive, [row]))
         return _text(row, offer, "utf-8", native_xml.document(orjson.loads(document)))
@@ -94,7 +96,7 @@ def _report(row: InstanceRow, offer: Offer) -> Response:
     assert report is not None
     if offer.media_type == RTF:
         return _data(row, offer, report_rtf.rtf(report, _link), RTF)
-    charset, codec = _charset()
+    charset, codec = _charset(character_sets)
     if offer.media_type == HTML:
         page = report_text.html(report, _link, charset)
         return _text(row, offer, charset, page.encode(codec, "xmlcharrefreplace"))
@@ -118,22 +120,31 @@ def _link(reference: Reference) -> str:
     return f"{door().url(series.instance(reference.sop_instance_uid))}{frames}/rendered"
 
 
-def _charset() -> tuple[str, str]:
-    """The best acceptable character set, as it was asked for and as Python calls it (PS3.18 8.8).
+def _charset(first: Sequence[str]) -> tuple[str, str]:
+    """The first of *first* that is made, else the best acceptable one, as it was asked for and as Python calls it
+    (PS3.18 8.8.5).
 
     Raises InvalidRequest if there is none in the query parameter (PS3.18 8.3.3.2), NotAcceptable if none in the header
     field.
     """
     asked = query_parameters().get("charset", "")
+    if found := _known(first):
+        return found
     wanted = parse_accept_header(asked, CharsetAccept) if asked else request.accept_charsets
-    for name in [name for name, quality in wanted if quality > 0] or ["utf-8"]:
-        with suppress(LookupError):
-            found = "utf-8" if name == "*" else name
-            if (known := codecs.lookup(found).name) in CHARACTER_SETS:
-                return found, known
+    names = ["utf-8" if name == "*" else name for name, quality in wanted if quality > 0]
+    if found := _known(names or ["utf-8"]):
+        return found
     if asked:
         raise InvalidRequest("charset names no character set that is made here.")
     raise NotAcceptable("None of the acceptable character sets is made here.")
+
+
+def _known(names: Sequence[str]) -> tuple[str, str] | None:
+    for name in names:
+        with suppress(LookupError):
+            if (codec := codecs.lookup(name).name) in CHARACTER_SETS:
+                return name, codec
+    return None
 
 
 def _plain(text: str, codec: str) -> bytes:

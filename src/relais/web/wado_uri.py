@@ -4,6 +4,8 @@ What contentType names is made if it can be, else what the Accept header field n
 contentType the last resort is image/jpeg for a single-frame image, text/html for a report, the document or video
 itself, and application/dicom for everything else (PS3.18 9.1.2.2.1).
 
+A file is application/dicom without its Transfer Syntax, which is forbidden here (PS3.18 8.7.3.5.2): it tells by itself.
+
 Reading: a parameter without a value was not given; forms and templates leave them so.
 
 Deviation: frameNumber=1 is taken for an image of one frame, too; PS3.18 9.5.2 wants a 400.
@@ -14,7 +16,7 @@ from collections.abc import Sequence
 from flask import Blueprint, Response, request
 
 from relais.archive import deidentified, presented, retrieve
-from relais.dicom import json_model
+from relais.dicom import json_model, uids
 from relais.dicom.refs import InstanceRef
 from relais.dicomweb import media_types, paths
 from relais.dicomweb.media_types import DICOM, MediaRange, Offer
@@ -113,23 +115,31 @@ def _made_of(row: InstanceRow) -> Sequence[str]:
 def _file(row: InstanceRow, asked: dict[str, str]) -> Response:
     ranges = _syntax(asked)
     forms = [offer for offer in wado_rs.file_offers(row, ranges) if not offer.is_multipart]
-    return wado_rs.one_instance(row, media_types.select(ranges, forms))
+    response = wado_rs.one_instance(row, media_types.select(ranges, forms))
+    response.content_type = DICOM
+    return response
 
 
 def _syntax(asked: dict[str, str]) -> tuple[MediaRange, ...]:
-    syntax = asked.get("transferSyntax", "")
-    return media_types.parse_accept(f"{DICOM}; transfer-syntax={syntax}" if syntax else DICOM)
+    """A list, in which the first one is as good as the others (PS3.18 8.7.3.6)."""
+    syntaxes = [syntax.strip() for syntax in asked.get("transferSyntax", "").split(",") if syntax.strip()]
+    return tuple(MediaRange(DICOM, transfer_syntax_uid=_uid(syntax)) for syntax in syntaxes) or (MediaRange(DICOM),)
+
+
+def _uid(syntax: str) -> str:
+    if syntax != media_types.AS_STORED and not uids.is_valid(syntax):
+        raise InvalidRequest("transferSyntax must be UIDs or *.")
+    return syntax
 
 
 def _anonymous_file(row: InstanceRow, asked: dict[str, str]) -> Response:
     """Always uncompressed: compressed bitstreams have comments of their own."""
     media_types.select(_syntax(asked), (Offer(DICOM, transfer_syntax_uid=EXPLICIT),))
-    content_type = media_types.format_media_type(DICOM, {"transfer-syntax": EXPLICIT})
     if request.method == "HEAD":
-        return Response(content_type=content_type)
+        return Response(content_type=DICOM)
     made = deidentified.part10(door().archive, row)
     name = f"{made.sop_instance_uid}.dcm"
-    return payload.single(Single(content_type, made.body.length, made.body.chunks, filename=name))
+    return payload.single(Single(DICOM, made.body.length, made.body.chunks, filename=name))
 
 
 def _image(row: InstanceRow, asked: dict[str, str], media_type: str) -> Response:

@@ -178,6 +178,21 @@ def test_dicom_and_what_it_is_rendered_into_do_not_go_together_in_the_query_para
         media_types.acceptable("*/*", query)
 
 
+def test_members_that_cannot_be_parsed_are_ignored_beside_others() -> None:
+    """PS3.18 8.7.7"""
+    assert parse_accept("nonsense, application/json;q=0.5, */json, text/html;q=7") == parse_accept(
+        "application/json;q=0.5"
+    )
+
+
+def test_the_character_set_of_a_media_type_is_kept() -> None:
+    """PS3.18 8.8.1"""
+    assert [one.character_set for one in parse_accept('text/plain; Charset="ISO-8859-1", text/html')] == [
+        "ISO-8859-1",
+        "",
+    ]
+
+
 def test_a_content_type_is_parsed_with_its_quoted_boundary() -> None:
     found = media_types.parse_media_type('Multipart/Related; type="application/dicom"; Boundary="a;b,c=\\"d\\""')
     assert found.essence == "multipart/related"
