@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from fixtures import engines
-from fixtures.object_server import ObjectServer, chosen, shared
+from fixtures import engines, places
+from fixtures.object_server import ObjectServer, shared
 
 # A busy machine is slow now and then; how long one example takes says nothing.
 settings.register_profile("relais", deadline=None)
@@ -14,10 +14,10 @@ settings.load_profile("relais")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where the objects are in S3 there are no files to lay hands on."""
-    if chosen() == "s3":
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("files")])
-        items[:] = [item for item in items if not item.get_closest_marker("files")]
+    """Where the index or the objects lie elsewhere, only tests run that say something of them."""
+    chosen = [item for item in items if places.is_concerned(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import io
 import json
 import warnings
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -189,7 +190,7 @@ def test_images_are_rendered_within_a_window_and_a_viewport(client: NpmClient) -
         {"PatientBirthDate": "19550611", "ModalitiesInStudy": "CT"},
         {"StudyInstanceUID": f"{JAPANESE.StudyInstanceUID},1.2.3"},
     ],
-    ids=str,
+    ids=count(),
 )
 def test_studies_are_found_by_keys_of_every_kind(client: NpmClient, params: dict[str, Any]) -> None:
     (row,) = client("searchForStudies", queryParams=params)

@@ -1,6 +1,7 @@
 """Every request shape of OHIF 3.13 but its searches (see test_ps3_18_search.py), as data: clients.md."""
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
         yield node
 
 
-@pytest.mark.parametrize(("resource", "accept", "media_type"), REQUESTS)
+@pytest.mark.parametrize(("resource", "accept", "media_type"), REQUESTS, ids=count())
 def test_a_request_of_the_viewer_is_answered_with_what_it_can_read(
     web: WebNode, resource: str, accept: str, media_type: str
 ) -> None:
@@ -67,7 +68,7 @@ def test_a_request_of_the_viewer_is_answered_with_what_it_can_read(
     assert response.content
 
 
-@pytest.mark.parametrize("resource", sorted({resource for resource, _, _ in REQUESTS}))
+@pytest.mark.parametrize("resource", dict.fromkeys(resource for resource, _, _ in REQUESTS), ids=count())
 def test_its_preflight_is_granted(web: WebNode, resource: str) -> None:
     asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "accept,authorization"}
     response = requests.options(web.base + resource, headers={"Origin": VIEWER, **asked}, timeout=30)

@@ -16,6 +16,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
 from fixtures.orthanc import Orthanc, orthanc
+from fixtures.places import node_environ
 
 Run = Callable[..., Any]
 
@@ -29,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[Orthanc]:
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     return os.environ | {
-        "RELAIS_NODE__DATA_DIR": str(tmp_path / "data"),
+        **node_environ(tmp_path / "data"),
         "RELAIS_STORAGE__JOURNAL_MB": "0",
         "RELAIS_INDEX__LOG_MB": "0",
         "RELAIS_CONFIG": str(tmp_path / "relais.toml"),

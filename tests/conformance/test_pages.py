@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from fixtures.browser import Troubles, greys
 from fixtures.builders import a_ct, part10
+from fixtures.places import node_environ
 from relais.archive import ingest
 from relais.config import load
 from relais.dicom.origin import Channel, Origin
@@ -211,8 +212,7 @@ def test_list_and_study_work_without_scripts(browser: Browser, sampled_node: str
 
 def test_an_empty_node_shows_its_first_study_by_itself(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "empty.toml").touch()
-    environ = {"RELAIS_NODE__DATA_DIR": str(tmp_path / "data"), "RELAIS_DIMSE__PORT": "0", "RELAIS_WEB__PORT": "0"}
-    with Node(load(tmp_path / "empty.toml", environ).config) as node:
+    with Node(load(tmp_path / "empty.toml", node_environ(tmp_path / "data")).config) as node:
         page, troubles = browser.new_page(), Troubles()
         troubles.watch(page, node.url)
         page.goto(node.url)

@@ -14,6 +14,7 @@ from fixtures import certificates, dcmtk
 from fixtures.builders import a_multiframe, a_series, part10
 from fixtures.certificates import World, as_whom, door
 from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.places import node_environ
 from relais.config import load
 from relais.dimse.settings import DimseSettings
 from relais.node.inline import Node
@@ -128,6 +129,5 @@ def test_what_cannot_be_used_is_told_before_the_start(world: World, change: dict
 def test_a_node_with_tls_is_ready(tmp_path: Path, world: World) -> None:
     given = {f"RELAIS_DIMSE__{key.upper()}": value for key, value in door(world, "required").items()}
     (tmp_path / "empty.toml").touch()
-    ports = {"RELAIS_NODE__DATA_DIR": str(tmp_path / "data"), "RELAIS_DIMSE__PORT": "0", "RELAIS_WEB__PORT": "0"}
-    with Node(load(tmp_path / "empty.toml", ports | given).config) as node:
+    with Node(load(tmp_path / "empty.toml", node_environ(tmp_path / "data", **given)).config) as node:
         assert urlopen(f"{node.url}/health/ready", timeout=30).status == 200

@@ -4,6 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from requests.auth import HTTPBasicAuth
 from fixtures.browser import SAMPLES
 from fixtures.builders import a_ct, part10
 from fixtures.ohif import need_viewer
+from fixtures.places import node_environ
 from relais.access.tokens import Tokens, TokenSettings, digest, make
 from relais.archive.ingest import store_part10
 from relais.config import load
@@ -48,7 +50,7 @@ def configured(folder: Path, mode: str, of_web: str = "") -> Path:
 @pytest.fixture(scope="module", params=["enforced"])
 def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     folder = tmp_path_factory.mktemp("node")
-    with Node(load(configured(folder, request.param), {}).config) as node:
+    with Node(load(configured(folder, request.param), node_environ(folder / "data")).config) as node:
         store_part10(node.archive, BytesIO(part10(a_ct())), Origin(Channel.IMPORT))
         yield node
 
@@ -97,12 +99,13 @@ def test_who_shows_no_token_is_asked_for_one_everywhere(node: Node, path: str) -
         "Digest username=rosa",
         "Bearer \udc80".encode("utf-8", "surrogateescape").decode("latin-1"),
     ],
+    ids=count(),
 )
 def test_what_proves_nobody_opens_nothing(node: Node, authorization: str) -> None:
     assert status(node, STUDIES, authorization) == 401
 
 
-@pytest.mark.parametrize("authorization", [f"Bearer {ROSA}", f"bearer {ROSA}", basic("rosa", ROSA)])
+@pytest.mark.parametrize("authorization", [f"Bearer {ROSA}", f"bearer {ROSA}", basic("rosa", ROSA)], ids=count())
 def test_rosa_reads_what_she_may(node: Node, authorization: str) -> None:
     assert [status(node, path, authorization) for path in (STUDIES, PAGE, "/metrics")] == [200, 200, 200]
 
@@ -130,7 +133,7 @@ def test_the_audit_names_who_it_was(node: Node) -> None:
     assert status(node, STUDIES, f"Bearer {ROSA}") == 200
     assert eventually(lambda: {("ct-1", "store"), ("rosa", "search")} <= set(audited(node)), 30)
     with node.archive.db.read() as connection:
-        assert "ct-1" in {row[0] for row in connection.execute("SELECT user FROM origin")}
+        assert "ct-1" in {row[0] for row in connection.execute('SELECT "user" FROM origin')}
 
 
 def test_a_preflight_needs_no_token_and_what_follows_does(node: Node) -> None:
@@ -154,7 +157,7 @@ def test_another_client_searches_with_basic(node: Node) -> None:
 
 def test_an_open_node_asks_nobody_and_takes_notice(tmp_path: Path) -> None:
     """A proxy before it may pass on a password that is none of ours."""
-    with Node(load(configured(tmp_path, "open-loopback"), {}).config) as node:
+    with Node(load(configured(tmp_path, "open-loopback"), node_environ(tmp_path / "data")).config) as node:
         codes = [status(node, STUDIES, shown) for shown in ("", basic("proxy", "its own"), f"Bearer {ROSA}")]
         assert codes == [200, 200, 200]
         written = [("", "search"), ("", "search"), ("rosa", "search")]
@@ -191,7 +194,9 @@ def test_a_secret_that_can_be_guessed_opens_nothing_even_if_it_is_configured(sec
 
 def test_behind_a_balancer_its_header_field_says_who_asks(tmp_path: Path) -> None:
     far = "10.1.2.3"
-    with Node(load(configured(tmp_path, "enforced", 'proxies = ["127.0.0.1"]'), {}).config) as node:
+    with Node(
+        load(configured(tmp_path, "enforced", 'proxies = ["127.0.0.1"]'), node_environ(tmp_path / "data")).config
+    ) as node:
         assert status(node, STUDIES, f"Bearer {FAR}", **{"X-Forwarded-For": far}) == 200
         assert status(node, STUDIES, f"Bearer {FAR}", **{"X-Forwarded-For": f"{far}, 192.0.2.1"}) == 403
         assert status(node, STUDIES, f"Bearer {FAR}") == 403

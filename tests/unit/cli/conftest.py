@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from fixtures.engines import index_url
 from relais.cli import program
 
 Command = Callable[..., Result]
@@ -30,7 +31,7 @@ def config_file(tmp_path: Path) -> Path:
     path = tmp_path / "relais.toml"
     path.write_text(
         f'[node]\ndata_dir = "{tmp_path / "data"}"\n[dimse]\nport = 0\n[web]\nport = 0\n'
-        "[storage]\njournal_mb = 0\n[index]\nlog_mb = 0\n"
+        f'[storage]\njournal_mb = 0\n[index]\nlog_mb = 0\nurl = "{index_url(tmp_path / "data")}"\n'
     )
     return path
 

@@ -9,6 +9,7 @@ from pydicom import Dataset
 
 from fixtures.builders import a_ct, a_series, part10
 from fixtures.commitment import provider
+from fixtures.places import node_environ
 from relais.config import load
 from relais.index import statistics
 from relais.node.inline import Node
@@ -18,12 +19,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def south(tmp_path: Path) -> Iterator[Node]:
-    environ = {
-        "RELAIS_NODE__DATA_DIR": str(tmp_path / "south"),
-        "RELAIS_DIMSE__PORT": "0",
-        "RELAIS_DIMSE__AE_TITLE": "SOUTH",
-        "RELAIS_WEB__PORT": "0",
-    }
+    environ = node_environ(tmp_path / "south", RELAIS_DIMSE__AE_TITLE="SOUTH")
     (tmp_path / "empty.toml").touch()
     with Node(load(tmp_path / "empty.toml", environ).config) as node:
         yield node

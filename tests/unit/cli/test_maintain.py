@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fixtures.builders import a_ct, part10
-from fixtures.engines import POSTGRESQL, index_url
+from fixtures.engines import POSTGRESQL, index_url, only_sqlite
 from fixtures.indexed import a_dataset, an_index, facts
 from relais.cli import COMMANDS
 from relais.config import load
@@ -63,6 +63,7 @@ def test_reindex_refuses_while_a_node_elsewhere_has_the_index_open(
     relais("reindex")
 
 
+@only_sqlite("it is a file")
 def test_reindex_after_deleting_the_index_gives_the_same_answers(
     tmp_path: Path, relais: Run, relais_json: Run, stored: Path
 ) -> None:
@@ -82,6 +83,7 @@ def test_reindex_tells_what_it_could_not_read(relais: Run, stored: Path) -> None
     assert renamed(stored).name in told
 
 
+@only_sqlite("it is a file")
 def test_an_index_that_cannot_be_opened_has_to_be_moved_away_first(tmp_path: Path, relais: Run, stored: Path) -> None:
     index = tmp_path / "data" / "index.sqlite"
     for path in (tmp_path / "data").glob("index.sqlite*"):

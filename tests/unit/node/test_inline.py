@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.builders import a_ct, part10
+from fixtures.places import node_environ
 from relais.config import Config, load
 from relais.index import statistics
 from relais.node import ready
@@ -19,12 +20,7 @@ from relais.peers.settings import PeerSettings
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     (tmp_path / "empty.toml").touch()
-    environ = {
-        "RELAIS_NODE__DATA_DIR": str(tmp_path / "data"),
-        "RELAIS_DIMSE__PORT": "0",
-        "RELAIS_WEB__PORT": "0",
-    }
-    return load(tmp_path / "empty.toml", environ).config
+    return load(tmp_path / "empty.toml", node_environ(tmp_path / "data")).config
 
 
 def got(url: str) -> tuple[int, bytes]:
@@ -55,19 +51,14 @@ def test_the_node_is_not_ready_without_its_dimse_door(config: Config, monkeypatc
 
 def test_two_nodes_live_in_one_process(config: Config, tmp_path: Path) -> None:
     (tmp_path / "empty.toml").touch()
-    other = {"RELAIS_NODE__DATA_DIR": str(tmp_path / "other"), "RELAIS_DIMSE__PORT": "0", "RELAIS_WEB__PORT": "0"}
+    other = node_environ(tmp_path / "other")
     with Node(config) as north, Node(load(tmp_path / "empty.toml", other).config) as south:
         assert north.url != south.url
         assert got(f"{north.url}/health/ready")[0] == got(f"{south.url}/health/ready")[0] == 200
 
 
 def test_absolute_urls_follow_the_public_url(config: Config, tmp_path: Path) -> None:
-    environ = {
-        "RELAIS_NODE__DATA_DIR": str(tmp_path / "data"),
-        "RELAIS_NODE__PUBLIC_URL": "https://pacs.example.org/relais/",
-        "RELAIS_DIMSE__PORT": "0",
-        "RELAIS_WEB__PORT": "0",
-    }
+    environ = node_environ(tmp_path / "data", RELAIS_NODE__PUBLIC_URL="https://pacs.example.org/relais/")
     folder = tmp_path / "samples"
     folder.mkdir()
     (folder / "one.dcm").write_bytes(part10(a_ct()))
