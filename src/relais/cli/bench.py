@@ -28,9 +28,9 @@ from relais.node.temporary import temporary
 @config_option
 @json_option
 def bench(instances: int, folder: Path | None, config_file: Path | None, as_json: bool) -> None:
-    """Measure a node on this machine: storing, searching, retrieving.
+    """Measure a temporary node on this machine and its disk.
 
-    A temporary node with these settings, but an archive of its own (SQLite and files) in a new folder, is sent made-up
+    A node with these settings, but an archive of its own (SQLite and files) in a new folder, is sent made-up
     CT and MR, and asked for them. Your archive is not touched, nor is a node that runs. Each store is durable when it
     is answered. The folder takes 1.2 MB for each of --instances and is removed afterwards; what else the machine does
     meanwhile is measured with it.
