@@ -11,7 +11,7 @@ from bench.studies import Series, sent_by_dimse
 
 JPEG = "image/jpeg"
 CLIENTS = 2
-WARM_UP = 16
+WARM_UP, WARMING = 32, 8  # images and clients, so many that every decoding process of every web process is started
 LEAST_BYTES = 500
 FIRST, AGAIN = "CT as JPEG, first time", "CT as JPEG, again"
 
@@ -26,7 +26,7 @@ def run(run: Run) -> None:
         ct = data.a_ct_slice()
         rounds = {peer.name: [sent_by_dimse(peer, ct, each, CLIENTS) for _ in range(run.size.rounds)] for peer in found}
         for peer in found:
-            _rendered(sent_by_dimse(peer, ct, WARM_UP, CLIENTS), 0)  # starts the decoding processes of Relais
+            _rendered(sent_by_dimse(peer, ct, WARM_UP, CLIENTS), 0, WARMING)
         unseen = {name: iter(series) for name, series in rounds.items()}
         run.beside("rendered", FIRST, "images/s", unseen, lambda series: _rendered(next(series), 0))
         again = {name: series[-1] for name, series in rounds.items()}
@@ -38,9 +38,10 @@ def goals(size: Size) -> Iterator[Goal]:
     yield Goal("rendered", "Orthanc", 5.0, AGAIN)
 
 
-def _rendered(series: Series, seconds: float) -> Reading:
+def _rendered(series: Series, seconds: float, clients: int = CLIENTS) -> Reading:
     """Images a second."""
     requests = [get(f"{url}/rendered", JPEG) for url in series.instances]
     used = usage.cpu_s(series.peer.pid)
-    asked = light_http.ask(series.url, [requests[number::CLIENTS] for number in range(CLIENTS)], LEAST_BYTES, seconds)
-    return Reading(asked.rate, {"CPU ms": (usage.cpu_s(series.peer.pid) - used) * 1000 / asked.count})
+    asked = light_http.ask(series.url, [requests[number::clients] for number in range(clients)], LEAST_BYTES, seconds)
+    cpu_ms = (usage.cpu_s(series.peer.pid) - used) * 1000 / asked.count
+    return Reading(asked.rate, {"CPU ms": cpu_ms, "client CPU ms": asked.cpu_s * 1000 / asked.count})
