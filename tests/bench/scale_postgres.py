@@ -21,7 +21,7 @@ import psycopg
 from bench import light_http, scale
 from bench.light_http import get
 from bench.scale_queries import OTHER, Archive, kinds
-from fixtures.postgres import PostgresServer
+from fixtures.postgres import Databases, PostgresServer
 from fixtures.served import Served
 from relais.db.database import Database
 from relais.db.settings import IndexSettings
@@ -29,6 +29,7 @@ from relais.index import portable
 
 Report = scale.Report
 USERS, REQUESTS = 64, 200
+KEEPER = "RELAIS_BENCH_POSTGRES"  # the folder where a server of yours listens, which keeps the rows between runs
 LEAST_BYTES = 2  # of an answer: []
 SIZES = """
 SELECT relname, pg_total_relation_size(oid) FROM pg_class
@@ -37,8 +38,11 @@ WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
 
 
 @contextmanager
-def server() -> Iterator[PostgresServer]:
-    """A server that holds its promises."""
+def server() -> Iterator[Databases]:
+    """A server that holds its promises: one of our own, or the one that listens in the folder that we were told of."""
+    if KEEPER in os.environ:
+        yield Databases(Path(os.environ[KEEPER]))
+        return
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     found = PostgresServer("-c", f"shared_buffers={memory_mb // 4}MB", "-c", "max_wal_size=8GB", durable=True)
     try:
@@ -47,15 +51,32 @@ def server() -> Iterator[PostgresServer]:
         found.remove()
 
 
-def filled(server: PostgresServer, count: int) -> str:
-    """The URL of a new index with the rows of the one of *count* studies."""
-    url = server.create("scale")
+def filled(server: Databases, count: int) -> str:
+    """The URL of a new index with the rows of the one of *count* studies, which the server keeps."""
+    kept = f"studies_{count}"
+    if not _is_there(server, kept):
+        _fill(server, kept, count)
+    server.drop("run")
+    return server.create("run", template=kept)
+
+
+def _is_there(server: Databases, name: str) -> bool:
+    with psycopg.connect(server.url("postgres", "postgres")) as connection:
+        return connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
+
+
+def _fill(server: Databases, name: str, count: int) -> None:
     started = time.perf_counter()
-    with scale.copied(count) as folder, _opened(scale.url_of(folder)) as source, _opened(url) as target:
+    server.drop("filling")
+    with (
+        scale.copied(count) as folder,
+        _opened(scale.url_of(folder)) as source,
+        _opened(server.create("filling", template="template0")) as target,
+    ):
         portable.copy_rows(source, target)
-    server.tell("VACUUM ANALYZE", "scale")
+    server.tell("VACUUM ANALYZE", "filling")
+    server.tell(f"ALTER DATABASE filling RENAME TO {name}")
     sys.stderr.write(f"copied {count:,} studies to PostgreSQL in {time.perf_counter() - started:.0f} s\n")
-    return url
 
 
 def _opened(url: str) -> "closing[Database]":
