@@ -150,6 +150,15 @@ def test_the_query_parameter_wins_over_the_header_field(web: WebNode, resource: 
     assert web.get(f"{path(CT)}/{resource}?accept=image/png,application/dicom").status_code == 400
 
 
+def test_a_study_comes_in_parts_even_if_it_is_one_image(web: WebNode) -> None:
+    """PS3.18 10.4.4"""
+    study = f"/studies/{CT.StudyInstanceUID}"
+    series = f"{study}/series/{CT.SeriesInstanceUID}"
+    for resource in (study, series):
+        assert web.get(f"{resource}/rendered", "image/jpeg").status_code == 406
+        assert web.get(f"{resource}/rendered", "*/*").headers["Content-Type"].startswith("multipart/related")
+
+
 @pytest.mark.parametrize("accept", ["image/webp", "video/mp4", "text/html", "image/jpeg;q=0"])
 def test_what_is_not_made_is_a_406(web: WebNode, accept: str) -> None:
     assert web.get(f"{path(CT)}/rendered", accept).status_code == 406

@@ -299,6 +299,17 @@ def test_metadata_comes_as_xml_when_asked_for(web: WebNode) -> None:
     assert web.get(resource, accept, If_None_Match=web.get(resource).headers["ETag"]).status_code == 200
 
 
+def test_one_instance_s_metadata_comes_as_one_xml_document_when_asked_for(web: WebNode) -> None:
+    """PS3.18 10.4.4: a single part is for what is one item, and for nothing else."""
+    in_parts = 'multipart/related; type="application/dicom+xml"'
+    alone = web.get(f"{path(REPORT)}/metadata", "application/dicom+xml")
+    assert alone.headers["Content-Type"] == "application/dicom+xml"
+    ((_, document),) = parts_of(web.get(f"{path(REPORT)}/metadata", in_parts))
+    assert alone.content == document
+    assert web.get(f"{path(REPORT)}/metadata", in_parts, If_None_Match=alone.headers["ETag"]).status_code == 200
+    assert web.get(f"/studies/{REPORT.StudyInstanceUID}/metadata", "application/dicom+xml").status_code == 406
+
+
 # Frames
 
 

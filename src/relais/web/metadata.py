@@ -15,16 +15,17 @@ from flask import Blueprint, Response
 
 from relais.archive import documents, retrieve, zipped
 from relais.archive.documents import BULK_PREFIX
-from relais.dicom.refs import Ref
+from relais.dicom.refs import InstanceRef, Ref
 from relais.dicomweb import media_types, native_xml, paths
 from relais.dicomweb.media_types import DICOM_JSON, DICOM_XML, JSON, ZIP, Offer
 from relais.dicomweb.multipart import Part
 from relais.index.rows import InstanceRow
 from relais.web import payload
 from relais.web.door import Door, acceptable, door, principal
-from relais.web.payload import Encoded
+from relais.web.payload import Encoded, Single
 
 XML_PARTS, ZIPPED = Offer(DICOM_XML, is_multipart=True), Offer(ZIP)
+ONE_XML = Offer(DICOM_XML)  # of one instance only (PS3.18 10.4.4)
 OFFERS = (Offer(DICOM_JSON), Offer(JSON), XML_PARTS, ZIPPED)
 IN_ZIP = "metadata.json"
 
@@ -53,15 +54,17 @@ def instance(study: str, series: str, instance: str) -> Response:
 
 
 def _metadata(ref: Ref) -> Response:
-    here, offer = door(), media_types.select(acceptable(), OFFERS)
+    here, is_one = door(), isinstance(ref, InstanceRef)
+    offer = media_types.select(acceptable(), (*OFFERS, ONE_XML) if is_one else OFFERS)
     revision = retrieve.revision(here.archive, principal(), ref)
     location = _location(here, ref)
-    etag = f"{revision}-{offer.media_type}" if offer in (XML_PARTS, ZIPPED) else str(revision)
+    is_json = offer.media_type in (DICOM_JSON, JSON)
+    etag = str(revision) if is_json else f"{revision}-{offer.media_type}{'+' * offer.is_multipart}"
     if payload.is_unchanged(etag):
         return payload.not_modified(etag, is_weak=True)
-    if offer in (XML_PARTS, ZIPPED):
+    if not is_json:
         rows, found = _documents(here, ref)
-        response = _xml(here, rows, found) if offer == XML_PARTS else _zip(found)
+        response = _zip(found) if offer == ZIPPED else _xml(here, rows, found, offer)
         response.headers["ETag"], response.headers["Content-Location"] = f'W/"{etag}"', location
         return response
     encoding = payload.content_encoding()
@@ -90,7 +93,10 @@ def _absolute(here: Door, rows: list[InstanceRow]) -> Iterator[bytes]:
         yield document.replace(RELATIVE, absolute)
 
 
-def _xml(here: Door, rows: list[InstanceRow], found: Iterator[bytes]) -> Response:
+def _xml(here: Door, rows: list[InstanceRow], found: Iterator[bytes], offer: Offer) -> Response:
+    if not offer.is_multipart:
+        text = native_xml.document(orjson.loads(next(found)))
+        return payload.single(Single(DICOM_XML, len(text), (text,)))
     parts = (_xml_part(_location(here, row.ref), document) for row, document in zip(rows, found, strict=True))
     return payload.multipart(DICOM_XML, parts, is_lazy=True)
 

@@ -27,6 +27,7 @@ from relais.web.rendering import Rendering
 GIF, JP2, JPH, JXL = "image/gif", "image/jp2", "image/jph", "image/jxl"
 MOST_PICTURES = 100_000  # in one answer; more are refused
 STILL = (JPEG, PNG, GIF, JP2, JPH, JXL)
+IN_PARTS = tuple(Offer(name, is_multipart=True) for name in STILL)
 WITH_PROFILE = (JPEG, PNG)  # into which ICC profiles are put here (PS3.18 8.3.5.1.5)
 
 SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION = 0x00280002, 0x00280004
@@ -63,7 +64,7 @@ def offers(pictures: Sequence[Picture], *, is_one_instance: bool, may_be_first: 
     single: tuple[str, ...] = STILL if len(pictures) == 1 or may_be_first else ()
     if len(pictures) > 1 and is_one_instance and pictures[0].state is None and GIF not in single:
         single = (GIF,)
-    return tuple(Offer(name) for name in single) + tuple(Offer(name, is_multipart=True) for name in STILL)
+    return tuple(Offer(name) for name in single) + IN_PARTS
 
 
 def answer(

@@ -1,6 +1,6 @@
 """Rendered resources (PS3.18 10.4.1.1.3): images, documents, reports and video as what people look at.
 
-Knows HTTP and parameters, not pixels.
+Knows HTTP and parameters, not pixels. A study or series comes in parts, even if it is one image (PS3.18 10.4.4).
 
 Reading: instances of a study or series that are no images are left out of it, unless nothing else is there. Parameters
 that concern images change nothing in text, documents and video, which is said in a Warning.
@@ -75,9 +75,7 @@ def _rendered(ref: Ref) -> Response:
     ranges, asked = acceptable(), rendering.parse(query_parameters())
     rows = retrieve.instances(door().archive, principal(), ref)
     if not isinstance(ref, InstanceRef):
-        chosen = pictures.of(_images(rows))
-        offers = pictures.offers(chosen, is_one_instance=False, may_be_first=False)
-        return pictures.answer(chosen, asked, ranges, offers)
+        return pictures.answer(pictures.of(_images(rows)), asked, ranges, pictures.IN_PARTS)
     row = rows[0]
     if is_state(row):
         chosen = state_pictures(row)
