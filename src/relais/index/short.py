@@ -24,7 +24,7 @@ _Columns = Row | Mapping[str, Any]
 def pack(level: Level, ds: JsonDataset, row: _Columns) -> bytes:
     """What of *ds*, all that a row of *level* says, does not follow from its columns; b"" if all does."""
     held = ((column, row[column.name]) for column in columns.value_columns(level))
-    told = {column.key: _told(column.vr)(value) for column, value in held if _tells(value)}
+    told = {column.key: _element(column, value) for column, value in held if _tells(value)}
     left = {key: element for key, element in ds.items() if repr(told.get(key)) != repr(element)}  # 1.0 is not 1 here
     return packing.pack(left) if left else b""
 
@@ -39,28 +39,35 @@ def _tells(value: Any) -> bool:
 def whole(level: Level, row: _Columns, packed: JsonDataset) -> JsonDataset:
     """All attributes of a *row*, whose columns it has, by tag; *packed* are those that `pack` left."""
     present, found = row["present"], {}
-    for key, bit, name, told in _plan(level):
+    for key, bit, name, vr, told in _plan(level):
         if present & bit:
-            found[key] = packed[key] if key in packed or told is None else told(row[name])
+            if key in packed:
+                found[key] = packed[key]
+            else:  # written out for texts, the most of all: every answer comes by here
+                found[key] = told(row[name]) if told else {"vr": vr, "Value": [row[name]]}
     return found
 
 
 @cache
-def _plan(level: Level) -> tuple[tuple[str, int, str, _Told | None], ...]:
-    """Tag, bit, column and what its value tells, of each attribute that the rows of *level* hold."""
-    held = {column.key: (column.name, _told(column.vr)) for column in columns.value_columns(level)}
-    return tuple((key, bit, *held.get(key, ("", None))) for key, bit in sorted(columns.packed_attributes(level)))
-
-
-def _told(vr: str) -> _Told:
-    """What the value of a column of that VR tells."""
-    if vr == "TM":
-        return _time
-    if vr in NUMBER_VRS:
-        return lambda value: {"vr": vr, "Value": [int(value)]}  # PostgreSQL's numbers come as decimal ones
-    return lambda value: {"vr": vr, "Value": [value]}
+def _plan(level: Level) -> tuple[tuple[str, int, str, str, _Told | None], ...]:
+    """Of each attribute of *level*: tag, bit, column, VR, and what its value tells if that is no text."""
+    held = {column.key: (column.name, column.vr, _TOLD.get(column.vr)) for column in columns.value_columns(level)}
+    return tuple((key, bit, *held.get(key, ("", "", None))) for key, bit in sorted(columns.packed_attributes(level)))
 
 
 def _time(value: str) -> Element:
     fraction = "" if value.endswith(_MIDNIGHT) else f".{value[6:]}"
     return {"vr": "TM", "Value": [value[:6] + fraction]}
+
+
+def _number(vr: str) -> _Told:
+    return lambda value: {"vr": vr, "Value": [int(value)]}  # PostgreSQL's numbers come as decimal ones
+
+
+_TOLD: dict[str, _Told] = {"TM": _time} | {vr: _number(vr) for vr in NUMBER_VRS}
+
+
+def _element(column: columns.Column, value: Any) -> Element:
+    """What the value of a column tells."""
+    told = _TOLD.get(column.vr)
+    return told(value) if told else {"vr": column.vr, "Value": [value]}
