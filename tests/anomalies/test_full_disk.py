@@ -20,7 +20,7 @@ from fixtures.visitor import Visitor
 from relais.node.listen import eventually
 
 SMALL_MB = 24
-AGAIN_WITHIN_S = 5.0
+AGAIN_WITHIN_S = 15.0
 IS_ROOT = os.getuid() == 0
 NAMESPACE = ["unshare", "--mount", "--propagation", "private", *([] if IS_ROOT else ["--map-root-user"])]
 MOUNT_ALL = f'for at in $SMALL; do mount -t tmpfs -o size={SMALL_MB}m small "$at" || exit 1; done; exec "$@"'

@@ -173,7 +173,7 @@ def test_a_server_that_stays_away_is_waited_for_once_and_then_every_call_fails_a
                 statistics.statistics(db)
             with pytest.raises(Unavailable):
                 db.write(lambda tx: None)
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5  # of ten calls
     finally:
         server.start()
     assert db.write(lambda tx: 7) == 7

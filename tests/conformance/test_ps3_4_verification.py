@@ -158,7 +158,7 @@ def test_stopping_lets_a_request_end_and_then_closes(tmp_path: Path) -> None:
         assert assoc.send_c_echo().Status == 0
         began = time.monotonic()
         node.server.stop(10)
-        assert time.monotonic() - began < 5  # idle associations are not waited for
+        assert time.monotonic() - began < 8  # idle associations are not waited for
         assert _soon(assoc.acse.is_aborted)
 
 

@@ -112,7 +112,7 @@ def test_what_the_peer_still_sends_during_a_release_is_dropped() -> None:
 def test_a_peer_that_never_answers_a_release_is_aborted() -> None:
     with peer(accept, expects(5), expects(7), closed) as settings, associated(settings) as assoc:
         began_at = time.monotonic()
-    assert time.monotonic() - began_at < 5
+    assert time.monotonic() - began_at < 15
     assert assoc.is_aborted
 
 
@@ -155,7 +155,7 @@ def test_a_peer_that_takes_no_answer_at_all_is_not_waited_for() -> None:
         with pytest.raises(NotAssociated), associated(settings):
             pass
         stop.set()
-        assert time.monotonic() - began_at < 5
+        assert time.monotonic() - began_at < 8
 
 
 def test_a_data_set_leaves_in_fragments_that_the_peer_takes() -> None:
