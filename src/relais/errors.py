@@ -108,6 +108,12 @@ class Unavailable(NodeError):
 class OutOfResources(Unavailable):
     """The instance cannot be made durable: the storage is full or refuses to write."""
 
+    @property
+    def message(self) -> str:
+        """With the system's own word on it, where it was the system that refused."""
+        said, why = super().message, getattr(self.__cause__, "strerror", None)
+        return f"{said.removesuffix('.')} ({why})." if why and why not in said else said
+
 
 @contextmanager
 def out_of_resources(message: str | None = None) -> Iterator[None]:

@@ -17,7 +17,7 @@ from relais.dimse.status import (
     Status,
     of_error,
 )
-from relais.errors import NodeError
+from relais.errors import NodeError, OutOfResources
 from relais.storage.base import Buffer
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,8 @@ class Incoming:
             step()
         except NodeError as exc:
             self.error, self.failure = exc, of_error("C-STORE", exc)
+            if isinstance(exc, OutOfResources):
+                log.error("an instance could not be stored: %s", exc.message)
         except Exception:
             log.exception("an instance could not be stored")
             self.failure = PROCESSING_FAILURE
