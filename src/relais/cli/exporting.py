@@ -95,8 +95,10 @@ def _to_zip(archive: Archive, refs: Iterator[StudyRef], path: Path, tell: export
 
     def files() -> Iterator[zipped.File]:
         for ref in refs:
-            for name, row in export.study_files(archive, OPERATOR, ref):
-                yield zipped.File(str(name), row.stored_at, retrieve.part10(archive, row))
+            named = list(export.study_files(archive, OPERATOR, ref))
+            bodies = retrieve.part10s(archive, [row for _, row in named])
+            for (name, row), body in zip(named, bodies, strict=True):
+                yield zipped.File(str(name), row.stored_at, body)
                 done.written += 1
                 done.size_bytes += row.size_bytes
                 tell(row.size_bytes)
