@@ -79,14 +79,28 @@ class Soon:
 
 
 def _run_each(tx: Transaction, batch: list[Work], words: Words) -> None:
-    """Run each in a savepoint of its own; where the whole transaction is lost, so are they all."""
-    for work in batch:
-        tx.execute("SAVEPOINT late")
-        try:
+    """Run all together or, if one of them fails, each in a savepoint of its own: nearly always one does for all.
+
+    Where the whole transaction is lost, so are they all.
+    """
+    if len(batch) == 1 or not _ran(tx, batch, words):
+        for work in batch:
+            _ran(tx, [work], words)
+
+
+def _ran(tx: Transaction, works: list[Work], words: Words) -> bool:
+    """Whether all of *works* were run; else none was, and it is told of one that was alone."""
+    tx.execute("SAVEPOINT late")
+    try:
+        for work in works:
             work(tx)
-        except Exception as exc:
-            if not tx.is_alive or isinstance(words.of_writing(exc), Unavailable):
-                raise
+    except Exception as exc:
+        if not tx.is_alive or isinstance(words.of_writing(exc), Unavailable):
+            raise
+        if len(works) == 1:
             log.exception("a late write failed")
-            tx.execute("ROLLBACK TO late")
+        tx.execute("ROLLBACK TO late")
         tx.execute("RELEASE late")
+        return False
+    tx.execute("RELEASE late")
+    return True
