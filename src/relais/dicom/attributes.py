@@ -171,7 +171,7 @@ def at_level(level: Level) -> tuple[Attribute, ...]:
     return tuple(attribute for attribute in TABLE if attribute.level is level)
 
 
-DECLARABLE_VRS = frozenset({"AS", "CS", "DA", "LO", "LT", "SH", "ST", "TM", "UI", "UT"})
+DECLARABLE_VRS = frozenset({"AS", "CS", "DA", "DS", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "UT"})
 
 
 def declared(name: str) -> Attribute:

@@ -36,10 +36,10 @@ def candidates_of(connection: Connection, conditions: list[Condition]) -> Iterat
             found = _candidate(match) if match.tag in tags else None
             if found is not None:
                 yield _level(match), found
-    for match in asked:
-        found = _by_declared(match)
-        if found is not None:
-            yield _level(match), found
+    for condition in conditions:
+        found = None if condition.match is None else _by_declared(condition.match, condition.fuzzy)
+        if found is not None and condition.match is not None:
+            yield _level(condition.match), found
     for level in (Level.SERIES, Level.STUDY):
         found = by_labels(connection, level, asked)
         if found is not None:
@@ -90,14 +90,14 @@ def _by_value(match: Match) -> Fragment | None:
     return fill(_BY_VALUE[_level(match)], sql.values(attribute.vr, column, match))
 
 
-def _by_declared(match: Match) -> Fragment | None:
+def _by_declared(match: Match, fuzzy: bool) -> Fragment | None:
     """Through the list of values of a key that the site declared."""
     attribute = by_tag()[match.tag]
     is_declared = attribute.use is Use.KEPT and match.kind is not MatchKind.EMPTY_VALUE
     if not is_declared or any(is_universal(one) for one in alternatives(match)):
         return None
     table, tag = sql.KEY_TABLES[sql.ALIAS[attribute.level]], Fragment("?", (match.tag,))
-    found = sql.listed_values(attribute.vr, match)
+    found = sql.listed_values(attribute, match, fuzzy)
     return fill("SELECT DISTINCT k.row_fk FROM {} AS k WHERE k.tag = {} AND {}", table, tag, found)
 
 

@@ -14,7 +14,7 @@ from relais.dicom.matching import DateTimeRange, alternatives, combine, is_unive
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.values import NUMBER_VRS, RANGE_VRS, WILD_CARD_VRS, interval, number_key, text_key
 from relais.errors import InvalidRequest
-from relais.index import keys
+from relais.index import listed_names
 from relais.index.columns import UNPARSED, row_level, storable
 from relais.index.dialect import glob
 from relais.index.fragments import FALSE, TRUE, Fragment, all_of, any_of, fill, joined
@@ -69,6 +69,7 @@ class Condition:
     match: Match | None = None
     between: tuple[int, int] | None = None  # what it says about study.date_time
     bears: tuple[str, Fragment] | None = None  # a name column and the condition on it, answered by its index alone
+    fuzzy: bool = False
 
 
 def conditions(query: Query, declared: Set[int] = frozenset()) -> list[Condition]:
@@ -83,7 +84,7 @@ def _condition(match: Match, fuzzy: bool) -> Condition:
     attribute = by_tag()[match.tag]
     between = _days(match) if match.tag == STUDY_DATE else None
     fragment = _fragment(attribute, match, fuzzy) if between is None else Fragment(_BETWEEN, between)
-    return Condition(row_level(attribute.level), fragment, match, between)
+    return Condition(row_level(attribute.level), fragment, match, between, fuzzy=fuzzy)
 
 
 def _days(match: Match) -> tuple[int, int] | None:
@@ -105,7 +106,7 @@ def _fragment(attribute: Attribute, match: Match, fuzzy: bool) -> Fragment:
     if attribute.tag in (MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY):
         return _derived(match)
     if attribute.column is None:
-        return _declared(attribute, match)
+        return _declared(attribute, match, fuzzy)
     column = f'{ALIAS[attribute.level]}."{attribute.column}"'
     if attribute.vr == "PN":
         return _name(column, match, fuzzy)
@@ -256,29 +257,34 @@ def _derived(match: Match) -> Fragment:
     return fill("EXISTS (SELECT 1 FROM study_modality AS m WHERE m.study_fk = s.id AND {})", found)
 
 
-def _declared(attribute: Attribute, match: Match) -> Fragment:
+def _declared(attribute: Attribute, match: Match, fuzzy: bool) -> Fragment:
     """A key of the site: the row is listed under one of several values."""
     alias = ALIAS[attribute.level]
     rows = fill("SELECT 1 FROM {} AS k WHERE k.row_fk = {}", KEY_TABLES[alias], f"{alias}.id")
     rows = fill("{} AND k.tag = {}", rows, Fragment("?", (match.tag,)))
     if match.kind is MatchKind.EMPTY_VALUE:
         return fill("NOT EXISTS ({})", rows)
-    return fill("EXISTS ({} AND {})", rows, listed_values(attribute.vr, match))
+    return fill("EXISTS ({} AND {})", rows, listed_values(attribute, match, fuzzy))
 
 
-def listed_values(vr: str, match: Match) -> Fragment:
+def listed_values(attribute: Attribute, match: Match, fuzzy: bool) -> Fragment:
     """The condition on a row k of study_key or series_key."""
-    return any_of([_listed_value(vr, one) for one in alternatives(match)])
+    return any_of([_listed_value(attribute, one, fuzzy) for one in alternatives(match)])
 
 
-def _listed_value(vr: str, match: Match) -> Fragment:
-    if vr in RANGE_VRS:
-        return _moment(vr, "k.value", match)
+def _listed_value(attribute: Attribute, match: Match, fuzzy: bool) -> Fragment:
+    if attribute.vr in RANGE_VRS:
+        return _moment(attribute.vr, "k.value", match)
+    if attribute.vr == "PN":
+        return listed_names.condition(KEY_TABLES[ALIAS[attribute.level]], match, fuzzy)
     text = storable(text_key(match.values[0]))
+    if attribute.vr in NUMBER_VRS:
+        number = number_key(text)
+        text = "" if number is None else str(number)
     if match.kind is MatchKind.WILD_CARD:
-        prefix = beginning(text)[: keys.START]
+        prefix = beginning(text)[: listed_names.START]
         return all_of([*([starts("k.start", prefix)] if prefix else []), glob("k.value", text)])
-    return Fragment("k.start = ? AND k.value = ?", (text[: keys.START], text)) if text else FALSE
+    return Fragment("k.start = ? AND k.value = ?", (text[: listed_names.START], text)) if text else FALSE
 
 
 def _request(match: Match) -> Fragment:

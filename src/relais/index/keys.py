@@ -12,13 +12,13 @@ from relais.db.database import Connection, Database, Transaction
 from relais.dicom.attributes import Attribute, Level, by_tag, declared
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.matching import texts
-from relais.dicom.values import RANGE_VRS
-from relais.index import packing
+from relais.dicom.values import NUMBER_VRS, RANGE_VRS, number_key
+from relais.index import listed_names, packing
 from relais.index.columns import moment, row_level, storable
+from relais.index.listed_names import START
 
 SQL = statements.load("relais.index.sql", "keys.sql")
 STEP = 1000  # rows listed or forgotten by one transaction
-START = 64  # letters of a value that the index holds
 _TABLES = {Level.STUDY: ("study", "studies"), Level.SERIES: ("series", "series")}
 
 
@@ -40,17 +40,24 @@ def unmark(tx: Transaction, level: Level, row_id: int) -> None:
 
 
 def _add(tx: Transaction, level: Level, row_id: int, ds: JsonDataset, tags: Iterable[int]) -> None:
-    found = ((tag, item, value) for tag in tags for item, value in enumerate(said(ds, by_tag()[tag])))
+    found = ((tag, item, value) for tag in tags for item, value in said(ds, by_tag()[tag]))
     rows = [(tag, value[:START], row_id, item, value) for tag, item, value in found]
     if rows:
         tx.executemany(SQL[f"add_to_{_TABLES[level][0]}"], rows)
 
 
-def said(ds: JsonDataset, attribute: Attribute) -> list[str]:
-    """The values of an attribute in the form that compares, each once."""
+def said(ds: JsonDataset, attribute: Attribute) -> list[tuple[int, str]]:
+    """The values of an attribute in the form that compares, each once, with their items."""
     found = texts(ds.get(tag_key(attribute.tag)), attribute.tag)
-    is_moment = attribute.vr in RANGE_VRS
-    return list(dict.fromkeys(storable(moment(attribute.vr, text) if is_moment else text) for text in found))
+    if attribute.vr == "PN":
+        return list(listed_names.rows(found))
+    return list(enumerate(dict.fromkeys(storable(_compared(attribute.vr, text)) for text in found)))
+
+
+def _compared(vr: str, text: str) -> str:
+    if vr in NUMBER_VRS:
+        return str(number_key(text))
+    return moment(vr, text) if vr in RANGE_VRS else text
 
 
 def work(db: Database) -> bool:

@@ -22,7 +22,17 @@ from relais.index import bearers, candidates, composite, ids, keys, plan, search
 from relais.index import compile as sql
 
 COMMENTS, OTHER_IDS, PROTOCOL, FRAME, BIRTH_TIME = 0x00104000, 0x00101000, 0x00181030, 0x00200052, 0x00100032
-DECLARED = ("PatientComments", "(0010,1000)", "00181030", "FrameOfReferenceUID", "PatientBirthTime")
+WEIGHT, OPERATORS, OTHER_NAMES = 0x00101030, 0x00081070, 0x00101001
+DECLARED = (
+    "PatientComments",
+    "(0010,1000)",
+    "00181030",
+    "FrameOfReferenceUID",
+    "PatientBirthTime",
+    "PatientWeight",
+    "OperatorsName",
+    "OtherPatientNames",
+)
 LONG = "long " * 40
 SAID = {
     "00104000": ("LT", ["Thorax"], ["thorax ABC"], [LONG + "a"], [LONG + "b"], ["  "]),
@@ -30,6 +40,14 @@ SAID = {
     "00181030": ("LO", ["Abdomen 5.0"], ["Angio"]),
     "00200052": ("UI", ["1.2.3"], ["1.2.4"]),
     "00100032": ("TM", ["1030"], ["103059.5"], ["soon"]),
+    "00101030": ("DS", [70], [70.5], ["0070"], [7e40], ["heavy"], [None]),
+    "00081070": (
+        "PN",
+        [{"Alphabetic": "Lefèbvre^Zoé"}],
+        [{"Alphabetic": "LEROY^Zoé"}, {"Alphabetic": "Wang^Xiao", "Ideographic": "王^小明"}],
+        [{"Alphabetic": "Wang^Zoe"}, {"Alphabetic": "Leroy^Xiao", "Ideographic": "李^小明"}],
+    ),
+    "00101001": ("PN", [{"Alphabetic": "Müller-Lefebvre^Anne Marie", "Phonetic": "miu"}], [{"Alphabetic": "^"}]),
 }
 ASKED = (
     (COMMENTS, ("Thorax", "thor*", "*ABC", "*o*", LONG + "a", LONG + "*", LONG + "?", "*", '""', "x")),
@@ -37,6 +55,24 @@ ASKED = (
     (PROTOCOL, ("Angio", "A*", "*5.0", '""')),
     (FRAME, ("1.2.3", "1.2.3\\1.2.4", "9")),
     (BIRTH_TIME, ("1030", "10-11", "-1030", "1030-")),
+    (WEIGHT, ("70", "70.0", "7e1", "70.50", "7e40", "9", "70\\9", '""')),
+    (
+        OPERATORS,
+        (
+            "lefebvre^zoe",
+            "LE*",
+            "*^zoe",
+            "Wang*=王*",
+            "Wang^Xiao=李^小明",
+            "=王^小明",
+            "王*",
+            "zoe leroy",
+            "xiao",
+            '""',
+            "*",
+        ),
+    ),
+    (OTHER_NAMES, ("MULLER*", "marie mul", "mul anna", "miu", "*=", "==miu", "Muller*==m?u", '""')),
 )
 MATCHES = [found for tag, texts in ASKED for text in texts if (found := match_from_text(tag, text)) is not None]
 
@@ -70,11 +106,14 @@ STEPS = st.lists(
 
 
 @given(
-    steps=STEPS, asked=st.lists(st.sampled_from(MATCHES), min_size=1, max_size=2), few=st.sampled_from((-1, 1, 2000))
+    steps=STEPS,
+    asked=st.lists(st.sampled_from(MATCHES), min_size=1, max_size=2),
+    few=st.sampled_from((-1, 1, 2000)),
+    fuzzy=st.booleans(),
 )
 @settings(deadline=None, suppress_health_check=[*HealthCheck])
 def test_a_declared_key_finds_what_matching_finds_after_any_history(
-    db: Database, steps: list[Any], asked: list[Match], few: int
+    db: Database, steps: list[Any], asked: list[Match], few: int, fuzzy: bool
 ) -> None:
     composite.reset(db)
     db.write(lambda tx: tx.execute("DELETE FROM search_key"))
@@ -93,7 +132,8 @@ def test_a_declared_key_finds_what_matching_finds_after_any_history(
     db.write(_check_lists)
     with patch.object(ids, "FEW", few):
         for level in (Level.PATIENT, Level.STUDY, Level.SERIES):
-            query = Query(level, tuple(one for one in asked if sql.supported(level, one.tag, frozenset({one.tag}))))
+            mine = tuple(one for one in asked if sql.supported(level, one.tag, frozenset({one.tag})))
+            query = Query(level, mine, fuzzy=fuzzy)
             assert search.unsupported(db, query) == ()
             assert {identity(ds, level) for ds in search.search(db, query).rows} == model.matching(query), query
 
@@ -106,8 +146,8 @@ def _check_lists(tx: Transaction) -> None:
         for row in tx.execute(f"SELECT id, attributes FROM {table}").fetchall():
             ds = keys.packing.unpack(bytes(row["attributes"]))
             mine = [tag for tag in tags if keys.row_level(by_tag()[tag].level) is level]
-            wanted |= {(tag, row["id"], value) for tag in mine for value in keys.said(ds, by_tag()[tag])}
-        found = tx.execute(f"SELECT tag, row_fk, value FROM {table}_key").fetchall()
+            wanted |= {(tag, row["id"], *said) for tag in mine for said in keys.said(ds, by_tag()[tag])}
+        found = tx.execute(f"SELECT tag, row_fk, item, value FROM {table}_key").fetchall()
         assert sorted(tuple(row) for row in found) == sorted(wanted)
 
 
@@ -152,7 +192,7 @@ def test_a_key_that_is_declared_no_more_is_forgotten_and_may_come_back(
 
 
 @pytest.mark.parametrize(
-    "name", ["Rows", "PatientName", "OperatorsName", "StudyDate", "nonsense", "00091001", "ImageType"]
+    "name", ["Rows", "PatientName", "ProcedureCodeSequence", "StudyDate", "nonsense", "00091001", "ImageType"]
 )
 def test_what_cannot_be_declared_stops_the_start_and_says_what_can(name: str) -> None:
     with pytest.raises(ValueError, match="PatientComments"):
@@ -188,6 +228,9 @@ def test_a_pattern_that_its_vr_does_not_have_is_refused(db: Database) -> None:
         (COMMENTS, "Thor*", "SEARCH k USING PRIMARY KEY (tag=? AND start>? AND start<?)"),
         (COMMENTS, "*rax", "SEARCH k USING PRIMARY KEY (tag=?)"),
         (PROTOCOL, "Angio", "SEARCH k USING PRIMARY KEY (tag=? AND start=?)"),
+        (WEIGHT, "70.5", "SEARCH k USING PRIMARY KEY (tag=? AND start=?)"),
+        (OPERATORS, "lefebvre^zoe", "SEARCH k USING PRIMARY KEY (tag=? AND start=?)"),
+        (OPERATORS, "wang*=王*", "SEARCH k USING PRIMARY KEY (tag=? AND start>? AND start<?)"),
     ],
 )
 def test_a_declared_key_is_looked_up_by_its_index(db: Database, tag: int, text: str, index: str) -> None:
@@ -200,7 +243,7 @@ def test_a_declared_key_is_looked_up_by_its_index(db: Database, tag: int, text: 
         lines = [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {found.sql}", found.params)]
         assert lines[0].startswith(index), lines
         condition = conditions[0].fragment
-        table = f"{'study' if tag == COMMENTS else 'series'} AS {sql.ALIAS[by_tag()[tag].level]}"
+        table = f"{'study' if tag in (COMMENTS, WEIGHT) else 'series'} AS {sql.ALIAS[by_tag()[tag].level]}"
         check = connection.execute(f"EXPLAIN QUERY PLAN SELECT 1 FROM {table} WHERE {condition.sql}", condition.params)
         assert not [row["detail"] for row in check.fetchall() if row["detail"].startswith("SCAN k")]
         chosen = plan.plan(connection, Level.SERIES, conditions)
