@@ -62,7 +62,13 @@ def through(stored: _Values, pixel: ImagePixel, attributes: Dataset, pipeline: P
     if high - low >= stored.size:
         return in_blocks(grey_of, stored)
     table = grey_of(np.arange(low, high + 1))
-    return in_blocks(lambda values: table.take(values.astype(np.int64) - low), stored)
+
+    def looked_up(values: _Values) -> Grey:
+        index = values.astype(np.intp)
+        index -= low
+        return table.take(index)
+
+    return in_blocks(looked_up, stored)
 
 
 def to_modality(values: _Values, modality: Rescale | LookupTable) -> NDArray[np.float64]:
