@@ -31,20 +31,17 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 from relais.dicom.contexts import Supported
 from relais.dimse.association import NodeAssociation
 from relais.dimse.negotiation import Terms
+from relais.dimse.room import Collected, Room
 from relais.peers.association import Context
 from relais.peers.mended import ClosingSocket, mend
 from relais.peers.tls import proofs
 from relais.peers.wire import associate
 from relais.peers.wire.framing import PDU_HEADER
+from relais.peers.wire.messages import MAX_COMMAND_BYTES, MAX_IDENTIFIER_BYTES, MAX_WAITING
 from relais.storage.base import Buffer
 from relais.telemetry.context import bound
 
 MAX_PDU_BYTES = 1024 * 1024  # a longer one is answered with A-ABORT; senders that ignore our maximum stay far below
-MAX_COMMAND_BYTES = 64 * 1024  # of a command set; a longer one aborts the association
-MAX_IDENTIFIER_BYTES = 4 * 1024 * 1024  # of a Data Set that is not stored; a longer one aborts the association
-MAX_WAITING = (
-    4  # requests of one association that wait for an earlier one; more abort it (PS3.7 D.3.3.3: one is agreed)
-)
 RECEIVE_BYTES = 256 * 1024  # asked of the network at a time
 LISTEN_BACKLOG = 128
 HANDSHAKE_S = 20.0  # for TLS, at most
@@ -123,9 +120,10 @@ class BoundedSocket(ClosingSocket):
 class StreamingProvider(DIMSEServiceProvider):
     """Puts messages together, except for the Data Sets of C-STORE requests, which it passes on."""
 
-    def __init__(self, assoc: "StockAssociation") -> None:
+    def __init__(self, assoc: "StockAssociation", room: Room) -> None:
         super().__init__(assoc)
         self._node_assoc = assoc
+        self._collected = Collected(room)
         self._sink: Sink | None = None
         self._complete: dict[int, Sink] = {}  # by Message ID, until their request is served
 
@@ -155,6 +153,12 @@ class StreamingProvider(DIMSEServiceProvider):
         for sink in sinks:
             if sink is not None:
                 sink.discard()
+        self._collected.clear()
+
+    def release(self) -> None:
+        """The message before has been dealt with: what it took is free, unless another one has begun."""
+        if not self.is_receiving and self.msg_queue.empty():
+            self._collected.clear()
 
     def _receive_fragment(self, context_id: int, fragment: bytes) -> None:
         message = self.message = self.message or DIMSEMessage()
@@ -175,13 +179,19 @@ class StreamingProvider(DIMSEServiceProvider):
         is_complete = message.decode_msg(pdata, self.assoc)
         if message.encoded_command_set.tell() > MAX_COMMAND_BYTES:
             raise ValueError("command set longer than the limit")
-        if message.data_set is not None and message.data_set.tell() > MAX_IDENTIFIER_BYTES:
-            raise ValueError("Data Set longer than the limit")
+        if not fragment[0] & 1:
+            self._reserve(message, len(fragment))
         if not is_complete and isinstance(message, C_STORE_RQ):
             announced = {keyword: str(message.command_set.get(keyword) or "") for keyword in ANNOUNCED}
             context = self.assoc._accepted_cx[context_id]
             self._sink = self._node_assoc.services.receive(self._node_assoc, announced, context)
         return is_complete
+
+    def _reserve(self, message: DIMSEMessage, size_bytes: int) -> None:
+        if message.data_set is not None and message.data_set.tell() > MAX_IDENTIFIER_BYTES:
+            raise ValueError("Data Set longer than the limit")
+        if not self._collected.more(size_bytes):
+            raise ValueError("no room for a Data Set of this length")
 
     def _deliver(self, message: DIMSEMessage, context_id: int) -> None:
         primitive = message.message_to_primitive()
@@ -206,10 +216,10 @@ class StreamingProvider(DIMSEServiceProvider):
 class StockAssociation(Association, NodeAssociation):
     """An association on pynetdicom's own threads."""
 
-    def __init__(self, ae: AE, services: Services) -> None:
+    def __init__(self, ae: AE, services: Services, room: Room) -> None:
         super().__init__(ae, "acceptor")
         mend(self)
-        self.dimse: StreamingProvider = StreamingProvider(self)
+        self.dimse: StreamingProvider = StreamingProvider(self, room)
         self.begin()
         self.services = services
         self.proofs = frozenset()
@@ -272,6 +282,7 @@ class StockAssociation(Association, NodeAssociation):
             self.abort()
         finally:
             self._is_serving = False
+            self.dimse.release()
             self.dul._idle_timer.restart()  # the peer was not silent: it waited for us
 
 
@@ -304,7 +315,7 @@ class Handler(RequestHandler):
 
     def _create_association(self) -> Association:
         server, ae = self.server, self.server.ae
-        assoc = StockAssociation(ae, server.services)
+        assoc = StockAssociation(ae, server.services, server.room)
         assoc._server = server
         assoc.name = f"AcceptorThread-{assoc.id}"  # pynetdicom finds its associations by this name
         assoc.set_socket(BoundedSocket(assoc, client_socket=self.request))
@@ -332,12 +343,14 @@ class Server(ThreadedAssociationServer):
         self,
         *args: Any,
         services: Services,
+        room: Room,
         max_connections: int,
         given: socket.socket | None = None,
         wrap: Wrap | None = None,
         **kwargs: Any,
     ) -> None:
-        self.services, self._max_connections, self._given, self.wrap = services, max_connections, given, wrap
+        self.services, self.room, self.wrap = services, room, wrap
+        self._max_connections, self._given = max_connections, given
         super().__init__(*args, **kwargs)
 
     def server_bind(self) -> None:

@@ -18,6 +18,7 @@ from relais.dicom.contexts import VERIFICATION
 from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from relais.dimse.association import NodeAssociation
 from relais.dimse.engine import LISTEN_BACKLOG, Handler, Server
+from relais.dimse.room import Room
 from relais.dimse.seats import Seats
 from relais.dimse.services import NodeServices
 from relais.dimse.settings import DimseSettings
@@ -73,7 +74,7 @@ class DimseServer:
             silent_s=min(settings.acse_timeout_s, SILENT_S),
         )
         listening = sock or _listening(settings.host, settings.port)
-        make = partial(InlineNodeAssociation, self._services, settings)
+        make = partial(InlineNodeAssociation, self._services, settings, Room(settings.workers))
         return Listener(listening, make, limits, _welcome(settings), self._seats)
 
     def _open_stock(self, sock: socket.socket | None) -> Door:
@@ -84,6 +85,7 @@ class DimseServer:
             server_class=Server,
             request_handler=Handler,
             services=self._services,
+            room=Room(settings.workers),
             max_connections=settings.max_associations + SILENT_CONNECTIONS,
             given=sock,
             wrap=_wrap(settings),

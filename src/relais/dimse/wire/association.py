@@ -5,12 +5,12 @@ import threading
 import time
 from collections.abc import Sequence
 from socket import socket
-from threading import Lock
 from typing import Any
 
 from relais.dimse.association import NodeAssociation
 from relais.dimse.engine import Services
 from relais.dimse.negotiation import Terms
+from relais.dimse.room import Collected, Room
 from relais.dimse.settings import DimseSettings
 from relais.dimse.wire.upper_layer import DATA_TRANSFER, State, UpperLayer
 from relais.peers.tls import proofs
@@ -20,57 +20,29 @@ from relais.peers.wire.connection import Connection
 from relais.peers.wire.messages import InlineMessages, InvalidMessage, Sink
 from relais.telemetry.context import bound
 
-OWN_BYTES = 64 * 1024  # of Identifiers that wait or arrive, which every association may have
-SHARED_BYTES = 32 * 1024 * 1024  # and what all may have besides; who wants more is aborted
 OPENING_S = 20.0  # how long a peer may take for its A-ASSOCIATE-RQ, at most (PS3.8 9.1.5)
 
 log = logging.getLogger(__name__)
 
 
-class Room:
-    """Memory that the associations of this process share for what they collect, *most_bytes* in all."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._held: dict[object, int] = {}
-        self._lock = Lock()
-
-    def hold(self, holder: object, size_bytes: int) -> bool:
-        """Let *holder* have so much, instead of what it had; False, and nothing changes, if that is too much."""
-        with self._lock:
-            others = sum(self._held.values()) - self._held.get(holder, 0)
-            if others + size_bytes > self._most_bytes:
-                return False
-            self._held[holder] = size_bytes
-            return True
-
-    def let_go(self, holder: object) -> None:
-        """*holder* has nothing any more."""
-        with self._lock:
-            self._held.pop(holder, None)
-
-
-ROOM = Room(SHARED_BYTES)
-
-
 class ServedMessages(InlineMessages):
     """Messages whose C-STORE Data Sets go to the services as they arrive, and whose others have bounded room."""
 
-    _collected = 0
+    def __init__(self, upper_layer: UpperLayer, room: Room) -> None:
+        super().__init__(upper_layer)
+        self._collected = Collected(room)
 
     def reserve(self, size_bytes: int) -> None:
-        self._collected += size_bytes
-        if self._collected > OWN_BYTES and not ROOM.hold(self, self._collected - OWN_BYTES):
+        if not self._collected.more(size_bytes):
             raise InvalidMessage("no room for a Data Set of this length")
 
     def release(self) -> None:
-        if self._collected and not self.is_receiving and self.msg_queue.empty():
-            self._collected = 0
-            ROOM.let_go(self)
+        if not self.is_receiving and self.msg_queue.empty():
+            self._collected.clear()
 
     def discard(self) -> None:
         super().discard()
-        ROOM.let_go(self)
+        self._collected.clear()
 
     def open_sink(self, command: CommandSet, context_id: int) -> Sink | None:
         assoc = self.upper_layer.assoc
@@ -85,14 +57,16 @@ class ServedMessages(InlineMessages):
 class InlineNodeAssociation(NodeAssociation):
     """An association that lives in the thread that serves it."""
 
-    def __init__(self, services: Services, settings: DimseSettings, connection: socket, address: Any) -> None:
+    def __init__(
+        self, services: Services, settings: DimseSettings, room: Room, connection: socket, address: Any
+    ) -> None:
         """For what the peer at *address* will ask for over *connection*, within the ACSE time-out."""
         self.begin()
         self.services, self._settings = services, settings
         self.address, self.proofs = address[0], proofs(connection)
         opening_deadline = time.monotonic() + min(settings.acse_timeout_s, OPENING_S)
         self._layer = UpperLayer(self, Connection(connection), opening_deadline, settings.network_timeout_s)
-        self.dimse = self._layer.messages = ServedMessages(self._layer)
+        self.dimse = self._layer.messages = ServedMessages(self._layer, room)
         self._is_serving = self.is_established = self.is_released = self.is_rejected = False
         self._owner = 0
 
