@@ -44,7 +44,7 @@ class By(StrEnum):
 
 @dataclass(slots=True)
 class Taken:
-    """What came for one study over our own associations."""
+    """What came for one study over connections of our own."""
 
     pull: Pull
     archive: Archive
@@ -179,10 +179,12 @@ class DimsePull(StudyPull):
         if not said.status:
             return ""
         comment = f": {said.comment}" if said.comment else ""
-        return f"{self._dimse.name} ended {named(ref)} with status {said.status:04X}{comment} ({said.failed} failed)."
+        return (
+            f"{self._dimse.name} ended {in_words(ref)} with status {said.status:04X}{comment} ({said.failed} failed)."
+        )
 
 
-def named(ref: StudyRef | SeriesRef) -> str:
+def in_words(ref: StudyRef | SeriesRef) -> str:
     """*ref* in a sentence about its study."""
     return f"series {ref.series_instance_uid}" if isinstance(ref, SeriesRef) else "the study"
 

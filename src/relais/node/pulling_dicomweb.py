@@ -14,7 +14,7 @@ from relais.dicom.origin import Origin
 from relais.dicom.refs import SeriesRef, StudyRef
 from relais.dicomweb.multipart import PartBegins, PartData
 from relais.errors import NodeError, NotFound, Unavailable
-from relais.node.pulling import StudyPull, Taken, named
+from relais.node.pulling import StudyPull, Taken, in_words
 from relais.peers.base import Buffer, Refused
 from relais.peers.dicomweb import DicomwebPeer
 
@@ -33,7 +33,7 @@ class DicomwebPull(StudyPull):
             with ExitStack() as keep:
                 self._take(ref, taken, keep, as_stored=not uncompressed)
         except (NotFound, Refused) as exc:
-            return f"Of {named(ref)}: {exc.message}"
+            return f"Of {in_words(ref)}: {exc.message}"
         return ""
 
     def _take(self, ref: StudyRef | SeriesRef, taken: Taken, keep: ExitStack, *, as_stored: bool) -> None:
