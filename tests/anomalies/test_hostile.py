@@ -180,7 +180,7 @@ def test_a_bomb_is_refused_with_a_status(
     """Hardening 5: C000, cannot understand (PS3.4 B.2.3), over an association that goes on."""
     data = made()
     with ul.associate(node.dimse_port, ul.associate_rq(PROPOSALS)) as connection:
-        connection.settimeout(60)
+        connection.settimeout(180)  # a million elements are read
         connection.sendall(store(data, context_id, ul.fresh_uid()))
         others.notice_nothing()
         kind, answer = ul.read_pdu(connection)
