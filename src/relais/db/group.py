@@ -66,8 +66,7 @@ class Group:
             item = Item(work, leads=not self._is_led)
             self._waiting.append(item)
             self._is_led = True
-        if not item.leads:
-            self._wait(item)
+        self._wait(item)
         if item.leads:
             self._lead()
         if item.error is not None:
@@ -75,7 +74,10 @@ class Group:
         return item.result
 
     def _wait(self, item: Item) -> None:
-        """Wait until *item* is done or its turn to lead has come. Who is interrupted while waiting leaves no gap."""
+        """Wait until *item* is done or its turn to lead has come. Who is interrupted while waiting leaves no gap.
+
+        Also if it leads by now: whoever handed the lead on has woken it, and each waking goes with one waiting.
+        """
         try:
             item.wait()
         except BaseException:

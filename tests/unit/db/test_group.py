@@ -98,3 +98,53 @@ def test_one_who_is_interrupted_while_waiting_blocks_nobody(
         assert not any(thread.is_alive() for thread in threads)
         assert sorted(outcomes) == ["Interrupted", "done", "done", "done"]
         assert db.write(lambda tx: 1) == 1
+
+
+def test_who_is_given_the_lead_before_he_waits_is_woken_once_and_wakes_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LateItem(group.Item):
+        """Who waits only when he has been woken."""
+
+        def wait(self) -> None:
+            until = time.monotonic() + 30
+            while threading.current_thread().name == "late" and not self.leads and time.monotonic() < until:
+                time.sleep(0.001)
+            super().wait()
+
+    monkeypatch.setattr(group, "Item", LateItem)
+    with an_index(tmp_path) as db:
+        started, goes_on = threading.Event(), threading.Event()
+        outcomes: list[str] = []
+
+        def slow(tx: Transaction) -> None:
+            started.set()
+            goes_on.wait(30)
+
+        threads = [threading.Thread(target=_record, args=(db, slow, outcomes))]
+        threads[0].start()
+        started.wait(30)
+        for name in ("late", "second", "third"):
+            threads.append(threading.Thread(target=_record, args=(db, lambda tx: None, outcomes), name=name))
+            threads[-1].start()
+            time.sleep(0.05)  # so that they come in this order
+        goes_on.set()
+        for thread in threads:
+            thread.join(30)
+        assert outcomes == ["done"] * 4
+
+
+def test_many_who_write_at_once_are_all_done(tmp_path: Path) -> None:
+    with an_index(tmp_path) as db:
+        outcomes: list[str] = []
+
+        def many() -> None:
+            for _ in range(150):
+                _record(db, lambda tx: None, outcomes)
+
+        threads = [threading.Thread(target=many) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+        assert outcomes == ["done"] * 1800
