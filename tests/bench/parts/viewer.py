@@ -78,7 +78,7 @@ def _tell(run: Run, name: str, seen: list[Opened]) -> None:
 
 def _write_site(folder: Path) -> None:
     """The build for Orthanc: ours, with the thumbnails that OHIF's own configuration for Orthanc has."""
-    shutil.copytree(viewer.default_folder(), folder)  # no links: a server in a root folder of its own sees only the workplace
+    shutil.copytree(viewer.default_folder(), folder)  # no links: a server in a root folder of its own sees no others
     (folder / "index.html").write_bytes(a_page(STAYS_AT_HOME))
     changed = {'thumbnailRendering: "thumbnail"': 'thumbnailRendering: "wadors"', "/static/relais.svg": "data:,"}
     (folder / "app-config.js").write_bytes(configuration(changed))
