@@ -134,6 +134,18 @@ def test_nobody_sees_an_object_before_it_is_committed(store: ObjectStore) -> Non
         assert list(store.iterate()) == [key]
 
 
+def test_an_object_is_staged_and_then_sealed(store: ObjectStore) -> None:
+    key = a_key()
+    with store.begin(HEAD) as upload:
+        upload.write(BODY)
+        upload.complete()
+        stored = upload.stage(key)
+        upload.seal()
+        upload.seal()
+    assert (stored.digest, stored.head_digest) == (digest_of(BODY), digest_of(HEAD))
+    assert store.read_range(key, len(HEAD), len(BODY)) == BODY
+
+
 def test_an_upload_that_was_left_leaves_no_trace(store: ObjectStore) -> None:
     with pytest.raises(ZeroDivisionError), store.begin(HEAD) as upload:
         upload.write(BODY)

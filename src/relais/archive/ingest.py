@@ -1,7 +1,7 @@
 """The one door for bytes: every instance that the node keeps came through here, whoever brought it.
 
 1. The Data Set is kept as it came, bit for bit, behind a File Meta Information of ours that says where it came from.
-2. Bytes are durable before rows; rows, counters, change and audit commit together; only then is it Stored.
+2. Bytes are durable before rows commit; rows, counters, change and audit commit together; only then is it Stored.
 3. After a crash there may be bytes without a row (archive.maintenance.sweep sees to them), never a row without bytes.
 4. What is refused leaves nothing behind.
 """
@@ -122,13 +122,14 @@ class Receiving:
         UnsupportedSOPClass, Conflict (only with on_conflict = keep), Unwanted, OutOfResources or Unavailable.
         """
         with self._exit:
+            self._upload.complete()
             header = self._read_header()
             self._check(header)
             if (self._claim.sop_class_uid, self._claim.sop_instance_uid) != _sop(header):
                 header = self._begin_again(header)
             key = self._expected[1] if self._expected[0] == header.ref else instance_key(header.ref, fresh_token())
             try:
-                stored = self._upload.commit(key)
+                stored = self._upload.stage(key)
                 registered = self._register(self._facts(header, key, stored))
             except NodeError:  # whatever failed, the object may be there, and a sweep may have come across it
                 registration.give_up(self._archive, header.ref, key)
@@ -201,7 +202,7 @@ class Receiving:
         )
 
     def _register(self, facts: InstanceFacts) -> Registered:
-        """Commit rows, counters, change and audit. Whatever it raises, the bytes are to be given up."""
+        """Commit rows, counters, change and audit when the bytes are durable. Whatever it raises, they are given up."""
         archive = self._archive
         study, channel = facts.ref.study_instance_uid, self._origin.channel
         may_replace = archive.settings.on_conflict is OnConflict.REPLACE
@@ -215,6 +216,7 @@ class Receiving:
                 condemned.add(tx, [facts.key])
             detail: dict[str, object] = {"outcome": registered.outcome, "channel": channel}
             audit.write(tx, audit.Record(self._principal, Action.STORE, study, detail))
+            self._upload.seal()  # last: the disk was busy with the bytes meanwhile
             return registered
 
         registered = archive.db.write(work)

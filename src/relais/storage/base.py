@@ -48,11 +48,20 @@ class Upload(Protocol):
     def expect(self, key: str) -> None:
         """The object will most likely be committed under *key*: who can begin to bring it there may. No promise."""
 
-    def commit(self, key: str) -> StoredObject:
-        """Make the object durable under *key*, which must be new. When this returns, power may fail.
+    def complete(self) -> None:
+        """Nothing more will be written: what can be done before the key is known may begin. No promise."""
+
+    def stage(self, key: str) -> StoredObject:
+        """Bring the object to where `seal` makes it durable under *key*, which must be new, without much waiting."""
+
+    def seal(self) -> None:
+        """Make what was staged durable under its key. When this returns, power may fail. May be called again.
 
         What fails at the end may leave the whole object there, not durable: whoever gives it up deletes it.
         """
+
+    def commit(self, key: str) -> StoredObject:
+        """Stage and seal."""
 
 
 class ObjectStore(Protocol):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
 from relais.errors import NodeError, OutOfResources
 from relais.storage import redo
@@ -75,13 +75,13 @@ class Journal:
         if turn is None:
             return None
         try:
-            turn.segment.write(place, key, head_bytes, stored, body)
+            written = turn.segment.write(place, key, head_bytes, stored, body)
         except BaseException as exc:
             self._release(turn, key, is_kept=False)
             if isinstance(exc, OSError):
                 raise self._given_up(exc) from exc
             raise
-        return Held(self, turn, key)
+        return Held(self, turn, key, written)
 
     def forget(self, key: str) -> None:
         """The object of *key* is deleted: it shall not come back."""
@@ -125,9 +125,9 @@ class Journal:
         self._active = self._free.pop() if self._free else None
         self._changed.notify_all()
 
-    def _sync(self, turn: _Turn) -> None:
+    def _sync(self, turn: _Turn, written: int) -> None:
         try:
-            turn.segment.sync()
+            turn.segment.sync(written)
         except OSError as exc:
             raise self._given_up(exc) from exc
 
@@ -216,25 +216,20 @@ class Journal:
 
 
 class Held:
-    """An object in the journal, which stays there until this context ends, and is let go if the context fails.
+    """An object in the journal, which stays there until it is released."""
 
-    By then it must have its own file, which is synced later.
-    """
+    __slots__ = ("_journal", "_key", "_turn", "_written")
 
-    __slots__ = ("_journal", "_key", "_turn")
-
-    def __init__(self, journal: Journal, turn: _Turn, key: str) -> None:
-        self._journal, self._turn, self._key = journal, turn, key
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, *exc_info: object) -> None:
-        self._journal._release(self._turn, self._key, is_kept=kind is None)
+    def __init__(self, journal: Journal, turn: _Turn, key: str, written: int) -> None:
+        self._journal, self._turn, self._key, self._written = journal, turn, key, written
 
     def sync(self) -> None:
         """Make the object durable in the journal. Raises OutOfResources."""
-        self._journal._sync(self._turn)
+        self._journal._sync(self._turn, self._written)
+
+    def release(self, *, is_kept: bool) -> None:
+        """Once: the object has its own file, which is synced later; or it is not to be kept, and is let go."""
+        self._journal._release(self._turn, self._key, is_kept=is_kept)
 
 
 def settle_the_dead(folder: Path, keeper: Keeper) -> None:

@@ -22,6 +22,7 @@ from relais.storage import redo
 from relais.storage.base import Buffer, StoredObject
 from relais.storage.journal import SEGMENTS, Held, Journal, settle_the_dead
 from relais.storage.layout import is_key, require_key
+from relais.storage.meanwhile import Helper
 from relais.storage.redo import FOLDER_MODE
 from relais.storage.system import FileSystem
 from relais.storage.upload import ROOMS, LocalUpload, Rooms, pread
@@ -61,6 +62,7 @@ class LocalStore:
         self._journal: tuple[int, Journal | None] = (0, None)  # and the process whose it is
         self._whole: FileSystem | None = None
         self._opening = threading.Lock()
+        self.helper = Helper()
         self.rooms = Rooms(ROOMS if self._journal_bytes else 0)
         self._durable: set[Path] = set()
         with out_of_resources():
@@ -75,6 +77,7 @@ class LocalStore:
         """Sync what is in the journal. The next upload opens it again."""
         with self._opening:
             (process, journal), self._journal = self._journal, (0, None)
+        self.helper.close()
         if journal is not None and process == os.getpid():
             journal.close()
         if self._whole is not None:

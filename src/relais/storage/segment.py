@@ -106,8 +106,8 @@ class Segment:
         self._end = end
         return start
 
-    def write(self, place: int, key: str, head_bytes: int, stored: StoredObject, body: Buffer) -> None:
-        """Write the object to the *place* reserved for it; durable after `sync`. Raises OSError."""
+    def write(self, place: int, key: str, head_bytes: int, stored: StoredObject, body: Buffer) -> int:
+        """Write the object to the *place* reserved for it; what this returns `sync` makes durable. Raises OSError."""
         name = key.encode("ascii")
         fields = (self._secret, head_bytes, stored.size_bytes, len(name), stored.digest, stored.head_digest)
         record = _RECORD.pack(*fields) + name
@@ -118,15 +118,15 @@ class Segment:
         if written < BLOCK + len(body):
             _pwrite(self._fd, memoryview(block + body)[written:], place + written)
         system.begin_writing(self._fd, place, BLOCK + len(body))
+        return self._syncs_begun
 
-    def sync(self) -> None:
-        """Make durable what was written before. One sync serves all who wait for one. Raises OSError.
+    def sync(self, written: int) -> None:
+        """Make durable what was *written*, as `write` says. One sync serves all who wrote before it. Raises OSError.
 
         After a failure it fails for ever: what the kernel dropped cannot be asked for again.
         """
-        begun = self._syncs_begun
         with self._syncing:
-            if self._syncs_done > begun:
+            if self._syncs_done > written:
                 return  # it began after our write
             if self._has_failed:
                 raise OSError(errno.EIO, "an earlier sync of this segment failed")

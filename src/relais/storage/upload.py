@@ -1,7 +1,7 @@
 """An object on its way into a local store: in memory while it is small, else in a temporary file. Knows no other store.
 
 1. What fits into a Room is written when it is complete: to the journal, and to its own file while the disk is busy with
-   the journal.
+   the journal. Where it is alone on its way, a second thread digests it and writes its file.
 2. A failed write or sync ends the upload: what the kernel dropped cannot be asked for again, so nothing is retried.
 """
 
@@ -9,25 +9,34 @@ import os
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Protocol, Self
 
-from relais.errors import OutOfResources, Unavailable
+from relais.errors import OutOfResources, Unavailable, out_of_resources
 from relais.storage.base import Buffer, StoredObject
 from relais.storage.digest import digest_of, new_digest
 from relais.storage.journal import Held
 from relais.storage.layout import random_hex, require_key
+from relais.storage.meanwhile import Errand, Helper
 from relais.storage.redo import FILE_MODE
 
 ROOM_BYTES = 1024 * 1024
 ROOMS = 64  # of one process; whoever comes when all are taken gets a temporary file
 DIGEST_BYTES = 256 * 1024  # digested at once: each time costs the interpreter's lock
+WORTH_BYTES = 64 * 1024  # to digest fewer takes less than to have it done
 
 
 class Rooms:
     """Memory for uploads, used again and again: fresh memory costs more than what is written to it."""
 
     def __init__(self, count: int = ROOMS) -> None:
+        self._count = count
         self._free: deque[memoryview | None] = deque([None] * count)
+
+    @property
+    def is_one_taken(self) -> bool:
+        """Whether one upload is on its way and no other: a processor may be free to help it."""
+        return len(self._free) == self._count - 1
 
     def take(self) -> memoryview | None:
         """A room of ROOM_BYTES; None if all are taken."""
@@ -46,6 +55,7 @@ class Place(Protocol):
 
     incoming: Path
     rooms: Rooms
+    helper: Helper
 
     def hold(self, key: str, head_bytes: int, stored: StoredObject, body: Buffer) -> Held | None: ...
 
@@ -67,7 +77,12 @@ class LocalUpload:
         self._digest = new_digest()
         self._head_bytes, self._head_digest = len(head), digest_of(head)
         self._size, self._digested = 0, len(head)
-        self._is_broken = False
+        self._is_broken = self._is_sealed = False
+        self._ending = Lock()  # who seals may be another thread than who gives up
+        self._key = ""
+        self._held: Held | None = None  # in the journal, while it has not got its key
+        self._digesting: Errand | None = None
+        self._writing: Errand | None = None  # to its own file
         self._room = store.rooms.take()
         try:
             if self._room is None:
@@ -81,15 +96,14 @@ class LocalUpload:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._is_broken = True
-        self._leave_room()
-        if self._fd >= 0:
-            with suppress(OSError):
-                os.close(self._fd)
-            self._fd = -1
-            if self._path:
-                with suppress(OSError):  # what cannot be removed now is swept later
-                    os.unlink(self._path)  # noqa: PTH108 - as everywhere on this way: paths are strings, for speed
+        with self._ending:
+            self._is_broken = True
+            for errand in filter(None, (self._digesting, self._writing)):
+                with suppress(OutOfResources):  # who waited for it was told
+                    errand.wait()
+            self._release(is_kept=False)
+            self._leave_room()
+            self._leave_file()
 
     @property
     def size_bytes(self) -> int:
@@ -121,38 +135,65 @@ class LocalUpload:
         """What commit would return, of what was written so far. Raises OutOfResources if it could not be committed."""
         if self._is_broken or (self._fd >= 0 and not os.fstat(self._fd).st_nlink):
             raise OutOfResources
-        self._digest_room()
-        return StoredObject(self._size, self._digest.digest(), self._head_digest)
+        return self._described()
 
-    def commit(self, key: str) -> StoredObject:
-        require_key(key)
+    def complete(self) -> None:
+        if self._room is not None and not self._is_broken and self._store.rooms.is_one_taken:
+            self._digest_room()
+            self._writing = self._store.helper.send(self._to_file)
+
+    def stage(self, key: str) -> StoredObject:
+        self._key = require_key(key)
         if self._is_broken:
             raise OutOfResources
         self._is_broken = True  # whatever happens now, this upload takes no more
-        self._digest_room()
-        stored = StoredObject(self._size, self._digest.digest(), self._head_digest)
-        try:
-            held = self._hold(key, stored)
-            if held is None:
-                self._to_file()
-                self._store.sync(self._fd)
-                self._store.adopt(self._path, key)
-            else:
-                with held:
-                    self._to_file()
-                    held.sync()
-                    self._store.adopt_held(self._path, key)
-        except OSError as exc:
-            raise OutOfResources from exc
-        self._path = ""
+        stored = self._described()
+        self._held = self._hold(key, stored)
+        if self._held is None:
+            self._adopt()
+        elif self._writing is None:
+            self._to_file()
         return stored
+
+    def seal(self) -> None:
+        with self._ending:
+            if self._is_sealed:
+                return
+            if self._held is None:
+                raise OutOfResources
+            self._end_writing()
+            self._held.sync()
+            with out_of_resources():
+                self._store.adopt_held(self._path, self._key)
+            self._path, self._is_sealed = "", True
+            self._release(is_kept=True)
+
+    def commit(self, key: str) -> StoredObject:
+        stored = self.stage(key)
+        self.seal()
+        return stored
+
+    def _adopt(self) -> None:
+        """Without the journal: its own file is synced, and has its key."""
+        self._end_writing()
+        self._to_file()
+        with out_of_resources():
+            self._store.sync(self._fd)
+            self._store.adopt(self._path, self._key)
+        self._path, self._is_sealed = "", True
 
     def _hold(self, key: str, stored: StoredObject) -> Held | None:
         """Have the journal write the object, if it is small enough and there is room."""
         if not self._store.may_hold(self._size):
             return None
-        body = pread(self._fd, 0, self._size) if self._room is None else self._room[: self._size]
+        with out_of_resources():
+            body = pread(self._fd, 0, self._size) if self._room is None else self._room[: self._size]
         return self._store.hold(key, self._head_bytes, stored, body)
+
+    def _release(self, *, is_kept: bool) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.release(is_kept=is_kept)
 
     def _append(self, chunk: Buffer) -> None:
         if self._is_broken:
@@ -173,6 +214,7 @@ class LocalUpload:
     def _move_out(self) -> None:
         """The object is no small one: go on in a file."""
         self._digest_room()
+        self._end_digesting()
         try:
             self._to_file()
         except OutOfResources:
@@ -192,15 +234,45 @@ class LocalUpload:
         except OSError as exc:
             raise OutOfResources from exc
 
+    def _described(self) -> StoredObject:
+        self._digest_room()
+        self._end_digesting()
+        return StoredObject(self._size, self._digest.digest(), self._head_digest)
+
+    def _end_writing(self) -> None:
+        if self._writing is not None:
+            self._writing.wait()
+
     def _digest_room(self) -> None:
-        if self._room is not None:
-            self._digest.update(self._room[self._digested : self._size])
-            self._digested = self._size
+        """Digest what came since the last time, or have it digested while more comes."""
+        if self._room is None or self._digested == self._size:
+            return
+        self._end_digesting()
+        chunk, self._digested = self._room[self._digested : self._size], self._size
+        if len(chunk) >= WORTH_BYTES and self._store.rooms.is_one_taken:
+            self._digesting = self._store.helper.send(lambda: self._digest.update(chunk))
+        else:
+            self._digest.update(chunk)
+
+    def _end_digesting(self) -> None:
+        if self._digesting is not None:
+            self._digesting.wait()
+            self._digesting = None
 
     def _leave_room(self) -> None:
         room, self._room = self._room, None
         if room is not None:
             self._store.rooms.give_back(room)
+
+    def _leave_file(self) -> None:
+        if self._fd < 0:
+            return
+        with suppress(OSError):
+            os.close(self._fd)
+        self._fd = -1
+        if self._path:
+            with suppress(OSError):  # what cannot be removed now is swept later
+                os.unlink(self._path)  # noqa: PTH108 - as everywhere on this way: paths are strings, for speed
 
 
 def pread(fd: int, offset: int, length: int) -> bytes:

@@ -23,12 +23,16 @@ def segment(tmp_path: Path) -> Iterator[Segment]:
 
 
 def put(segment: Segment, key: str, body: bytes = BODY) -> int:
+    place, written = write(segment, key, body)
+    segment.sync(written)
+    return place
+
+
+def write(segment: Segment, key: str, body: bytes = BODY) -> tuple[int, int]:
     place = segment.reserve(len(HEAD + body))
     assert place is not None
     stored = StoredObject(len(HEAD + body), digest_of(body), digest_of(HEAD))
-    segment.write(place, key, len(HEAD), stored, HEAD + body)
-    segment.sync()
-    return place
+    return place, segment.write(place, key, len(HEAD), stored, HEAD + body)
 
 
 def found(path: Path) -> dict[str, bytes]:
@@ -76,7 +80,9 @@ def test_what_is_stored_cannot_look_like_a_record(segment: Segment, tmp_path: Pa
     assert set(found(tmp_path / "a")) == {"carrier"}
 
 
-def test_one_sync_serves_all_who_wait_and_no_other(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_sync_serves_all_who_wrote_before_it_and_no_other(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls, may_go_on = 0, threading.Event()
 
     def slow(fd: int) -> None:
@@ -85,18 +91,22 @@ def test_one_sync_serves_all_who_wait_and_no_other(segment: Segment, monkeypatch
         may_go_on.wait(10)
 
     monkeypatch.setattr(os, "fdatasync", slow)
-    threads = [threading.Thread(target=segment.sync) for _ in range(6)]
+    first, beside = write(segment, "first")[1], write(segment, "beside")[1]
+    threads = [threading.Thread(target=segment.sync, args=(first,))]
     threads[0].start()
     while not calls:
         time.sleep(0.001)
-    for thread in threads[1:]:  # they come while the first is at it: it may have missed what they wrote
+    late = [write(segment, f"late{number}")[1] for number in range(5)]  # it may have missed what they wrote
+    threads += [threading.Thread(target=segment.sync, args=(written,)) for written in late]
+    for thread in threads[1:]:
         thread.start()
-    time.sleep(0.05)
     may_go_on.set()
     for thread in threads:
         thread.join()
     assert calls == 2
-    segment.sync()
+    segment.sync(beside)
+    assert calls == 2
+    segment.sync(write(segment, "last")[1])
     assert calls == 3
 
 
@@ -104,12 +114,15 @@ def test_after_a_failed_sync_no_other_is_believed(segment: Segment, monkeypatch:
     def broken(fd: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
+    written = write(segment, "one")[1]
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", broken)
         with pytest.raises(OSError, match="Input/output error"):
-            segment.sync()
+            segment.sync(written)
     with pytest.raises(OSError, match="earlier sync"):
-        segment.sync()
+        segment.sync(written)
+    with pytest.raises(OSError, match="earlier sync"):
+        segment.sync(write(segment, "two")[1])
 
 
 def test_a_short_write_is_completed(segment: Segment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,15 @@
 """Uploads in memory: small ones stay there until they are committed, others go on in a file."""
 
 import os
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from relais.dicom.refs import InstanceRef
-from relais.errors import OutOfResources
+from relais.errors import NotFound, OutOfResources
 from relais.storage import upload as uploads
 from relais.storage.digest import digest_of
 from relais.storage.layout import fresh_token, instance_key
@@ -46,6 +48,78 @@ def test_what_was_written_is_what_is_there(store: LocalStore, size: int) -> None
     with store.open(key) as stream:
         assert stream.read() == HEAD + body
     assert temporary_files(store) == 0
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_what_is_digested_and_written_by_another_thread_is_the_same(store: LocalStore, is_alone: bool) -> None:
+    body, key = os.urandom(ROOM_BYTES - len(HEAD)), a_key()
+    with ExitStack() as company, store.begin(HEAD) as upload:
+        if not is_alone:
+            company.enter_context(store.begin(HEAD))
+        for start in range(0, len(body), 100_000):
+            upload.write(memoryview(body)[start : start + 100_000])
+        upload.complete()
+        stored = upload.stage(key)
+        upload.seal()
+    assert stored.digest == digest_of(body)
+    with store.open(key) as stream:
+        assert stream.read() == HEAD + body
+    assert temporary_files(store) == 0
+
+
+def a_store_with_journal(store: LocalStore) -> LocalStore:
+    """Whose journal, which is made beside the work, takes objects by now."""
+    for _ in range(3000):
+        key = a_key()
+        with store.begin(HEAD) as upload:
+            upload.stage(key)
+            if not (store.root / key).exists():
+                return store
+        time.sleep(0.01)
+    pytest.fail("There is no journal.")
+
+
+def test_what_is_staged_gets_its_key_when_it_is_sealed(store: LocalStore) -> None:
+    key = a_key()
+    with a_store_with_journal(store).begin(HEAD) as upload:
+        upload.stage(key)
+        with pytest.raises(NotFound):
+            store.size_bytes(key)
+        upload.seal()
+        assert store.size_bytes(key) == len(HEAD)
+        upload.seal()
+    assert store.size_bytes(key) == len(HEAD)
+
+
+def test_what_was_staged_and_given_up_is_not_there_and_cannot_be_sealed(store: LocalStore) -> None:
+    """Not by another thread either, which would then commit a row without bytes."""
+    key = a_key()
+    with a_store_with_journal(store).begin(HEAD) as upload:
+        upload.complete()
+        upload.stage(key)
+    with pytest.raises(OutOfResources):
+        upload.seal()
+    store.close()
+    with pytest.raises(NotFound):
+        LocalStore(store.root).size_bytes(key)
+    assert temporary_files(store) == 0
+
+
+def test_what_another_thread_cannot_write_is_refused_and_leaves_nothing(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    kept = list(a_store_with_journal(store).iterate())
+    monkeypatch.setattr(uploads.os, "write", full)
+    with store.begin(HEAD) as upload:
+        upload.complete()
+        upload.stage(a_key())
+        with pytest.raises(OutOfResources):
+            upload.seal()
+    assert temporary_files(store) == 0
+    assert list(store.iterate()) == kept
 
 
 def test_where_all_rooms_are_taken_an_upload_begins_in_a_file(store: LocalStore) -> None:

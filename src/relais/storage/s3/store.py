@@ -89,7 +89,16 @@ class S3Upload:
             except Unavailable as exc:
                 self._store.presence.failed(exc)
 
+    def complete(self) -> None:
+        """What may be sent early is sent when the key is known: see expect."""
+
+    def seal(self) -> None:
+        """What was staged is durable."""
+
     def commit(self, key: str) -> StoredObject:
+        return self.stage(key)
+
+    def stage(self, key: str) -> StoredObject:
         require_key(key)
         self._require_open()
         self._is_done = True
