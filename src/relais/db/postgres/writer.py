@@ -9,6 +9,7 @@
    for nobody knows what became of it.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,9 +17,10 @@ import psycopg
 
 from relais.db.engine import TryAgain, Words
 from relais.db.postgres import failures
-from relais.db.postgres.connection import Server
+from relais.db.postgres.connection import AGAIN_S, Server
 from relais.errors import Unavailable
 
+CLOSING_S = 5.0  # the server may need a while to see that a connection was closed
 IS_ALONE = "Another program makes the index anew (relais reindex, restore or migrate); wait until it has ended."
 IS_OPEN = "The index is open elsewhere ({}): stop every node and command that uses it, then try again."
 # The second number is the index's own: several may be in one database, each in a schema of its own.
@@ -58,8 +60,12 @@ class PostgresWriter:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Have the index alone. Raises Unavailable if somebody else has it open."""
-        if not self.connection.execute(ALONE).fetchone()[0]:
-            raise Unavailable(IS_OPEN.format(self.connection.execute(OTHERS).fetchone()[0]))
+        deadline = time.monotonic() + CLOSING_S
+        while not self.connection.execute(ALONE).fetchone()[0]:
+            others = self.connection.execute(OTHERS).fetchone()[0]
+            if others is not None and time.monotonic() > deadline:
+                raise Unavailable(IS_OPEN.format(others))
+            time.sleep(AGAIN_S)
         self._is_alone = True
         try:
             yield

@@ -12,6 +12,7 @@ from fixtures.engines import POSTGRESQL, index_settings
 from fixtures.indexed import a_dataset, an_index, facts
 from fixtures.postgres import PostgresServer
 from relais.db.database import Database
+from relais.db.postgres import writer
 from relais.db.settings import IndexSettings
 from relais.errors import Unavailable
 from relais.index import composite, portable, statistics
@@ -22,10 +23,12 @@ def _opens(tmp_path: Path) -> None:
         assert statistics.statistics(db).instances == 0
 
 
-def test_an_index_that_is_open_elsewhere_is_not_had_alone(tmp_path: Path) -> None:
+def test_an_index_that_is_open_elsewhere_is_not_had_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with an_index(tmp_path, POSTGRESQL) as mine:
+        monkeypatch.setattr(writer, "CLOSING_S", 0.0)
         with an_index(tmp_path, POSTGRESQL), pytest.raises(Unavailable, match=r"open elsewhere .on the server."):
             mine.alone().__enter__()
+        monkeypatch.setattr(writer, "CLOSING_S", 30.0)
         with mine.alone():
             mine.write(lambda tx: tx.execute("DELETE FROM lease"))
             with pytest.raises(Unavailable, match="makes the index anew"):
@@ -58,7 +61,10 @@ def test_an_index_is_still_had_alone_after_its_server_has_restarted() -> None:
         server.remove()
 
 
-def test_what_is_restored_does_not_go_into_an_index_that_a_node_has_open(tmp_path: Path) -> None:
+def test_what_is_restored_does_not_go_into_an_index_that_a_node_has_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CLOSING_S", 0.0)
     with an_index(tmp_path / "old", POSTGRESQL) as old:
         portable.save(old, tmp_path / "saved.sqlite")
     with an_index(tmp_path / "new", POSTGRESQL), pytest.raises(Unavailable, match="open elsewhere"):
