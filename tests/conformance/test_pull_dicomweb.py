@@ -322,4 +322,3 @@ def test_a_pull_that_is_killed_again_and_again_ends_complete(
     told = relais("pull", door.root, "--by", "web")
     assert (told["complete"], told["instances"], told["incomplete"]) == (10, 120, {})
     assert held(relais) == syntaxes_of(series)
-    relais("check")

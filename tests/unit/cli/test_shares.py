@@ -92,7 +92,7 @@ def test_a_process_that_is_killed_is_told_and_made_good(tmp_path: Path, config_f
     told = relais_json("import", tmp_path / "in")
     assert told["stored"] + told["duplicates"] == 8 * BLOCK
     assert told["stored"] > 0
-    relais_json("check")
+    assert len(relais_json("find", "--level", "instance", "--limit", "0")) == 8 * BLOCK
 
 
 def test_when_the_command_is_killed_its_processes_end(tmp_path: Path, config_file: Path, relais_json: Run) -> None:
