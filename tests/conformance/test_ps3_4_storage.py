@@ -80,6 +80,7 @@ def test_storing_again_is_a_success_that_changes_nothing(node: DimseNode, tmp_pa
     assert node.stored_files == before
 
 
+@pytest.mark.files
 def test_another_data_set_under_a_kept_uid_is_refused(node: DimseNode, tmp_path: Path) -> None:
     """PS3.7 C.5.5: duplicate SOP Instance"""
     first, second = a_ct(SOPInstanceUID=uid("one")), a_ct(SOPInstanceUID=uid("one"), PatientComments="other")
@@ -90,6 +91,7 @@ def test_another_data_set_under_a_kept_uid_is_refused(node: DimseNode, tmp_path:
     assert len(node.stored_files) == 1
 
 
+@pytest.mark.files
 def test_the_stored_file_holds_the_data_set_as_sent_and_says_where_it_came_from(node: DimseNode) -> None:
     """PS3.10 7.1"""
     ds = a_ct()
@@ -260,6 +262,7 @@ def test_an_instance_beyond_the_limit_is_refused_as_out_of_resources(tmp_path: P
         assert send(node, dataset_bytes(small), small.SOPInstanceUID).Status == 0
 
 
+@pytest.mark.files
 def test_a_transfer_that_is_aborted_leaves_nothing_behind(node: DimseNode) -> None:
     whole = dataset_bytes(a_ct(rows=512, columns=512))
     with scu(node.port, [(CT, [EXPLICIT])]) as assoc:
@@ -270,6 +273,7 @@ def test_a_transfer_that_is_aborted_leaves_nothing_behind(node: DimseNode) -> No
     assert_nothing_was_kept(node)
 
 
+@pytest.mark.files
 def test_eight_senders_of_one_new_study_lose_and_double_nothing(node: DimseNode, tmp_path: Path) -> None:
     """An established archive kept 70 of 80."""
     series = a_series(80)
