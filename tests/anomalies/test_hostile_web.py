@@ -115,6 +115,31 @@ def test_a_small_body_that_asks_for_much_gets_little(node: Served, name: str) ->
     assert beside.slowest_s < BRIEFLY_S
 
 
+def naming(elements: int, uri: str) -> bytes:
+    """Metadata of an instance, *elements* of which name the bulk data at *uri*."""
+    named = {f"{0x0009 + 2 * (n // 200):04X}10{n % 200:02X}": {"vr": "OB", "BulkDataURI": uri} for n in range(elements)}
+    ds = a_ct()
+    del ds.PixelData
+    return json.dumps([ds.to_json_dict() | named]).encode()
+
+
+@pytest.mark.parametrize(
+    ("bulk", "elements"),
+    [
+        (parts(b"application/octet-stream\r\nContent-Location: same", bytes(MB), 1), 1000),
+        (parts(b"application/octet-stream", b"", 50_000, names=b"\r\nContent-Location: same/frames/%d"), 1000),
+    ],
+    ids=["one value", "frames"],
+)
+def test_bulk_data_that_is_named_again_and_again_makes_no_giant(node: Served, bulk: bytes, elements: int) -> None:
+    document = parts(b"application/dicom+json", naming(elements, "same"), 1)
+    with Beside(node) as beside:
+        status, text = sent(node, document + bulk + FINAL, JSON)
+    assert status == 413, text[:300]
+    assert json.loads(text)["00081198"]["Value"][0]["00081197"]["Value"] == [0xA700]
+    assert beside.rose_bytes < MOST_BYTES
+
+
 def opened(encoding: str, plain: bytes, zeros: int) -> bytes:
     """*plain* and then many zeros, compressed."""
     if encoding == "zstd":

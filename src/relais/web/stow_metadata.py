@@ -1,7 +1,8 @@
 """Instances as metadata and bulk data, in JSON or XML (PS3.18 10.5.1.4). Knows parts, not answers.
 
 All of a request must have come before its first instance can be stored, since bulk data stands behind the metadata: it
-waits on the disk. Then each instance is put together and stored by itself, and fails by itself.
+waits on the disk. Then each instance is put together and stored by itself, and fails by itself. A part that is named
+again and again would make terabytes of a small request: what is drawn is bounded as what a compressed body opens to.
 
 Reading: a part with a Content-Location is bulk data, whatever its type; one without is metadata.
 Reading: a BulkDataURI and a Content-Location name the same if they do so relative to the request's own URL.
@@ -27,6 +28,7 @@ from relais.dicomweb.multipart import Event, PartBegins, PartData, PartEnds
 from relais.dicomweb.store_response import COERCED, Result
 from relais.errors import InvalidRequest, TooLarge
 from relais.pixels.description import describe
+from relais.web.body import FREE_BYTES, MOST_GROWTH
 from relais.web.door import Door, origin
 from relais.web.stow_parts import check_part, failure_of, kept, refused
 from relais.web.stow_spool import Spool, Stretch
@@ -35,6 +37,7 @@ METADATA = frozenset({DICOM_JSON, DICOM_XML})
 _SAID_AS = {JSON: DICOM_JSON, "application/xml": DICOM_XML, "text/xml": DICOM_XML}  # by parts that name no location
 MAX_XML_BYTES = 16 * 1024**2  # of the metadata of one instance; with more the body is TooLarge
 MOST_DOCUMENTS = 100_000  # instances of one request; with more the body is TooLarge
+PART_BYTES = 1024  # counted for each part that is named, besides its bytes
 SOP_CLASS_UID, SOP_INSTANCE_UID = "00080016", "00080018"
 
 
@@ -81,6 +84,7 @@ class _Received:
     def __init__(self, spool: Spool, media_type: str) -> None:
         self._spool, self._media_type = spool, media_type
         self._bulk: dict[str, list[BulkPart]] = {}
+        self._drawn_bytes = 0
         self.documents: list[Stretch] = []
 
     def take(self, events: Iterable[Event]) -> None:
@@ -102,8 +106,19 @@ class _Received:
         return native_xml_reader.parse(text) if self._media_type == DICOM_XML else _parsed(text)
 
     def find(self, uri: str) -> Sequence[BulkPart]:
-        """The parts that came for *uri*, or for its frames in their order; () if there are none."""
-        place = _resolved(uri)
+        """The parts that came for *uri*, or for its frames in their order; () if there are none.
+
+        Raises TooLarge once all that was found is out of proportion to what came.
+        """
+        if self._drawn_bytes > FREE_BYTES + MOST_GROWTH * self._spool.size_bytes:
+            raise TooLarge(
+                f"The metadata of a request may not name more than {MOST_GROWTH} times the bulk data it brings."
+            )
+        found = self._named(_resolved(uri))
+        self._drawn_bytes += sum(PART_BYTES + part.size_bytes for part in found)
+        return found
+
+    def _named(self, place: str) -> Sequence[BulkPart]:
         frames = (self._bulk.get(f"{place}/frames/{number}", []) for number in count(1))
         return self._bulk.get(place) or [part for parts in takewhile(bool, frames) for part in parts]
 
