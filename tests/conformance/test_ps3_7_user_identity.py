@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 
 def users(node: DimseNode) -> list[str]:
     with node.archive.db.read() as connection:
-        return [row[0] for row in connection.execute("SELECT user FROM origin ORDER BY id")]
+        return [row[0] for row in connection.execute('SELECT "user" FROM origin ORDER BY id')]
 
 
 def answered(node: DimseNode, kind: int, primary: bytes) -> bytes | None:
