@@ -7,7 +7,6 @@ same work that storescp does.
 import signal
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from fixtures.node import close_archive, make_archive
@@ -39,13 +38,14 @@ class FileOnly:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._upload.__exit__()
 
     def write(self, chunk: bytes | memoryview) -> None:
         self._upload.write(chunk)
 
     def finish(self) -> Stored:
+        self._upload.complete()
         kept = self._upload.commit(instance_key(self._ref, fresh_token()))
         return Stored(self._ref, self._claim.sop_class_uid or "", Outcome.STORED, kept.size_bytes)
 
