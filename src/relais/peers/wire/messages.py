@@ -8,7 +8,7 @@
 import queue
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from pynetdicom import dimse_messages
 from pynetdicom.dimse_messages import DIMSEMessage
@@ -19,9 +19,7 @@ from relais.peers.wire import command_set as cs
 from relais.peers.wire import framing, primitives
 from relais.peers.wire.command_set import CommandSet
 from relais.peers.wire.framing import Buffer
-
-if TYPE_CHECKING:
-    from relais.peers.wire.pump import Pump
+from relais.peers.wire.pump import Pump
 
 MAX_COMMAND_BYTES = 64 * 1024
 MAX_IDENTIFIER_BYTES = (
@@ -46,7 +44,7 @@ class Sink(Protocol):
 class MessageQueue(queue.Queue[Any]):
     """The messages that have arrived. Whoever waits for one reads the network meanwhile."""
 
-    def __init__(self, upper_layer: "Pump") -> None:
+    def __init__(self, upper_layer: Pump) -> None:
         super().__init__()
         self._upper_layer = upper_layer
 
@@ -70,7 +68,7 @@ class _Incoming:
 class InlineMessages:
     """The messages of one association, in the place of pynetdicom's DIMSE provider."""
 
-    def __init__(self, upper_layer: "Pump") -> None:
+    def __init__(self, upper_layer: Pump) -> None:
         self._cancelled: dict[int, C_CANCEL] = {}
         self.upper_layer = upper_layer
         self.msg_queue = MessageQueue(upper_layer)

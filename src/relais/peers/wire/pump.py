@@ -8,13 +8,10 @@
 import logging
 import time
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from relais.peers.wire.connection import Connection
 from relais.peers.wire.framing import P_DATA_TF, PDU_HEADER, PDV_HEADER, Buffer
-
-if TYPE_CHECKING:
-    from relais.peers.wire.messages import InlineMessages
 
 MAX_PDU_BYTES = 1024 * 1024  # of any PDU; a longer one is invalid. Senders that ignore our maximum stay far below
 POLLED_PDUS = 16  # taken in one look at the network while something else is going on
@@ -26,10 +23,20 @@ PDU_TYPES = range(1, 8)  # PS3.8 9.3.1
 log = logging.getLogger(__name__)
 
 
+class Messages(Protocol):
+    """Whose fragments are read, and who may have something to send."""
+
+    def flush(self) -> bool:
+        """Send what waits to be sent. Whether the association is still there."""
+
+    def take(self, context_id: int, control: int, piece: memoryview, *, ends: bool) -> None:
+        """The next *piece* of a fragment; *ends* if it is its last one."""
+
+
 class Pump:
     """What an upper layer service has to do with the network. Whoever derives from it says what PDUs mean."""
 
-    messages: "InlineMessages"
+    messages: Messages
     opening_deadline = float("inf")  # while a request is awaited: by when it must have come (PS3.8 9.1.5: ARTIM)
 
     # What a kind of upper layer knows
