@@ -116,11 +116,11 @@ class Client:
         return data
 
 
-def get(url: str, accept: str = "*/*") -> bytes:
-    """The bytes of a GET request."""
+def get(url: str, accept: str = "*/*", encodings: str = "identity") -> bytes:
+    """The bytes of a GET request. *encodings* are those that the answer may be compressed with."""
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    fields = f"Host: {parts.netloc}\r\nAccept: {accept}\r\nAccept-Encoding: identity\r\nUser-Agent: bench\r\n\r\n"
+    fields = f"Host: {parts.netloc}\r\nAccept: {accept}\r\nAccept-Encoding: {encodings}\r\nUser-Agent: bench\r\n\r\n"
     return f"GET {target} HTTP/1.1\r\n{fields}".encode()
 
 

@@ -3,12 +3,17 @@
 And beside a view that does nothing but give back as many bytes: no goal, but what is possible with Flask at all.
 """
 
+import gzip
 import time
+import urllib.request
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import zstandard
 
 from bench import data, light_http, peers, usage
 from bench.figures import Goal
@@ -25,6 +30,14 @@ SENDERS = 4
 JSON = "application/dicom+json"
 DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 FRAMES = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+AS_BROWSERS = "gzip, deflate, br, zstd"
+AS_BROWSERS_ASK = ", as browsers ask"
+DECODERS: Mapping[str | None, Callable[[bytes], bytes]] = {
+    None: bytes,
+    "gzip": gzip.decompress,
+    "deflate": zlib.decompress,
+    "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+}
 LEAST_METADATA = 1000  # bytes of an instance
 LEAST_STUDY = 300
 
@@ -44,6 +57,7 @@ def run(run: Run) -> None:
         series = {peer.name: sent_by_dimse(peer, ct, run.size.ct, SENDERS) for peer in found}
         empty = started.enter_context(peers.empty_view(folder / "empty"))
         _warm_metadata(run, series, empty)
+        _as_browsers_ask(run, series, empty)
         _slices(run, "frames", series, empty, lambda url: get(f"{url}/frames/1", FRAMES), len(ct.tail))
         _slices(run, "instances", series, empty, lambda url: get(url, DICOM), ct.dataset_bytes)
         _study(run, series, ct, started, folder)
@@ -52,7 +66,8 @@ def run(run: Run) -> None:
 
 def goals(size: Size) -> Iterator[Goal]:
     yield Goal("metadata", "Orthanc", 3.0, f"{size.ct} instances, first time")
-    yield Goal("metadata", "Orthanc", 20.0, f"{size.ct} instances, warm")
+    for how in ("", AS_BROWSERS_ASK):
+        yield Goal("metadata", "Orthanc", 20.0, f"{size.ct} instances, warm{how}")
     yield Goal("frames", "Orthanc", 3.0)
     yield Goal("instances", "Orthanc", 3.0)
     yield Goal("study", "Orthanc", 3.0)
@@ -78,6 +93,30 @@ def _warm_metadata(run: Run, series: Mapping[str, Series], empty: Peer) -> None:
         return Reading(1000 / found.value, found.details)
 
     run.beside("metadata", f"{run.size.ct} instances, warm", "ms", _and_empty(asked, empty), measure)
+
+
+def _as_browsers_ask(run: Run, series: Mapping[str, Series], empty: Peer) -> None:
+    """The same again, compressed where a peer does that for a browser; what it says is looked at beforehand."""
+    asked = {}
+    for name, one in series.items():
+        url = f"{one.url}/metadata"
+        length = _length_as_browsers_ask(url)
+        expect(length > LEAST_METADATA * run.size.ct, True, f"{name}, metadata of {length} bytes when decompressed")
+        asked[name] = (one.peer, [get(url, JSON, AS_BROWSERS)])
+
+    def measure(one: Asked) -> Reading:
+        found = _asked(run, one, 1, 1)
+        return Reading(1000 / found.value, found.details)
+
+    case = f"{run.size.ct} instances, warm{AS_BROWSERS_ASK}"
+    run.beside("metadata", case, "ms", _and_empty(asked, empty), measure)
+
+
+def _length_as_browsers_ask(url: str) -> int:
+    """Of the answer when it is decompressed."""
+    request = urllib.request.Request(url, headers={"Accept": JSON, "Accept-Encoding": AS_BROWSERS})
+    with urllib.request.urlopen(request) as response:
+        return len(DECODERS[response.headers["Content-Encoding"]](response.read()))
 
 
 def _milliseconds(series: Series) -> float:
