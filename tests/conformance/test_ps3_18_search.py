@@ -209,6 +209,19 @@ def test_lower_rows_carry_higher_attributes_and_never_the_other_way(web: WebNode
     assert "0020000E" not in study
 
 
+def test_a_search_beyond_a_study_or_series_returns_the_counts_of_it_too(web: WebNode) -> None:
+    """PS3.18 10.6.3.3.2, 10.6.3.3.3"""
+    of_study = {"00080061": ["CT", "SR"], "00201206": [2], "00201208": [4]}
+    for resource, expected in (
+        ("/series", of_study),
+        ("/instances", {**of_study, "00201209": [3]}),
+        (f"/studies/{KNEE}/instances", {"00201209": [3]}),
+    ):
+        (row, *_) = found(web, f"{resource}?SeriesInstanceUID={uid('k1')}")
+        assert {tag: row[tag]["Value"] for tag in expected} == expected, resource
+    assert not of_study.keys() & found(web, f"/studies/{KNEE}/series")[0].keys()
+
+
 def test_instances_say_in_which_transfer_syntax_they_are_kept(web: WebNode) -> None:
     """PS3.18 table 10.6.3-5"""
     (row, *_) = found(web, f"/studies/{CHEST}/instances")

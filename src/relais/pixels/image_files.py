@@ -6,11 +6,10 @@ loss; ICC profiles are for image/jpeg and image/png.
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
 
 import imagecodecs
 import numpy as np
-from PIL import Image
+from PIL import GifImagePlugin, Image, ImageChops
 
 from relais.pixels import jph
 from relais.pixels.request import RenderRequest
@@ -57,9 +56,27 @@ _MADE_HERE = {"image/jph": _jph, "image/jxl": _jxl}
 
 
 def animated(pictures: Sequence[Image.Image], frame_ms: Sequence[float]) -> bytes:
-    """*pictures* of one size as an endless GIF; the nth is shown for the nth of *frame_ms*."""
-    out = BytesIO()
-    durations = [min(max(MIN_FRAME_MS, round(time_ms)), MAX_FRAME_MS) for time_ms in frame_ms]
-    options: dict[str, Any] = {"duration": durations, "loop": 0} if len(pictures) > 1 else {}
-    pictures[0].save(out, "GIF", save_all=True, append_images=pictures[1:], **options)
-    return out.getvalue()
+    """*pictures* of one size as an endless GIF; the nth is shown for the nth of *frame_ms*.
+
+    Each is a frame of its own, also one like that before it, which Pillow would leave out. A frame holds the rectangle
+    in which it differs from the one before, at least a pixel.
+    """
+    if len(pictures) == 1:
+        return encoded(pictures[0], RenderRequest("image/gif"))
+    first = _indexed(pictures[0])
+    pieces, _ = GifImagePlugin.getheader(first, info={"loop": 0})
+    pieces += GifImagePlugin.getdata(first, duration=_duration_ms(frame_ms[0]))
+    for before, picture, time_ms in zip(pictures, pictures[1:], frame_ms[1:], strict=False):
+        box = ImageChops.difference(before, picture).getbbox() or (0, 0, 1, 1)
+        changed = _indexed(picture.crop(box))
+        pieces += GifImagePlugin.getdata(changed, box[:2], duration=_duration_ms(time_ms), include_color_table=True)
+    return b"".join((*pieces, b";"))
+
+
+def _indexed(picture: Image.Image) -> Image.Image:
+    """In at most 256 colours of its own; grey stays as it is."""
+    return picture.convert("P") if picture.mode == "L" else picture.convert("P", palette=Image.Palette.ADAPTIVE)
+
+
+def _duration_ms(time_ms: float) -> int:
+    return min(max(MIN_FRAME_MS, round(time_ms)), MAX_FRAME_MS)

@@ -13,6 +13,7 @@ nothing was stored or deleted.
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 
 from flask import Blueprint, Response, request
@@ -24,7 +25,7 @@ from relais.archive.search import Asked, Found
 from relais.dicom import json_model
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
-from relais.dicom.query import Match, MatchKind
+from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.dicomweb import media_types, native_xml, params, paths
 from relais.dicomweb.media_types import Offer
@@ -44,6 +45,16 @@ SERIES_INSTANCE_UID = 0x0020000E
 
 _UNIQUE_KEYS = ("0020000D", "0020000E", "00080018")
 _NOTHING = {"Value": [""]}
+
+# What a search that is not within one study or series returns of it too (PS3.18 10.6.3.3.2, 10.6.3.3.3): Modalities in
+# Study and the numbers of its series and instances; the number of instances in the series.
+_OF_STUDY = frozenset({0x00080061, 0x00201206, 0x00201208})
+_OF_SERIES = frozenset({0x00201209})
+_ALSO_RETURNED: dict[tuple[Level, type[Ref] | None], frozenset[int]] = {
+    (Level.SERIES, None): _OF_STUDY,
+    (Level.IMAGE, None): _OF_STUDY | _OF_SERIES,
+    (Level.IMAGE, StudyRef): _OF_SERIES,
+}
 
 ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
 
@@ -102,7 +113,7 @@ def instances() -> Response:
 def _search(level: Level, within: Ref | None = None) -> Response:
     here, offer = door(), media_types.select(acceptable(), OFFERS)
     search = _parsed(query_string(), level, tuple(_scope(within)), here.settings.max_results)
-    asked = archive_search.ask(here.archive, principal(), search.query)
+    asked = archive_search.ask(here.archive, principal(), _with_levels_above(search.query, within))
     etag = _etag(here, asked, offer)
     if payload.is_unchanged(etag):
         archive_search.found_again(here.archive, asked)
@@ -117,6 +128,12 @@ def _search(level: Level, within: Ref | None = None) -> Response:
     response.headers["ETag"] = f'W/"{etag}"'
     response.headers["Vary"] = "Accept"
     return payload.add_warning(response, *warnings)
+
+
+def _with_levels_above(query: Query, within: Ref | None) -> Query:
+    """*query* with the counts of the levels above that are returned where the path does not name these levels."""
+    also = _ALSO_RETURNED.get((query.level, type(within) if within else None))
+    return replace(query, return_keys=query.return_keys | also) if also else query
 
 
 def _etag(here: Door, asked: Asked, offer: Offer) -> str:

@@ -71,6 +71,23 @@ def test_colours_move_too(tmp_path: Path) -> None:
     assert moving(an_image(colours, frames=True), [1, 2], tmp_path)[0].n_frames == 2  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("samples", [1, 3])
+def test_frames_like_the_one_before_are_frames_too(samples: int, tmp_path: Path) -> None:
+    one = texture(8, samples=samples)
+    other = one.copy()
+    other[3:9, 4:7] = 255 - one[3:9, 4:7]
+    frames = np.stack([one, one, other, other, one])
+    image, _ = moving(an_image(frames, frames=True, WindowCenter="128", WindowWidth="256"), [1, 2, 3, 4, 5], tmp_path)
+    shown = [np.asarray(frame.convert("RGB"), int) for frame in ImageSequence.Iterator(image)]
+    assert len(shown) == 5
+    assert image.info["loop"] == 0
+    for still, again in ((0, 1), (2, 3), (0, 4)):
+        assert np.abs(shown[still] - shown[again]).mean() < 3
+    assert np.abs(shown[1] - shown[2])[3:9, 4:7].mean() > 30
+    if samples == 1:
+        assert all(np.abs(grey[..., 0] - frame).max() <= 1 for grey, frame in zip(shown, frames, strict=True))
+
+
 def test_too_many_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "MAX_ANIMATION_PIXELS", FRAMES[0].size * 2)
     moving(a_loop(), [1, 2], tmp_path)
