@@ -57,7 +57,7 @@ def filled(server: Databases, count: int) -> str:
     if not _is_there(server, kept):
         _fill(server, kept, count)
     server.drop("run")
-    return server.create("run", template=kept)
+    return scale.migrated(server.create("run", template=kept))
 
 
 def _is_there(server: Databases, name: str) -> bool:

@@ -14,7 +14,7 @@ from relais.dicom.matching import alternatives, is_universal
 from relais.dicom.query import Match, MatchKind
 from relais.index import compile as sql
 from relais.index.columns import storable
-from relais.index.compile import Condition
+from relais.index.compile import Bears, Condition
 from relais.index.dialect import (
     LITERAL,
     TRIGRAM,
@@ -30,6 +30,7 @@ from relais.index.fragments import Fragment, fill, joined
 from relais.index.ids import few
 
 MANY_NAMES = 10_000
+SAMPLE = 300  # names whose bearers are counted for those of all
 MAX_WORDS = 8  # of a fuzzy name, the longest ones, are looked up
 MAX_ALTERNATIVES = 50  # of a person name; for more no names are looked up
 
@@ -45,12 +46,15 @@ def _resolved(connection: Connection, condition: Condition, fuzzy: bool) -> Cond
         return condition
     column = f"s.{by_tag()[match.tag].column}"
     if match.kind is MatchKind.EMPTY_VALUE:
-        return replace(condition, bears=(column, condition.fragment))
+        return replace(condition, bears=Bears(column, condition.fragment, condition.fragment))
     ids = name_ids(connection, match, fuzzy)
     if ids is None:
         return condition
-    found = fill("{} IN ({})", column, listed(ids))
-    return replace(condition, fragment=among(column, ids), bears=(column, found))
+    names = listed(ids)
+    some = ids[:: -(-len(ids) // SAMPLE)] if len(ids) > SAMPLE else ids
+    times = len(ids) / len(some) if ids else 1
+    bears = Bears(column, fill("{} IN ({})", column, names), fill("{} IN ({})", column, listed(some)), times)
+    return replace(condition, fragment=among(column, names), bears=bears)
 
 
 def name_ids(connection: Connection, match: Match, fuzzy: bool) -> list[int] | None:
@@ -61,8 +65,8 @@ def name_ids(connection: Connection, match: Match, fuzzy: bool) -> list[int] | N
     ids = few(connection, joined(" UNION ALL ", candidates), MANY_NAMES) if candidates else []
     if ids is None:
         return None
-    found = set(ids)
-    return list(found) if _tells_all(match, fuzzy) else _exactly(connection, match, fuzzy, list(found))
+    found = list(set(ids)) if len(candidates) > 1 else ids
+    return found if _tells_all(match, fuzzy) else _exactly(connection, match, fuzzy, found)
 
 
 def _tells_all(match: Match, fuzzy: bool) -> bool:

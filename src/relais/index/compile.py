@@ -61,6 +61,19 @@ def unsupported(query: Query, declared: Set[int] = frozenset()) -> tuple[int, ..
 
 
 @dataclass(frozen=True, slots=True)
+class Bears:
+    """The condition on a *column* of names that the index of this column alone answers.
+
+    *some* of the names stand for all: how many studies bear one of them, times *times*, is about how many do.
+    """
+
+    column: str
+    names: Fragment
+    some: Fragment
+    times: float = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """What one match, or a date range joined with its time range, asks of a row."""
 
@@ -68,7 +81,7 @@ class Condition:
     fragment: Fragment
     match: Match | None = None
     between: tuple[int, int] | None = None  # what it says about study.date_time
-    bears: tuple[str, Fragment] | None = None  # a name column and the condition on it, answered by its index alone
+    bears: Bears | None = None
     fuzzy: bool = False
 
 

@@ -5,8 +5,9 @@ in its own words and with the same parameters: db.postgres.spelling has a rule f
 form needs a new rule. Statements in sql/*.sql for which those rules do not do are spelled anew in sql/postgresql.
 """
 
-import json
 import re
+
+import orjson
 
 from relais.dicom.attributes import Level
 from relais.index.fragments import Fragment, fill
@@ -52,12 +53,12 @@ def under_labels(level: Level, wanted: list[list[int]]) -> Fragment:
 
 def listed(ids: list[int]) -> Fragment:
     """*ids* as a SELECT."""
-    return Fragment("SELECT value FROM json_each(?)", (json.dumps(ids),))
+    return Fragment("SELECT value FROM json_each(?)", (orjson.dumps(ids).decode(),))
 
 
-def among(column: str, ids: list[int]) -> Fragment:
-    """*column* is one of *ids*: only to filter rows that are found another way, as the plus tells both engines."""
-    return fill("{} IN ({})", Fragment(f"+{column}"), listed(ids))
+def among(column: str, ids: Fragment) -> Fragment:
+    """*column* is one of the `listed` *ids*: only to filter rows found another way, as the plus tells both engines."""
+    return fill("{} IN ({})", Fragment(f"+{column}"), ids)
 
 
 def as_array(columns: str, select: Fragment) -> Fragment:

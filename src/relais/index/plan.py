@@ -4,9 +4,11 @@
    not too many studies bear them: an index on names alone counts these studies and brings them in order.
 2. Where every key names many rows, hits are frequent: studies are walked from the newest to the oldest and filtered,
    until the page is full. A single modality, common or rare, has an index in that order, which is walked instead.
+   Names alone are walked for, too, where a page of them lies nearer than all who bear them: some names tell how near.
 3. Whatever drives, every condition is checked exactly on every row: a plan can be slow, never wrong.
 """
 
+import math
 from dataclasses import dataclass
 
 from relais.db.database import Connection
@@ -16,11 +18,13 @@ from relais.dicom.values import text_key
 from relais.index import compile as sql
 from relais.index.candidates import candidates_of, is_exact
 from relais.index.columns import storable
-from relais.index.compile import Condition
+from relais.index.compile import Bears, Condition
 from relais.index.dialect import listed, read
 from relais.index.fragments import TRUE, Fragment, all_of, fill
 from relais.index.ids import few
 
+EVERYTHING = 2**62  # as a number of rows
+BEARER_COST = 2  # of who bears a name, counted and sorted, in studies that are passed over
 MANY = 20_000  # studies that bear a name; where more do, a walk from the newest soon finds a page of them
 FEW_BEARERS = 500  # no better place to start from is looked for
 
@@ -36,8 +40,10 @@ class Plan:
     study: str = "s.id"
 
 
-def plan(connection: Connection, level: Level, conditions: list[Condition]) -> Plan:
-    """The plan for a search at *level*. Conditions on names come as index.bearers leaves them."""
+def plan(connection: Connection, level: Level, conditions: list[Condition], rows: int = EVERYTHING) -> Plan:
+    """The plan for a search at *level* for the first *rows*. Conditions on names come as index.bearers leaves them."""
+    if _is_nearer(connection, level, conditions, rows):
+        return _walk(level, conditions)
     bearers, named = _by_names(connection, conditions)
     tried = [one for one in conditions if level is Level.PATIENT or _single_modality(one) is None]
     for at, candidates in candidates_of(connection, tried) if bearers > FEW_BEARERS else ():
@@ -47,18 +53,40 @@ def plan(connection: Connection, level: Level, conditions: list[Condition]) -> P
     return named or _walk(level, conditions)
 
 
+def _is_nearer(connection: Connection, level: Level, conditions: list[Condition], rows: int) -> bool:
+    """Whether studies are asked for by names alone, and fewer are passed over for *rows* of them than bear one."""
+    asked = [one for one in conditions if one.between is None and one.fragment != TRUE]
+    bears = asked[0].bears if len(asked) == 1 and level is not Level.PATIENT else None
+    if bears is None or bears.times == 1:
+        return False
+    studies = connection.execute("SELECT studies FROM totals").fetchone()[0]
+    enough = math.isqrt(studies * rows // BEARER_COST)  # bearers: then as much is to be done one way as the other
+    some = max(1, round(enough / bears.times))
+    start = all_of([bears.some, _between("s.date_time BETWEEN ? AND ?", conditions)])
+    return enough <= MANY and _count(connection, bears, start, some) >= some
+
+
 def _by_names(connection: Connection, conditions: list[Condition]) -> tuple[int, Plan | None]:
     """The plan that starts from the names that fewest studies bear, and how many do; without one, more than MANY."""
     found: tuple[int, Plan | None] = (MANY + 1, None)
     bounds = _between("s.date_time BETWEEN ? AND ?", conditions)
-    for column, names in (one.bears for one in conditions if one.bears is not None):
-        start = all_of([names, bounds])
-        source = read("study", "s", f"study_{column.removeprefix('s.')}")
-        studies = Fragment(f"SELECT 1 FROM {source} WHERE {start.sql} LIMIT {found[0]}", start.params)  # noqa: S608
-        count = connection.execute(f"SELECT count(*) FROM ({studies.sql}) AS bearers", studies.params).fetchone()[0]  # noqa: S608
+    for bears in (one.bears for one in conditions if one.bears is not None):
+        start = all_of([bears.names, bounds])
+        count = _count(connection, bears, start, found[0])
         if count < found[0]:
-            found = count, Plan(Level.STUDY, source, start)
+            found = count, Plan(Level.STUDY, _source(bears), start)
     return found
+
+
+def _count(connection: Connection, bears: Bears, start: Fragment, most: int) -> int:
+    """How many studies satisfy *start*, which the index of these names answers, up to *most*."""
+    studies = fill("SELECT 1 FROM {} WHERE {} LIMIT {}", Fragment(_source(bears)), start, Fragment("?", (most,)))
+    counted = fill("SELECT count(*) FROM ({}) AS bearers", studies)
+    return int(connection.execute(counted.sql, counted.params).fetchone()[0])
+
+
+def _source(bears: Bears) -> str:
+    return read("study", "s", f"study_{bears.column.removeprefix('s.')}")
 
 
 _ROWS = {
@@ -83,7 +111,8 @@ def _walk(level: Level, conditions: list[Condition]) -> Plan:
     modality = next((one for one in map(_single_modality, conditions) if one is not None), None)
     if modality is None:
         bounds = _between("s.date_time BETWEEN ? AND ?", conditions)
-        return Plan(Level.STUDY, read("study", "s", "study_date_time"), bounds)
+        index = "study_names" if any(_is_of_names(one) for one in conditions) else "study_date_time"
+        return Plan(Level.STUDY, read("study", "s", index), bounds)
     bounds = _between("d.date_time BETWEEN ? AND ?", conditions)
     start = all_of([Fragment("d.modality = ?", (modality,)), bounds])
     source = "study_modality AS d CROSS JOIN study AS s ON s.id = d.study_fk"
@@ -93,6 +122,10 @@ def _walk(level: Level, conditions: list[Condition]) -> Plan:
 def _between(template: str, conditions: list[Condition]) -> Fragment:
     """What the conditions say about the date and time that is walked."""
     return all_of([Fragment(template, one.between) for one in conditions if one.between is not None])
+
+
+def _is_of_names(condition: Condition) -> bool:
+    return condition.match is not None and condition.match.tag in sql.NAMES
 
 
 def _single_modality(condition: Condition) -> str | None:

@@ -24,13 +24,10 @@ from relais.index.fragments import Fragment
 from relais.index.images import Instances
 from relais.index.mapping import all_rows
 from relais.index.page import rows
-from relais.index.plan import Plan, plan
+from relais.index.plan import EVERYTHING, Plan, plan
 from relais.index.walk import Place, behind, page
 
 __all__ = ["Page", "search", "stream", "supported", "unsupported"]
-
-
-EVERYTHING = 2**62  # as a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ def search(db: Database, query: Query, after: Place | None = None) -> Page:
     """One page of what *query* asks for: what lies behind *after* in order or, without that, behind its offset."""
     limit = EVERYTHING if query.limit is None else query.limit + 1
     with db.read() as connection:
-        select = _Select(connection, query, db.settings.read_timeout_s)
+        select = _Select(connection, query, limit, db.settings.read_timeout_s)
         found = select.first(limit, query.offset) if after is None else select.after(after, limit)
         more = query.limit is not None and len(found) > query.limit
         found = found[: query.limit]
@@ -67,7 +64,7 @@ def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset
     while left is None or left > 0:
         size = batch if left is None else min(batch, left)
         with db.read() as connection:
-            select = _Select(connection, query, db.settings.read_timeout_s)
+            select = _Select(connection, query, size, db.settings.read_timeout_s)
             found = select.first(size, offset) if last is None else select.after(last, size)
             batch_rows = rows(connection, query, found, select.filters)
         yield from batch_rows
@@ -79,11 +76,11 @@ def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset
 class _Select:
     """One planned search."""
 
-    def __init__(self, connection: Connection, query: Query, timeout_s: float) -> None:
+    def __init__(self, connection: Connection, query: Query, limit: int, timeout_s: float) -> None:
         conditions = resolved(connection, sql.conditions(query, keys.filled(connection)), query.fuzzy)
         self._connection = connection
         self._level = query.level
-        self._plan = plan(connection, query.level, conditions)
+        self._plan = plan(connection, query.level, conditions, query.offset + limit)
         self.filters = [condition.fragment for condition in conditions]
         self._instances = Instances(connection, query, self._plan, conditions, time.monotonic() + timeout_s)
 

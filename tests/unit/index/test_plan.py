@@ -10,6 +10,7 @@ from fixtures.engines import only_sqlite
 from fixtures.indexed import a_dataset, an_index, facts
 from relais.db.database import Connection, Database
 from relais.dicom.attributes import Level
+from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.query_keys import match_from_text
 from relais.errors import InvalidRequest
@@ -46,6 +47,19 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         yield db
 
 
+@pytest.fixture(scope="module")
+def many_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Studies of which each names another patient and physician, more of them than are counted one by one."""
+    with an_index(tmp_path_factory.mktemp("names")) as db:
+        db.write(lambda tx: [composite.register(tx, facts(_named(study))) for study in range(bearers.SAMPLE * 2)])
+        yield db
+
+
+def _named(study: int) -> JsonDataset:
+    name = {"vr": "PN", "Value": [{"Alphabetic": f"A{study}^B1"}]}
+    return a_dataset(study, t00100010=name, t00080090=name)
+
+
 def _explain(connection: Connection, statement: Fragment) -> list[str]:
     rows = connection.execute(f"EXPLAIN QUERY PLAN {statement.sql} LIMIT 10", statement.params)
     return [row["detail"].replace("COVERING INDEX", "INDEX") for row in rows]
@@ -57,7 +71,9 @@ def _match(tag: int, raw: str) -> Match:
     return found
 
 
-def _explained(db: Database, level: Level, *matches: Match, fuzzy: bool = False) -> tuple[list[str], list[str]]:
+def _explained(
+    db: Database, level: Level, *matches: Match, fuzzy: bool = False, rows: int = plan.EVERYTHING
+) -> tuple[list[str], list[str]]:
     """The plans of the tries for candidates, up to the one that drives, and of the search itself."""
     query = Query(level, matches, fuzzy=fuzzy)
     with db.read() as connection:
@@ -67,7 +83,7 @@ def _explained(db: Database, level: Level, *matches: Match, fuzzy: bool = False)
             tries += _explain(connection, fragment)
             if ids.few(connection, fragment) is not None:
                 break
-        chosen = plan.plan(connection, level, conditions)
+        chosen = plan.plan(connection, level, conditions, rows)
         own = [one.fragment for one in conditions if one.level is Level.IMAGE]
         filters = [one.fragment for one in conditions if one.level is not Level.IMAGE]
         if level is not Level.IMAGE:
@@ -77,11 +93,12 @@ def _explained(db: Database, level: Level, *matches: Match, fuzzy: bool = False)
 
 
 WALK = "SCAN s USING INDEX study_date_time"
+WALK_FOR_NAMES = "SCAN s USING INDEX study_names"
 
 
 def _scans(lines: list[str]) -> list[str]:
     """Steps that look at every row of a table (a SCAN of a virtual table with an index, or of json, is none)."""
-    innocent = ("VIRTUAL TABLE INDEX 0:", "json_each", WALK)
+    innocent = ("VIRTUAL TABLE INDEX 0:", "json_each", WALK, WALK_FOR_NAMES)
     return [line for line in lines if line.startswith("SCAN") and not any(word in line for word in innocent)]
 
 
@@ -188,9 +205,42 @@ def test_without_a_key_the_newest_studies_come_first_without_a_sort(db: Database
 @pytest.mark.parametrize("level", [Level.STUDY, Level.SERIES, Level.IMAGE])
 def test_keys_that_name_many_studies_filter_a_walk_from_the_newest(db: Database, level: Level) -> None:
     with _nothing_is_few():
-        _, found = _explained(db, level, _match(NAME, "*e*"), _match(ACCESSION, "A*"), _match(TIME, "10-12"))
-    assert found[0] == WALK, found
+        _, found = _explained(db, level, _match(ACCESSION, "A*"), _match(TIME, "10-12"))
+        _, named = _explained(db, level, _match(NAME, "*e*"), _match(ACCESSION, "A*"))
+    assert (found[0], named[0]) == (WALK, WALK_FOR_NAMES)
+    assert not any("TEMP B-TREE" in line for line in found + named), found + named
+
+
+@pytest.mark.parametrize("tag", [NAME, PHYSICIAN])
+@pytest.mark.parametrize("raw", ["A*", "*1*"])
+def test_very_many_names_alone_are_looked_for_in_a_walk_that_looks_at_no_row(
+    many_names: Database, tag: int, raw: str
+) -> None:
+    """A page of those who bear one of them lies nearer than all of those."""
+    _, found = _explained(many_names, Level.STUDY, _match(tag, raw), rows=2)
+    assert found[0] == WALK_FOR_NAMES, found
     assert not any("TEMP B-TREE" in line for line in found), found
+    with many_names.read() as connection:
+        conditions = bearers.resolved(connection, sql.conditions(Query(Level.STUDY, (_match(tag, raw),))), False)
+        chosen = plan.plan(connection, Level.STUDY, conditions, 2)
+        whole = walk.select(Level.STUDY, chosen, [one.fragment for one in conditions])
+        lines = connection.execute(f"EXPLAIN QUERY PLAN {whole.sql}", whole.params).fetchall()
+    assert lines[0]["detail"] == "SCAN s USING COVERING INDEX study_names"
+
+
+@pytest.mark.parametrize(
+    ("rows", "others"),
+    [
+        (plan.EVERYTHING, ()),  # all of them are wanted
+        (2, (_match(ACCESSION, "A*"),)),  # what else is asked may be rare among them
+    ],
+)
+def test_many_names_drive_where_nothing_tells_that_a_walk_is_short(
+    many_names: Database, rows: int, others: tuple[Match, ...]
+) -> None:
+    with patch.object(ids, "FEW", -1):
+        _, found = _explained(many_names, Level.STUDY, _match(NAME, "A*"), *others, rows=rows)
+    assert found[0] == "SEARCH s USING INDEX study_patient_name (patient_name=?)", found
 
 
 def test_a_study_date_bounds_the_walk(db: Database) -> None:

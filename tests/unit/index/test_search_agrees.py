@@ -54,6 +54,7 @@ def _few(number: int) -> Iterator[None]:
     with (
         patch.object(ids, "FEW", number),
         patch.object(bearers, "MANY_NAMES", number),
+        patch.object(bearers, "SAMPLE", 1),
         patch.object(plan, "MANY", number),
         patch.object(plan, "FEW_BEARERS", 0),
     ):
