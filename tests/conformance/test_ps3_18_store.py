@@ -35,10 +35,10 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
 @pytest.fixture
 def nothing_is_left(web: WebNode) -> Iterator[Callable[[], None]]:
     """A check that neither a file nor a row was added since the test began."""
-    before = (web.stored_files, statistics.statistics(web.archive.db).instances)
+    before = (web.kept, statistics.statistics(web.archive.db).instances)
 
     def check() -> None:
-        assert (web.stored_files, statistics.statistics(web.archive.db).instances) == before
+        assert (web.kept, statistics.statistics(web.archive.db).instances) == before
 
     yield check
 
@@ -265,7 +265,7 @@ def test_every_answer_is_negotiated_before_anything_is_stored(
         ("Content-Type: application/dicom\r\nContent-Transfer-Encoding: base64\r\n", 415),
         ("Content-Type: application/dicom\r\nContent-Encoding: gzip\r\n", 415),
         ("Content-Type: image/jpeg\r\n", 415),
-        ("Content-Type: nonsense\r\n", 409),
+        ("Content-Type: nonsense\r\n", 400),
     ],
 )
 def test_parts_are_taken_or_refused_by_what_they_say_they_are(web: WebNode, header: str, status: int) -> None:
@@ -389,7 +389,7 @@ def test_who_may_not_store_is_told_before_the_body_is_read(tmp_path: Path) -> No
         head += f"Content-Type: {MULTIPART}; boundary={BOUNDARY}\r\nContent-Length: 5000\r\n\r\n"
         assert node.exchange(head.encode()).startswith(b"HTTP/1.1 403")
         assert node.store(a_ct()).status_code == 403
-        assert node.stored_files == []
+        assert node.kept == []
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -478,5 +478,5 @@ def test_a_store_that_cannot_be_made_durable_is_a_507(tmp_path: Path) -> None:
     with web_node(tmp_path, max_file_bytes=1_000_000) as node:
         response = node.store(a_ct(rows=1024, columns=1024))
         assert (response.status_code, failures(response.json())) == (507, [0xA700])
-        assert node.stored_files == []
+        assert node.kept == []
         assert node.store(a_ct()).status_code == 200

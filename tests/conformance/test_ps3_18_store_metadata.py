@@ -36,9 +36,9 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
 @pytest.fixture
 def nothing_is_left(web: WebNode) -> Iterator[Callable[[], None]]:
     """A check that neither a file nor a row was added since the test began."""
-    before = (web.stored_files, statistics.statistics(web.archive.db).instances)
+    before = (web.kept, statistics.statistics(web.archive.db).instances)
     yield lambda: None
-    assert (web.stored_files, statistics.statistics(web.archive.db).instances) == before
+    assert (web.kept, statistics.statistics(web.archive.db).instances) == before
 
 
 def xml_body(*instances: Described) -> tuple[bytes, str]:
@@ -234,12 +234,33 @@ def test_metadata_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize(
-    "document", [b"", b"junk", b"<a/>", b"<!DOCTYPE a><NativeDicomModel/>", b"<NativeDicomModel/>"]
+    ("document", "status"),
+    [
+        (b"", 400),
+        (b"junk", 400),
+        (b"<NativeDicomModel>", 400),
+        (b"<a/>", 409),
+        (b"<!DOCTYPE a><NativeDicomModel/>", 409),
+        (b"<NativeDicomModel/>", 409),
+    ],
 )
-def test_xml_that_is_none_is_refused(web: WebNode, nothing_is_left: Callable[[], None], document: bytes) -> None:
-    """hardening.md 5."""
+def test_xml_that_is_none_is_refused(
+    web: WebNode, nothing_is_left: Callable[[], None], document: bytes, status: int
+) -> None:
+    """hardening.md 5; PS3.18 table 10.5.3-1: 400 is for bad syntax."""
     response = web.post(document, "application/dicom+xml")
-    assert (response.status_code, reasons(response)) == (409, [0xC000])
+    assert (response.status_code, reasons(response)) == (status, [0xC000])
+
+
+def test_a_refusal_says_why_in_a_sentence(web: WebNode, nothing_is_left: Callable[[], None]) -> None:
+    """PS3.18 10.5.3.2"""
+    bad = json.dumps([{"00080016": {"Value": ["1.2"]}}, {"0010": {"vr": "LO"}}]).encode()
+    response = web.post(bad, "application/dicom+json")
+    assert response.status_code == 409
+    assert response.headers["Warning"] == (
+        '299 relais "C000: 00080016 has no VR of PS3.5.", '
+        "299 relais \"C000: '0010' is not a tag: eight hexadecimal digits.\""
+    )
 
 
 @pytest.mark.parametrize(
@@ -310,5 +331,5 @@ def test_a_disk_without_room_for_bulk_data_is_a_507(tmp_path: Path) -> None:
     """hardening.md 8."""
     with web_node(tmp_path, max_file_bytes=1_000_000) as node:
         assert store(node, described(a_ct(rows=1024, columns=1024))).status_code == 507
-        assert node.stored_files == []
+        assert node.kept == []
         assert store(node, described(a_ct())).status_code == 200

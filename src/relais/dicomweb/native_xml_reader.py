@@ -10,7 +10,7 @@ from typing import Any
 from xml.parsers import expat
 
 from relais.dicom.json_model import JsonDataset
-from relais.errors import InvalidDataSet
+from relais.errors import InvalidDataSet, InvalidRequest
 
 MAX_DEPTH = 200  # elements inside one another; a deeper document is refused
 MAX_GAPS = 10_000  # values left out between numbers, in the whole document; with more it is refused
@@ -32,7 +32,10 @@ class _Node:
 
 
 def parse(document: bytes) -> JsonDataset:
-    """The Data Set that *document* describes. Raises InvalidDataSet if it is no Native DICOM Model."""
+    """The Data Set that *document* describes.
+
+    Raises InvalidRequest if it is not well-formed, InvalidDataSet if it is no Native DICOM Model.
+    """
     root = _tree(document)
     if root.name != "NativeDicomModel":
         raise InvalidDataSet(_NO_MODEL)
@@ -66,7 +69,7 @@ def _tree(document: bytes) -> _Node:
     try:
         parser.Parse(document, True)
     except (expat.ExpatError, ValueError, LookupError) as exc:  # the last two: of encodings
-        raise InvalidDataSet("The XML is not well-formed.") from exc
+        raise InvalidRequest("The XML is not well-formed.") from exc
     return top.inside[0]
 
 

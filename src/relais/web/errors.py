@@ -56,7 +56,7 @@ _STATUS: tuple[tuple[type[NodeError], int], ...] = (
     (Internal, 500),
 )
 # Said of a whole Store transaction when all its parts failed alike; otherwise 409 (PS3.18 10.5.3).
-_STORE_STATUS = frozenset({403, 413, 415, 503, 507})
+_STORE_STATUS = frozenset({400, 403, 413, 415, 503, 507})
 
 RETRY_AFTER_S = 5
 NEARLINE_S = 3600  # slow storage takes hours

@@ -8,6 +8,7 @@ in an instance that is kept as it came stands in the Warning header field, under
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from flask import Blueprint, Response, request
 
@@ -23,7 +24,7 @@ from relais.web.stow_metadata import METADATA
 
 OFFERS = (Offer(DICOM_JSON), Offer(JSON), Offer(DICOM_XML))
 MOST_REFUSED = 10_000  # instances of one request; beyond it the rest of the request is not taken
-MAX_WARNINGS = 5  # sentences in the Warning header field; what else is odd goes unmentioned
+MAX_WARNINGS = 5  # sentences in the Warning header field; what else failed or is odd goes unmentioned
 
 routes = Blueprint("stow", __name__)
 
@@ -120,5 +121,13 @@ def _answer(results: Sequence[Result], offer: Offer) -> Response:
         response.content_type = DICOM_XML
     else:
         response = payload.json_document(document, offer.media_type, status)
-    odd = dict.fromkeys(sentence for result in results for sentence in result.warnings)
-    return payload.add_warning(response, *list(odd)[:MAX_WARNINGS])
+    return payload.add_warning(response, *islice(dict.fromkeys(_sentences(results)), MAX_WARNINGS))
+
+
+def _sentences(results: Sequence[Result]) -> Iterator[str]:
+    """Why instances were refused, each with its Failure Reason (PS3.18 10.5.3.2), then what is odd in those kept."""
+    for result in results:
+        if result.failure:
+            yield f"{store_response.failure_reason(result.failure):04X}: {result.failure.message}"
+    for result in results:
+        yield from result.warnings

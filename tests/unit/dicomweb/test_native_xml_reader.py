@@ -9,7 +9,7 @@ from pydicom.data import get_testdata_file
 from relais.dicom.json_model import JsonDataset, from_dataset, to_dataset
 from relais.dicomweb import native_xml
 from relais.dicomweb.native_xml_reader import parse
-from relais.errors import InvalidDataSet
+from relais.errors import InvalidDataSet, InvalidRequest
 
 HEAD = '<?xml version="1.0"?><NativeDicomModel xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM">'
 
@@ -119,7 +119,7 @@ def test_bulk_data_and_inline_binary_are_told_apart() -> None:
     ],
 )
 def test_what_is_no_native_dicom_model_is_refused(document: bytes) -> None:
-    with pytest.raises(InvalidDataSet):
+    with pytest.raises(InvalidRequest):
         parse(document)
 
 
@@ -143,5 +143,5 @@ def test_depth_and_gaps_are_bounded() -> None:
 def test_no_document_does_anything_but_be_read_or_refused(inside: str) -> None:
     try:
         read(inside)
-    except InvalidDataSet:
+    except InvalidRequest:
         return
