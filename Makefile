@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 SIZE ?= full
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 CODE := src tests sample_dicom
 
 .DEFAULT_GOAL := help
@@ -45,7 +45,7 @@ test-s3: $(DEV) test-deps ## Run the tests of storing, reading, deleting and kee
 		tests/conformance/test_ps3_18_wado_uri.py tests/conformance/test_ps3_4_get.py
 
 fuzz: $(DEV) ## Send the DIMSE door ten minutes of nonsense
-	RELAIS_FUZZ_S=600 $(BIN)/pytest tests/conformance/test_ps3_8_upper_layer.py -k whatever_comes
+	RELAIS_FUZZ_S=600 $(BIN)/pytest -o faulthandler_timeout=1200 tests/conformance/test_ps3_8_upper_layer.py -k whatever_comes
 
 test-deps: ## Install the programs that the tests compare with (Debian and Ubuntu)
 	@.ci/apt storescu=dcmtk gdcminfo=libgdcm-tools strace=strace Orthanc=orthanc \
@@ -56,7 +56,7 @@ test-deps: ## Install the programs that the tests compare with (Debian and Ubunt
 check: lint types floors test ## What has to pass before a change goes in
 
 crash: $(DEV) test-deps ## Run the long tests of crashes, power cuts, full disks and crowds (a quarter of an hour)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -o faulthandler_timeout=3600
 
 format: $(DEV) ## Lay out the code
 	$(BIN)/ruff check --fix-only --quiet $(CODE)
