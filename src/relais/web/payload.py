@@ -200,9 +200,10 @@ def _slice(chunks: Iterable[bytes], start: int, stop: int) -> Iterator[bytes]:
 
 
 def content_encoding() -> str:
-    """The best acceptable encoding of those that are made here, "" for none."""
-    accepted = {name.lower() for name, quality in request.accept_encodings if quality > 0}
-    return next((name for name in ("zstd", "gzip") if name in accepted), "")
+    """The most wanted encoding of those that are made here, the smaller one of equals, "" for none (RFC 9110 12.5.3)."""
+    qualities = {name.lower(): quality for name, quality in request.accept_encodings}
+    best = max(("zstd", "gzip"), key=lambda name: qualities.get(name, 0.0))
+    return best if qualities.get(best, 0.0) > 0 else ""
 
 
 def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
