@@ -200,7 +200,7 @@ def _slice(chunks: Iterable[bytes], start: int, stop: int) -> Iterator[bytes]:
 
 
 def content_encoding() -> str:
-    """The most wanted encoding of those that are made here, the smaller one of equals, "" for none (RFC 9110 12.5.3)."""
+    """The most wanted encoding of those made here, of equals the smaller one, "" for none (RFC 9110 12.5.3)."""
     qualities = {name.lower(): quality for name, quality in request.accept_encodings}
     best = max(("zstd", "gzip"), key=lambda name: qualities.get(name, 0.0))
     return best if qualities.get(best, 0.0) > 0 else ""
