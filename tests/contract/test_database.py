@@ -70,6 +70,23 @@ def test_a_write_returns_what_its_work_returns_and_is_seen_by_the_next_read(db: 
     assert _notes(db) == ["one"]
 
 
+def test_rows_that_are_entered_at_once_come_back_as_they_were(db: Database) -> None:
+    columns = ("id", "sop_instance_uid", "study_instance_uid", "at", "reason", "instances", "document")
+    texts = ("", "\\N", "a\tb\nc\r", "\\.", '"{}", \\x41', "山田 é\U0010ffff")
+    rows = [(n, f"1.{n}", text, n / 3, text, n - 2**63, bytes(range(256))[n:]) for n, text in enumerate(texts)]
+    db.write(lambda tx: tx.enter("rejection", columns, iter(rows)))
+    with db.read() as connection:
+        found = connection.execute(f"SELECT {', '.join(columns)} FROM rejection ORDER BY id").fetchall()
+    assert [tuple(row) for row in found] == rows
+
+
+def test_of_rows_that_are_entered_at_once_none_is_there_if_one_is_refused(db: Database) -> None:
+    with pytest.raises(NodeError):
+        db.write(lambda tx: tx.enter("uid", ("id", "uid"), [(1, "1.2"), (2, "1.3"), (1, "1.4")]))
+    with db.read() as connection:
+        assert connection.execute("SELECT count(*) FROM uid").fetchone()[0] == 0
+
+
 def test_a_work_that_raises_leaves_nothing_and_its_caller_gets_the_exception(db: Database) -> None:
     def fails(tx: Transaction) -> None:
         tx.execute(NOTE, (tx.now, "gone"))

@@ -3,9 +3,11 @@
 import logging
 import os
 import sqlite3
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from relais.db.settings import IndexSettings
+from relais.db.statements import quoted
 from relais.db.transaction import Statements
 
 PAGE_SIZE = 4096  # a commit writes whole pages: half the bytes of 8192 for each instance (docs/decisions/0003)
@@ -24,6 +26,11 @@ class SqliteConnection(sqlite3.Connection):
         """Run each."""
         for sql, params in statements:
             self.execute(sql, params)
+
+    def enter(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]], /) -> None:
+        """Put *rows* into *table*."""
+        marks = ", ".join("?" * len(columns))
+        self.executemany(f"INSERT INTO {table}({quoted(columns)}) VALUES ({marks})", rows)  # noqa: S608 - our own names
 
 
 def writer(settings: IndexSettings) -> SqliteConnection:

@@ -6,6 +6,7 @@ an empty one says that there is nothing to do.
 """
 
 import re
+from collections.abc import Sequence
 from importlib import resources
 
 _POSTGRESQL: dict[str, str] = {}  # what stands in such a folder, by SQLite's text
@@ -24,6 +25,11 @@ def load(package: str, file: str) -> dict[str, str]:
 def postgresql(statement: str) -> str | None:
     """PostgreSQL's own text for a *statement* that was loaded, None if it has none."""
     return _POSTGRESQL.get(statement)
+
+
+def quoted(names: Sequence[str]) -> str:
+    """*names* of columns, as a list in SQL."""
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _named(file: str, text: str) -> dict[str, str]:

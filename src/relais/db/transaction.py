@@ -39,6 +39,7 @@ class Connection(Protocol):
     def execute(self, sql: str, parameters: Any = ..., /) -> Cursor: ...
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor: ...
     def together(self, statements: "Statements", /) -> None: ...
+    def enter(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]], /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +68,10 @@ class Transaction:
         None of them reads or changes a row that another one writes: their order is not promised.
         """
         self.connection.together(statements)
+
+    def enter(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Put many *rows* into *table*, the fastest way that the engine has: what these *columns* hold, in their order.
+
+        Both names are ours. Raises what a statement would raise, for any of them.
+        """
+        self.connection.enter(table, columns, rows)

@@ -30,7 +30,7 @@ def mark_many(tx: Transaction, level: Level, rows: Mapping[int, Mapping[str, Any
     borne = {row_id: columns.labels(values, level) for row_id, values in rows.items()}
     known = _ids(tx, tuple({label for labels in borne.values() for label in labels}))
     listed = [(row_id, _words([known[label] for label in labels])) for row_id, labels in borne.items()]
-    tx.executemany(SQL[f"mark_{_TABLES[level]}"], listed)
+    tx.enter(f"{_TABLES[level]}_label", ("rowid", "labels"), listed)
 
 
 def unmark(tx: Transaction, level: Level, row: Row) -> None:

@@ -9,6 +9,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -127,7 +128,7 @@ def copy_rows(source: Database, target: Database) -> None:
             for table in TABLES:
                 tx.execute(f"DELETE FROM {table}")  # noqa: S608
                 for rows in _batches(connection, table):
-                    _insert(tx, table, rows)
+                    _enter(tx, table, rows)
             for statement in AFTERWARDS:
                 tx.execute(SQL[statement])
             for level, table in ((Level.STUDY, "study"), (Level.SERIES, "series")):
@@ -180,8 +181,8 @@ def _batches(connection: Connection, table: str) -> Iterator[list[Row]]:
         behind = tuple(rows[-1][name] for name in TABLES[table])
 
 
-def _insert(tx: Transaction, table: str, rows: list[Row]) -> None:
-    names = [name for name in rows[0].keys() if name not in GENERATED.get(table, ())]  # noqa: SIM118 - a row has values
-    named, marks = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
-    values = [tuple(row[name] for name in names) for row in rows]
-    tx.executemany(f"INSERT INTO {table}({named}) VALUES ({marks})", values)  # noqa: S608
+def _enter(tx: Transaction, table: str, rows: list[Row]) -> None:
+    names = rows[0].keys()
+    kept = [place for place, name in enumerate(names) if name not in GENERATED.get(table, ())]
+    values = tuple if len(kept) == len(names) else itemgetter(*kept)
+    tx.enter(table, [names[place] for place in kept], map(values, rows))

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +13,7 @@ from relais.db.postgres import failures
 from relais.db.postgres.rows import Nothing, Row, adapted, rows
 from relais.db.postgres.spelling import spelled
 from relais.db.settings import IndexSettings
+from relais.db.statements import quoted
 from relais.db.transaction import Cursor, Statements
 
 ADAPTED = adapted()
@@ -71,6 +72,13 @@ class PostgresConnection:
         """Run *statements*, none of which sees what another one does, in one round trip."""
         text = _together(tuple(sql for sql, _ in statements))
         self.raw.execute(text, [param for _, params in statements for param in params])
+
+    def enter(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]], /) -> None:
+        """Put *rows* into *table*, without a statement for each."""
+        command = f"COPY {table}({quoted(columns)}) FROM STDIN"
+        with self.raw.cursor() as cursor, cursor.copy(command.encode()) as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def tell(self, commands: str) -> None:
         """Run *commands* of our own, without parameters, in one go."""
