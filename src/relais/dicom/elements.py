@@ -32,6 +32,7 @@ EXTENDED_OFFSETS, EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
 # PS3.5 tables 7.1-1 and 7.1-2: with a 16-bit length, and with two reserved bytes and a 32-bit length.
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+VR_NAMES = {vr: vr.decode() for vr in SHORT_VRS | LONG_VRS}
 NESTING_VRS = frozenset({b"SQ", b"UN"})  # what may hold Items
 SEQUENCE_TAGS = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
 

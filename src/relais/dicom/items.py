@@ -40,7 +40,7 @@ def value_json(vr: str, value: bytes, character_set: CharacterSet, *, is_big_end
     What this returns is shared: nobody may change it.
     """
     if len(value) <= REMEMBERED_BYTES:
-        return _remembered(vr, value, character_set, is_big_endian)
+        return remembered_json(vr, value, character_set, is_big_endian)
     return _value_json(vr, value, character_set, is_big_endian)
 
 
@@ -52,7 +52,8 @@ def _value_json(vr: str, value: bytes, character_set: CharacterSet, is_big_endia
     return {"vr": vr, "Value": [text]} if text else {"vr": vr}
 
 
-_remembered = lru_cache(maxsize=REMEMBERED)(_value_json)
+remembered_json = lru_cache(maxsize=REMEMBERED)(_value_json)
+"""value_json of at most REMEMBERED_BYTES; likewise shared."""
 
 
 def sequence_json(

@@ -9,14 +9,23 @@ from typing import Any, NamedTuple
 
 from pydicom.datadict import private_dictionary_VR
 
-from relais.dicom.elements import PIXEL_DATA, UNDEFINED, Element, Malformed, ReadAt
-from relais.dicom.items import SPECIFIC_CHARACTER_SET, TRAILING_PADDING, strict_sequence_json, value_json
+from relais.dicom.elements import PIXEL_DATA, UNDEFINED, VR_NAMES, Element, Malformed, ReadAt
+from relais.dicom.items import (
+    REMEMBERED_BYTES,
+    SPECIFIC_CHARACTER_SET,
+    TRAILING_PADDING,
+    remembered_json,
+    strict_sequence_json,
+    value_json,
+)
 from relais.dicom.json_model import JsonDataset, dictionary_vr
 from relais.dicom.json_values import CharacterSet, from_bytes
 from relais.dicom.scan import Scan
 
 PIXEL_REPRESENTATION = 0x00280103
 MAX_BYTES = 1024 * 1024  # of what stands before Pixel Data; a larger Data Set is not ordinary
+
+_SIMPLE_VRS = frozenset(VR_NAMES.values()) - {"SQ", "UN"}
 
 
 def ordinary_json(
@@ -60,9 +69,16 @@ class _Reader:
 
     def dataset(self, elements: Collection[Element]) -> JsonDataset:
         signed = [self._value(element) for element in elements if element.tag == PIXEL_REPRESENTATION]
-        self._is_signed = signed == [b"\0\1" if self._form.is_big_endian else b"\1\0"]
-        for element in elements:
-            self._json[f"{element.tag:08X}"] = self._element(element)
+        is_big_endian = self._form.is_big_endian
+        self._is_signed = signed == [b"\0\1" if is_big_endian else b"\1\0"]
+        start, whole_end, data = self._start, self._end, self._data
+        for element in elements:  # nearly all are short and simple: this loop is most of what metadata cost
+            tag, vr, _, value_at, length, end = element
+            if length <= REMEMBERED_BYTES and vr in _SIMPLE_VRS and tag != SPECIFIC_CHARACTER_SET and end <= whole_end:
+                value = data[value_at - start : end - start]
+                self._json[f"{tag:08X}"] = remembered_json(vr, value, self._character_set, is_big_endian)
+            else:
+                self._json[f"{tag:08X}"] = self._element(element)
         return self._json
 
     def _value(self, element: Element) -> bytes:

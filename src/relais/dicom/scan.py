@@ -27,6 +27,7 @@ from relais.dicom.elements import (
     SEQUENCE_TAGS,
     SHORT_VRS,
     UNDEFINED,
+    VR_NAMES,
     Element,
     Encoding,
     Header,
@@ -191,7 +192,7 @@ class _Walk:
         base, data, bound = self.window.base, self.window.data, self.end - self.window.base
         unpack, unpack_length = self.encoding.short.unpack_from, self.encoding.length.unpack_from
         found, wanted, last, enough = self.found, self.wanted, self.last, len(data) - 12
-        short_vrs, passed = SHORT_VRS, 0  # this loop is most of what reading a header costs
+        short_vrs, names, make, passed = SHORT_VRS, VR_NAMES, tuple.__new__, 0  # most of what reading a header costs
         while at <= enough:
             group, number, vr, length = unpack(data, at)
             tag = group << 16 | number
@@ -207,7 +208,7 @@ class _Walk:
             if not last < tag < _DELIMITERS or behind > bound or length & 1:  # an undefined length is odd, too
                 break
             if tag in wanted:
-                found[tag] = Element(tag, vr.decode(), base + at, base + value_at, length, base + behind)
+                found[tag] = make(Element, (tag, names[vr], base + at, base + value_at, length, base + behind))
             last = tag
             at = behind
             passed += 1
