@@ -31,8 +31,8 @@ def accept(connection: socket.socket) -> None:
 
 
 @contextmanager
-def peer(*behaviours: Behaviour) -> Iterator[PeerSettings]:
-    """A peer that accepts an association and then does each of *behaviours*."""
+def peer(*behaviours: Behaviour, patience_s: float = 30) -> Iterator[PeerSettings]:
+    """A peer that accepts an association and then does each of *behaviours*; how long to wait for it."""
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -47,8 +47,8 @@ def peer(*behaviours: Behaviour) -> Iterator[PeerSettings]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=run)
         thread.start()
-        yield PeerSettings("there", "THERE", "127.0.0.1", listening.getsockname()[1], timeout_s=1)
-        thread.join(10)
+        yield PeerSettings("there", "THERE", "127.0.0.1", listening.getsockname()[1], timeout_s=patience_s)
+        thread.join(60)
     assert not thread.is_alive()
     assert failures == []
 
@@ -83,12 +83,12 @@ ECHO_RSP = ul.pdv(3, ul.command(e0002=ul.VERIFICATION, e0100=0x8030, e0120=1, e0
 
 
 def test_a_message_and_its_answer_and_a_release() -> None:
-    threads = threading.active_count()
+    threads = set(threading.enumerate())
     with (
         peer(accept, expects(4), sends(ECHO_RSP), expects(5), sends(RELEASE_RP), closed) as settings,
         associated(settings) as assoc,
     ):
-        assert threading.active_count() == threads + 1  # the peer's own
+        assert len(set(threading.enumerate()) - threads) == 1  # the peer's own
         assert echo(assoc).Status == 0
     assert assoc.is_released
 
@@ -110,9 +110,9 @@ def test_what_the_peer_still_sends_during_a_release_is_dropped() -> None:
 
 
 def test_a_peer_that_never_answers_a_release_is_aborted() -> None:
-    with peer(accept, expects(5), expects(7), closed) as settings, associated(settings) as assoc:
+    with peer(accept, expects(5), expects(7), closed, patience_s=1) as settings, associated(settings) as assoc:
         began_at = time.monotonic()
-    assert time.monotonic() - began_at < 15
+    assert time.monotonic() - began_at < 30
     assert assoc.is_aborted
 
 
@@ -134,7 +134,7 @@ def test_a_peer_that_closes_or_sends_what_it_must_not_is_a_lost_association(sent
 
 
 def test_a_peer_that_does_not_answer_in_time_is_a_lost_association_and_aborted() -> None:
-    with peer(accept, expects(4), expects(7)) as settings:
+    with peer(accept, expects(4), expects(7), patience_s=1) as settings:
         with pytest.raises(AssociationLost, match="in time"), associated(settings) as assoc:
             echo(assoc)
         assert assoc.is_aborted
@@ -150,12 +150,12 @@ def test_without_an_acceptance_there_is_no_association(sent: bytes) -> None:
 
 def test_a_peer_that_takes_no_answer_at_all_is_not_waited_for() -> None:
     stop = threading.Event()
-    with peer(expects(1), lambda connection: stop.wait(10)) as settings:
+    with peer(expects(1), lambda connection: stop.wait(60), patience_s=1) as settings:
         began_at = time.monotonic()
         with pytest.raises(NotAssociated), associated(settings):
             pass
         stop.set()
-        assert time.monotonic() - began_at < 8
+        assert time.monotonic() - began_at < 30
 
 
 def test_a_data_set_leaves_in_fragments_that_the_peer_takes() -> None:
@@ -184,7 +184,7 @@ def C_ECHO_with_data() -> C_ECHO:
 
 def test_a_peer_that_reads_nothing_ends_the_sending() -> None:
     stop = threading.Event()
-    with peer(accept, lambda connection: stop.wait(10)) as settings:
+    with peer(accept, lambda connection: stop.wait(60), patience_s=1) as settings:
         with associated(settings) as assoc, pytest.raises(AssociationLost):
             messages.send(assoc, 1, C_ECHO_with_data(), (bytes(1 << 20) for _ in range(100)))
         stop.set()
