@@ -3,9 +3,12 @@
 Knows dicom.attributes, not the index. Reads only what it needs: a large instance costs a few short reads.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Lock
 
 from relais.dicom import uids
+from relais.dicom.alike import Mold, mold
 from relais.dicom.attributes import Use, by_tag
 from relais.dicom.elements import WINDOW_BYTES, ReadAt, name
 from relais.dicom.frames import frame_table
@@ -28,6 +31,11 @@ KEPT = {tag: row.vr for tag, row in by_tag().items() if row.use is not Use.DERIV
 _WANTED_VRS = {**KEPT, SPECIFIC_CHARACTER_SET: "CS"}
 _WANTED_KEYS = {tag: f"{tag:08X}" for tag in _WANTED_VRS}
 _WANTED = frozenset(_WANTED_VRS)
+# Those of which another value changes no other value, and not where the frames are: 0028 is the group of the pixels.
+_CHANGING = frozenset(tag for tag, vr in KEPT.items() if vr != "SQ" and tag >> 16 != 0x0028)
+MODELS = 64  # headers that are remembered; beyond it the oldest is forgotten
+
+_Place = tuple[str, int, int]  # Transfer Syntax UID, size of the object, offset of the Data Set
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +54,32 @@ def read_header(read_at: ReadAt, size: int, dataset_offset: int, transfer_syntax
     """Read the Data Set that lies from *dataset_offset* to *size*, the end of the object.
 
     *attributes* are those rows of dicom.attributes that the Data Set has, but the derived ones; do not change them,
-    they are shared with other headers. The pixel offset of a
-    deflated Data Set with Pixel Data is *dataset_offset*: whatever there is begins behind the head.
+    they are shared with other headers. The pixel offset of a deflated Data Set with Pixel Data is *dataset_offset*:
+    whatever there is begins behind the head. What is laid out as one before (dicom.alike) is not walked through again.
 
     Raises InvalidDataSet if it is truncated or malformed, or a UID that names or classifies it is missing or none.
     """
-    source, start, end = _Source(read_at, dataset_offset), dataset_offset, size
     if uids.is_deflated(transfer_syntax_uid):
         inflated = Inflated(read_at, dataset_offset, size)
-        source, start, end = _Source(inflated.read_at, 0), 0, inflated.size_bytes
+        source = _Source(inflated.read_at, 0)
+        return _read(source, 0, inflated.size_bytes, dataset_offset, transfer_syntax_uid)
+    source = _Source(read_at, dataset_offset)
+    if uids.is_encapsulated(transfer_syntax_uid):  # each has a size of its own
+        return _read(source, dataset_offset, size, dataset_offset, transfer_syntax_uid)
+    place = (transfer_syntax_uid, size, dataset_offset)
+    header = _models.like(place, source.head)
+    if header is None:
+        header = _read(source, dataset_offset, size, dataset_offset, transfer_syntax_uid)
+        _models.keep(place, header, source)
+    return header
+
+
+def _read(source: "_Source", start: int, end: int, dataset_offset: int, transfer_syntax_uid: str) -> Header:
     found = scan(source.read_at, start, end, transfer_syntax_uid, _WANTED)
     warnings = list(found.warnings)
     attributes = _attributes(found, source.read_at, uids.is_big_endian(transfer_syntax_uid), warnings)
-    ref = InstanceRef(*(_uid(attributes, tag) for tag in (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID)))
+    sop_class_uid, ref = _named(attributes)
     layout = _layout(found, source.read_at, attributes, dataset_offset, transfer_syntax_uid)
-    sop_class_uid = _uid(attributes, SOP_CLASS_UID)
     return Header(sop_class_uid, ref, transfer_syntax_uid, attributes, layout, tuple(warnings))
 
 
@@ -82,12 +101,12 @@ class _Source:
 
     def __init__(self, read_at: ReadAt, start: int) -> None:
         self._read_at, self._start = read_at, start
-        self._head = read_at(start, WINDOW_BYTES)
+        self.head = read_at(start, WINDOW_BYTES)
 
     def read_at(self, offset: int, length: int) -> bytes:
         at = offset - self._start
-        if at + length <= len(self._head):
-            return self._head[at : at + length]
+        if at + length <= len(self.head):
+            return self.head[at : at + length]
         return self._read_at(offset, length)
 
 
@@ -103,7 +122,7 @@ def _attributes(found: Scan, read_at: ReadAt, is_big_endian: bool, warnings: lis
             continue
         value = read_at(element.value_offset, length)
         if tag == SPECIFIC_CHARACTER_SET:
-            character_set = tuple(term or "" for term in from_bytes("CS", value).get("Value", ()))
+            character_set = _character_set(value)
         elif vr != "SQ":
             attributes[_WANTED_KEYS[tag]] = value_json(vr, value, character_set, is_big_endian=is_big_endian)
         else:
@@ -115,6 +134,10 @@ def _attributes(found: Scan, read_at: ReadAt, is_big_endian: bool, warnings: lis
     return attributes
 
 
+def _character_set(value: bytes) -> CharacterSet:
+    return tuple(term or "" for term in from_bytes("CS", value).get("Value", ()))
+
+
 def _layout(found: Scan, read_at: ReadAt, attributes: JsonDataset, start: int, transfer_syntax_uid: str) -> Layout:
     if found.pixel is None:
         return Layout(start)
@@ -122,6 +145,12 @@ def _layout(found: Scan, read_at: ReadAt, attributes: JsonDataset, start: int, t
         return Layout(start, pixel_offset=start)
     table = frame_table(found, read_at, attributes, transfer_syntax_uid)
     return Layout(start, found.pixel.offset, table.pack() if table else None)
+
+
+def _named(attributes: JsonDataset) -> tuple[str, InstanceRef]:
+    """What it is, and which one. Raises InvalidDataSet if a UID is missing or none."""
+    ref = InstanceRef(*(_uid(attributes, tag) for tag in (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID)))
+    return _uid(attributes, SOP_CLASS_UID), ref
 
 
 def _uid(attributes: JsonDataset, tag: int) -> str:
@@ -132,3 +161,64 @@ def _uid(attributes: JsonDataset, tag: int) -> str:
         return uids.require(uid, name(tag))
     except InvalidRequest as exc:
         raise InvalidDataSet(exc.message) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A header like which others may come, and what decodes their values."""
+
+    header: Header
+    vrs: Mapping[int, str]
+    character_set: CharacterSet
+
+    def changed(self, changes: Mapping[int, bytes], *, is_big_endian: bool) -> Header:
+        """The header of a Data Set that says the same, but for *changes*."""
+        attributes = dict(self.header.attributes)
+        for tag, value in changes.items():
+            character_set = self.character_set if tag > SPECIFIC_CHARACTER_SET else None
+            json = value_json(self.vrs[tag], value, character_set, is_big_endian=is_big_endian)
+            attributes[_WANTED_KEYS[tag]] = json
+        sop_class_uid, ref = _named(attributes)
+        known = self.header
+        return Header(sop_class_uid, ref, known.transfer_syntax_uid, attributes, known.layout, ())
+
+
+class _Models:
+    """The headers of the last layouts (dicom.alike), by Transfer Syntax, size and offset."""
+
+    def __init__(self) -> None:
+        self._changing = Lock()
+        self._known: dict[_Place, Mold[_Model] | None] = {}  # None: seen once
+
+    def like(self, place: _Place, start: bytes) -> Header | None:
+        """The header of the Data Set at *place* that begins with *start*, if it is like one before."""
+        mold = self._known.get(place)
+        changes = None if mold is None else mold.changes(start)
+        if mold is None or changes is None or not changes.keys() <= _CHANGING:
+            return None
+        return mold.found.changed(changes, is_big_endian=uids.is_big_endian(place[0]))
+
+    def keep(self, place: _Place, header: Header, source: _Source) -> None:
+        """Remember *header*, if another one of its size has come before and is not remembered."""
+        has_come = place in self._known
+        mold = _molded(place, header, source) if has_come and self._known.get(place) is None else None
+        with self._changing:
+            self._known.pop(place, None)
+            if len(self._known) >= MODELS:
+                del self._known[next(iter(self._known))]
+            self._known[place] = mold
+
+
+def _molded(place: _Place, header: Header, source: _Source) -> Mold[_Model] | None:
+    if header.warnings:
+        return None
+    syntax, size, base = place
+    whole = scan(source.read_at, base, size, syntax)
+    wanted = [element for tag, element in whole.elements.items() if tag in _WANTED]
+    vrs = {one.tag: one.vr if one.vr not in {None, "UN"} else _WANTED_VRS[one.tag] for one in wanted}
+    said = whole.elements.get(SPECIFIC_CHARACTER_SET)
+    character_set = _character_set(source.read_at(said.value_offset, said.length)) if said else None
+    return mold(_Model(header, vrs, character_set), whole, _WANTED, source.head, base, size)
+
+
+_models = _Models()
