@@ -217,6 +217,35 @@ def test_whoever_does_not_begin_with_an_association_is_aborted(node: DimseNode, 
         assert ending(connection) == ul.A_ABORT
 
 
+@beyond_stock
+@pytest.mark.parametrize(
+    ("called", "calling", "answer"),
+    [
+        ("RELAIS".ljust(16, "\0"), "CT 1".ljust(16, "\0"), (ul.A_ASSOCIATE_AC, b"")),
+        ("", "CT1", (ul.A_ASSOCIATE_RJ, bytes((0, 1, 1, 7)))),
+        ("RELAIS", "", (ul.A_ASSOCIATE_RJ, bytes((0, 1, 1, 3)))),
+        ("RELAIS", "A\\B", (ul.A_ASSOCIATE_RJ, bytes((0, 1, 1, 3)))),
+    ],
+    ids=["padded with nulls", "nobody is called", "nobody calls", "a backslash"],
+)
+def test_who_calls_nobody_or_is_nobody_is_told_so(
+    node: DimseNode, called: str, calling: str, answer: tuple[int, bytes]
+) -> None:
+    """PS3.8 9.3.2, table 9-21"""
+    with socket.create_connection(("127.0.0.1", node.port), 30) as connection:
+        connection.sendall(ul.associate_rq(PROPOSALS, called, calling))
+        kind, body = ul.read_pdu(connection)
+    assert (kind, body[: len(answer[1])]) == answer
+
+
+@beyond_stock
+def test_the_log_says_from_where_came_what_is_no_pdu(node: DimseNode, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_connection(("127.0.0.1", node.port), 30) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert ending(connection) == ul.A_ABORT
+    assert 'event="invalid PDU" address=127.0.0.1 error="no PDU, or a longer one than the limit"' in caplog.text
+
+
 @pytest.mark.parametrize("source", [0, 2], ids=["A-ABORT", "A-P-ABORT"])
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
 def test_an_abort_in_the_middle_of_a_transfer_leaves_no_trace(node: DimseNode, source: int, share: float) -> None:

@@ -42,6 +42,7 @@ CALLING_AE_TITLE_NOT_RECOGNIZED: Rejection = (
     3,
     "calling AE title not recognized by name, network and certificate",
 )
+NO_CALLING_AE_TITLE: Rejection = (1, 1, 3, "no calling AE title")
 CALLED_AE_TITLE_NOT_RECOGNIZED: Rejection = (1, 1, 7, "called AE title not recognized")
 LOCAL_LIMIT_EXCEEDED: Rejection = (2, 3, 2, "too many associations")
 
@@ -72,8 +73,10 @@ class NodeServices:
         origin = assoc.origin
         if asked.proposal.application_context != APPLICATION_CONTEXT:
             return CONTEXT_NAME_NOT_SUPPORTED
-        if self._settings.check_called_ae_title and origin.called_ae_title != self._settings.ae_title:
+        if not self._is_called(origin.called_ae_title):
             return CALLED_AE_TITLE_NOT_RECOGNIZED
+        if not origin.calling_ae_title:
+            return NO_CALLING_AE_TITLE
         only_echo = all(context.abstract_syntax == VERIFICATION for context in asked.proposal.contexts)
         if not only_echo and not admits(self._archive, of_origin(origin)):
             return CALLING_AE_TITLE_NOT_RECOGNIZED
@@ -82,6 +85,10 @@ class NodeServices:
             return LOCAL_LIMIT_EXCEEDED
         self._taken[assoc.id] = seat
         return None
+
+    def _is_called(self, ae_title: str) -> bool:
+        """Whether somebody who calls *ae_title* means us."""
+        return ae_title == self._settings.ae_title if self._settings.check_called_ae_title else bool(ae_title)
 
     def _fits(self, origin: Origin, taken: Taken) -> bool:
         """Whether there is room for one more: in all, from that address, and from that peer."""

@@ -128,11 +128,18 @@ def test_a_padded_uid_is_the_uid() -> None:
 
 
 @pytest.mark.parametrize("title", ["", "A\\B", "A\tB", "\xc4"], ids=repr)
-def test_what_is_no_ae_title_is_refused(title: str) -> None:
+def test_what_is_no_ae_title_is_read_as_none(title: str) -> None:
     """PS3.8 9.3.2, PS3.5 6.2"""
     good = ul.associate_rq(called="B")[HEADER:]
-    with pytest.raises(ValueError, match=r".*"):
-        decode(good[:4] + title.ljust(16).encode("latin-1") + good[20:])
+    read = decode(good[:4] + title.ljust(16).encode("latin-1") + good[20:])
+    assert (read.called_ae_title, read.calling_ae_title) == ("", "LIGHT")
+
+
+@pytest.mark.parametrize("padding", [b" ", b"\0", b" \0"], ids=repr)
+def test_an_ae_title_may_be_padded_with_nulls(padding: bytes) -> None:
+    good = ul.associate_rq()[HEADER:]
+    padded = (b" CT 1" + padding * 11)[:16]
+    assert decode(good[:20] + padded + good[36:]).calling_ae_title == "CT 1"
 
 
 @given(st.integers(0, 400), st.binary(max_size=40))

@@ -109,6 +109,10 @@ class UpperLayer(Pump):
         return self.state is State.ESTABLISHED
 
     @property
+    def address(self) -> str:
+        return str(self.assoc.address)
+
+    @property
     def accepted_context_ids(self) -> Mapping[int, Answer]:
         return self.accepted
 

@@ -66,7 +66,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An A-ASSOCIATE-RQ. *fixed* is what an acceptance repeats of it as it came (PS3.8 9.3.3)."""
+    """An A-ASSOCIATE-RQ. *fixed* is what an acceptance repeats of it as it came (PS3.8 9.3.3).
+
+    An AE title is "" where there is none, or what stands there is no AE title.
+    """
 
     fixed: bytes
     version: int
@@ -274,8 +277,9 @@ def _uid(data: bytes) -> str:
 
 
 def _ae_title(data: bytes) -> str:
-    """Leading and trailing spaces are not significant; no title is only spaces (PS3.8 9.3.2)."""
-    text = data.decode("ascii").strip(" ")
-    if not text or not text.isprintable() or "\\" in text:
-        raise ValueError("no AE title")
-    return text
+    """Leading and trailing spaces are not significant; no title is only spaces (PS3.8 9.3.2). "" if it is none.
+
+    Deviation: a title may be padded with nulls, as by senders that copy a text of C.
+    """
+    text = data.decode("ascii", "replace").rstrip("\0 ").lstrip(" ")
+    return text if text.isascii() and text.isprintable() and "\\" not in text else ""

@@ -146,6 +146,10 @@ class InlineProvider(Pump, TidyProvider):
         return bool(self.state_machine.current_state == ESTABLISHED)
 
     @property
+    def address(self) -> str:
+        return str(self.assoc.acceptor.address)
+
+    @property
     def accepted_context_ids(self) -> Collection[int]:
         return self.assoc._accepted_cx.keys()
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from relais.peers.wire.connection import Connection
 from relais.peers.wire.framing import P_DATA_TF, PDU_HEADER, PDV_HEADER, Buffer
+from relais.telemetry.line import fields
 
 MAX_PDU_BYTES = 1024 * 1024  # of any PDU; a longer one is invalid. Senders that ignore our maximum stay far below
 POLLED_PDUS = 16  # taken in one look at the network while something else is going on
@@ -56,6 +57,11 @@ class Pump:
     @property
     def takes_data(self) -> bool:
         """Whether P-DATA may come (PS3.8 table 9-10: DT-2)."""
+        raise NotImplementedError
+
+    @property
+    def address(self) -> str:
+        """Of the peer, for the log."""
         raise NotImplementedError
 
     @property
@@ -120,7 +126,7 @@ class Pump:
         except OSError as exc:  # also the end of patience inside a PDU
             self.lose(exc)
         except Exception as exc:  # a stranger's bytes in a parser
-            log.warning("invalid PDU: %s", type(exc).__name__)
+            log.warning("%s", fields(event="invalid PDU", address=self.address, error=str(exc) or type(exc).__name__))
             self.refuse()
         return True
 
