@@ -19,7 +19,7 @@ from fixtures import dcmtk
 from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
 from fixtures.cast import LEFEBVRE, MALLORY, SURYA, YAMADA
 from fixtures.dimse_node import DimseNode, dimse_node
-from fixtures.pynetdicom_scu import STUDY_ROOT, UNCOMPRESSED, find_bytes, scu
+from fixtures.pynetdicom_scu import PATIENT_ROOT, STUDY_ROOT, UNCOMPRESSED, find_bytes, scu
 from relais.access.policy import Mode, Policy, Rule
 from relais.archive import Archive
 from relais.archive.ingest import store_part10
@@ -48,7 +48,11 @@ def seed(archive: Archive) -> None:
     request = Dataset()
     request.ScheduledProcedureStepID, request.RequestedProcedureID = "SPS-7", "RP-7"
     last.RequestAttributesSequence = [request]
-    for ds in (*thorax, report, knee, loop, last):
+    keep(archive, *thorax, report, knee, loop, last)
+
+
+def keep(archive: Archive, *instances: Dataset) -> None:
+    for ds in instances:
         store_part10(archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
 
 
@@ -282,9 +286,10 @@ def test_keys_above_the_level_may_be_left_out_once_relational_queries_are_negoti
 def test_nothing_is_agreed_on_that_was_not_proposed_or_cannot_be_done(node: DimseNode) -> None:
     """PS3.7 D.3.3.5"""
     with scu(node.port, [(FIND, UNCOMPRESSED)], extended={FIND: b"\0\1\1\1\1\1\1"}) as assoc:
-        assert assoc.acceptor.sop_class_extended == {FIND: b"\0\1\1\0\0\0\0"}
-    with scu(node.port, [(FIND, UNCOMPRESSED)]) as assoc:
-        assert assoc.acceptor.sop_class_extended == {}
+        assert assoc.acceptor.sop_class_extended == {FIND: b"\0\1\1\1\0\0\0"}
+    for proposed, extended in ((FIND, None), (f"{PATIENT_ROOT}.1", {FIND: b"\1"})):
+        with scu(node.port, [(proposed, UNCOMPRESSED)], extended=extended) as assoc:
+            assert assoc.acceptor.sop_class_extended == {}
 
 
 def test_date_and_time_are_one_range_only_if_negotiated(node: DimseNode) -> None:
@@ -295,6 +300,43 @@ def test_date_and_time_are_one_range_only_if_negotiated(node: DimseNode) -> None
     with scu(node.port, [(FIND, UNCOMPRESSED)], extended={FIND: b"\0\1"}) as assoc:
         found = [answer.StudyInstanceUID for _, answer in assoc.send_c_find(identifier, FIND) if answer]
     assert set(found) == {KNEE, LOOP}
+
+
+def test_dates_and_times_are_meant_and_told_in_the_zone_of_who_asks(tmp_path: Path) -> None:
+    """PS3.4 C.2.2.2.1.3, C.4.1.1.3.2: half past eleven in the evening in London is the next day in Berlin"""
+    london, nowhere = (a_ct(StudyDate="20240301", StudyTime="233000", PatientID=name) for name in ("LONDON", "NOWHERE"))
+    london.TimezoneOffsetFromUTC = "+0000"
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.PatientID, identifier.TimezoneOffsetFromUTC = "STUDY", "", "+0100"
+    identifier.StudyDate, identifier.StudyTime = "20240302", "00-01"
+    with dimse_node(tmp_path) as node:
+        keep(node.archive, london, nowhere)
+        with scu(node.port, [(FIND, UNCOMPRESSED)], extended={FIND: b"\1\1\1\1"}) as assoc:
+            assert assoc.acceptor.sop_class_extended == {FIND: b"\1\1\1\1"}
+            [answer] = [answer for _, answer in assoc.send_c_find(identifier, FIND) if answer]
+            identifier.StudyDate, identifier.StudyTime = "20240301", "2330"
+            [other] = [answer for _, answer in assoc.send_c_find(identifier, FIND) if answer]
+            identifier.TimezoneOffsetFromUTC = "CET"
+            assert [status.Status for status, _ in assoc.send_c_find(identifier, FIND)] == [0xC000]
+    assert (answer.PatientID, answer.StudyDate, answer.StudyTime) == ("LONDON", "20240302", "003000")
+    assert (other.PatientID, other.StudyDate, other.StudyTime) == ("NOWHERE", "20240301", "233000")
+    assert answer.TimezoneOffsetFromUTC == other.TimezoneOffsetFromUTC == "+0100"
+
+
+@pytest.mark.parametrize("level", ["SERIES", "IMAGE"])
+def test_the_zone_counts_at_every_level(tmp_path: Path, level: str) -> None:
+    ds = a_ct(
+        StudyDate="20240301", StudyTime="2330", SeriesDate="20240301", SeriesTime="2340", TimezoneOffsetFromUTC="+0000"
+    )
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.TimezoneOffsetFromUTC = level, "+0100"
+    identifier.SeriesInstanceUID, identifier.SeriesDate, identifier.SeriesTime = "", "20240302-", ""
+    with dimse_node(tmp_path) as node:
+        keep(node.archive, ds)
+        with scu(node.port, [(FIND, UNCOMPRESSED)], extended={FIND: b"\1\0\0\1"}) as assoc:
+            [answer] = [answer for _, answer in assoc.send_c_find(identifier, FIND) if answer]
+    assert (answer.SeriesDate, answer.SeriesTime) == ("20240302", "0040")
+    assert "StudyTime" not in answer
 
 
 def test_names_match_by_their_words_only_if_negotiated(node: DimseNode) -> None:

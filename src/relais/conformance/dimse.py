@@ -18,7 +18,12 @@ from relais.peers import retrieving
 from relais.peers.dimse import PATIENT_ROOT_FIND, STUDY_ROOT_FIND
 from relais.pixels import syntaxes
 
-EXTENSIONS = ("relational queries", "combined date-time matching", "fuzzy matching of person names")
+EXTENSIONS = (
+    "relational queries",
+    "combined date-time matching",
+    "fuzzy matching of person names",
+    "timezone query adjustment",
+)
 ASKED = frozenset({STUDY_ROOT_FIND, PATIENT_ROOT_FIND, retrieving.GET, retrieving.MOVE})
 """Of the Query/Retrieve SOP Classes, those that `relais find --peer` and `relais pull` ask with."""
 

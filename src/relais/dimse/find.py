@@ -27,7 +27,7 @@ def serve(operation: Operation, archive: Archive, ae_title: str) -> None:
     matches = Matches(request, ae_title, operation.transfer_syntax_uid)
     responses = operation.responses(pending)
     operation.tally["matches"] = 0
-    rows = iter(found.rows)
+    rows = iter(found.rows) if request.zone is None else request.zone.pick(found.rows)
     while some := list(islice(rows, AT_ONCE)):
         if operation.is_cancelled:
             operation.respond(CANCEL)

@@ -10,12 +10,14 @@ from typing import Any
 
 from pydicom.datadict import keyword_for_tag
 
+from relais.dicom import timezones
 from relais.dicom.attributes import Level, by_tag, levels_above
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.matching import as_text
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.query_keys import NEVER_MATCHED, matches_from_json
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
+from relais.dicom.timezones import OFFSET_TAG, Zone
 from relais.dicom.uids import require
 from relais.dimse.models import UNIQUE_KEYS, Model
 from relais.errors import InvalidRequest, Mismatch
@@ -34,15 +36,22 @@ class Negotiated:
 
 @dataclass(frozen=True, slots=True)
 class FindRequest:
-    """A C-FIND, understood. *asked* is the Identifier without what is never matched; *unknown* are keys we keep not."""
+    """A C-FIND, understood. *asked* is the Identifier without what is never matched; *unknown* are keys we keep not.
+
+    With a *zone*, what *query* finds is still to be picked by it.
+    """
 
     query: Query
     asked: JsonDataset
     unknown: tuple[int, ...]
+    zone: Zone | None = None
 
 
 def find_request(identifier: JsonDataset, model: Model, negotiated: Negotiated) -> FindRequest:
-    """The query that *identifier* stands for."""
+    """The query that *identifier* stands for.
+
+    Reading: Timezone Offset From UTC in it counts whether it was negotiated or not (PS3.4 C.2.2.2.5.2, C.2.2.2.5.4).
+    """
     level = _level(identifier, model)
     if not negotiated.relational:
         for above in model.levels_above(level):
@@ -56,7 +65,11 @@ def find_request(identifier: JsonDataset, model: Model, negotiated: Negotiated) 
         fuzzy=negotiated.fuzzy,
         combined_date_time=negotiated.combined_date_time,
     )
-    return FindRequest(query, asked, tuple(tag for tag in sorted(tags) if not _is_known(tag, level)))
+    unknown = tuple(tag for tag in sorted(tags) if not _is_known(tag, level))
+    offset = _first(identifier, OFFSET_TAG)
+    if not offset:
+        return FindRequest(query, asked, unknown)
+    return FindRequest(timezones.widened(query), asked, unknown, timezones.zone_of(query, offset))
 
 
 def retrieve_query(identifier: JsonDataset, model: Model, *, relational: bool) -> Query:
@@ -110,10 +123,16 @@ def ref_of(row: JsonDataset, level: Level) -> Ref:
 
 
 def _level(identifier: JsonDataset, model: Model) -> Level:
-    values = (identifier.get(tag_key(LEVEL)) or {}).get("Value") or [""]
-    if values[0] not in model.levels:
+    level = _first(identifier, LEVEL)
+    if level not in model.levels:
         raise Mismatch(f"Query/Retrieve Level must be one of {', '.join(model.levels)}.")
-    return Level(values[0])
+    return Level(level)
+
+
+def _first(identifier: JsonDataset, tag: int) -> str:
+    """The first value of a text, "" without one."""
+    values = (identifier.get(tag_key(tag)) or {}).get("Value") or [""]
+    return as_text(values[0]).strip(" \0")
 
 
 def _single_value(identifier: JsonDataset, level: Level) -> str:

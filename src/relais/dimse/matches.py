@@ -14,6 +14,7 @@ import orjson
 from relais.dicom import uids
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.matching import as_text
+from relais.dicom.timezones import OFFSET_TAG
 from relais.dicom.values import vr_of
 from relais.dimse.identifier import INSTANCE_AVAILABILITY, LEVEL, RETRIEVE_AE_TITLE, FindRequest, only_asked
 from relais.dimse.models import UNIQUE_KEYS
@@ -111,11 +112,14 @@ class Matches:
         asked: dict[str, Mapping[str, Any]] = {tag_key(UNIQUE_KEYS[level]): {}}
         asked |= {key: one for key, one in request.asked.items() if int(key, 16) not in request.unknown}
         slots = {key: self._slot(key, one) for key, one in asked.items() if key != CHARACTER_SET}
-        for tag, vr, text in (
+        said = [
             (LEVEL, "CS", level.value),
             (RETRIEVE_AE_TITLE, "AE", ae_title),
             (INSTANCE_AVAILABILITY, "CS", "ONLINE"),
-        ):
+        ]
+        if request.zone is not None:
+            said.append((OFFSET_TAG, "SH", request.zone.offset))
+        for tag, vr, text in said:
             key = tag_key(tag)
             own = key if tag == INSTANCE_AVAILABILITY else ""  # a row says so where it is not ONLINE
             slots[key] = _Slot(own, self._element(key, {"vr": vr, "Value": [text]}))

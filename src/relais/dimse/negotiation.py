@@ -11,8 +11,9 @@ from relais.peers.wire import associate
 from relais.peers.wire.associate import Answer, Proposal, Proposed, Remembered
 
 # What we can do where the peer proposes it, byte by byte (PS3.4 C.5.1.1, C.5.2.1, C.5.3.1). C-FIND: relational queries,
-# combined date-time matching, fuzzy matching of person names. C-MOVE and C-GET: relational retrieval.
-EXTENDED: Mapping[str, bytes] = {"C-FIND": b"\1\1\1", "C-MOVE": b"\1", "C-GET": b"\1"}
+# combined date-time matching, fuzzy matching of person names, timezone query adjustment. C-MOVE and C-GET: relational
+# retrieval.
+EXTENDED: Mapping[str, bytes] = {"C-FIND": b"\1\1\1\1", "C-MOVE": b"\1", "C-GET": b"\1"}
 
 # Storage Commitment: as SCP we are asked, as SCU we are told (PS3.4 J.3.1).
 COMMITMENT_SERVICES = ("N-ACTION", "N-EVENT-REPORT")
@@ -53,7 +54,9 @@ class Negotiator:
         answers = [answer(one, ours.get(one.abstract_syntax), proposal.roles) for one in proposal.contexts]
         accepted = {one.context_id: one for one in answers if one.result == associate.ACCEPTED}
         roles = agreed_roles(accepted.values(), ours, proposal.roles)
-        agreed, confirms_user = extended(proposal.extended), identity.is_confirmed(proposal.identity)
+        there = {one.abstract_syntax for one in accepted.values()}
+        agreed = extended({uid: info for uid, info in proposal.extended.items() if uid in there})
+        confirms_user = identity.is_confirmed(proposal.identity)
         items = associate.accepting_items(answers, self._max_length, roles, agreed, confirms_user=confirms_user)
         asked = sorted({one.abstract_syntax for one in proposal.contexts} & ours.keys())
         return Terms(tuple(ours[uid] for uid in asked), accepted, agreed, confirms_user, items)
@@ -120,4 +123,4 @@ def extended(proposed: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _common(theirs: bytes, ours: bytes) -> bytes:
-    return bytes(min(pair) for pair in zip(theirs, ours.ljust(len(theirs), b"\0"), strict=False))
+    return bytes(one == other == 1 for one, other in zip(theirs, ours.ljust(len(theirs), b"\0"), strict=False))

@@ -48,11 +48,12 @@ def test_an_abstract_syntax_stands_for_a_service(uid: str, service: str) -> None
 @pytest.mark.parametrize(
     ("proposed", "answer"),
     [
-        ({FIND: b"\1\1\1\1\1"}, {FIND: b"\1\1\1\0\0"}),
+        ({FIND: b"\1\1\1\1\1"}, {FIND: b"\1\1\1\1\0"}),
         ({FIND: b"\0\1"}, {FIND: b"\0\1"}),
         ({FIND: b"\1"}, {FIND: b"\1"}),
         ({MOVE: b"\1\1"}, {MOVE: b"\1\0"}),
         ({FIND: b""}, {FIND: b""}),
+        ({FIND: b"\2\xff\1"}, {FIND: b"\0\0\1"}),
         ({CT: b"\2\1"}, {}),
         ({"1.2.3": b"\1"}, {}),
     ],
