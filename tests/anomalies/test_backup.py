@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,12 @@ import pytest
 from fixtures.builders import a_ct, part10
 from fixtures.engines import index_environ, index_settings
 from fixtures.moved import answers
-from fixtures.node import close_archive, make_archive
+from fixtures.node import close_archive, make_archive, make_store
+from fixtures.object_server import chosen_settings, environment, section
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, backup, delete, ingest, maintenance, restoring
 from relais.archive.removal import Removal
 from relais.dicom.origin import Channel, Origin
-from relais.storage.local import LocalStore
 
 ORIGIN = Origin(Channel.IMPORT)
 INSTANCES = 300
@@ -83,8 +84,8 @@ def test_backups_of_a_busy_archive_are_whole(archive: Archive, tmp_path: Path) -
     assert busy.deleted > 5
     for name in backup.BackupFolder(disk).names():
         assert backup.check(disk, name).is_whole
-    objects = LocalStore(tmp_path / "south" / "store")
-    restoring.restore(disk, objects, index_settings(tmp_path / "south"), tmp_path / "south")
+    with closing(make_store(tmp_path / "south")) as objects:
+        restoring.restore(disk, objects, index_settings(tmp_path / "south"), tmp_path / "south")
     south = make_archive(tmp_path / "south")
     assert maintenance.check(south).is_sound
     assert maintenance.sweep(south) == maintenance.Swept()
@@ -96,7 +97,7 @@ def start(folder: Path, *words: object) -> "subprocess.Popen[bytes]":
     environ = {
         **os.environ,
         "RELAIS_NODE__DATA_DIR": str(folder),
-        "RELAIS_STORAGE__URL": f"file://{folder / 'store'}",
+        **environment(chosen_settings(folder)),
         **index_environ(folder),
     }
     command = [sys.executable, "-m", "relais", *map(str, words)]
@@ -141,11 +142,9 @@ def test_backup_and_restoration_may_be_killed_at_any_moment(archive: Archive, tm
 def test_a_move_may_be_killed_at_any_moment(archive: Archive, tmp_path: Path) -> None:
     north, south = tmp_path / "north", tmp_path / "south"
     store(archive, INSTANCES)
-    url = index_settings(south).url
     wanted = tmp_path / "south.toml"
-    wanted.write_text(
-        f'[node]\ndata_dir = "{south}"\n[storage]\nurl = "file://{south}/store"\n[index]\nurl = "{url}"\n'
-    )
+    places = f'[index]\nurl = "{index_settings(south).url}"\n{section(chosen_settings(south))}'
+    wanted.write_text(f'[node]\ndata_dir = "{south}"\n{places}')
     for _ in range(KILLS):
         kill_somewhere(north, "migrate", "--to", wanted)
         store(archive)

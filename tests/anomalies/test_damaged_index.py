@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from fixtures.builders import a_ct, a_series, part10
+from fixtures.engines import only_sqlite
 from fixtures.node import close_archive, make_archive
+from fixtures.object_server import chosen_settings
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, ingest, maintenance, retrieve, search
 from relais.archive.integrity import verified_chunks
@@ -22,6 +24,7 @@ from relais.dicom.query import Query
 from relais.dicom.refs import InstanceRef
 from relais.errors import NodeError
 
+pytestmark = only_sqlite("its file is damaged")
 DAMAGES = 100
 PAGE_BYTES = 4096
 
@@ -74,11 +77,10 @@ def test_a_damaged_index_harms_no_object_and_can_be_rebuilt(
 ) -> None:
     folder, refs = template
     index, chance = (folder / "index.sqlite").read_bytes(), random.Random(7)
-    (tmp_path / "store").symlink_to(folder / "store")
     for _ in range(DAMAGES):
         (tmp_path / "index.sqlite").write_bytes(damaged(index, chance))
         try:
-            archive = make_archive(tmp_path)
+            archive = make_archive(tmp_path, storage=chosen_settings(folder))
         except NodeError:
             pass
         else:
@@ -89,7 +91,7 @@ def test_a_damaged_index_harms_no_object_and_can_be_rebuilt(
                 close_archive(archive)
         for path in tmp_path.glob("index.sqlite*"):
             path.unlink()
-    archive = make_archive(tmp_path)
+    archive = make_archive(tmp_path, storage=chosen_settings(folder))
     rebuilt = maintenance.reindex(archive)
     assert not rebuilt.unreadable
     for ref in refs:
@@ -102,17 +104,16 @@ def test_a_rebuild_that_was_killed_is_completed_by_the_sweep(
     template: tuple[Path, list[InstanceRef]], tmp_path: Path
 ) -> None:
     folder, refs = template
-    (tmp_path / "store").symlink_to(folder / "store")
 
     def die(done: int) -> None:
         if done == 5:
             raise SystemExit
 
-    archive = make_archive(tmp_path)
+    archive = make_archive(tmp_path, storage=chosen_settings(folder))
     with pytest.raises(SystemExit):
         maintenance.reindex(archive, die)
     close_archive(archive)
-    archive = make_archive(tmp_path)
+    archive = make_archive(tmp_path, storage=chosen_settings(folder))
     assert maintenance.sweep(archive).indexed >= len(refs) - 5
     for ref in refs:
         read(archive, ref)

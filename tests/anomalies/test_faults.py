@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fixtures import strace
+from fixtures.places import node_environ
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
 from relais import config
@@ -79,7 +80,7 @@ def test_an_index_that_cannot_be_written_refuses_stores_and_is_read(node: Served
 @with_each_engine
 def test_after_all_faults_index_and_storage_agree(node: Served) -> None:
     """Runs on its own too; it says most after the others."""
-    given = config.load(None, {"RELAIS_NODE__DATA_DIR": node.environ["RELAIS_NODE__DATA_DIR"]}).config
+    given = config.load(None, node_environ(node.folder / "data")).config
     with compose.archive_of(given) as archive:
         assert maintenance.sweep(archive, upload_age_s=0).unreadable == 0
         report = maintenance.check(archive)

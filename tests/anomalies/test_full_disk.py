@@ -15,12 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.engines import only_sqlite
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
 from relais.node.listen import eventually
 
+pytestmark = pytest.mark.files("their disk is full")
 SMALL_MB = 24
 AGAIN_WITHIN_S = 15.0
+of_the_index = only_sqlite("the disk under its file is full")
 IS_ROOT = os.getuid() == 0
 NAMESPACE = ["unshare", "--mount", "--propagation", "private", *([] if IS_ROOT else ["--map-root-user"])]
 MOUNT_ALL = f'for at in $SMALL; do mount -t tmpfs -o size={SMALL_MB}m small "$at" || exit 1; done; exec "$@"'
@@ -47,7 +50,7 @@ class SmallNode:
             prefix=[*NAMESPACE, "sh", "-c", MOUNT_ALL, "sh"],
             SMALL=" ".join(map(str, self.small)),
             RELAIS_STORAGE__URL=f"file://{above / 'objects'}",
-            RELAIS_INDEX__URL=f"sqlite:///{above / 'index'}/index.sqlite",
+            **({"RELAIS_INDEX__URL": f"sqlite:///{above / 'index'}/index.sqlite"} if small != ["objects"] else {}),
         )
         self.node.wait_until_ready()
         self.visitor = Visitor(self.node.dimse_port, self.node.web_port)
@@ -120,7 +123,9 @@ def nothing_died(node: Served) -> Iterator[None]:
     assert "traceback" not in said
 
 
-@pytest.mark.parametrize("small", ["objects", "index", "both"])
+@pytest.mark.parametrize(
+    "small", ["objects", *(pytest.param(small, marks=of_the_index) for small in ("index", "both"))]
+)
 def test_on_a_full_disk_stores_are_refused_and_all_else_goes_on(start: Callable[..., SmallNode], small: str) -> None:
     served = start(small)
     visitor = served.visitor
@@ -140,6 +145,7 @@ def test_on_a_full_disk_stores_are_refused_and_all_else_goes_on(start: Callable[
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@of_the_index
 def test_a_disk_that_fills_up_within_an_instance_refuses_that_one(start: Callable[..., SmallNode]) -> None:
     served = start("both")
     visitor = served.visitor

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.crowd import Crowd
+from fixtures.places import node_environ
 from fixtures.served import Served, put_away
 from relais import config
 from relais.archive import Archive, maintenance
@@ -79,7 +80,7 @@ def crash(folder: Path, engine: str, rounds: int, seed: int) -> Crowd:
     finally:
         crowd.stop()
         put_away(node)
-    given = config.load(None, {"RELAIS_NODE__DATA_DIR": str(folder / "data")}).config
+    given = config.load(None, node_environ(folder / "data")).config
     with compose.archive_of(given) as archive:
         check(archive, crowd)
     return crowd

@@ -14,6 +14,7 @@ import pytest
 from pynetdicom import AE
 
 from fixtures.builders import a_ct, part10
+from fixtures.engines import only_sqlite
 from fixtures.served import Served, parent_of, put_away
 from relais.node.listen import answers, eventually
 from relais.node.outgoing import of_file
@@ -163,6 +164,7 @@ def test_a_second_node_on_the_same_data_is_refused(lasting: Served, tmp_path: Pa
     assert eventually(lasting.is_ready, 30)
 
 
+@only_sqlite("its file is damaged")
 def test_an_index_that_cannot_be_read_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "index.sqlite").write_bytes(b"this is no database" * 1000)

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.engines import only_sqlite
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
 from relais.node.listen import eventually
 
+pytestmark = [only_sqlite("it looks for its log"), pytest.mark.files("they are made by the hundred thousand")]
 FILLER = Path(__file__).with_name("startup_filler.py")
 READY_WITHIN_S = 5.0
 SWEPT_WITHIN_S = 120.0

@@ -11,6 +11,7 @@ from fixtures import dcmtk
 from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, dataset_bytes, part10, uid
 from fixtures.cast import YAMADA
 from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.node import content_of
 from fixtures.orthanc import Orthanc, orthanc
 from relais.archive import commitment_asked
 from relais.archive.ingest import store_part10
@@ -54,10 +55,10 @@ def test_orthanc_echoes_and_is_echoed(pair: Pair) -> None:
 def test_orthanc_stores_to_us(pair: Pair) -> None:
     instances = [a_ct(), a_multiframe(transfer_syntax=RLELossless), a_sr()]
     ids = [pair.orthanc.post("/instances", part10(ds))["ID"] for ds in instances]
-    before = set(pair.node.stored_files)
+    before = set(pair.node.kept)
     answer = pair.orthanc.post("/modalities/relais/store", ids)
     assert answer["FailedInstancesCount"] == 0
-    stored = {path.read_bytes()[-200:] for path in set(pair.node.stored_files) - before}
+    stored = {content_of(pair.node.archive, key)[-200:] for key in set(pair.node.kept) - before}
     assert stored == {dataset_bytes(ds)[-200:] for ds in instances}
 
 

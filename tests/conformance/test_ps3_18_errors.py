@@ -282,4 +282,4 @@ def test_mallory_gets_nothing_from_a_closed_door(closed: WebNode, resource: str)
 def test_mallory_stores_nothing_through_a_closed_door(closed: WebNode) -> None:
     response = closed.store(a_ct())
     assert response.status_code == 403
-    assert closed.stored_files == []
+    assert closed.kept == []

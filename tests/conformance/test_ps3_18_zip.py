@@ -11,6 +11,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
 from fixtures.builders import a_ct, a_series, a_sr, dataset_bytes, part10, uid
+from fixtures.node import spoil
 from fixtures.web import WebNode, web_node
 
 STUDY = uid("study to take home")
@@ -83,10 +84,8 @@ def test_a_damaged_object_leaves_an_archive_that_cannot_be_opened(tmp_path: Path
     with web_node(tmp_path) as node:
         ds = a_ct(rows=1024, columns=1024)
         node.store(part10(ds))
-        (stored,) = node.stored_files
-        content = bytearray(stored.read_bytes())
-        content[-1] ^= 1
-        stored.write_bytes(content)
+        (key,) = node.kept
+        spoil(node.archive, key)
         request = f"GET /dicom-web/studies/{ds.StudyInstanceUID} HTTP/1.1\r\nHost: x\r\nAccept: {ZIP}\r\n"
         answer = node.exchange(f"{request}Connection: close\r\n\r\n".encode())
         assert b"PK\x05\x06" not in answer

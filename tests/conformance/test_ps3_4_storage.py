@@ -19,6 +19,7 @@ from fixtures import dcmtk
 from fixtures.builders import a_ct, a_multiframe, a_pdf, a_series, a_sr, dataset_bytes, part10, uid
 from fixtures.cast import LEFEBVRE, MALLORY, SURYA, YAMADA
 from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.node import content_of
 from fixtures.pynetdicom_scu import scu, store_bytes
 from relais.access.policy import Action, Mode, Policy, Rule
 from relais.access.principals import OPERATOR
@@ -60,7 +61,7 @@ def send(
 
 def assert_nothing_was_kept(node: DimseNode) -> None:
     assert node.instances == 0
-    assert node.stored_files == []
+    assert node.kept == []
 
 
 def test_a_folder_of_all_kinds_is_stored(node: DimseNode, tmp_path: Path) -> None:
@@ -74,13 +75,12 @@ def test_a_folder_of_all_kinds_is_stored(node: DimseNode, tmp_path: Path) -> Non
 def test_storing_again_is_a_success_that_changes_nothing(node: DimseNode, tmp_path: Path) -> None:
     files = write(tmp_path / "in", *a_series(3))
     assert dcmtk.storescu(node.port, files).statuses == [0, 0, 0]
-    before = node.stored_files
+    before = node.kept
     assert dcmtk.storescu(node.port, files).statuses == [0, 0, 0]
     assert node.instances == 3
-    assert node.stored_files == before
+    assert node.kept == before
 
 
-@pytest.mark.files
 def test_another_data_set_under_a_kept_uid_is_refused(node: DimseNode, tmp_path: Path) -> None:
     """PS3.7 C.5.5: duplicate SOP Instance"""
     first, second = a_ct(SOPInstanceUID=uid("one")), a_ct(SOPInstanceUID=uid("one"), PatientComments="other")
@@ -88,19 +88,19 @@ def test_another_data_set_under_a_kept_uid_is_refused(node: DimseNode, tmp_path:
     assert dcmtk.storescu(node.port, write(tmp_path / "a", first)).statuses == [0]
     assert dcmtk.storescu(node.port, write(tmp_path / "b", second)).statuses == [0x0111]
     assert node.instances == 1
-    assert len(node.stored_files) == 1
+    assert len(node.kept) == 1
 
 
-@pytest.mark.files
 def test_the_stored_file_holds_the_data_set_as_sent_and_says_where_it_came_from(node: DimseNode) -> None:
     """PS3.10 7.1"""
     ds = a_ct()
     with scu(node.port, [(CT, [EXPLICIT])], calling="MODALITY1") as assoc:
         status = store_bytes(assoc, dataset_bytes(ds), sop_class_uid=CT, sop_instance_uid=ds.SOPInstanceUID)
     assert status.Status == 0
-    [path] = node.stored_files
-    meta = dcmread(path).file_meta
-    assert path.read_bytes().endswith(dataset_bytes(ds))
+    [key] = node.kept
+    content = content_of(node.archive, key)
+    meta = dcmread(BytesIO(content)).file_meta
+    assert content.endswith(dataset_bytes(ds))
     assert meta.TransferSyntaxUID == EXPLICIT
     assert (meta.SendingApplicationEntityTitle, meta.ReceivingApplicationEntityTitle) == ("MODALITY1", "RELAIS")
 
@@ -258,29 +258,27 @@ def test_an_instance_beyond_the_limit_is_refused_as_out_of_resources(tmp_path: P
     big, small = a_ct(rows=512, columns=512), a_ct()
     with dimse_node(tmp_path, archive_settings={"max_instance_bytes": 100_000}) as node:
         assert send(node, dataset_bytes(big), big.SOPInstanceUID).Status == 0xA700
-        assert node.stored_files == []
+        assert node.kept == []
         assert send(node, dataset_bytes(small), small.SOPInstanceUID).Status == 0
 
 
-@pytest.mark.files
 def test_a_transfer_that_is_aborted_leaves_nothing_behind(node: DimseNode) -> None:
     whole = dataset_bytes(a_ct(rows=512, columns=512))
     with scu(node.port, [(CT, [EXPLICIT])]) as assoc:
         send_without_end(assoc, whole[: len(whole) // 2], "1.2.3")
-        assert soon(lambda: bool(node.stored_files))
+        assert soon(lambda: bool(node.kept))
         assoc.abort()
-    assert soon(lambda: not node.stored_files)
+    assert soon(lambda: not node.kept)
     assert_nothing_was_kept(node)
 
 
-@pytest.mark.files
 def test_eight_senders_of_one_new_study_lose_and_double_nothing(node: DimseNode, tmp_path: Path) -> None:
     """An established archive kept 70 of 80."""
     series = a_series(80)
     files = write(tmp_path / "in", *series)
     assert send_at_once(node, [files[start::8] for start in range(8)]) == [[0] * 10] * 8
     assert node.instances == 80
-    assert len(node.stored_files) == 80
+    assert len(node.kept) == 80
     rows = retrieve.instances(node.archive, OPERATOR, StudyRef(series[0].StudyInstanceUID))
     assert sorted(row.ref.sop_instance_uid for row in rows) == sorted(ds.SOPInstanceUID for ds in series)
 
@@ -289,7 +287,7 @@ def test_eight_senders_of_the_same_instance_make_one(node: DimseNode, tmp_path: 
     [file] = write(tmp_path / "in", a_ct())
     assert send_at_once(node, [[file]] * 8) == [[0]] * 8
     assert node.instances == 1
-    assert len(node.stored_files) == 1
+    assert len(node.kept) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux to measure memory")

@@ -124,7 +124,7 @@ def test_a_wrong_message_aborts_its_association_and_nothing_else(
         assert soon(assoc.acse.is_aborted)
         assert other.send_c_echo().Status == 0
     assert node.instances == 0
-    assert node.stored_files == []
+    assert node.kept == []
 
 
 def test_an_identifier_without_end_aborts(node: DimseNode) -> None:
@@ -147,7 +147,7 @@ def test_many_requests_without_waiting_are_more_than_was_negotiated(node: DimseN
     with scu(node.port, BOTH, timeout_s=10) as assoc:
         send(assoc, *fragments)
         assert soon(assoc.acse.is_aborted)
-    assert soon(lambda: node.stored_files == [])
+    assert soon(lambda: node.kept == [])
 
 
 def test_a_response_to_nothing_aborts(node: DimseNode) -> None:

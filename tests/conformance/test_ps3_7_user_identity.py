@@ -12,6 +12,7 @@ from pynetdicom.pdu_primitives import UserIdentityNegotiation
 from fixtures import dcmtk
 from fixtures.builders import a_ct, dataset_bytes, part10
 from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.node import content_of
 from fixtures.pynetdicom_scu import scu, store_bytes
 from relais.access.policy import Action, Mode, Policy, Rule
 from relais.dicom.part10 import origin_of, read_head
@@ -61,8 +62,8 @@ def test_the_user_goes_with_the_instance_and_the_passcode_nowhere(
     caplog.set_level(logging.DEBUG)
     assert dcmtk.storescu(node.port, [file], *options).statuses == [0]
     assert users(node) == ["rosa"]
-    [stored] = node.stored_files
-    with stored.open("rb") as stream:
+    [key] = node.kept
+    with node.archive.store.open(key) as stream:
         origin = origin_of(read_head(stream.read)[0])
     assert origin is not None
     assert (origin.user, origin.calling_ae_title) == ("rosa", "STORESCU")
@@ -70,7 +71,7 @@ def test_the_user_goes_with_the_instance_and_the_passcode_nowhere(
         [detail] = connection.execute("SELECT detail FROM audit").fetchone()
     assert '"user":"rosa"' in detail
     assert PASSCODE not in caplog.text + detail
-    assert PASSCODE.encode() not in stored.read_bytes()
+    assert PASSCODE.encode() not in content_of(node.archive, key)
 
 
 def test_a_response_is_given_where_it_was_asked_for_and_can_be(node: DimseNode) -> None:

@@ -13,6 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 from fixtures import dcmtk
 from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
 from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.node import content_of
 from relais.archive.ledger import Ledger
 from relais.archive.pull import Pull, Report
 from relais.dicom.origin import Channel, Origin
@@ -91,7 +92,7 @@ def counts(report: Report) -> tuple[Any, ...]:
 
 def test_everything_comes_by_get_in_the_syntaxes_it_is_kept_in(here: DimseNode, there: PeerSettings) -> None:
     assert counts(pulled(here, there, parallel=2)) == (2, 2, 8, 8, {})
-    heads = b"".join(path.read_bytes()[:1000] for path in here.stored_files)
+    heads = b"".join(content_of(here.archive, key)[:1000] for key in here.kept)
     assert RLELossless.encode() in heads
     again = pulled(here, there)
     assert (again.known, again.received) == (2, 0)

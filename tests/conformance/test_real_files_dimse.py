@@ -64,7 +64,7 @@ def test_what_is_not_storable_is_refused_and_leaves_nothing(tmp_path: Path, name
                 status = store_bytes(assoc, data, sop_class_uid=sop_class, sop_instance_uid=sop_instance)
                 assert status.Status in {0xC000, 0xA900}
         assert node.instances == 0
-        assert node.stored_files == []
+        assert node.kept == []
 
 
 def test_storescu_stores_a_folder_of_real_files_and_getscu_gets_them(tmp_path: Path) -> None:

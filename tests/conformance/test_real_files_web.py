@@ -143,8 +143,8 @@ def test_a_real_image_is_rendered_in_its_size(web: WebNode, file: RealFile) -> N
 
 @pytest.mark.parametrize("name", REASONS)
 def test_what_cannot_be_kept_is_refused_without_a_trace(web: WebNode, name: str) -> None:
-    before = len(web.stored_files)
+    before = len(web.kept)
     response = web.store((ROOT / name).read_bytes())
     assert response.status_code == 409, REASONS[name]
     assert response.json()["00081198"]["Value"][0]["00081197"]["Value"][0] in (0xC000, 0xA900, 0x0122)
-    assert len(web.stored_files) == before
+    assert len(web.kept) == before

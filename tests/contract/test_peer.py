@@ -15,6 +15,7 @@ from fixtures import dcmtk
 from fixtures.builders import a_ct, a_series, a_sr, dataset_bytes, part10, uid
 from fixtures.cast import SURYA, YAMADA
 from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.node import content_of
 from fixtures.pynetdicom_scu import UNCOMPRESSED, Inbox, storage_scp
 from relais.archive.ingest import store_part10
 from relais.dicom.attributes import Level
@@ -96,7 +97,7 @@ def test_what_is_stored_arrives_as_it_was(peer: Peer, node: DimseNode) -> None:
     sent = list(peer.store(outgoing(ds) for ds in instances))
     assert [(one.sop_instance_uid, one.status) for one in sent] == [(ds.SOPInstanceUID, 0) for ds in ordered(instances)]
     assert node.instances == 5
-    stored = sorted(path.read_bytes()[-3000:] for path in node.stored_files)
+    stored = sorted(content_of(node.archive, key)[-3000:] for key in node.kept)
     assert all(any(data.endswith(dataset_bytes(ds)[-1000:]) for data in stored) for ds in instances)
 
 

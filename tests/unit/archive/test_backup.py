@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from fixtures.builders import a_ct, a_pdf, a_series, part10
 from fixtures.engines import index_settings
 from fixtures.moved import answers
-from fixtures.node import close_archive, make_archive
+from fixtures.node import close_archive, make_archive, make_store
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, backup, delete, ingest, maintenance, restoring, transfer
 from relais.archive.delete import Reason
@@ -21,7 +22,6 @@ from relais.archive.settings import OnConflict
 from relais.dicom.origin import Channel, Origin
 from relais.errors import InvalidRequest, Nearline, OutOfResources, Unavailable, Unwanted
 from relais.index import changes, portable
-from relais.storage.local import LocalStore
 
 ORIGIN = Origin(Channel.DIMSE, "192.0.2.7", "CT1", "RELAIS")
 
@@ -52,7 +52,7 @@ def a_life(archive: Archive) -> Any:
 
 def restored(target: Path, folder: Path, name: str | None = None) -> Archive:
     """The archive that a backup makes in the empty *folder*."""
-    objects = LocalStore(folder / "store")
+    objects = make_store(folder)
     index = index_settings(folder, log_mb=0)
     done = restoring.restore(target, objects, index, folder, name=name)
     assert done.copied.is_whole
@@ -268,13 +268,13 @@ def test_a_backup_is_restored_into_an_empty_place_only(archive: Archive, tmp_pat
     close_archive(south)
     with pytest.raises(InvalidRequest, match="empty"):  # for its index
         restored(tmp_path / "disk", tmp_path / "south")
-    path = tmp_path / "west" / "store" / "ab" / "1.2" / "1.2.3" / "1.2.3.4.0badcafe.dcm"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"somebody's")
+    with closing(make_store(tmp_path / "west")) as objects, objects.begin(b"somebody's") as upload:
+        upload.commit("ab/1.2/1.2.3/1.2.3.4.0badcafe.dcm")
     with pytest.raises(InvalidRequest, match="empty"):  # for its objects
         restored(tmp_path / "disk", tmp_path / "west")
 
 
+@pytest.mark.files("looks whether they were written again")
 def test_an_interrupted_restoration_goes_on(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store(archive, *a_series(3))
     backup.make(archive, tmp_path / "disk")
@@ -340,7 +340,7 @@ def test_backups_of_a_newer_program_are_not_guessed_at(archive: Archive, tmp_pat
 def test_an_archive_moves_with_all_that_it_knows(archive: Archive, tmp_path: Path) -> None:
     a_life(archive)
     feed = changes.name(archive.db)
-    objects = LocalStore(tmp_path / "south" / "store")
+    objects = make_store(tmp_path / "south")
     first = restoring.copy_objects(archive, objects, lambda number, size: None)
     store(archive, a_ct())
     last = restoring.copy_objects(archive, objects, lambda number, size: None)

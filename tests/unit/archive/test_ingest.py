@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from fixtures.builders import a_ct, a_pdf, dataset_bytes, part10, uid
-from fixtures.node import close_archive, make_archive
+from fixtures.node import close_archive, kept, lose, make_archive, overwrite
 from relais.access.policy import Action, Mode, Policy, Rule
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, ingest, overview, retrieve
@@ -39,10 +39,6 @@ MODALITY = Origin(Channel.DIMSE, "127.0.0.1", "CT01", "RELAIS")
 
 def store(archive: Archive, ds: FileDataset) -> ingest.Stored:
     return ingest.store_part10(archive, io.BytesIO(part10(ds)), MODALITY)
-
-
-def kept_files(archive: Archive, folder: Path) -> list[Path]:
-    return [path for path in (folder / "store").rglob("*") if path.is_file()]
 
 
 def claim_of(ds: FileDataset, **changes: str) -> ingest.Claim:
@@ -69,13 +65,12 @@ def test_the_kept_object_is_a_part_10_file_that_says_where_it_came_from(archive:
     assert kept.file_meta.MediaStorageSOPInstanceUID == kept.SOPInstanceUID == stored.ref.sop_instance_uid
 
 
-@pytest.mark.files
 def test_the_same_data_set_again_is_a_success_that_changes_nothing(archive: Archive, tmp_path: Path) -> None:
     ds = a_ct()
     store(archive, ds)
     again = store(archive, ds)
     assert again.outcome is Outcome.DUPLICATE
-    assert len(kept_files(archive, tmp_path)) == 1
+    assert len(kept(archive)) == 1
     assert overview.overview(archive).statistics.instances == 1
 
 
@@ -94,16 +89,15 @@ def test_the_same_instance_in_another_encoding_is_a_duplicate(archive: Archive, 
         store(archive, a_ct(transfer_syntax=second, **same, rows=33))
 
 
-@pytest.mark.files
 @pytest.mark.parametrize("remains", [None, b"", b"half"])
 def test_what_was_lost_is_kept_when_it_comes_again(archive: Archive, remains: bytes | None) -> None:
     """A success means that it is kept, also where somebody removed or cut the file that the index names."""
     ds = a_ct()
     ref = store(archive, ds).ref
-    with archive.store.as_path(retrieve.instances(archive, OPERATOR, ref)[0].key) as path:
-        path.unlink()
-        if remains is not None:
-            path.write_bytes(remains)
+    key = retrieve.instances(archive, OPERATOR, ref)[0].key
+    lose(archive, key)
+    if remains is not None:
+        overwrite(archive, key, remains)
     assert store(archive, ds).outcome is Outcome.STORED
     (row,) = retrieve.instances(archive, OPERATOR, ref)
     assert b"".join(retrieve.dataset_chunks(archive, row).chunks) == dataset_bytes(ds)
@@ -118,17 +112,15 @@ def test_pixels_that_differ_are_a_conflict(archive: Archive) -> None:
         store(archive, ds)
 
 
-@pytest.mark.files
 def test_another_data_set_under_a_kept_uid_is_refused_and_leaves_nothing(archive: Archive, tmp_path: Path) -> None:
     ds = a_ct(SeriesDescription="first")
     store(archive, ds)
     ds.SeriesDescription = "second"
     with pytest.raises(Conflict):
         store(archive, ds)
-    assert len(kept_files(archive, tmp_path)) == 1
+    assert len(kept(archive)) == 1
 
 
-@pytest.mark.files
 def test_with_replace_the_newer_data_set_is_served_and_the_older_kept_as_history(tmp_path: Path) -> None:
     archive = make_archive(tmp_path, on_conflict=OnConflict.REPLACE)
     ds = a_ct(SeriesDescription="first")
@@ -138,7 +130,7 @@ def test_with_replace_the_newer_data_set_is_served_and_the_older_kept_as_history
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
     assert stored.outcome is Outcome.REPLACED
     assert b"".join(retrieve.dataset_chunks(archive, row).chunks) == dataset_bytes(ds)
-    assert len(kept_files(archive, tmp_path)) == 2
+    assert len(kept(archive)) == 2
     close_archive(archive)
 
 
@@ -149,7 +141,7 @@ def test_a_missing_uid_is_refused_and_leaves_nothing(archive: Archive, tmp_path:
     delattr(ds, keyword)
     with pytest.raises(InvalidDataSet):
         ingest.store(archive, claim, [dataset_bytes(ds)], MODALITY)
-    assert kept_files(archive, tmp_path) == []
+    assert kept(archive) == []
 
 
 @pytest.mark.parametrize("value", ["../../../etc/passwd", "1.2..3", "1.2.3/../4", "1." * 40 + "1", "a.b.c", "."])
@@ -162,7 +154,7 @@ def test_a_uid_that_is_none_never_becomes_a_path(archive: Archive, tmp_path: Pat
     broken = encoded.replace(ds.StudyInstanceUID.encode().ljust(length, b"\0"), padded)
     with pytest.raises(InvalidDataSet):
         ingest.store(archive, claim, [broken], MODALITY)
-    assert kept_files(archive, tmp_path) == []
+    assert kept(archive) == []
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
@@ -171,7 +163,7 @@ def test_a_truncated_data_set_is_refused_and_leaves_nothing(archive: Archive, tm
     encoded = dataset_bytes(ds)
     with pytest.raises(InvalidDataSet):
         ingest.store(archive, claim_of(ds), [encoded[: int(len(encoded) * share)]], MODALITY)
-    assert kept_files(archive, tmp_path) == []
+    assert kept(archive) == []
 
 
 def test_a_data_set_that_is_not_what_was_announced_is_refused(archive: Archive) -> None:
@@ -200,7 +192,7 @@ def test_an_instance_beyond_the_limit_is_refused_while_it_arrives(tmp_path: Path
     ds = a_ct()
     with pytest.raises(TooLarge), ingest.receive(archive, claim_of(ds), MODALITY) as receiving:
         receiving.write(dataset_bytes(ds))
-    assert kept_files(archive, tmp_path) == []
+    assert kept(archive) == []
     close_archive(archive)
 
 
@@ -208,7 +200,7 @@ def test_leaving_without_finish_leaves_no_trace(archive: Archive, tmp_path: Path
     ds = a_ct()
     with ingest.receive(archive, claim_of(ds), MODALITY) as receiving:
         receiving.write(dataset_bytes(ds))
-    assert kept_files(archive, tmp_path) == []
+    assert kept(archive) == []
 
 
 def test_the_size_of_the_pieces_makes_no_difference(archive: Archive) -> None:

@@ -1,14 +1,13 @@
 """archive.maintenance: sweep, reindex and check agree on what is there."""
 
 import io
-import os
 from pathlib import Path
 
 import pytest
 from pydicom import FileDataset
 
 from fixtures.builders import a_ct, a_pdf, a_series, dataset_bytes, part10
-from fixtures.node import close_archive, make_archive
+from fixtures.node import close_archive, content_of, kept, lose, make_archive, overwrite, spoil
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, delete, ingest, integrity, maintenance, overview, retrieve, search
 from relais.archive.settings import OnConflict
@@ -24,6 +23,11 @@ ORIGIN = Origin(Channel.DIMSE, "127.0.0.1", "CT01", "RELAIS")
 
 def store(archive: Archive, *datasets: FileDataset) -> list[ingest.Stored]:
     return [ingest.store_part10(archive, io.BytesIO(part10(ds)), ORIGIN) for ds in datasets]
+
+
+def second_of(key: str) -> str:
+    """The key of another copy of the instance."""
+    return key.replace(key[-12:-4], "0badcafe")
 
 
 def answers(archive: Archive) -> list[object]:
@@ -71,26 +75,18 @@ def test_a_sound_archive_checks_as_sound(archive: Archive) -> None:
     assert report.checked == 2
 
 
-@pytest.mark.files
 @pytest.mark.parametrize("place", [10, 200, -1, -3000])
 def test_check_finds_one_flipped_bit_anywhere(archive: Archive, place: int) -> None:
     (stored,) = store(archive, a_ct(rows=64, columns=64))
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
-    with archive.store.as_path(row.key) as path:
-        content = bytearray(path.read_bytes())
-        content[place] ^= 1
-        path.write_bytes(content)
+    spoil(archive, row.key, place)
     assert maintenance.check(archive).damaged == [row.key]
 
 
-@pytest.mark.files
 def test_a_damaged_instance_is_never_passed_on_whole(archive: Archive) -> None:
     (stored,) = store(archive, a_ct(rows=512, columns=512))
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
-    with archive.store.as_path(row.key) as path:
-        content = bytearray(path.read_bytes())
-        content[-100] ^= 1
-        path.write_bytes(content)
+    spoil(archive, row.key, -100)
     body, sent = retrieve.part10(archive, row), 0
     with pytest.raises(integrity.Damaged):
         for chunk in body.chunks:
@@ -98,14 +94,12 @@ def test_a_damaged_instance_is_never_passed_on_whole(archive: Archive) -> None:
     assert sent < body.length
 
 
-@pytest.mark.files
 def test_check_finds_a_missing_object_and_one_that_nothing_names(archive: Archive) -> None:
     first, second = store(archive, a_ct(), a_ct())
     (row,) = retrieve.instances(archive, OPERATOR, first.ref)
     (other,) = retrieve.instances(archive, OPERATOR, second.ref)
-    with archive.store.as_path(row.key) as path:
-        stray = path.with_name(path.name.replace(row.key[-12:-4], "0badcafe"))
-        path.rename(stray)
+    overwrite(archive, second_of(row.key), content_of(archive, row.key))
+    lose(archive, row.key)
     report = maintenance.check(archive)
     assert report.missing == [row.key]
     assert len(report.orphans) == 1
@@ -114,31 +108,25 @@ def test_check_finds_a_missing_object_and_one_that_nothing_names(archive: Archiv
     assert maintenance.check(archive).is_sound
 
 
-@pytest.mark.files
 def test_a_second_copy_is_removed_only_if_the_first_is_undamaged(archive: Archive) -> None:
     (stored,) = store(archive, a_ct())
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
-    with archive.store.as_path(row.key) as path:
-        copy, content = path.with_name(path.name.replace(row.key[-12:-4], "0badcafe")), path.read_bytes()
-    copy.write_bytes(content)
-    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    copy, content = second_of(row.key), content_of(archive, row.key)
+    overwrite(archive, copy, content)
+    spoil(archive, row.key, -1)
     assert maintenance.sweep(archive) == maintenance.Swept()
-    assert copy.exists()
-    path.write_bytes(content)
+    assert kept(archive) == sorted([row.key, copy])
+    overwrite(archive, row.key, content)
     assert maintenance.sweep(archive).removed == 1
-    assert not copy.exists()
+    assert kept(archive) == [row.key]
 
 
-@pytest.mark.files
 def test_bytes_without_a_row_are_indexed_by_the_sweep(tmp_path: Path) -> None:
     archive = make_archive(tmp_path / "a")
     (stored,) = store(archive, a_ct())
     other = make_archive(tmp_path / "b")
-    os.rename(tmp_path / "a" / "store", tmp_path / "b" / "moved")  # noqa: PTH104
-    for path in (tmp_path / "b" / "moved").rglob("*.dcm"):
-        target = tmp_path / "b" / "store" / path.relative_to(tmp_path / "b" / "moved")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(target)
+    for key in kept(archive):
+        overwrite(other, key, content_of(archive, key))
     swept = maintenance.sweep(other)
     assert (swept.indexed, swept.removed) == (1, 0)
     assert len(retrieve.instances(other, OPERATOR, stored.ref)) == 1
@@ -147,20 +135,17 @@ def test_bytes_without_a_row_are_indexed_by_the_sweep(tmp_path: Path) -> None:
     close_archive(other)
 
 
-@pytest.mark.files
 def test_bytes_that_outlived_their_deletion_are_removed_by_the_sweep(archive: Archive) -> None:
     (stored,) = store(archive, a_ct())
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
-    with archive.store.as_path(row.key) as path:
-        content = path.read_bytes()
-        delete.delete(archive, OPERATOR, stored.ref)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    content = content_of(archive, row.key)
+    delete.delete(archive, OPERATOR, stored.ref)
+    overwrite(archive, row.key, content)
     swept = maintenance.sweep(archive)
     assert (swept.indexed, swept.removed) == (0, 1)
     with pytest.raises(Gone):
         retrieve.instances(archive, OPERATOR, stored.ref)
-    assert not path.exists()
+    assert kept(archive) == []
 
 
 def test_a_deleted_study_can_be_stored_again(archive: Archive) -> None:
@@ -210,31 +195,25 @@ def test_reindex_does_not_bring_back_what_was_deleted(archive: Archive, monkeypa
     assert maintenance.sweep(archive).removed == 1
 
 
-@pytest.mark.files
 def test_an_orphan_that_was_rejected_meanwhile_does_not_come_back(archive: Archive) -> None:
     """A crash left its second copy without a row; the instance was rejected for good before the next sweep."""
     (stored,) = store(archive, a_ct())
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
-    with archive.store.as_path(row.key) as path:
-        copy, content = path.with_name(path.name.replace(row.key[-12:-4], "0badcafe")), path.read_bytes()
+    content = content_of(archive, row.key)
     delete.delete(archive, OPERATOR, stored.ref, delete.Reason.PATIENT_SAFETY)
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_bytes(content)
+    overwrite(archive, second_of(row.key), content)
     assert maintenance.sweep(archive) == maintenance.Swept(removed=1)
     assert list(archive.store.iterate()) == []
     assert maintenance.check(archive).is_sound
     assert overview.overview(archive).statistics.instances == 0
 
 
-@pytest.mark.files
 def test_an_orphan_that_was_deleted_without_blame_is_stored_again(archive: Archive) -> None:
     (stored,) = store(archive, a_ct())
     (row,) = retrieve.instances(archive, OPERATOR, stored.ref)
-    with archive.store.as_path(row.key) as path:
-        copy, content = path.with_name(path.name.replace(row.key[-12:-4], "0badcafe")), path.read_bytes()
+    content = content_of(archive, row.key)
     delete.delete(archive, OPERATOR, stored.ref, delete.Reason.RETENTION_EXPIRED)
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_bytes(content)
+    overwrite(archive, second_of(row.key), content)
     assert maintenance.sweep(archive) == maintenance.Swept(indexed=1)
     assert maintenance.check(archive).is_sound
 
