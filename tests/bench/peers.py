@@ -20,6 +20,8 @@ from bench.wire import OUR_MAX_PDU
 from fixtures.dcmtk import ENVIRONMENT, free_port, wait_for_port
 from fixtures.orthanc import orthanc as orthanc_server
 from fixtures.served import Served, put_away
+from relais.db.settings import IndexSettings
+from relais.storage.settings import StorageSettings
 
 DESTINATION = "BENCHDST"  # where C-MOVE sends to
 ORTHANC = os.environ.get("RELAIS_BENCH_ORTHANC") or shutil.which("Orthanc") or "Orthanc"
@@ -44,12 +46,16 @@ Started = AbstractContextManager[Peer]
 
 @contextmanager
 def relais(folder: Path, destination_port: int = 0, **environ: str) -> Iterator[Peer]:
-    """The node as `relais serve` runs it; *environ* are settings."""
+    """The node as `relais serve` runs it, with a journal and a log of the sizes that it has; *environ* are settings."""
     (folder / "conf").mkdir(parents=True)
     if destination_port:
         where = f'name = "{DESTINATION}"\nae_title = "{DESTINATION}"\nhost = "127.0.0.1"\nport = {destination_port}\n'
         (folder / "conf/relais.toml").write_text(f"[[peers]]\n{where}")
-    node = Served(folder, RELAIS_NODE__LOG_LEVEL="warning", **environ)
+    sizes = {
+        "RELAIS_STORAGE__JOURNAL_MB": str(StorageSettings().journal_mb),
+        "RELAIS_INDEX__LOG_MB": str(IndexSettings().log_mb),
+    }
+    node = Served(folder, RELAIS_NODE__LOG_LEVEL="warning", **sizes, **environ)
     try:
         node.wait_until_ready()
         files = folder / "data/objects"
