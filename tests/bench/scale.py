@@ -10,35 +10,30 @@ to keep in mind when reading:
 - Ingest registers what receivers hand to the index, in threads of one process as a receiver has them; objects are not
   written. Readers ask the node over HTTP at the same time.
 - Recount and snapshot run in a process of their own, when the node has ended. Packs are made in an index of their own.
+- Orthanc, where it is installed, gets the studies of the smaller index through its REST API: see bench.scale_orthanc.
 """
 
 import argparse
-import http.client
 import json
 import os
 import shutil
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, replace
 from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
-from pydicom import Dataset
-from pynetdicom import AE
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
-
-from bench import scale_data, scale_fill, scale_packed, scale_report, scale_upkeep
-from bench.scale_queries import OTHER, Archive, Kind, kinds
+from bench import scale_data, scale_fill, scale_orthanc, scale_packed, scale_report, scale_upkeep
+from bench.scale_asking import MOST, Dimse, Web, measure, summary
+from bench.scale_queries import OTHER, Archive, kinds
 from fixtures.served import Served
 from relais.access import audit
 from relais.access.policy import Action
@@ -52,10 +47,8 @@ from relais.storage.layout import instance_key
 
 SMALL, LARGE = 10_000, 980_000
 NOW = 1.79e9
-MOST = 100  # rows of an answer; a few less each time, or the node would remember the answer
 WRITERS, READERS, INSTANCES = 8, 8, 30
 Report = dict[str, Any]
-Search = Callable[[Kind, dict[str, str]], int]
 
 
 def cache() -> Path:
@@ -106,80 +99,7 @@ def served(folder: Path, url: str) -> Iterator[Served]:
         node.process.wait(30)
 
 
-def percentile(times: list[float], share: float) -> float:
-    return sorted(times)[min(len(times) - 1, int(len(times) * share))]
-
-
-def summary(times: list[float]) -> dict[str, float]:
-    """p50, p95 and worst of some seconds, in milliseconds."""
-    found = {"p50": statistics.median(times), "p95": percentile(times, 0.95), "max": max(times)}
-    return {name: round(value * 1000, 2) for name, value in found.items()}
-
-
 # Searches
-
-
-class Web:
-    """One connection to the web door."""
-
-    def __init__(self, url: str) -> None:
-        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
-
-    def search(self, kind: Kind, params: dict[str, str]) -> int:
-        """How many rows came."""
-        query = urlencode(params)
-        self._connection.request("GET", f"/dicom-web{kind.path}?{query}", headers={"Accept": "application/dicom+json"})
-        answer = self._connection.getresponse()
-        body = answer.read()
-        if answer.status not in (200, 204):
-            raise SystemExit(f"{kind.name} {params}: {answer.status} {body[:300]!r}")
-        return len(json.loads(body)) if body else 0
-
-
-class Dimse:
-    """One association to the DIMSE door."""
-
-    def __init__(self, port: int) -> None:
-        entity = AE("BENCH")
-        entity.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
-        self._assoc = entity.associate("127.0.0.1", port)
-
-    def search(self, _: Kind, params: dict[str, str]) -> int:
-        """How many responses came before the last one."""
-        asked = Dataset()
-        asked.QueryRetrieveLevel = "STUDY"
-        for keyword in ("PatientID", "PatientName", "StudyInstanceUID", "StudyDate", "AccessionNumber"):
-            setattr(asked, keyword, "")
-        for keyword, value in params.items():
-            if keyword != "limit":
-                setattr(asked, keyword, value)
-        answers = list(self._assoc.send_c_find(asked, StudyRootQueryRetrieveInformationModelFind))
-        if answers[-1][0].Status != 0:
-            raise SystemExit(f"C-FIND {params}: {answers[-1][0].Status:04X}")
-        return len(answers) - 1
-
-    def close(self) -> None:
-        self._assoc.release()
-
-
-def cpu_s(pids: list[int]) -> float:
-    """The processor time that some processes have used, in steps of a hundredth of a second."""
-    fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
-    return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
-
-
-def measure(search: Search, kind: Kind, archive: Archive, pids: list[int], rounds: int) -> dict[str, float]:
-    """The times of *rounds* searches of one kind, each for another study, after one to warm up."""
-    rnd, times, rows, used = Random(kind.name), [], 0, 0.0
-    for number in range(rounds + 1):
-        params = kind.params(archive.study(rnd), rnd)
-        used = cpu_s(pids) if number == 1 else used
-        started = time.perf_counter()
-        rows += search(kind, {"limit": str(MOST - number % (MOST // 2)), **params})
-        if number:
-            times.append(time.perf_counter() - started)
-    cpu_ms = (cpu_s(pids) - used) * 1000 / rounds
-    return {**summary(times), "cpu_ms": round(cpu_ms, 2), "rows": round(rows / (rounds + 1), 1)}
 
 
 def searches(node: Served, count: int, rounds: int) -> Report:
@@ -192,6 +112,7 @@ def searches(node: Served, count: int, rounds: int) -> Report:
             dimse = Dimse(node.dimse_port)
             found["dimse"][kind.name] = measure(dimse.search, kind, archive, pids, rounds)
             dimse.close()
+    web.close()
     return found
 
 
@@ -326,6 +247,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40, help="searches of each kind")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to ingest")
     parser.add_argument("--large", type=int, default=LARGE, help="studies of the larger index")
+    parser.add_argument("--orthanc", type=int, default=SMALL, help="studies to fill Orthanc with, 0 to leave it out")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="where report and plot go")
     parser.add_argument("--write", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -336,9 +258,11 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache(), prefix="run-") as name:
         packed = scale_packed.measured(Path(name))
-    found = {"small": small, "large": large, "packed": packed}
+        rounds = max(1, options.rounds // 4)  # some of its searches take seconds
+        orthanc = scale_orthanc.measured(Path(name), options.orthanc, rounds) if options.orthanc else None
+    found = {"small": small, "large": large, "packed": packed, "orthanc": orthanc}
     (options.output / "scale.json").write_text(json.dumps(found, indent=1) + "\n")
-    text = "\n".join(scale_report.report(small, large, packed)) + "\n"
+    text = "\n".join([*scale_report.report(small, large, packed), *scale_report.beside(orthanc, small, large)]) + "\n"
     (options.output / "scale.md").write_text(text)
     scale_report.plot(small, large, options.output / "scale.png")
     sys.stdout.write(text)

@@ -20,6 +20,7 @@ import psycopg
 
 from bench import light_http, scale
 from bench.light_http import get
+from bench.scale_asking import MOST, cpu_s
 from bench.scale_queries import OTHER, Archive, kinds
 from fixtures.postgres import Databases, PostgresServer
 from fixtures.served import Served
@@ -103,12 +104,12 @@ def users(node: Served, count: int, seconds: float) -> Report:
         rnd, share = Random(user), []
         for _ in range(REQUESTS):
             kind = rnd.choice(asked)
-            query = urlencode({"limit": str(rnd.randint(50, scale.MOST)), **kind.params(archive.study(rnd), rnd)})
+            query = urlencode({"limit": str(rnd.randint(50, MOST)), **kind.params(archive.study(rnd), rnd)})
             share.append(get(f"{node.url}/dicom-web{kind.path}?{query}", "application/dicom+json"))
         shares.append(share)
-    used = scale.cpu_s(node.pids())
+    used = cpu_s(node.pids())
     found = light_http.ask(node.url, shares, LEAST_BYTES, seconds)
-    cpu_ms = (scale.cpu_s(node.pids()) - used) * 1000 / found.count
+    cpu_ms = (cpu_s(node.pids()) - used) * 1000 / found.count
     return {"users": USERS, "per_s": round(found.rate, 1), "node_cpu_ms": round(cpu_ms, 2)}
 
 

@@ -22,6 +22,13 @@ One run says little where other work shares the cores: [five runs](scale-runs/RE
 Not in the table: a key that only instances have, asked of the whole archive without a study, series or date. That looks
 at every instance until `[index] read_timeout_s`.
 """
+BESIDE = """\
+The same studies as in the smaller index of Relais, one instance without pixels a series, given to its REST API by four
+clients. Its index, SQLite, is at its defaults; its DICOMweb plugin keeps no cache of metadata, which no search reads
+and which would be made meanwhile, and finds names in any case. A quarter as many searches of each kind as of Relais.
+Names with letters that a URL escapes it does not find.
+No larger Orthanc was measured: what it would take at 980,000 is not told here.
+"""
 WORST_MS, TIMES = 200.0, 2.0  # of any search; of its median at the smaller size
 Goal = tuple[str, str, str, bool]  # what, the aim, what was found, whether that is met
 
@@ -119,6 +126,26 @@ def _rest(one: Report) -> Iterator[str]:
         f"while eight readers wait {_times(written['readers'])}"
     )
     yield ""
+
+
+def beside(orthanc: Report | None, small: Report, large: Report) -> Iterator[str]:
+    """Orthanc and Relais as Markdown, nothing without Orthanc."""
+    if orthanc is None:
+        return
+    yield f"## Orthanc at {orthanc['studies']:,} studies"
+    yield ""
+    yield from BESIDE.splitlines()
+    yield ""
+    filled = f"{orthanc['instances']:,} instances in {orthanc['seconds']} s, {orthanc['per_s']}/s"
+    yield f"It took {filled}. {orthanc['version'].rpartition('/')[2]}."
+    yield ""
+    sizes = [f"Orthanc at {orthanc['studies']:,}", *(f"Relais at {one['studies']:,}" for one in (small, large))]
+    yield f"| search: p50 / p95, CPU (ms), rows | {' | '.join(sizes)} |"
+    yield "|---|---|---|---|"
+    for name, one in orthanc["http"].items():
+        cells = (one, small["http"][name], large["http"][name])
+        found = (f"{cell['p50']:.1f} / {cell['p95']:.1f}, {cell['cpu_ms']:.1f}, {cell['rows']:g}" for cell in cells)
+        yield f"| {name} | {' | '.join(found)} |"
 
 
 def _times(one: Report) -> str:

@@ -6,15 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import plot, report
+from bench import plot, report, scale, scale_fill, scale_orthanc, scale_report
 from bench.figures import Comparison, Figure, Goal, Limit, compare
 from bench.light_scp import sink
 from bench.light_sender import send
+from bench.scale_asking import Web, measure
+from bench.scale_queries import Archive, kinds
 from bench.template import Template
 from bench.wire import elements, identifier, max_pdu_of
 from fixtures import upper_layer as ul
 
 TESTS = Path(__file__).parents[1]
+STUDIES = 20
 
 
 def a_figure(peer: str, *values: float, unit: str = "instances/s", case: str = "CT") -> Figure:
@@ -92,3 +95,24 @@ def test_it_runs_from_end_to_end(tmp_path: Path) -> None:
     plot.draw(known, tmp_path / "results.png")
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
     assert any(line.startswith("| get | study of 4 CT | Relais |") for line in report.markdown(known))
+
+
+def test_beside_orthanc_the_same_is_asked_of_the_same_studies(tmp_path: Path) -> None:
+    """What stands beside each other at scale is the same question, and has the same answer."""
+    (tmp_path / "relais").mkdir()
+    scale_fill.make(tmp_path / "relais/index.sqlite", STUDIES, scale.NOW)
+    with scale.served(tmp_path / "relais", scale.url_of(tmp_path / "relais")) as node:
+        asked = [kind for kind in kinds() if kind.name in scale_orthanc.NAMES]
+        web = Web(node.url)
+        found = {kind.name: measure(web.search, kind, Archive(STUDIES), node.pids(), 2) for kind in asked}
+        web.close()
+    relais = {"studies": STUDIES, "http": found}
+    orthanc = scale_orthanc.measured(tmp_path / "orthanc", STUDIES, rounds=2)
+    assert orthanc is not None
+    assert orthanc["instances"] >= STUDIES
+    assert orthanc["http"].keys() == found.keys() == set(scale_orthanc.NAMES)
+    for name, one in orthanc["http"].items():  # names with letters that a URL escapes are found by Relais only
+        assert one["rows"] == found[name]["rows"] > 0 or name.startswith("name"), name
+    lines = list(scale_report.beside(orthanc, relais, relais))
+    assert sum(line.startswith("|") for line in lines) == 2 + len(scale_orthanc.NAMES)
+    assert list(scale_report.beside(None, relais, relais)) == []
