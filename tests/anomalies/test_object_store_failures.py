@@ -24,7 +24,7 @@ from fixtures.object_server import ObjectServer, storage_settings
 from relais.dicom.refs import InstanceRef
 from relais.errors import InvalidRequest, Nearline, NodeError, NotFound, OutOfResources, Unavailable
 from relais.storage.layout import fresh_token, instance_key
-from relais.storage.s3 import parts
+from relais.storage.s3 import parts, presence
 from relais.storage.s3.store import S3Store, open_s3_store
 from relais.storage.settings import SpoolUse
 
@@ -64,6 +64,12 @@ def empty_the_spool(store: S3Store) -> None:
     for key in list(store.spooled()):
         store.move(key)
         store.let_go(key)
+
+
+@pytest.fixture(autouse=True)
+def _soon_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a node has it, not as the other tests have."""
+    monkeypatch.setattr(presence, "ANSWER_S", 3.0)
 
 
 @pytest.fixture

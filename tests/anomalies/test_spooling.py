@@ -67,7 +67,7 @@ def door(object_server: ObjectServer) -> Iterator[Faulty]:
 
 @pytest.fixture
 def north(door: Faulty, tmp_path: Path) -> Iterator[Archive]:
-    settings = storage_settings(door.server, door.behind.make_bucket(), tmp_path / "north", timeout_s=2.0)
+    settings = storage_settings(door.server, door.behind.make_bucket(), tmp_path / "north")
     archive = make_archive(tmp_path, storage=settings)
     yield archive
     close_archive(archive)
