@@ -28,6 +28,7 @@ from relais.index.rows import kept_of
 from relais.node import compose
 from relais.node.listen import eventually
 
+pytestmark = [pytest.mark.own_index, pytest.mark.own_store]
 LOOPBACK = '["127.0.0.1"]'
 
 

@@ -15,6 +15,8 @@ from relais.dicom.refs import StudyRef
 from relais.errors import Internal, NodeError, OutOfResources, Unavailable
 from relais.index import composite, lookup, statistics
 
+pytestmark = pytest.mark.own_index
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:

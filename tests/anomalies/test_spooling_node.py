@@ -13,6 +13,8 @@ from fixtures.object_server import ObjectServer, environment, storage_settings
 from fixtures.served import Served, put_away
 from relais.node.listen import eventually
 
+pytestmark = pytest.mark.own_store
+
 
 def stow(node: Served, content: bytes) -> int:
     body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n--b--\r\n"
