@@ -1,5 +1,6 @@
 """Retrieve by C-MOVE (PS3.4 C.4.2) over real sockets, as DCMTK and pynetdicom see it."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pydicom.uid import RLELossless
 from fixtures import dcmtk
 from fixtures.builders import a_multiframe, a_series, dataset_bytes
 from fixtures.cast import MALLORY
-from fixtures.pynetdicom_scu import UNCOMPRESSED, Inbox, scu, storage_scp
+from fixtures.pynetdicom_scu import UNCOMPRESSED, Inbox, Received, scu, storage_scp
 from fixtures.retrieving import (
     EVERYTHING,
     KNEE,
@@ -86,8 +87,10 @@ def test_an_unknown_destination_is_a801(shared: Shared) -> None:
     assert dcmtk.movescu(shared.node.port, keys, destination="NOBODY").statuses == [0xA801]
 
 
-def test_a_destination_that_does_not_answer_fails_every_sub_operation(tmp_path: Path) -> None:
-    """PS3.4 C.4.2.1.5: A702, and the list of what failed"""
+def test_a_destination_that_does_not_answer_fails_every_sub_operation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PS3.4 C.4.2.1.5: A702, and the list of what failed; the log says why"""
     with node_with(tmp_path, holdings()) as node, scu(node.port, [(MOVE, UNCOMPRESSED)]) as assoc:
         answers = list(assoc.send_c_move(an_identifier("STUDY", THORAX), "DEAD", MOVE))
     status, failed = answers[-1]
@@ -96,9 +99,10 @@ def test_a_destination_that_does_not_answer_fails_every_sub_operation(tmp_path: 
     assert "NumberOfRemainingSuboperations" not in status
     assert failed is not None
     assert len(failed.FailedSOPInstanceUIDList) == 4
+    assert 'service=C-MOVE failed=4 error="dead at 127.0.0.1:9 does not answer' in caplog.text
 
 
-def test_partial_failure_is_b000_with_the_list_of_what_failed(tmp_path: Path) -> None:
+def test_partial_failure_is_b000_with_the_list_of_what_failed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """PS3.4 C.4.2.1.5; the report's SOP Class is not taken there."""
     held = holdings()
     report = next(ds.SOPInstanceUID for ds in held if ds.Modality == "SR")
@@ -115,6 +119,7 @@ def test_partial_failure_is_b000_with_the_list_of_what_failed(tmp_path: Path) ->
     assert failed is not None
     assert failed.FailedSOPInstanceUIDList == report
     assert len(inbox.received) == 3
+    assert 'failed=1 error="No presentation context was accepted for it."' in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -142,6 +147,20 @@ def test_what_the_destination_says_of_each_is_counted(
     assert numbers(answers[-1][0]) == expected
 
 
+def test_a_destination_that_breaks_off_at_some_instances_gets_the_others(tmp_path: Path) -> None:
+    """PS3.4 C.4.2.3.1: three in a row cost an association each, and not what comes after them"""
+    held = a_series(6, StudyInstanceUID=KNEE)
+    inbox = Inbox(cut_at=frozenset(ds.SOPInstanceUID for ds in held[1:4]))
+    with (
+        storage_scp(EVERYTHING, inbox) as port,
+        node_with(tmp_path, held, port) as node,
+        scu(node.port, [(MOVE, UNCOMPRESSED)]) as assoc,
+    ):
+        answers = list(assoc.send_c_move(an_identifier("STUDY", KNEE), "DESTINATION", MOVE))
+    assert answers[-1][0].Status == 0xB000
+    assert numbers(answers[-1][0]) == (3, 3, 0)
+
+
 def test_a_destination_that_breaks_off_fails_what_is_left(tmp_path: Path) -> None:
     inbox = Inbox(cut_after=2)
     with (
@@ -157,7 +176,15 @@ def test_a_destination_that_breaks_off_fails_what_is_left(tmp_path: Path) -> Non
 @pytest.mark.parametrize("parallel", [1, 3])
 def test_a_cancelled_move_ends_with_fe00_and_what_remains(tmp_path: Path, parallel: int) -> None:
     """PS3.4 C.4.2.3.1"""
-    slow = Inbox(lambda received: time.sleep(0.1 * parallel) or 0)  # type: ignore[func-returns-value]
+    slow, is_cancelled = Inbox(), threading.Event()
+
+    def answer(received: Received) -> int:
+        """Slowly, and half of them not before somebody has asked for the end."""
+        assert len(slow.received) < 15 or is_cancelled.wait(30)
+        time.sleep(0.1 * parallel)
+        return 0
+
+    slow.answer = answer
     with (
         storage_scp(EVERYTHING, slow) as port,
         node_with(tmp_path, a_series(30, StudyInstanceUID=KNEE), port, parallel=parallel) as node,
@@ -168,6 +195,7 @@ def test_a_cancelled_move_ends_with_fe00_and_what_remains(tmp_path: Path, parall
             answers.append((status, identifier))
             if len(answers) == 3:
                 assoc.send_c_cancel(5, 1)
+                is_cancelled.set()
     status, identifier = answers[-1]
     assert status.Status == 0xFE00
     assert not identifier

@@ -3,6 +3,7 @@
 Knows the archive and how to count, not over which association the instances go.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from relais.errors import NotFound
 from relais.index.rows import InstanceRow
 from relais.peers.base import Outgoing, Sent, Verdict
 from relais.peers.identifier import decode
+from relais.telemetry.line import fields
 
 MAX_SUBOPERATIONS = 0xFFFF  # the counters have 16 bits (PS3.7 E); more are refused, to be asked for in parts
 FAILED_SOP_INSTANCE_UID_LIST = "00080058"
@@ -28,20 +30,24 @@ TELL_EVERY_S = (
 )
 MAX_FAILED_LISTED = 1000  # as many UIDs of 64 characters as fit a value of VR UI; further ones are counted only
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class Progress:
-    """What became of the sub-operations so far."""
+    """What became of the sub-operations so far. *reason* says in words why the first that failed did, for the log."""
 
     remaining: int
     verdicts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     failed_uids: list[str] = field(default_factory=list)
+    reason: str = ""
 
     def record(self, sent: Sent) -> None:
         self.remaining -= 1
         self.verdicts[sent.verdict] += 1
         if sent.verdict is Verdict.FAILED:
             self.failed_uids.append(sent.sop_instance_uid)
+            self.reason = self.reason or _reason(sent)
 
     @property
     def counters(self) -> Counters:
@@ -60,6 +66,12 @@ class Progress:
         """The Identifier of a final response that tells of failures."""
         uids = self.failed_uids[:MAX_FAILED_LISTED]
         return {FAILED_SOP_INSTANCE_UID_LIST: {"vr": "UI", "Value": uids}} if uids else None
+
+
+def _reason(sent: Sent) -> str:
+    if sent.status is None:
+        return sent.comment or NONE_SENT.comment
+    return f"C-STORE was answered with status {sent.status:04X}" + (f": {sent.comment}" if sent.comment else ".")
 
 
 def rows(operation: Operation, archive: Archive, action: Action, to: str = "") -> list[InstanceRow]:
@@ -124,6 +136,10 @@ class Performance:
     def _conclude(self) -> None:
         operation, progress = self._operation, self._progress
         operation.tally.update({f"{verdict}": number for verdict, number in progress.verdicts.items() if number})
+        if progress.failed_uids:
+            log.warning(
+                "%s", fields(service=operation.service, failed=len(progress.failed_uids), error=progress.reason)
+            )
         if progress.remaining:
             operation.respond(CANCEL, progress.failed_list, replace(progress.counters, remaining=progress.remaining))
         else:

@@ -14,9 +14,12 @@ from threading import Thread
 from relais.errors import Unavailable
 from relais.peers.association import Associated, NotAssociated
 from relais.peers.base import MoveOriginator, Outgoing, Sent
+from relais.peers.messages import NoAnswer
 from relais.peers.sending import Sending
 
 Connect = Callable[[], AbstractContextManager[Associated]]
+
+PATIENCE = 5  # associations in a row that the peer breaks off at their first instance; then no more is sent
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,8 @@ class Delivery:
     def run(self, parallel: int) -> Generator[Sent]:
         """What became of each, sent over up to *parallel* associations at once.
 
-        An association that is lost is replaced if it was of use before; what is left in the end has no status.
+        An association that is lost is replaced if it was of use before, or the peer broke it off at its first instance,
+        as some do at what they cannot read: no more than PATIENCE in a row. What is left in the end has no status.
         Raises NotAssociated if there was not a single association.
         """
         if parallel > 1:
@@ -65,9 +69,9 @@ class Delivery:
                 return
 
     def _work(self) -> Generator[Sent]:
-        """One association after another, until there is nothing left or one was of no use."""
-        was_of_use = True
-        while self._waiting and was_of_use and self._keep_going():
+        """One association after another, until there is nothing left or there is no use in another one."""
+        patience = PATIENCE
+        while self._waiting and patience > 0 and self._keep_going():
             was_of_use, on_its_way = False, None
             try:
                 with self._connect() as assoc:
@@ -86,6 +90,8 @@ class Delivery:
                     log.warning("lost an association: %s", exc.message)
                     self._has_told = True
                     yield lost(on_its_way, exc)
+            is_broken_off = on_its_way is not None and not isinstance(self._reason, NoAnswer)
+            patience = PATIENCE if was_of_use else patience - 1 if is_broken_off else 0
 
     def _work_together(self, parallel: int) -> Generator[Sent]:
         found: Queue[Sent | BaseException | None] = Queue(parallel)  # nobody runs far ahead of who may say stop

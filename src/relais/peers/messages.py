@@ -35,6 +35,10 @@ class AssociationLost(Unavailable):
     """The association cannot be used any further; if it is still there it must be aborted."""
 
 
+class NoAnswer(AssociationLost):
+    """The peer did not answer in time."""
+
+
 def make(assoc: Associated, service: type[Message]) -> Message:
     """An empty message of *service*, one of the DIMSE-C services, to be sent over *assoc*."""
     made: Message = (plain(service) if isinstance(assoc.dimse, InlineMessages) else service)()
@@ -88,7 +92,7 @@ class Many:
 
 
 def receive(assoc: Associated, timeout_s: float | None = None) -> DimseServiceType:
-    """The next message. Raises AssociationLost if the peer breaks off or sends nothing for the DIMSE time-out."""
+    """The next message. Raises AssociationLost if the peer breaks off, NoAnswer after the DIMSE time-out."""
     return take(assoc, timeout_s)[1]
 
 
@@ -106,7 +110,7 @@ def take(assoc: Associated, timeout_s: float | None = None) -> Taken:
             break
         return context_id, message
     else:
-        raise AssociationLost("The peer did not answer in time.")
+        raise NoAnswer
     raise AssociationLost("The peer broke off the association.")
 
 
