@@ -88,5 +88,5 @@ def parse(path: str) -> Resource:
 
 def _uid(text: str, keyword: str) -> str:
     if not uids.is_valid(text):
-        raise InvalidRequest(f"The {keyword} in the path is not a UID.")
+        raise InvalidRequest(f"The {keyword} is not a UID.")
     return text
