@@ -14,7 +14,7 @@ import pytest
 from fixtures.builders import a_ct, a_series, part10
 from fixtures.engines import only_sqlite
 from fixtures.node import close_archive, make_archive
-from fixtures.object_server import chosen_settings
+from fixtures.object_server import chosen, chosen_settings
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, ingest, maintenance, retrieve, search
 from relais.archive.integrity import verified_chunks
@@ -25,7 +25,7 @@ from relais.dicom.refs import InstanceRef
 from relais.errors import NodeError
 
 pytestmark = only_sqlite("its file is damaged")
-DAMAGES = 100
+DAMAGES = 100 if chosen() == "local" else 10
 PAGE_BYTES = 4096
 
 
