@@ -127,7 +127,7 @@ def test_a_peer_that_breaks_off_its_get_leaves_the_node_well(tmp_path: Path) -> 
     inbox = Inbox(cut_after=3)
     handlers = [(evt.EVT_C_STORE, inbox.take)]
     with node_with(tmp_path, a_series(12, StudyInstanceUID=KNEE)) as node:
-        with scu(node.port, contexts, as_scp=[CT], handlers=handlers, timeout_s=1) as assoc:
+        with scu(node.port, contexts, as_scp=[CT], handlers=handlers, timeout_s=10) as assoc:
             list(assoc.send_c_get(an_identifier("STUDY", KNEE), GET))
         assert dcmtk.echoscu(node.port).code == 0
     assert len(inbox.received) == 3

@@ -335,7 +335,7 @@ def send_at_once(node: DimseNode, shares: Sequence[Sequence[Path]]) -> list[list
 
 
 def soon(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if condition():
             return True

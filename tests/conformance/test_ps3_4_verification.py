@@ -111,7 +111,7 @@ def test_more_associations_than_the_limit_are_rejected_until_one_ends(tmp_path: 
 
 def test_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
     """Client lesson 11"""
-    with dimse_node(tmp_path, max_associations=2, acse_timeout_s=1) as node:
+    with dimse_node(tmp_path, max_associations=2, acse_timeout_s=5) as node:
         silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(20)]
         try:
             assert dcmtk.echoscu(node.port).code == 0
@@ -122,13 +122,13 @@ def test_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
 
 
 def test_an_association_that_falls_silent_is_aborted(tmp_path: Path) -> None:
-    with dimse_node(tmp_path, network_timeout_s=1) as node, scu(node.port, ECHO) as assoc:
+    with dimse_node(tmp_path, network_timeout_s=3) as node, scu(node.port, ECHO) as assoc:
         assert assoc.send_c_echo().Status == 0
         assert _soon(assoc.acse.is_aborted)
 
 
 def test_a_connection_that_stalls_within_a_pdu_is_closed(tmp_path: Path) -> None:
-    with dimse_node(tmp_path, network_timeout_s=1, acse_timeout_s=1) as node:
+    with dimse_node(tmp_path, network_timeout_s=3, acse_timeout_s=3) as node:
         with socket.create_connection(("127.0.0.1", node.port)) as connection:
             connection.sendall(b"\1\0\0")
             assert _is_closed(connection)
@@ -157,8 +157,8 @@ def test_stopping_lets_a_request_end_and_then_closes(tmp_path: Path) -> None:
     with dimse_node(tmp_path) as node, scu(node.port, ECHO) as assoc:
         assert assoc.send_c_echo().Status == 0
         began = time.monotonic()
-        node.server.stop(10)
-        assert time.monotonic() - began < 8  # idle associations are not waited for
+        node.server.stop(60)
+        assert time.monotonic() - began < 30  # idle associations are not waited for
         assert _soon(assoc.acse.is_aborted)
 
 
@@ -210,7 +210,7 @@ def _is_closed(connection: socket.socket) -> bool:
 
 
 def _soon(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if condition():
             return True

@@ -317,7 +317,7 @@ STALLS = {
 
 @pytest.mark.parametrize("sent", STALLS.values(), ids=STALLS.keys())
 def test_a_peer_that_stalls_is_let_go(tmp_path: Path, sent: bytes) -> None:
-    with dimse_node(tmp_path, network_timeout_s=0.5, acse_timeout_s=0.5) as node:
+    with dimse_node(tmp_path, network_timeout_s=1, acse_timeout_s=1) as node:
         files, threads = set(node.stored_files), at_work()
         with socket.create_connection(("127.0.0.1", node.port), 30) as connection:
             asked = ul.associate_rq(PROPOSALS)
@@ -327,7 +327,7 @@ def test_a_peer_that_stalls_is_let_go(tmp_path: Path, sent: bytes) -> None:
                 connection.sendall(sent[len(asked) :])
             began_at = time.monotonic()
             ending(connection)
-            assert time.monotonic() - began_at < 20
+            assert time.monotonic() - began_at < 30
             assert leaves_no_trace(node, threads, files)
 
 
