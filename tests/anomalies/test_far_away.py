@@ -310,3 +310,23 @@ def test_what_could_not_be_asked_for_is_asked_for_when_it_is_wanted_again(restor
         return set(glacier.asked) == glacier.slow
 
     until(is_asked_for)
+
+
+def test_a_check_reads_side_by_side_and_names_what_is_damaged(
+    archive: Archive, door: Faulty, series: list[FileDataset], line: SlowLine
+) -> None:
+    assert maintenance.check(archive).checked == COUNT
+    assert line.is_side_by_side
+    door.heal()
+    third = rows_of(archive, series)[2].key
+    door.fail(damages_the_answer, method="GET", part=third[-12:])
+    assert maintenance.check(archive).damaged == [third]
+
+
+def test_a_new_index_is_made_of_objects_read_side_by_side(
+    archive: Archive, series: list[FileDataset], line: SlowLine
+) -> None:
+    before = [(row.key, row.digest, row.stored_at) for row in rows_of(archive, series)]
+    assert maintenance.reindex(archive) == maintenance.Rebuilt(indexed=COUNT)
+    assert line.is_side_by_side
+    assert [(row.key, row.digest, row.stored_at) for row in rows_of(archive, series)] == before

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from relais.archive import Archive, registration, removal, spooling
+from relais.archive import Archive, ahead, registration, removal, spooling
 from relais.archive.integrity import Damaged, lost_far_away, verified_chunks
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
@@ -134,9 +134,12 @@ def reindex(archive: Archive, progress: Progress = lambda done: None) -> Rebuilt
     """
     composite.reset(archive.db)
     rebuilt = Rebuilt()
-    for done, key in enumerate(_by_arrival(archive), start=1):
+    found = ahead.each(archive, lambda key: (key, _facts_or_error(archive, key)), _by_arrival(archive), _a_piece)
+    for done, (key, facts) in enumerate(found, start=1):
         try:
-            registered = _register_again(archive, facts_of(archive, key))
+            if isinstance(facts, NodeError):
+                raise facts
+            registered = _register_again(archive, facts)
         except NotFound:
             log.info("deleted before key=%s", key)
         except NodeError as error:
@@ -154,17 +157,29 @@ def check(archive: Archive, progress: Progress = lambda done: None) -> Report:
     """Read every object in full and compare it with the index, and every counter with the rows it counts."""
     report = Report(miscounted=list(statistics.recount(archive.db)))
     report.spools.extend(spooling.told(archive))
-    for key, row in lookup.keys(archive.db):
-        try:
-            for _ in verified_chunks(archive, row, 0, always=True):
-                pass
-        except NodeError as error:
-            if isinstance(error, Damaged) or _is_named(archive, row):  # still
-                _kind(report, error).append(key)
+    rows = (row for _, row in lookup.keys(archive.db))
+    for row, error in ahead.each(archive, lambda row: (row, _read_through(archive, row)), rows, _a_piece):
+        if isinstance(error, Damaged) or (error and _is_named(archive, row)):  # still
+            _kind(report, error).append(row.key)
         report.checked += 1
         progress(report.checked)
     report.orphans.extend(key for key in _orphans(archive) if not changes.was_dropped(archive.db, key))
     return report
+
+
+def _a_piece(of: object) -> int:
+    """What reading any object holds in memory: a piece of it."""
+    return CHUNK_BYTES
+
+
+def _read_through(archive: Archive, row: InstanceRow) -> NodeError | None:
+    """What is wrong with an object, read in full."""
+    try:
+        for _ in verified_chunks(archive, row, 0, always=True):
+            pass
+    except NodeError as error:
+        return error
+    return None
 
 
 def _kind(report: Report, error: NodeError) -> list[str]:
@@ -176,6 +191,13 @@ def _kind(report: Report, error: NodeError) -> list[str]:
         (Unavailable, report.unread),
     )
     return next((found for kind, found in kinds if isinstance(error, kind)), report.missing)
+
+
+def _facts_or_error(archive: Archive, key: str) -> InstanceFacts | NodeError:
+    try:
+        return facts_of(archive, key)
+    except NodeError as error:
+        return error
 
 
 def facts_of(archive: Archive, key: str) -> InstanceFacts:
@@ -206,21 +228,24 @@ def facts_of(archive: Archive, key: str) -> InstanceFacts:
 def _by_arrival(archive: Archive) -> Iterator[str]:
     """Every key: studies by their first arrival, instances by theirs. Holds one line a study in memory."""
     first: dict[str, float] = {}
-    for key in archive.store.iterate():
-        study, received_at = study_folder(key), _received_at(archive, key)
+    for received_at, key in _arrivals(archive):
+        study = study_folder(key)
         first[study] = min(received_at, first.get(study, received_at))
     for study in sorted(first, key=first.__getitem__):
-        keys = archive.store.iterate(study)
-        yield from sorted(keys, key=lambda key: (_received_at(archive, key), key))
+        yield from (key for _, key in sorted(_arrivals(archive, study)))
 
 
-def _received_at(archive: Archive, key: str) -> float:
-    """When an object was received, by its own account; 0 if it has none."""
-    try:
-        with archive.store.open(key) as stream:
-            return received_at_of(read_head(stream.read)[0]) or 0.0
-    except NodeError:
-        return 0.0
+def _arrivals(archive: Archive, folder: str = "") -> Iterator[tuple[float, str]]:
+    """When each object of *folder* was received, by its own account (0 if it has none), and its key."""
+
+    def arrival(key: str) -> tuple[float, str]:
+        try:
+            with archive.store.open(key) as stream:
+                return received_at_of(read_head(stream.read)[0]) or 0.0, key
+        except NodeError:
+            return 0.0, key
+
+    return ahead.each(archive, arrival, archive.store.iterate(folder), _a_piece)
 
 
 def _orphans(archive: Archive) -> Iterator[str]:

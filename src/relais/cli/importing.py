@@ -17,7 +17,7 @@ from relais.cli.progress import telling
 from relais.cli.shares import Share, Tell, side_by_side
 from relais.cli.sources import walk
 from relais.dicom.origin import Channel, Origin
-from relais.node import compose
+from relais.node import aftermath, compose
 
 SHOWN = 2  # files for each reason
 
@@ -40,7 +40,7 @@ def import_(
     summary says how many, why, and names some.
     """
     work = partial(_take, config_file, paths, threads, again)
-    with telling("Importing", as_json) as tell:
+    with aftermath.swept(config_of(config_file)), telling("Importing", as_json) as tell:
         if not tell.is_quiet:
             tell.of(_count(paths))
 

@@ -22,7 +22,7 @@ from relais.config import Config
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.query import Match
 from relais.errors import InvalidRequest, Unavailable
-from relais.node import compose, ready
+from relais.node import aftermath, compose, ready
 from relais.node.pulling import By, DimsePull
 from relais.node.pulling_dicomweb import DicomwebPull
 from relais.peers.dimse import DimsePeer
@@ -73,7 +73,7 @@ def pull(peer: str, wanted: Sequence[str], config_file: Path | None, as_json: bo
     Exit code 1 if anything is missing; it is listed.
     """
     config = config_of(config_file)
-    with ExitStack() as keep:
+    with aftermath.swept(config), ExitStack() as keep:
         archive = keep.enter_context(compose.archive_of(config))
         ledger = keep.enter_context(Ledger(archive, config.node.data_dir / "pulls", peer))
         tell = keep.enter_context(telling(f"Pulling from {peer}", as_json))

@@ -207,8 +207,7 @@ def test_killed_at_random_it_goes_on_and_is_complete(
     told = relais_json("pull", peer, "--parallel", "2")
     assert (told["units"], told["complete"], told["instances"]) == (12, 12, 96)
     assert len(relais_json("find", "--level", "instance", "--limit", "0")) == 96
-    checked = relais_json("check", code=None)
-    assert (checked["checked"], checked["missing"], checked["damaged"]) == (96, [], [])
+    assert relais_json("check")["checked"] == 96
 
 
 def test_a_key_pressed_ends_it_soon(south: Node, peer: str, config_file: Path, tmp_path: Path) -> None:
