@@ -205,9 +205,22 @@ def test_floats_are_shown_and_what_is_no_number_is_not() -> None:
     assert_array_equal(shown, [[0, 128, 255, 128, 255, 0]])
 
 
-@given(st.lists(st.integers(0, 65535), min_size=1, max_size=50), st.floats(0, 65535), st.floats(2, 70000))
-def test_a_table_and_the_formula_give_the_same(values: list[int], center: float, width: float) -> None:
-    """A table is made where it is smaller than the image."""
-    window = Window(center, width)
+NUMBERS = st.one_of(st.integers(2, 4096), st.floats(2, 70000))
+
+
+@given(
+    st.lists(st.integers(0, 65535), min_size=1, max_size=50),
+    NUMBERS,
+    NUMBERS,
+    st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID"]),
+    st.sampled_from(["MONOCHROME1", "MONOCHROME2"]),
+    st.sampled_from(["1", "0.5", "-1.7", "1e5", "1e-5"]),
+)
+def test_a_table_a_straight_line_and_the_formula_give_the_same(
+    values: list[int], center: float, width: float, function: str, photometric: str, slope: str
+) -> None:
+    """A table is made where it is smaller than the image, and a line taken where it says the same as the table."""
+    window = Window(center, width, function)
+    says: dict[str, Any] = {"PhotometricInterpretation": photometric, "RescaleSlope": slope, "RescaleIntercept": "-9"}
     wide = np.array([values + [0] * (65536 - len(values) - 1)], np.uint16)
-    assert grey(wide, window)[: len(values)] == grey(np.array([values], np.uint16), window)
+    assert grey(wide, window, **says)[: len(values)] == grey(np.array([values], np.uint16), window, **says)
