@@ -186,7 +186,11 @@ def _is_rendered(wanted: MediaRange) -> bool:
 
 def select(ranges: Iterable[MediaRange], offers: Sequence[Offer]) -> Offer:
     """The best of *offers*. NotAcceptable if none fits."""
-    ranges = tuple(ranges)
+    return _selected(tuple(ranges), tuple(offers))
+
+
+@lru_cache(maxsize=256)
+def _selected(ranges: tuple[MediaRange, ...], offers: tuple[Offer, ...]) -> Offer:
     best = max(offers, key=lambda offer: quality(ranges, offer), default=None)
     if best is None or quality(ranges, best) <= 0:
         raise NotAcceptable(f"None of the acceptable media types can be made; there are: {_names(offers)}.")

@@ -1,7 +1,7 @@
 """What may be asked of a rendered frame (PS3.18 8.3.5.1). Knows values and their limits, not pixels or URLs."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +119,13 @@ class Overlaid:
     onto: Affine
 
 
+_FIELDS = tuple(field.name for field in fields(RenderRequest))
+
+
 def to_fields(request: RenderRequest) -> dict[str, Any]:
     """*request* as plain JSON values."""
-    return asdict(request)
+    found = {name: getattr(request, name) for name in _FIELDS}
+    return found | {name: asdict(found[name]) for name in ("window", "viewport") if found[name] is not None}
 
 
 def from_fields(fields: dict[str, Any]) -> RenderRequest:

@@ -11,9 +11,9 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from relais import errors
 from relais.errors import Internal, NodeError, TooLarge, Unavailable
@@ -54,8 +54,7 @@ MAX_ANIMATION_FRAMES = 4096
 _CLOSING_S = 5.0  # for callers to notice that their worker is gone
 
 
-@dataclass(frozen=True, slots=True)
-class FramePlace:
+class FramePlace(NamedTuple):
     """Frame *frame_number*, counted from 1, of a Part 10 file: *pieces* are the (offset, length) of its bytes."""
 
     header_bytes: int
@@ -114,7 +113,7 @@ class PixelWorkers:
     ) -> bytes:
         """The frame at *place* in the file *path*, as `render` shows it; it does not go through this process."""
         self._check_sizes(place.header_bytes, sum(length for _, length in place.pieces))
-        fields = {"task": "render_at", "path": str(path.absolute()), "request": to_fields(request), **asdict(place)}
+        fields = {"task": "render_at", "path": str(path.absolute()), "request": to_fields(request), **place._asdict()}
         if state is None:
             return self._ask(fields)
         return self._ask(fields | self._state_fields(state, 0), (state.part10,))

@@ -34,7 +34,7 @@ def register(app: Flask, tokens: Tokens, mode: Mode) -> None:
 
 def _name(tokens: Tokens) -> str:
     """Whom the request proves that it comes from; "" without proof."""
-    shown = request.authorization
+    shown = request.authorization if "HTTP_AUTHORIZATION" in request.environ else None
     if shown is None:
         return tokens.name_by(request.environ.get(PROOFS, frozenset()))
     if shown.type == "bearer":

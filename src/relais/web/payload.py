@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import orjson
 import zstandard
@@ -14,6 +15,10 @@ from werkzeug.http import parse_range_header
 from relais.dicomweb.media_types import DICOM_JSON
 from relais.dicomweb.multipart import Part, Writer
 from relais.web import errors
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+    from werkzeug.datastructures import Headers
 
 NO_CACHE = "private, no-cache"  # kept by the user agent, but asked about each time: instances can go
 PIECE_BYTES = 64 * 1024  # small documents leave together
@@ -37,6 +42,17 @@ class Single:
     etag: str = ""
     location: str = ""
     filename: str = ""
+
+
+class _Located(Response):
+    """An answer whose Content-Location is a URI: Werkzeug would turn it into one, slower than it sets all the rest."""
+
+    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> "Headers":
+        location = self.headers.pop("Content-Location", None)
+        headers = super().get_wsgi_headers(environ)
+        if location is not None:
+            headers["Content-Location"] = self.headers["Content-Location"] = location
+        return headers
 
 
 def json_document(content: object, media_type: str = DICOM_JSON, status: int = 200) -> Response:
@@ -88,7 +104,7 @@ def single(body: Single) -> Response:
         start, stop = wanted
         status, chunks, size_bytes = 206, _slice(body.chunks, start, stop), stop - start
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{body.size_bytes}"
-    response = Response(chunks, status, headers, content_type=body.content_type, direct_passthrough=True)
+    response = _Located(chunks, status, headers, content_type=body.content_type, direct_passthrough=True)
     response.content_length = size_bytes
     return response
 
@@ -117,7 +133,7 @@ class Encoded:
 
 def encoded(body: Encoded) -> Response:
     """*body*, which caches must not give to those who asked for another encoding."""
-    response = Response(body.chunks, content_type=body.content_type, direct_passthrough=True)
+    response = _Located(body.chunks, content_type=body.content_type, direct_passthrough=True)
     response.headers["Cache-Control"] = NO_CACHE
     response.headers["ETag"] = f'W/"{body.etag}"'
     response.headers["Vary"] = "Accept, Accept-Encoding"
