@@ -21,6 +21,7 @@ class SqliteConnection(sqlite3.Connection):
     """A connection that also takes several statements."""
 
     is_shared = False  # whoever has the file open is a process of this program
+    is_remote = False
 
     def together(self, statements: Statements, /) -> None:
         """Run each."""

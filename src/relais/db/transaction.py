@@ -36,6 +36,10 @@ class Connection(Protocol):
     def is_shared(self) -> bool:
         """Whether nodes with a program of before may have the same index open, while nodes are upgraded."""
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether a server answers."""
+
     def execute(self, sql: str, parameters: Any = ..., /) -> Cursor: ...
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor: ...
     def together(self, statements: "Statements", /) -> None: ...

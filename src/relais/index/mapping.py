@@ -60,6 +60,25 @@ def all_rows(connection: Connection, statement: str, params: Params) -> list[Any
     return found
 
 
+def named_rows(connection: Connection, statement: str, params: Params) -> list[dict[str, Any]]:
+    """The rows of *statement*, which says in SQLite's words one JSON array of objects, and in PostgreSQL's plain rows.
+
+    From a server all rows come at once, and as JSON they would cost it three times as much.
+    """
+    cursor = connection.execute(statement, params)
+    if not connection.is_remote:
+        found: list[dict[str, Any]] = orjson.loads(cursor.fetchone()[0])
+        return found
+    rows = cursor.fetchall()
+    names = rows[0].keys() if rows else []
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def blob(value: str | bytes) -> bytes:
+    """A blob of `named_rows`: in JSON it is hexadecimal digits."""
+    return bytes.fromhex(value) if isinstance(value, str) else value
+
+
 # JSON would round a time: it goes as text. Blobs go as hexadecimal digits.
 _INSTANCES = """
 SELECT json_group_array(json_array(

@@ -20,7 +20,7 @@ from relais.dicom.query import Query
 from relais.index import answers, columns, instances, packing, short
 from relais.index import compile as sql
 from relais.index.fragments import Fragment, all_of, fill
-from relais.index.mapping import all_rows
+from relais.index.mapping import all_rows, blob, named_rows
 from relais.index.walk import Place
 
 SQL = statements.load("relais.index.sql", "search.sql")
@@ -89,9 +89,11 @@ def _instances(connection: Connection, places: list[Place]) -> Mapping[Any, Json
 
 def _rows(connection: Connection, level: Level, ids: set[Any]) -> dict[Any, JsonDataset]:
     """The attributes of the rows of *level* that *ids* name, by id."""
+    if not ids:
+        return {}
     statement, answer = _READ[level]
-    found = all_rows(connection, SQL[statement], (json.dumps(list(ids)),))
-    unpacked = packing.unpack_many([bytes.fromhex(row["attributes"]) for row in found])
+    found = named_rows(connection, SQL[statement], (json.dumps(list(ids)),))
+    unpacked = packing.unpack_many([blob(row["attributes"]) for row in found])
     if level is not Level.IMAGE:
         unpacked = [short.whole(level, row, ds) for row, ds in zip(found, unpacked, strict=True)]
     return {row["id"]: answer(row, ds) for row, ds in zip(found, unpacked, strict=True)}

@@ -25,7 +25,7 @@ from relais.index.images import Instances
 from relais.index.mapping import all_rows
 from relais.index.page import rows
 from relais.index.plan import EVERYTHING, Plan, plan
-from relais.index.walk import Place, behind, page
+from relais.index.walk import Place, behind, oldest_first, page
 
 __all__ = ["Page", "search", "stream", "supported", "unsupported"]
 
@@ -77,7 +77,8 @@ class _Select:
     """One planned search."""
 
     def __init__(self, connection: Connection, query: Query, limit: int, timeout_s: float) -> None:
-        conditions = resolved(connection, sql.conditions(query, keys.filled(connection)), query.fuzzy)
+        declared = keys.filled(connection) if sql.unsupported(query) else frozenset()  # else none of them is asked for
+        conditions = resolved(connection, sql.conditions(query, declared), query.fuzzy)
         self._connection = connection
         self._level = query.level
         self._plan = plan(connection, query.level, conditions, query.offset + limit)
@@ -88,7 +89,19 @@ class _Select:
         """The first rows in order."""
         if self._level is Level.IMAGE:
             return list(islice(self._instances.places(None), offset, offset + limit))
+        if offset and self._level is Level.STUDY and not self.filters:
+            return self._of_all_studies(limit, offset)
         return self._run(self._plan, self.filters, limit, offset)
+
+    def _of_all_studies(self, limit: int, offset: int) -> list[Place]:
+        """The studies behind *offset* among all of them, counted off from the nearer end."""
+        behind_it = self._connection.execute("SELECT studies FROM totals").fetchone()[0] - offset
+        if offset <= behind_it or behind_it <= 0:
+            return self._run(self._plan, [], limit, offset)
+        statement = oldest_first(self._plan)
+        found = (min(limit, behind_it), max(0, behind_it - limit))
+        rows = all_rows(self._connection, statement.sql, (*statement.params, *found))
+        return [tuple(place) for place in reversed(rows)]
 
     def after(self, last: Place, limit: int) -> list[Place]:
         """The rows behind *last* in order."""

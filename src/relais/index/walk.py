@@ -22,6 +22,12 @@ def page(level: Level, chosen: Plan, filters: list[Fragment]) -> Fragment:
     return as_array(columns, fill("{} LIMIT ? OFFSET ?", found))
 
 
+def oldest_first(chosen: Plan) -> Fragment:
+    """The same for all studies in the order of the last to the first; its last two parameters are LIMIT and OFFSET."""
+    order = f"ORDER BY {chosen.date_time}, {chosen.study} LIMIT ? OFFSET ?"
+    return as_array("a, b", _statement(f"{chosen.date_time}, {chosen.study}", chosen.source, chosen.start, order))
+
+
 def select(level: Level, chosen: Plan, filters: list[Fragment]) -> Fragment:
     """The statement that finds places in order."""
     where = all_of([chosen.start, *filters])

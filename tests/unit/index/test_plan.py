@@ -345,6 +345,15 @@ def test_what_patients_say_is_read_by_their_index(db: Database) -> None:
     assert [line for line in lines if line.startswith("SEARCH")] == [wanted.format(one) for one in ("each", "s")], lines
 
 
+def test_studies_are_counted_off_from_the_oldest_by_the_same_index(db: Database) -> None:
+    with db.read() as connection:
+        statement = walk.oldest_first(plan.plan(connection, Level.STUDY, []))
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", (10, 5))
+        lines = [row["detail"] for row in rows]
+    assert any("SCAN s USING COVERING INDEX study_date_time" in line for line in lines), lines
+    assert not any("TEMP B-TREE" in line for line in lines), lines
+
+
 def test_a_stream_goes_on_by_the_same_indexes(db: Database) -> None:
     with db.read() as connection:
         for level in (Level.STUDY, Level.SERIES, Level.IMAGE):

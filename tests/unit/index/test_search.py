@@ -57,6 +57,19 @@ def test_series_and_instances_come_by_number_inside_their_study(db: Database) ->
     assert _uids(instances, SOP_UID) == ["1.2.2.1.1", "1.2.1.1.2", "1.2.1.1.11", "1.2.1.2.1", "1.2.1.2.2"]
 
 
+@pytest.mark.parametrize("limit", [1, 3, None])
+@pytest.mark.parametrize("offset", range(9))
+def test_any_page_of_all_studies_is_a_slice_of_them(db: Database, limit: int | None, offset: int) -> None:
+    """Counted off from either end."""
+    for study in range(7):
+        _register(db, (study, 1, 1), **({"t00080020": _date(1 + study // 3)} if study < 6 else {}))
+    whole = _uids(search.search(db, Query(Level.STUDY)).rows, UID)
+    found = search.search(db, Query(Level.STUDY, limit=limit, offset=offset))
+    end = len(whole) if limit is None else offset + limit
+    assert _uids(found.rows, UID) == whole[offset:end]
+    assert found.more == (end < len(whole))
+
+
 @pytest.mark.parametrize("level", Level)
 def test_pages_and_streams_together_are_the_whole_answer(db: Database, level: Level) -> None:
     for study in range(5):

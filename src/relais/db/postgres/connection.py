@@ -33,6 +33,7 @@ class PostgresConnection:
     """A connection that understands SQLite's SQL."""
 
     is_shared = True
+    is_remote = True
 
     __slots__ = ("raw",)
 
