@@ -12,6 +12,7 @@ from pydicom.dataset import FileDataset
 
 from fixtures.builders import a_ct, a_multiframe, a_pdf, a_series, a_sr
 from fixtures.images import an_image, compressed, encode, texture
+from fixtures.object_server import held_kb
 from fixtures.process import MB
 from fixtures.storing import Described, body_of, described, json_body
 from fixtures.web import WebNode, parts_of, path, web_node
@@ -322,7 +323,7 @@ def test_bulk_data_of_any_size_is_stored_in_bounded_memory(tmp_path: Path, megab
         before = node.peak_memory_kb()
         ds, chunks, content_type = giant(megabytes)
         assert node.post(chunks, content_type).status_code == 200
-        assert node.peak_memory_kb() - before < 24 * 1024
+        assert node.peak_memory_kb() - before < 24 * 1024 + held_kb()
         assert frames(node, ds, str(megabytes)) == [bytes(MB)]
         assert list((tmp_path / "cache").iterdir()) == []
 
