@@ -89,9 +89,11 @@ def described(loaded: Loaded) -> Iterator[tuple[str, str, object, str]]:
             for key, value in plain[section].items():
                 yield section, key, _shown(kind, key, value), loaded.sources.get((section, key), "default")
     for section in LISTS:
-        for one in plain[section]:
+        for number, one in enumerate(plain[section], 1):
+            is_told = (f"{section} {number}", "") in loaded.sources  # not of those that are written in one line
             for key, value in one.items():
-                yield f"{section} {one['name']}", key, _shown(_kind(section), key, value), str(loaded.file)
+                source = loaded.sources.get((f"{section} {number}", key), "default" if is_told else str(loaded.file))
+                yield f"{section} {one['name']}", key, _shown(_kind(section), key, value), source
 
 
 def _structured(written: Written) -> Config:
@@ -140,11 +142,16 @@ def _list(written: Written, section: str) -> tuple[Any, ...]:
         try:
             found.append(converter.structure(raw, kind))
         except ClassValidationError as exc:
-            place = f"{written.sources[section, '']}: [[{section}]] {raw.get('name', f'number {number}')}"
-            written.problems += [
-                f"{place}: {key}: {what}" if key else f"{place}: {what}" for key, what in explained(exc, kind)
-            ]
+            for key, what in explained(exc, kind):
+                place = f"{_place(written, section, number, key)}: [[{section}]] {raw.get('name', f'number {number}')}"
+                written.problems.append(f"{place}: {key}: {what}" if key else f"{place}: {what}")
     return tuple(found)
+
+
+def _place(written: Written, section: str, number: int, key: str) -> str:
+    """Where *key* of the section *number* of that name was written, or else that section, or else the first."""
+    places = ((f"{section} {number}", key), (f"{section} {number}", ""), (section, ""))
+    return next(written.sources[place] for place in places if place in written.sources)
 
 
 def _kind(section: str) -> Any:

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,9 @@ class Written:
             if isinstance(content, dict):
                 for key in content:
                     self.sources[section, key] = f"{path}, line {lines.get((section, key), 1)}"
+            else:
+                listed = {at: line for at, line in lines.items() if at[0].startswith(f"{section} ")}
+                self.sources |= {at: f"{path}, line {line}" for at, line in listed.items()}
 
     def read_environment(self, environ: Mapping[str, str]) -> None:
         """Take in every `RELAIS_<SECTION>__<KEY>`. Names with one underscore belong to somebody else."""
@@ -100,13 +104,20 @@ def reason(exc: OSError | ValueError) -> str:
 
 
 def lines_of_keys(text: str) -> dict[tuple[str, str], int]:
-    """The line of each section (as (section, "")) and of each key in it; of several the first."""
+    """The line of each section (as (section, "")) and of each key in it; of several the first.
+
+    The second of the sections in double brackets, `[[peers]]`, is also there as "peers 2".
+    """
     lines: dict[tuple[str, str], int] = {}
-    section = ""
+    section, counts = "", Counter[str]()
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\[?\s*([\w.-]+)", line):
-            section = header[1]
+        if header := re.match(r"\s*(\[\[?)\s*([\w.-]+)", line):
+            brackets, section = header.groups()
             lines.setdefault((section, ""), number)
+            if brackets == "[[":
+                counts[section] += 1
+                section = f"{section} {counts[section]}"
+                lines[section, ""] = number
         elif key := re.match(r"\s*([\w-]+)\s*=", line):
             lines.setdefault((section, key[1]), number)
     return lines

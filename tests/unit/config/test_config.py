@@ -191,6 +191,19 @@ def test_a_peer_that_is_wrong_is_named(tmp_path: Path) -> None:
     assert "name: is missing" in problems(written(tmp_path, "[[peers]]\nhost = 'h'"))[0]
 
 
+def test_what_is_wrong_with_a_peer_is_told_where_it_is_written(tmp_path: Path) -> None:
+    text = PEER + PEER.replace("SOUTH", "EAST") + "colour = 1\n" + "[[peers]]\nname = 'WEST'\nkind = 'dimse'\n"
+    where = [line.split(": ")[0].removeprefix(f"{tmp_path}/") for line in problems(written(tmp_path, text))]
+    assert [place.rpartition(" ")[2] for place in where] == ["13", "14"]
+
+
+def test_each_setting_of_a_peer_tells_where_it_was_written(tmp_path: Path) -> None:
+    loaded = load(written(tmp_path, PEER + PEER.replace("SOUTH", "EAST")), {})
+    told = {(section, key): source for section, key, _, source in described(loaded)}
+    assert told["peers EAST", "port"].endswith("line 11")
+    assert told["peers EAST", "timeout_s"] == "default"
+
+
 def test_a_config_survives_the_way_to_another_process(tmp_path: Path) -> None:
     config = load(written(tmp_path, PEER + '[web]\ncors_origins = ["https://a.example"]'), {}).config
     assert from_json(to_json(config)) == config
