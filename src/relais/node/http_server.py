@@ -21,6 +21,7 @@ from relais.web.settings import WebSettings
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 DRAIN_S = 8  # requests that last longer than this after SIGTERM are cut off
+IDLE_S = 8  # a thread without work for so long ends: what a crowd made us start is gone soon after it
 LOGGING = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"handlers": [], "propagate": True}}}
 
 
@@ -39,6 +40,7 @@ def serve(settings: WebSettings, load: Callable[[], Application]) -> None:
         http=HTTPModes.http1,
         workers=settings.workers,
         blocking_threads=settings.threads,
+        blocking_threads_idle_timeout=IDLE_S,
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_S,
         websockets=False,
