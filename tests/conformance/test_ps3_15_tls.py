@@ -19,6 +19,8 @@ from relais.config import load
 from relais.dimse.settings import DimseSettings
 from relais.node.inline import Node
 
+pytestmark = pytest.mark.anywhere("is about TLS")
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:

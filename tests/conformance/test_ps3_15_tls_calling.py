@@ -32,6 +32,8 @@ from relais.peers.dimse import DimsePeer
 from relais.peers.registry import Registry
 from relais.peers.settings import PeerSettings
 
+pytestmark = pytest.mark.anywhere("is about TLS")
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:

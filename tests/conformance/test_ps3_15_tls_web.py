@@ -22,6 +22,8 @@ from relais.config import load
 from relais.node.inline import Node
 from relais.node.listen import eventually
 
+pytestmark = pytest.mark.anywhere("is about TLS")
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:

@@ -15,6 +15,8 @@ from relais.dicom.attributes import Level
 from relais.dicom.query import Query
 from relais.peers.identifier import decode, encode, of_query
 
+pytestmark = pytest.mark.anywhere("is about PDUs")
+
 STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 PENDING = 0xFF00
 OURS = 16384

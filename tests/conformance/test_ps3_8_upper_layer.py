@@ -21,6 +21,8 @@ from relais.dimse.engine import Sink
 from relais.dimse.services import NodeServices
 from relais.node.listen import eventually
 
+pytestmark = pytest.mark.anywhere("is about PDUs")
+
 FUZZ_S = float(os.environ.get("RELAIS_FUZZ_S", "3"))  # how long the fuzz test may take; CI gives it 60
 STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 PROPOSALS = (

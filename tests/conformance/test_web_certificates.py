@@ -15,6 +15,8 @@ from fixtures.dcmtk import free_port, wait_for_port
 from fixtures.served import Served, put_away
 from relais.access.tokens import digest, make
 
+pytestmark = pytest.mark.anywhere("is about who calls")
+
 GUIDE = Path(__file__).parents[2] / "docs/operator-guide.md"
 SECRET = make()
 SETTINGS = """
