@@ -74,6 +74,15 @@ def receiver(folder: Path) -> Iterator[Peer]:
 
 
 @contextmanager
+def floor(folder: Path) -> Iterator[Peer]:
+    """What receiving durably costs any Python program here at least: see bench.floor."""
+    port = free_port()
+    folder.mkdir(parents=True)
+    with _running([sys.executable, "-m", "bench.floor", str(folder), str(port)], port, folder) as pid:
+        yield Peer("floor", pid, "FLOOR", port)
+
+
+@contextmanager
 def orthanc(folder: Path, destination_port: int = 0, **settings: object) -> Iterator[Peer]:
     """Orthanc with its DICOMweb plugin; *settings* are members of its configuration."""
     modalities = {DESTINATION: (DESTINATION, "127.0.0.1", destination_port)} if destination_port else {}

@@ -16,16 +16,22 @@ def run(run: Run) -> None:
             started.enter_context(peers.orthanc(folder / "orthanc")),
             started.enter_context(peers.storescp(folder / "storescp")),
         ]
+        floor = started.enter_context(peers.floor(folder / "floor"))
         for case in _cases(run.size):
-            loads.store(run, "store", found, case)
+            loads.store(run, "store", [*found, floor] if _is_small(case) else found, case)
 
 
 def goals(size: Size) -> Iterator[Goal]:
     """Twice Orthanc with one association, three times with eight; nothing is promised for what lies between."""
     wanted = {1: 2.0, 8: 3.0}
     for case in _cases(size):
-        if case.template.repeat == 1 and case.associations in wanted:
+        if _is_small(case) and case.associations in wanted:
             yield Goal("store", "Orthanc", wanted[case.associations], case.name)
+
+
+def _is_small(case: Case) -> bool:
+    """Whether it is of slices, each of which is durable by itself."""
+    return case.template.repeat == 1
 
 
 def _cases(size: Size) -> Iterator[Case]:
