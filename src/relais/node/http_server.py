@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from relais.node.patience import Patient
@@ -21,6 +22,7 @@ from relais.web.settings import WebSettings
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 DRAIN_S = 8  # requests that last longer than this after SIGTERM are cut off
+SILENT_S = 25  # a connection on which no request comes, or not all of its header, is closed
 IDLE_S = 8  # a thread without work for so long ends: what a crowd made us start is gone soon after it
 LOGGING = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"handlers": [], "propagate": True}}}
 
@@ -38,6 +40,7 @@ def serve(settings: WebSettings, load: Callable[[], Application]) -> None:
         port=settings.port,
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=SILENT_S * 1000),
         workers=settings.workers,
         blocking_threads=settings.threads,
         blocking_threads_idle_timeout=IDLE_S,
