@@ -18,7 +18,7 @@ from relais.index.columns import ODD_NUMBER, Column, label, label_columns, row_l
 from relais.index.compile import Condition
 from relais.index.dialect import LITERAL, listed, read, under_labels, with_trigrams
 from relais.index.fragments import Fragment, any_of, fill, joined
-from relais.index.ids import few
+from relais.index.ids import are_expected_many, few
 
 NOTHING = Fragment("SELECT 0 WHERE FALSE")
 MAX_LABELS = 1000  # that one condition may name; what names more is frequent
@@ -129,7 +129,7 @@ def _by_pattern(match: Match) -> Fragment | None:
 
 
 def by_labels(connection: Connection, level: Level, asked: list[Match]) -> Fragment | None:
-    """Rows of *level* under labels that satisfy all of *asked* that labels can tell, None where they tell nothing."""
+    """Rows of *level* under labels that satisfy all of *asked* that labels can tell, None if they tell too little."""
     columns = {column.tag: column for column in label_columns(level)}
     wanted = []
     for match in asked:
@@ -141,7 +141,8 @@ def by_labels(connection: Connection, level: Level, asked: list[Match]) -> Fragm
         return None
     if not all(wanted):
         return NOTHING
-    return under_labels(level, wanted)
+    found = under_labels(level, wanted)
+    return None if are_expected_many(connection, found) else found
 
 
 def label_condition(column: Column, match: Match) -> Fragment | None:
