@@ -32,8 +32,10 @@ from contextlib import contextmanager
 class NodeError(Exception):
     """Something went wrong."""
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, *, tag: int | None = None) -> None:
+        """*tag* is the Data Element of the request that is to blame, if one is."""
         super().__init__(message or (type(self).__doc__ or "").strip())
+        self.tag = tag
 
     @property
     def message(self) -> str:

@@ -6,8 +6,9 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
+from pydicom import DataElement, Dataset
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import UID
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_CANCEL_RQ, C_FIND_RQ, DIMSEMessage
@@ -257,6 +258,33 @@ def test_a_key_that_makes_no_sense_is_refused(node: DimseNode, tmp_path: Path, k
     """PS3.4 C.4.1.1.4: Cxxx"""
     ran, answers = dcmtk.findscu(node.port, ["QueryRetrieveLevel=STUDY", key], into=tmp_path)
     assert (ran.statuses, answers) == ([0xC000], [])
+
+
+@pytest.mark.parametrize(
+    ("operation", "keys", "to_blame"),
+    [
+        ("C-FIND", {"QueryRetrieveLevel": "WARD"}, "QueryRetrieveLevel"),
+        ("C-FIND", {"QueryRetrieveLevel": "SERIES", "SeriesInstanceUID": ""}, "StudyInstanceUID"),
+        ("C-FIND", {"QueryRetrieveLevel": "STUDY", "StudyTime": "2200-0100"}, "StudyTime"),
+        ("C-FIND", {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": "1.*"}, "StudyInstanceUID"),
+        ("C-GET", {"QueryRetrieveLevel": "WARD"}, "QueryRetrieveLevel"),
+        ("C-GET", {"QueryRetrieveLevel": "SERIES", "StudyInstanceUID": "x"}, "StudyInstanceUID"),
+        ("C-GET", {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": ""}, "StudyInstanceUID"),
+    ],
+)
+def test_a_refusal_names_the_element_to_blame(
+    node: DimseNode, operation: str, keys: dict[str, str], to_blame: str
+) -> None:
+    """PS3.4 table C.4-1, C.4-3: Offending Element (0000,0901)"""
+    identifier = Dataset()
+    for keyword, value in keys.items():
+        identifier[keyword] = DataElement(keyword, dictionary_VR(keyword), value, validation_mode=IGNORE)
+    sop_class = FIND if operation == "C-FIND" else f"{STUDY_ROOT}.3"
+    with scu(node.port, [(sop_class, UNCOMPRESSED)]) as assoc:
+        ask = assoc.send_c_find if operation == "C-FIND" else assoc.send_c_get
+        [(status, _)] = ask(identifier, sop_class)
+    assert status.Status in {0xA900, 0xC000}
+    assert status.OffendingElement == tag_for_keyword(to_blame)
 
 
 def test_bytes_that_are_no_identifier_are_refused(node: DimseNode) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID, UID_dictionary
@@ -146,6 +147,7 @@ def test_a_data_set_of_another_sop_class_is_refused(node: DimseNode) -> None:
     status = send(node, dataset_bytes(ds), ds.SOPInstanceUID, MR)
     assert status.Status == 0xA900
     assert "SOP Class UID" in status.ErrorComment
+    assert status.OffendingElement == tag_for_keyword("SOPClassUID")
     assert_nothing_was_kept(node)
 
 
@@ -163,6 +165,7 @@ def test_a_data_set_without_a_required_uid_is_refused(node: DimseNode, missing: 
     delattr(ds, missing)
     status = send(node, encoded(ds), uid("here"))
     assert status.Status == 0xC000
+    assert status.OffendingElement == tag_for_keyword(missing)
     assert_nothing_was_kept(node)
 
 

@@ -164,13 +164,13 @@ class Receiving:
 
     def _check(self, header: Header) -> None:
         _check_sop_class(header.sop_class_uid)
-        for keyword, announced, found in (
-            ("Study Instance UID", self._claim.study_instance_uid, header.ref.study_instance_uid),
-            ("SOP Class UID", self._claim.sop_class_uid, header.sop_class_uid),
-            ("SOP Instance UID", self._claim.sop_instance_uid, header.ref.sop_instance_uid),
+        for keyword, tag, announced, found in (
+            ("Study Instance UID", 0x0020000D, self._claim.study_instance_uid, header.ref.study_instance_uid),
+            ("SOP Class UID", 0x00080016, self._claim.sop_class_uid, header.sop_class_uid),
+            ("SOP Instance UID", 0x00080018, self._claim.sop_instance_uid, header.ref.sop_instance_uid),
         )[: 1 if self._claim.is_hint else 3]:
             if announced and announced != found:
-                raise Mismatch(f"{keyword} in the Data Set is not the one announced with it.")
+                raise Mismatch(f"{keyword} in the Data Set is not the one announced with it.", tag=tag)
 
     def _warnings(self, header: Header) -> tuple[str, ...]:
         announced = zip((self._claim.sop_class_uid, self._claim.sop_instance_uid), _sop(header), strict=True)

@@ -158,9 +158,9 @@ def _uid(attributes: JsonDataset, tag: int) -> str:
     if uids.is_valid(uid):
         return uid
     try:
-        return uids.require(uid, name(tag))
+        return uids.require(uid, name(tag), tag)
     except InvalidRequest as exc:
-        raise InvalidDataSet(exc.message) from None
+        raise InvalidDataSet(exc.message, tag=exc.tag) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def unordered_match(
     if not raw.strip("*"):
         return None
     if vr == "SQ" or vr in BINARY_VRS:
-        raise InvalidRequest(f"{_name(tag)} ({vr}) cannot be matched with a text.")
+        raise InvalidRequest(f"{_name(tag)} ({vr}) cannot be matched with a text.", tag=tag)
     values = _split(vr, raw, separators)
     conditions = [_checked(tag, vr, value) for value in values]
     if not values or None in conditions:
@@ -86,7 +86,9 @@ def check_ranges(matches: Sequence[Match], *, combined_date_time: bool) -> None:
         _check_order(match)
     for joined in ranges:
         if joined.low is not None and joined.high is not None and joined.low > joined.high:
-            raise InvalidRequest(f"{_name(joined.date_tag)}: its range and that of the time end before they begin.")
+            raise InvalidRequest(
+                f"{_name(joined.date_tag)}: its range and that of the time end before they begin.", tag=joined.date_tag
+            )
 
 
 def _split(vr: str, raw: str, separators: str) -> list[str]:
@@ -109,11 +111,11 @@ def _checked(tag: int, vr: str, value: str) -> Match | None:
     if vr in RANGE_VRS:
         _check_moment(match, vr, value)
     elif vr == "UI" and not uids.is_valid(value):
-        raise InvalidRequest(f"{_name(tag)}: {_quoted(value)} is not a UID; wild cards cannot match UIDs.")
+        raise InvalidRequest(f"{_name(tag)}: {_quoted(value)} is not a UID; wild cards cannot match UIDs.", tag=tag)
     elif vr in NUMBER_VRS and number_key(value) is None:
-        raise InvalidRequest(f"{_name(tag)} ({vr}): {_quoted(value)} is not a number.")
+        raise InvalidRequest(f"{_name(tag)} ({vr}): {_quoted(value)} is not a number.", tag=tag)
     elif vr not in WILD_CARD_VRS and vr != "UN" and ("*" in value or "?" in value):
-        raise InvalidRequest(f"{_name(tag)} ({vr}) cannot be matched with wild cards.")
+        raise InvalidRequest(f"{_name(tag)} ({vr}) cannot be matched with wild cards.", tag=tag)
     return match
 
 
@@ -121,14 +123,18 @@ def _check_moment(match: Match, vr: str, value: str) -> None:
     bounds = interval(vr, match.values[0], match.values[-1])
     if bounds is None or bounds == (None, None):
         form = {"DA": "yyyymmdd", "TM": "hhmmss", "DT": "yyyymmddhhmmss"}[vr]
-        raise InvalidRequest(f"{_name(match.tag)}: {_quoted(value)} is neither {form} nor a range of them.")
+        raise InvalidRequest(
+            f"{_name(match.tag)}: {_quoted(value)} is neither {form} nor a range of them.", tag=match.tag
+        )
 
 
 def _check_order(match: Match) -> None:
     for one in alternatives(match):
         low, high = _ends(one) if one.kind is MatchKind.RANGE else (None, None)
         if low is not None and high is not None and low > high:
-            raise InvalidRequest(f"{_name(one.tag)}: the range {_quoted('-'.join(one.values))} ends before it begins.")
+            raise InvalidRequest(
+                f"{_name(one.tag)}: the range {_quoted('-'.join(one.values))} ends before it begins.", tag=one.tag
+            )
 
 
 def _ends(match: Match) -> tuple[str | None, str | None]:
@@ -196,9 +202,9 @@ def _match_from_json(tag: int, element: dict[str, Any]) -> Match | None:
 def _match_from_items(tag: int, items: Sequence[Any]) -> Match | None:
     """PS3.4 C.2.2.2.6: one Item of keys. No Item, or no key with a value in it, is universal matching."""
     if len(items) > 1:
-        raise InvalidRequest(f"{_name(tag)} has {len(items)} Items; a sequence key has one.")
+        raise InvalidRequest(f"{_name(tag)} has {len(items)} Items; a sequence key has one.", tag=tag)
     if not all(isinstance(item, dict) for item in items):
-        raise InvalidRequest(f"{_name(tag)} is a sequence and cannot be matched with a text.")
+        raise InvalidRequest(f"{_name(tag)} is a sequence and cannot be matched with a text.", tag=tag)
     found = (_match_from_json(int(key, 16), element) for item in items for key, element in item.items())
     conditions = tuple(match for match in found if match is not None)
     for match in conditions:

@@ -61,7 +61,7 @@ def zone_of(query: Query, offset: str) -> Zone:
     """The zone of *query*. Raises InvalidRequest if *offset* is none."""
     found = minutes(offset)
     if found is None:
-        raise InvalidRequest("TimezoneOffsetFromUTC must be an offset such as +0100.")
+        raise InvalidRequest("TimezoneOffsetFromUTC must be an offset such as +0100.", tag=OFFSET_TAG)
     exact = tuple(match for match in query.matches if _is_moved(match.tag, query.level))
     return Zone(offset, found, replace(query, matches=exact))
 

@@ -1,6 +1,7 @@
 """Unique identifiers: valid ones, our own, and what the Transfer Syntaxes among them mean. Knows no Data Sets."""
 
 import re
+from functools import lru_cache
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from relais.errors import InvalidRequest
@@ -65,16 +66,21 @@ def is_valid(uid: str) -> bool:
 
     Deviation: a component may have leading zeros; real senders make such UIDs and repeat them faithfully.
     """
-    return len(uid) <= MAX_LENGTH and _UID.fullmatch(uid) is not None
+    return len(uid) <= MAX_LENGTH and _is_uid(uid)
 
 
-def require(uid: str | None, keyword: str) -> str:
+@lru_cache(maxsize=4096)  # each is asked about several times on its way
+def _is_uid(text: str) -> bool:
+    return _UID.fullmatch(text) is not None
+
+
+def require(uid: str | None, keyword: str, tag: int | None = None) -> str:
     """*uid* without its padding (PS3.5 6.2). Raises InvalidRequest, naming *keyword*, if it is missing or not a UID."""
     stripped = (uid or "").strip(" \0")
     if not stripped:
-        raise InvalidRequest(f"{keyword} is missing.")
+        raise InvalidRequest(f"{keyword} is missing.", tag=tag)
     if not is_valid(stripped):
-        raise InvalidRequest(f"{keyword} is not a UID: digits and dots, at most {MAX_LENGTH} characters.")
+        raise InvalidRequest(f"{keyword} is not a UID: digits and dots, at most {MAX_LENGTH} characters.", tag=tag)
     return stripped
 
 

@@ -85,13 +85,13 @@ def retrieve_query(identifier: JsonDataset, model: Model, *, relational: bool) -
             matches.append(Match(UNIQUE_KEYS[above], MatchKind.SINGLE_VALUE, (_single_value(identifier, above),)))
     for below in model.levels[model.levels.index(level) + 1 :]:
         if _texts(identifier, below):
-            raise Mismatch(f"{_keyword(below)} is below the level {level}.")
+            raise Mismatch(f"{_keyword(below)} is below the level {level}.", tag=UNIQUE_KEYS[below])
     if level is Level.PATIENT:
         matches.append(Match(UNIQUE_KEYS[level], MatchKind.SINGLE_VALUE, (_single_value(identifier, level),)))
     else:
-        values = tuple(require(text, _keyword(level)) for text in _texts(identifier, level))
+        values = tuple(require(text, _keyword(level), UNIQUE_KEYS[level]) for text in _texts(identifier, level))
         if not values:
-            raise Mismatch(f"{_keyword(level)} is missing.")
+            raise Mismatch(f"{_keyword(level)} is missing.", tag=UNIQUE_KEYS[level])
         matches.append(Match(UNIQUE_KEYS[level], MatchKind.LIST_OF_UID, values))
     return Query(level, tuple(matches))
 
@@ -125,7 +125,7 @@ def ref_of(row: JsonDataset, level: Level) -> Ref:
 def _level(identifier: JsonDataset, model: Model) -> Level:
     level = _first(identifier, LEVEL)
     if level not in model.levels:
-        raise Mismatch(f"Query/Retrieve Level must be one of {', '.join(model.levels)}.")
+        raise Mismatch(f"Query/Retrieve Level must be one of {', '.join(model.levels)}.", tag=LEVEL)
     return Level(level)
 
 
@@ -139,11 +139,11 @@ def _single_value(identifier: JsonDataset, level: Level) -> str:
     """The unique key of a level, which must be one plain value (PS3.4 C.4.1.2.1, C.4.2.2.1)."""
     texts = _texts(identifier, level)
     if len(texts) != 1:
-        raise Mismatch(f"{_keyword(level)} must be one value at this level.")
+        raise Mismatch(f"{_keyword(level)} must be one value at this level.", tag=UNIQUE_KEYS[level])
     if level is not Level.PATIENT:
-        return require(texts[0], _keyword(level))
+        return require(texts[0], _keyword(level), UNIQUE_KEYS[level])
     if "*" in texts[0] or "?" in texts[0]:
-        raise InvalidRequest(f"{_keyword(level)} must not be a wild card at this level.")
+        raise InvalidRequest(f"{_keyword(level)} must not be a wild card at this level.", tag=UNIQUE_KEYS[level])
     return texts[0]
 
 

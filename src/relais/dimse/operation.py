@@ -112,6 +112,8 @@ class Operation:
         response.Status = status.code
         if status.comment:
             response.ErrorComment = error_comment(status.comment)
+        if status.offending is not None:
+            response.OffendingElement = [status.offending]
         return response
 
 

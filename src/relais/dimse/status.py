@@ -16,10 +16,11 @@ COMMENT_MAX = 64  # Error Comment (0000,0902) is an LO; a longer sentence ends i
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A status code and, for failures, a sentence for the Error Comment."""
+    """A status code and, for failures, a sentence for the Error Comment, and the tag of the Offending Element."""
 
     code: int
     comment: str = ""
+    offending: int | None = None
 
     @property
     def is_final(self) -> bool:
@@ -109,7 +110,7 @@ def of_error(service: str, error: NodeError) -> Status:
     code = next(codes[kind] for kind in type(error).__mro__ if kind in codes)
     if code == PROCESSING_FAILURE.code:
         return PROCESSING_FAILURE
-    return Status(code, error.message)
+    return Status(code, error.message, error.tag)
 
 
 def of_service(service: str) -> dict[int, str]:
