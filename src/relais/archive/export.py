@@ -7,7 +7,7 @@
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -28,8 +28,24 @@ Progress = Callable[[int], None]
 """Told the size of each file that is in its place."""
 
 MARK = 8  # hexadecimal digits of the digest of a Study Instance UID
-NEEDED = {"PatientID": "UNKNOWN", "StudyID": "1", "SeriesNumber": "1", "InstanceNumber": "1", "PatientName": "UNKNOWN"}
+NEEDED = {
+    "PatientID": "UNKNOWN",
+    "PatientName": "UNKNOWN",
+    "StudyID": "1",
+    "SeriesNumber": "1",
+    "InstanceNumber": "1",
+    "Modality": "OT",
+    "CompletionFlag": "PARTIAL",
+    "VerificationFlag": "UNVERIFIED",
+    "DoseSummationType": "UNKNOWN",
+    "StructureSetLabel": "UNKNOWN",
+    "ContentLabel": "UNKNOWN",
+    "MIMETypeOfEncapsulatedDocument": "application/octet-stream",
+    **dict.fromkeys(("StudyDate", "ContentDate", "PresentationCreationDate", "InstanceCreationDate"), "19000101"),
+    **dict.fromkeys(("StudyTime", "ContentTime", "PresentationCreationTime"), "000000"),
+}
 """What a directory record must have (PS3.3 F.5) and a stored instance may lack: said in the DICOMDIR only."""
+PLANS = "1.2.840.10008.5.1.4.1.1.481.5", "1.2.840.10008.5.1.4.1.1.481.8"  # RT Plan and RT Ion Plan Storage
 
 
 @dataclass(slots=True)
@@ -59,16 +75,16 @@ def to_media(
     """Write the studies as one file-set with a DICOMDIR into *folder*, which must be new or empty.
 
     Memory grows with the number of instances: this is for patients, not for archives. Raises as to_folder does, and
-    InvalidRequest if the folder is not empty.
+    InvalidRequest if the folder is not empty or an instance cannot be described in a DICOMDIR.
     """
     if folder.exists() and any(folder.iterdir()):
         raise InvalidRequest(f"{folder} is not empty: a file-set is written as a whole.")
     done, fileset, rows = Exported(), FileSet(), {}
-    for ref in refs:
-        for row in retrieve.instances(archive, principal, ref):
-            fileset.add(_described(archive, row))
-            rows[row.ref.sop_instance_uid] = row
     try:
+        for ref in refs:
+            for row in retrieve.instances(archive, principal, ref):
+                _add(fileset, _described(archive, row))
+                rows[row.ref.sop_instance_uid] = row
         fileset.write(folder)
     except OSError as exc:
         raise OutOfResources(f"{folder} cannot be written: {exc.strerror}.") from exc
@@ -92,6 +108,13 @@ def study_files(archive: Archive, principal: Principal, ref: StudyRef) -> Iterat
         yield Path(patient) / f"{study} [{mark}]" / series / file, row
 
 
+def _add(fileset: FileSet, ds: Dataset) -> None:
+    try:
+        fileset.add(ds)
+    except ValueError as exc:
+        raise InvalidRequest(f"{ds.SOPInstanceUID} has no place in a DICOMDIR: {exc}.") from exc
+
+
 def _described(archive: Archive, row: InstanceRow) -> Dataset:
     """The instance without its pixels, with what a directory record must have."""
     end = row.layout.pixel_offset
@@ -101,6 +124,23 @@ def _described(archive: Archive, row: InstanceRow) -> Dataset:
     for keyword, value in NEEDED.items():
         if not ds.get(keyword):
             setattr(ds, keyword, value)
+    if row.sop_class_uid in PLANS and not ds.get("RTPlanLabel"):
+        ds.RTPlanLabel = "UNKNOWN"
+    if not ds.get("ConceptNameCodeSequence"):
+        code = Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "UNKNOWN", "99RELAIS", "Unknown"
+        ds.ConceptNameCodeSequence = [code]
+    return _without_content(ds)
+
+
+def _without_content(ds: Dataset) -> Dataset:
+    """*ds*, of whose document a directory record has what modifies its title, and no more (PS3.3 F.5.23)."""
+    content: Sequence[Dataset] = ds.get("ContentSequence") or ()
+    title = [item for item in content if item.get("RelationshipType") == "HAS CONCEPT MOD"]
+    if title:
+        ds.ContentSequence = title
+    elif "ContentSequence" in ds:
+        del ds.ContentSequence
     return ds
 
 

@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import dcmread
-from pydicom.uid import generate_uid
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    ComprehensiveSRStorage,
+    CTImageStorage,
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    RTDoseStorage,
+    RTPlanStorage,
+    RTStructureSetStorage,
+    generate_uid,
+)
 
 from fixtures.builders import a_ct, a_sr, part10
 from relais.config import load
@@ -120,6 +130,47 @@ def test_a_file_set_holds_every_kind_of_sample(tmp_path: Path, relais_json: Run)
     count = relais_json("import", SAMPLES)["stored"]
     assert relais_json("export", tmp_path / "disc", "--all", "--dicomdir")["written"] == count
     assert len(by_uid(tmp_path / "disc")) == count
+
+
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        CTImageStorage,
+        ComprehensiveSRStorage,
+        EncapsulatedPDFStorage,
+        GrayscaleSoftcopyPresentationStateStorage,
+        KeyObjectSelectionDocumentStorage,
+        RTDoseStorage,
+        RTPlanStorage,
+        RTStructureSetStorage,
+        "1.2.3.4.5.6",
+    ],
+)
+def test_a_file_set_describes_what_lacks_nearly_everything(
+    tmp_path: Path, relais_json: Run, stored: Callable[[], dict[str, bytes]], sop_class: str
+) -> None:
+    bare = a_ct(SOPClassUID=sop_class)
+    for keyword in [element.keyword for element in bare if not element.keyword.endswith("UID")]:
+        del bare[keyword]
+    (tmp_path / "bare.dcm").write_bytes(part10(bare))
+    relais_json("import", tmp_path / "bare.dcm")
+    assert relais_json("export", tmp_path / "disc", "--all", "--dicomdir")["written"] == 1
+    assert by_uid(tmp_path / "disc") == stored()
+
+
+def test_a_directory_record_of_a_report_holds_what_modifies_its_title_only(tmp_path: Path, relais_json: Run) -> None:
+    """PS3.3 F.5.23"""
+    report = a_sr()
+    kinds = ("HAS CONCEPT MOD", "CONTAINS", "HAS OBS CONTEXT")
+    report.ContentSequence = [Dataset() for _ in kinds]
+    for item, kind in zip(report.ContentSequence, kinds, strict=True):
+        item.RelationshipType, item.ValueType = kind, "TEXT"
+    (tmp_path / "report.dcm").write_bytes(part10(report))
+    relais_json("import", tmp_path / "report.dcm")
+    relais_json("export", tmp_path / "disc", "--all", "--dicomdir")
+    records = dcmread(tmp_path / "disc" / "DICOMDIR").DirectoryRecordSequence
+    (record,) = [one for one in records if one.DirectoryRecordType == "SR DOCUMENT"]
+    assert [item.RelationshipType for item in record.ContentSequence] == ["HAS CONCEPT MOD"]
 
 
 def test_a_file_set_wants_an_empty_folder(tmp_path: Path, relais: Run, studies: dict[str, str]) -> None:
