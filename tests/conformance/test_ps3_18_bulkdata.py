@@ -83,6 +83,15 @@ def test_encoded_pixel_data_is_a_part_for_each_frame(web: WebNode) -> None:
     assert [headers["Content-Type"].rpartition("=")[2] for headers, _ in made] == [str(RLELossless)] * 5
 
 
+def test_tags_may_be_written_in_small_letters(web: WebNode) -> None:
+    as_stored = f"{OCTETS}; transfer-syntax=*"
+    (capital, *_), (small, *_) = (
+        parts_of(web.get(f"{path(LOOP)}/bulkdata/{tag}", as_stored)) for tag in ("7FE00010", "7fe00010")
+    )
+    assert small == capital
+    assert "transfer-syntax=" in small[0]["Content-Type"]
+
+
 def test_pixel_data_comes_alone_where_it_is_one_item(web: WebNode) -> None:
     """PS3.18 10.4.4"""
     whole = web.get(f"{path(LOOP)}/pixeldata", "application/octet-stream")

@@ -39,8 +39,9 @@ def instance(study: str, series: str, instance: str) -> Response:
 
 @routes.get("/studies/<study>/series/<series>/instances/<instance>/bulkdata/<path:path>")
 def value(study: str, series: str, instance: str, path: str) -> Response:
-    """The value that a BulkDataURI names."""
+    """The value that a BulkDataURI names; its tags may be written in small letters."""
     ref, ranges, here = paths.instance_ref(study, series, instance), acceptable(), door()
+    path = path.upper()
     row = retrieve.instances(here.archive, principal(), ref)[0]
     if path in PIXEL_PATHS and row.layout.pixel_offset is not None:
         return frames.one_value(here, row, ranges)
