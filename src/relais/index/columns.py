@@ -7,7 +7,7 @@ and matches only itself.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
@@ -23,6 +23,7 @@ MIDNIGHT = "000000"
 SECONDS = "00000000"  # of the time that stands for a minute
 ODD_NUMBER = "~"
 LARGE = 2**62  # no count, number or position comes near it
+REMEMBERED_LENGTH = 32  # of a date or time that need not be read again: the instances of a series say most alike
 _LABELLED_OF_STUDY = frozenset({"study_time", "patient_sex", "issuer_of_patient_id", "study_description"})
 ROW_LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
 # What a row says in columns of its own, and what is made when it is asked for.
@@ -157,10 +158,17 @@ def _value(vr: str, text: str) -> Any:
 
 def moment(vr: str, text: str) -> str:
     """A date or time as its column holds it."""
+    return _remembered(vr, text) if len(text) <= REMEMBERED_LENGTH else _moment(vr, text)
+
+
+def _moment(vr: str, text: str) -> str:
     found = key(vr, text)
     if found is None:
         return UNPARSED + text if text else ""
     return f"{found:08d}" if isinstance(found, int) else found
+
+
+_remembered = lru_cache(maxsize=4096)(_moment)
 
 
 def storable(text: str) -> str:

@@ -299,8 +299,7 @@ def _make_unsynced(series: Path) -> None:
 
 
 def _require_absent(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.stat(path)  # noqa: PTH116
+    if os.access(path, os.F_OK):
         raise Internal("This storage key is taken.")
 
 
