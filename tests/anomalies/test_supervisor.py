@@ -57,7 +57,7 @@ class Run:
         assert eventually(lambda: len(self.pids(name)) >= starts, 30)
         return self.pids(name)
 
-    def ended(self, timeout_s: float = 15) -> tuple[int, str]:
+    def ended(self, timeout_s: float = 30) -> tuple[int, str]:
         _, errors = self.process.communicate(timeout=timeout_s)
         return self.process.returncode, errors
 
@@ -104,7 +104,7 @@ def test_a_killed_child_is_started_again(tmp_path: Path, runs: list[Run]) -> Non
     os.kill(first, signal.SIGKILL)
     started = time.monotonic()
     run.wait_for("one", 2)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 30
     assert len(run.pids("two")) == 1
     run.process.terminate()
     assert "event=died child=one" in run.ended()[1]
@@ -138,7 +138,7 @@ def test_a_child_that_does_not_end_is_killed_after_the_grace(tmp_path: Path, run
     started = time.monotonic()
     code, errors = run.ended()
     assert code == 0
-    assert 0.9 < time.monotonic() - started < 15
+    assert 0.9 < time.monotonic() - started < 30
     assert "event=killed child=one" in errors
     assert not is_alive(pid)
 

@@ -14,6 +14,7 @@ from fixtures.builders import a_ct, a_series, a_sr, part10
 from fixtures.commitment import INSTANCE, PROPOSAL, PUSH_MODEL, ask, asking, ear, provider, reference, references
 from fixtures.dcmtk import free_port
 from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.node import lose, overwrite, spoil
 from fixtures.pynetdicom_scu import UNCOMPRESSED, scu
 from relais.access.policy import Action, Mode, Policy, Rule
 from relais.archive import Archive, commitment, commitment_asked
@@ -26,7 +27,6 @@ from relais.node.listen import eventually as within
 from relais.peers.dimse import DimsePeer
 from relais.peers.registry import Registry
 from relais.peers.settings import PeerSettings
-from relais.storage.local import LocalStore
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 CALLER = "MODALITY1"
@@ -44,13 +44,13 @@ def keep(node: DimseNode, *instances: Dataset) -> Sequence[Dataset]:
     return instances
 
 
-def path_of(node: DimseNode, ds: Dataset) -> Path:
-    [path] = [path for path in node.stored_files if ds.SOPInstanceUID in path.name]
-    return path
+def key_of(node: DimseNode, ds: Dataset) -> str:
+    [key] = [key for key in node.kept if ds.SOPInstanceUID in key]
+    return key
 
 
 def peer_at(port: int, name: str = CALLER) -> PeerSettings:
-    return PeerSettings(name, name, "127.0.0.1", port, timeout_s=5)
+    return PeerSettings(name, name, "127.0.0.1", port, timeout_s=30)
 
 
 def teller(node: DimseNode, *peers: PeerSettings) -> Commitments:
@@ -110,8 +110,8 @@ def test_what_is_kept_is_committed_to_where_it_was_asked(node: DimseNode) -> Non
 def test_what_is_not_kept_is_told_with_its_reason(node: DimseNode) -> None:
     """PS3.3 C.14.1.1"""
     [kept, gone, cut] = keep(node, *a_series(3))
-    path_of(node, gone).unlink()
-    path_of(node, cut).write_bytes(b"short")
+    lose(node.archive, key_of(node, gone))
+    overwrite(node.archive, key_of(node, cut), b"short")
     never = a_ct()
     information = references(kept, never, gone, cut)
     information.ReferencedSOPSequence.append(reference(MR, generate_uid()))
@@ -128,10 +128,10 @@ def test_what_is_not_kept_is_told_with_its_reason(node: DimseNode) -> None:
 
 
 def test_storage_that_cannot_be_read_is_a_resource_limitation(node: DimseNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(self: LocalStore, key: str) -> int:
+    def fails(key: str) -> int:
         raise Unavailable
 
-    monkeypatch.setattr(LocalStore, "size_bytes", fails)
+    monkeypatch.setattr(node.archive.store, "size_bytes", fails)
     with asked(node, references(*keep(node, a_ct()))) as (_, told):
         assert [item.FailureReason for item in told.FailedSOPSequence] == [0x0213]
 
@@ -141,11 +141,7 @@ def test_every_byte_is_read_where_that_is_configured(tmp_path: Path) -> None:
         settings = {"verify_on_commit": verify}
         with dimse_node(tmp_path / str(number), archive_settings=settings) as node:
             [ds] = keep(node, a_ct())
-            path = path_of(node, ds)
-            path.chmod(0o600)
-            whole = bytearray(path.read_bytes())
-            whole[-1] ^= 1
-            path.write_bytes(whole)
+            spoil(node.archive, key_of(node, ds))
             with asked(node, references(ds)) as (_, told):
                 assert len(told.get("FailedSOPSequence", [])) == failures
 

@@ -10,6 +10,7 @@ from fixtures.indexed import an_index
 from relais.db import group
 from relais.db.database import Database, Transaction
 from relais.errors import Unavailable
+from relais.node.listen import eventually
 
 
 class Interrupted(BaseException):
@@ -45,13 +46,18 @@ def test_those_who_share_an_interrupted_commit_are_told(tmp_path: Path) -> None:
         for work in (lambda tx: None, interrupted, lambda tx: None):
             threads.append(threading.Thread(target=_record, args=(db, work, outcomes)))
             threads[-1].start()
-            time.sleep(0.05)  # so that they wait in this order
+            assert _have_come(db, outcomes, len(threads) - 1)
         goes_on.set()
         for thread in threads:
             thread.join(30)
         assert not any(thread.is_alive() for thread in threads)
         assert sorted(outcomes) == ["Interrupted", "Unavailable", "Unavailable", "done"]
         assert db.write(lambda tx: 1) == 1
+
+
+def _have_come(db: Database, outcomes: list[str], count: int) -> bool:
+    """Whether, before long, so many wait behind the first or have an outcome already."""
+    return eventually(lambda: len(db._process().group._waiting) + len(outcomes) == count, 30, 0.001)
 
 
 def _record(db: Database, work: object, outcomes: list[str]) -> None:
@@ -91,7 +97,7 @@ def test_one_who_is_interrupted_while_waiting_blocks_nobody(
         for name in ("impatient", "second", "third"):
             threads.append(threading.Thread(target=_record, args=(db, lambda tx: None, outcomes), name=name))
             threads[-1].start()
-            time.sleep(0.05)  # so that they wait in this order
+            assert _have_come(db, outcomes, len(threads) - 1)
         goes_on.set()
         for thread in threads:
             thread.join(30)
@@ -127,7 +133,7 @@ def test_who_is_given_the_lead_before_he_waits_is_woken_once_and_wakes_the_other
         for name in ("late", "second", "third"):
             threads.append(threading.Thread(target=_record, args=(db, lambda tx: None, outcomes), name=name))
             threads[-1].start()
-            time.sleep(0.05)  # so that they come in this order
+            assert _have_come(db, outcomes, len(threads) - 1)
         goes_on.set()
         for thread in threads:
             thread.join(30)

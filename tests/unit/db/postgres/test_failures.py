@@ -60,11 +60,11 @@ def test_what_was_given_up_for_others_or_with_the_connection_may_be_tried_again(
 
 
 def test_a_search_that_takes_too_long_is_ended_by_the_server(tmp_path: Path) -> None:
-    db = Database(index_settings(tmp_path, POSTGRESQL, read_timeout_s=0.1))
+    db = Database(index_settings(tmp_path, POSTGRESQL, read_timeout_s=0.5))
     with pytest.raises(TooBroad, match="takes too long"), db.read() as connection:
         connection.execute("SELECT pg_sleep(20)")
     with db.read(is_long=True) as connection:
-        assert connection.execute("SELECT 1 FROM pg_sleep(0.3)").fetchone()[0] == 1
+        assert connection.execute("SELECT 1 FROM pg_sleep(0.8)").fetchone()[0] == 1
     db.close()
 
 
