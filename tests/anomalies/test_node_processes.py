@@ -128,7 +128,7 @@ def refusal(folder: Path, **environ: str) -> str:
     """What `relais serve` says when it refuses to start; it must do so soon, and leave nothing."""
     node = Served(folder, **environ)
     try:
-        code = node.process.wait(30)
+        code = node.process.wait(120)
     finally:
         if node.process.poll() is None:
             node.process.kill()

@@ -128,6 +128,7 @@ def test_a_sweep_that_has_looked_before_the_store_failed(
     assert is_settled(archive)
 
 
+@pytest.mark.files("their folder is synced")
 def test_a_sweep_while_the_folder_of_an_object_cannot_be_synced(
     archive: Archive, sweeper: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
