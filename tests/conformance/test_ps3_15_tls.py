@@ -1,5 +1,6 @@
 """TLS on the DIMSE port (PS3.15 B.12): DCMTK as the other end, and those who do not speak it."""
 
+import re
 import socket
 import ssl
 import time
@@ -13,11 +14,12 @@ import pytest
 from fixtures import certificates, dcmtk
 from fixtures.builders import a_multiframe, a_series, part10
 from fixtures.certificates import World, as_whom, door
-from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.dimse_node import ENGINE, DimseNode, dimse_node
 from fixtures.places import node_environ
 from relais.config import load
 from relais.dimse.settings import DimseSettings
 from relais.node.inline import Node
+from relais.node.listen import eventually
 
 pytestmark = pytest.mark.anywhere("is about TLS")
 
@@ -86,6 +88,24 @@ def test_suites_without_forward_secrecy_are_refused(node: DimseNode, world: Worl
 def test_who_does_not_speak_tls_is_closed_and_others_go_on(node: DimseNode, world: World) -> None:
     assert dcmtk.echoscu(node.port).code != 0
     assert dcmtk.echoscu(node.port, *as_whom(world.modality, world.ca)).code == 0
+
+
+@pytest.mark.skipif(ENGINE == "stock", reason="says so in other words")
+@pytest.mark.parametrize(("who", "why"), [("stranger", "certificate"), (None, "HTTP|WRONG|UNSUPPORTED|RECORD")])
+def test_the_log_says_who_got_no_further_than_the_handshake_but_not_that_we_asked_ourselves(
+    tmp_path: Path, world: World, caplog: pytest.LogCaptureFixture, who: str | None, why: str
+) -> None:
+    context = ssl.create_default_context(cafile=str(world.ca.certificate))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with dimse_node(tmp_path / "node", **door(world, "required")) as node:
+        plain = socket.create_connection(("127.0.0.1", node.port))
+        with pytest.raises(ssl.SSLError, match="ALERT"):
+            context.wrap_socket(plain, server_hostname="127.0.0.1")
+        assert dcmtk.echoscu(node.port, *(as_whom(getattr(world, who), world.ca) if who else ())).code != 0
+        assert eventually(lambda: "no welcome" in caplog.text, 30)
+    [line] = [line for line in caplog.messages if "no welcome" in line]
+    assert "address=127.0.0.1" in line
+    assert re.search(why, line)
 
 
 def test_fifty_stalled_handshakes_hold_up_nobody(node: DimseNode, world: World) -> None:

@@ -11,6 +11,7 @@ import logging
 import select
 import selectors
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,11 +21,15 @@ from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Any, Protocol
 
+from relais.telemetry.line import fields
+
 PAUSE_S = 0.05  # after an accept that failed, for instance because there are no file descriptors left
 HESITATION_S = 0.05  # at most: for other processes to be faster, also on a busy machine
 GLANCE_S = 0.001
 IDLE_S = 2.0  # a thread without work waits so long for the next connection: to start another costs 0.1 ms
 SILENT_S = 20.0  # how long a connection may say nothing, at most
+NO_CERTIFICATE = "PEER_DID_NOT_RETURN_A_CERTIFICATE"  # so a node that wants one asks itself whether it is ready
+GONE = (ConnectionError, ssl.SSLEOFError)  # so balancers ask: they come and go every few seconds
 
 Address = Any  # as the socket module has it: (host, port, ...)
 
@@ -220,11 +225,11 @@ class Listener:
 
     def _run(self, connection: socket.socket, address: Address) -> None:
         try:
-            with suppress(OSError):  # of a welcome
-                if self._welcome is not None:
-                    connection.settimeout(self._limits.silent_s)
-                    connection, address = self._welcome(connection, address)
-                self._serve(self._make(connection, address))
+            welcomed = self._welcomed(connection, address)
+            if welcomed is not None:
+                connection, address = welcomed
+                with suppress(OSError):  # it may be broken by now
+                    self._serve(self._make(connection, address))
         except Exception:
             log.exception("a connection could not be served")
         finally:
@@ -232,6 +237,21 @@ class Listener:
             with self._lock:
                 self._threads -= 1
             self._tell()
+
+    def _welcomed(self, connection: socket.socket, address: Address) -> tuple[socket.socket, Address] | None:
+        """The connection that is to be served, and from where it comes; None if the welcome failed."""
+        if self._welcome is None:
+            return connection, address
+        try:
+            is_from_here = connection.getsockname()[0] == address[0]
+            connection.settimeout(self._limits.silent_s)
+            return self._welcome(connection, address)
+        except OSError as exc:
+            why = _why(exc)
+            is_check = isinstance(exc, GONE) or (is_from_here and why == NO_CERTIFICATE)
+            level = logging.DEBUG if is_check else logging.WARNING
+            log.log(level, "%s", fields(event="no welcome", address=address[0], error=why))
+            return None
 
     def _serve(self, served: Served) -> None:
         with self._lock:
@@ -241,3 +261,9 @@ class Listener:
         finally:
             with self._lock:
                 del self._served[served]
+
+
+def _why(exc: OSError) -> str:
+    """What OpenSSL says of the other end's certificate or of the handshake, else what the failure says of itself."""
+    said = (getattr(exc, "verify_message", ""), getattr(exc, "reason", ""), str(exc))
+    return next((text for text in said if text), type(exc).__name__)
