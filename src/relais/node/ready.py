@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_network
+from pathlib import Path
 
 from relais.access.networks import is_in
 from relais.archive import Archive
@@ -36,7 +37,7 @@ def checks(config: Config, archive: Archive) -> Mapping[str, Check]:
     """One check by part."""
     found: dict[str, Check] = {
         "dimse": dimse(config),
-        "index": lambda: _index_answers(archive),
+        "index": _index(config, archive),
         "storage": lambda: _storage_answers(archive),
     }
     return {name: _remembered(check) for name, check in found.items()}
@@ -105,8 +106,25 @@ def _echo(config: Config) -> Check:
     return echo
 
 
-def _index_answers(archive: Archive) -> None:
-    statistics.statistics(archive.db)
+def _index(config: Config, archive: Archive) -> Check:
+    """Whether the index answers, and is the one that lies where it should: files that are gone answer, too."""
+    path = config.index.path
+    opened = None if config.index.is_postgresql else _identity(path)
+
+    def answers() -> None:
+        statistics.statistics(archive.db)
+        if opened and _identity(path) != opened:
+            raise Unavailable(f"The index {path} was moved, removed or replaced under the node: start the node again.")
+
+    return answers
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _storage_answers(archive: Archive) -> str | None:

@@ -10,10 +10,10 @@ import pytest
 from fixtures import certificates
 from fixtures import upper_layer as ul
 from fixtures.dimse_node import DimseNode, dimse_node
-from relais.config import Config
+from relais.config import Config, load
 from relais.dimse.settings import DimseSettings
 from relais.errors import Unavailable
-from relais.node import ready
+from relais.node import compose, ready
 from relais.node.listen import eventually
 
 
@@ -54,3 +54,19 @@ def test_a_door_that_only_listens_is_not_ready(tmp_path: Path, has_tls: bool, mo
         nobody = keep.enter_context(socket.create_server(("127.0.0.1", 0)))
         with pytest.raises(Unavailable, match="does not answer"):
             ask(node, nobody.getsockname()[1], **settings)
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_an_index_that_was_removed_or_replaced_under_the_node_is_not_ready(tmp_path: Path, replace: bool) -> None:
+    """Who has it open can still read and write it, and nobody else ever will."""
+    environ = {"RELAIS_NODE__DATA_DIR": str(tmp_path / "data")}
+    (tmp_path / "empty.toml").touch()
+    config = load(tmp_path / "empty.toml", environ).config
+    with compose.archive_of(config) as archive:
+        ready.checks(config, archive)["index"]()
+        index = ready.checks(config, archive)["index"]
+        config.index.path.rename(tmp_path / "elsewhere")
+        if replace:
+            config.index.path.touch()
+        with pytest.raises(Unavailable, match="start the node again"):
+            index()
