@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from fixtures.builders import a_ct, part10
 from fixtures.engines import only_sqlite
 from fixtures.node import close_archive, make_archive
 from relais.access import audit
-from relais.archive import Archive, ingest, maintenance
+from relais.archive import Archive, ingest, maintenance, registration
 from relais.archive.removal import Removal
 from relais.dicom.origin import Channel, Origin
 from relais.errors import NodeError, OutOfResources, Unavailable
@@ -118,10 +119,14 @@ def test_a_sweep_that_has_looked_before_the_store_failed(
         sweep.start()
         raise OutOfResources
 
+    def give_up_later(*what: Any) -> None:
+        assert looked.wait(30)
+        give_up(*what)
+
+    give_up = registration.give_up
     with monkeypatch.context() as full, pytest.raises(OutOfResources):
         full.setattr(audit, "write", refuse_while_swept)
-        delete = archive.store.delete
-        full.setattr(archive.store, "delete", lambda key: looked.wait(30) and delete(key))
+        full.setattr(registration, "give_up", give_up_later)
         store(archive)
     has_failed.set()
     sweep.join()
