@@ -1,6 +1,10 @@
 """`relais bench`: how fast a node with these settings would be on this machine and this disk."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -30,16 +34,16 @@ from relais.node.temporary import temporary
 def bench(instances: int, folder: Path | None, config_file: Path | None, as_json: bool) -> None:
     """Measure a temporary node on this machine and its disk.
 
-    A node with these settings, but an archive of its own (SQLite and files) in a new folder, is sent made-up
-    CT and MR, and asked for them. Your archive is not touched, nor is a node that runs. Each store is durable when it
-    is answered. The folder takes 1.2 MB for each of --instances and is removed afterwards; what else the machine does
-    meanwhile is measured with it.
+    A node with these settings, but an archive of its own (SQLite and files, whatever the settings say) in a new
+    folder, is sent made-up CT and MR, and asked for them. Your archive is not touched, nor is a node that runs. Each
+    store is durable when it is answered. The folder takes 1.2 MB for each of --instances and is removed afterwards;
+    what else the machine does meanwhile is measured with it.
     """
     config = config_of(config_file)
     above = folder or _on_the_same_disk(config)
     found: list[Measurement] = []
     try:
-        with temporary(config, above) as node:
+        with _ended_in_order(), temporary(config, above) as node:
             steps = Measuring(node, instances).steps()
             with telling("Measuring", as_json, len(steps)) as tell:
                 for measure in steps:
@@ -48,6 +52,20 @@ def bench(instances: int, folder: Path | None, config_file: Path | None, as_json
     except OSError as exc:
         raise Unavailable(f"{above} cannot be measured: {exc.strerror or exc}.") from exc
     _show(above, found, as_json)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM ends what is done meanwhile as Ctrl-C does, so that the folder goes, too."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    former = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _on_the_same_disk(config: Config) -> Path:

@@ -1,8 +1,15 @@
 """`relais bench`: a temporary node is measured, and the archive that there is stays as it is."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from fixtures.builders import a_series, part10
 from relais.node.measuring import Measurement, limit
@@ -41,6 +48,21 @@ def test_a_folder_on_another_disk_may_be_named_and_a_person_sees_a_table(tmp_pat
     assert f"Measured on the disk of {tmp_path / 'elsewhere'}." in told
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ended_by_a_signal_it_leaves_nothing(tmp_path: Path, config_file: Path, number: signal.Signals) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "relais", "bench", "--folder", str(folder)]
+    process = subprocess.Popen(command, env=os.environ | {"RELAIS_CONFIG": str(config_file)}, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(f"{PREFIX}*/data")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert list(folder.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path, relais: Run) -> None:
