@@ -3,6 +3,9 @@
 The rows are those of `make bench-scale`, copied. PostgreSQL runs on the same machine, with a quarter of its memory as
 shared buffers, 8 GB of log and everything else at its defaults: it syncs what it commits. Besides what that measures,
 64 clients search at once.
+
+Node, server and clients share the cores. So many users are served the faster the less processor time a search takes, in
+the node and in PostgreSQL's own processes together: both are told. SQLite's searches are done in the node.
 """
 
 import argparse
@@ -32,6 +35,7 @@ Report = scale.Report
 USERS, REQUESTS = 64, 200
 KEEPER = "RELAIS_BENCH_POSTGRES"  # the folder where a server of yours listens, which keeps the rows between runs
 LEAST_BYTES = 2  # of an answer: []
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 SIZES = """
 SELECT relname, pg_total_relation_size(oid) FROM pg_class
 WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
@@ -96,7 +100,16 @@ def sizes(url: str, count: int) -> Report:
     }
 
 
-def users(node: Served, count: int, seconds: float) -> Report:
+def server_cpu_s(url: str) -> float:
+    """The processor time of PostgreSQL's processes that serve the index at *url*; none for SQLite."""
+    if not IndexSettings(url=url).is_postgresql:
+        return 0.0
+    with psycopg.connect(url) as connection:
+        found = connection.execute(BACKENDS).fetchall()
+    return cpu_s([pid for (pid,) in found])
+
+
+def users(node: Served, url: str, count: int, seconds: float) -> Report:
     """Searches a second of USERS clients, keyed and by wild cards, each for other studies."""
     asked = [kind for kind in kinds() if kind.limit_ms < OTHER and kind.path == "/studies"]
     archive, shares = Archive(count), []
@@ -107,16 +120,18 @@ def users(node: Served, count: int, seconds: float) -> Report:
             query = urlencode({"limit": str(rnd.randint(50, MOST)), **kind.params(archive.study(rnd), rnd)})
             share.append(get(f"{node.url}/dicom-web{kind.path}?{query}", "application/dicom+json"))
         shares.append(share)
-    used = cpu_s(node.pids())
+    node_s, server_s = cpu_s(node.pids()), server_cpu_s(url)
     found = light_http.ask(node.url, shares, LEAST_BYTES, seconds)
-    cpu_ms = (cpu_s(node.pids()) - used) * 1000 / found.count
-    return {"users": USERS, "per_s": round(found.rate, 1), "node_cpu_ms": round(cpu_ms, 2)}
+    node_ms = (cpu_s(node.pids()) - node_s) * 1000 / found.count
+    server_ms = (server_cpu_s(url) - server_s) * 1000 / found.count
+    cpu_ms = {"node_cpu_ms": round(node_ms, 2), "server_cpu_ms": round(server_ms, 2)}
+    return {"users": USERS, "per_s": round(found.rate, 1), **cpu_ms}
 
 
 def measured(folder: Path, url: str, count: int, options: argparse.Namespace) -> Report:
     """What bench.scale measures, and many users."""
     with scale.served(folder, url) as node:
-        many = users(node, count, options.seconds)
+        many = users(node, url, count, options.seconds)
     return {**scale.measured(folder, url, count, options), "many": many}
 
 
@@ -150,6 +165,8 @@ def table(sqlite: Report, postgres: Report) -> Iterator[str]:
 
 def _rest(*both: Report) -> Iterator[tuple[str, list[str]]]:
     yield f"searches a second of {USERS} users", [str(one["many"]["per_s"]) for one in both]
+    cpu_ms = [f"{one['many']['node_cpu_ms']} + {one['many']['server_cpu_ms']}" for one in both]
+    yield "processor time of one of them, ms: node + server", cpu_ms
     yield "bytes a study without its instances", [str(one["size"]["bytes_a_study"]) for one in both]
     yield "ready after, s", [str(one["start_s"]) for one in both]
     yield "instances/s registered while eight readers search", [str(one["ingest"]["instances_per_s"]) for one in both]
