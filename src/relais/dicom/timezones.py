@@ -3,7 +3,7 @@
 1. A date with the time beside it (Study Date and Study Time, ...) is a moment in the zone of Timezone Offset From UTC.
    Reading: a Data Set that tells no offset is taken to be of whatever zone it is asked for in.
 2. A date alone is a day, in whatever zone; a time alone is turned round the clock. A patient's are never moved.
-3. What is found by wide conditions, a day more at each end, is moved into the zone and then meets the exact ones.
+3. What is found by wide conditions, two days more at each end, is moved into the zone and then meets the exact ones.
 """
 
 import re
@@ -24,7 +24,7 @@ from relais.errors import InvalidRequest
 OFFSET_TAG = 0x00080201
 MOST_MINUTES = 14 * 60  # PS3.5 6.2: offsets lie between -1200 and +1400
 _OFFSET = re.compile(r"([+-])([0-9]{2})([0-5][0-9])")
-ONE_DAY, NOTHING = timedelta(days=1), timedelta()
+FARTHEST, NOTHING = timedelta(days=2), timedelta()  # in whole days: two zones are 26 hours apart at most
 SOME_DAY = "20000101"  # of a time that has none
 
 
@@ -105,9 +105,9 @@ def _wide(match: Match) -> Match | None:
 
 
 def _wide_days(match: Match) -> str:
-    """A range with a day more at each end, where the calendar has one."""
+    """A range with so many days more at each end, where the calendar has them."""
     low, high = interval("DA", match.values[0], match.values[-1]) or (None, None)
-    return f"{_days_from(low, -ONE_DAY)}-{_days_from(high, ONE_DAY)}"
+    return f"{_days_from(low, -FARTHEST)}-{_days_from(high, FARTHEST)}"
 
 
 def _days_from(day: Any, distance: timedelta) -> str:

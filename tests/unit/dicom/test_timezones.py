@@ -79,30 +79,30 @@ def test_birth_dates_are_left_alone() -> None:
     assert moved(row, 60) == a_row("20200102", "0030", "+0000") | born
 
 
-def test_what_is_looked_for_is_a_day_wider_and_what_tells_the_moment_comes_with_it() -> None:
+def test_what_is_looked_for_is_two_days_wider_and_what_tells_the_moment_comes_with_it() -> None:
     asked = (
         ranged(STUDY_DATE, "20200101"),
         ranged(STUDY_TIME, "10-11"),
         Match(0x00100010, MatchKind.WILD_CARD, ("A*",)),
     )
     wide = widened(Query(Level.STUDY, asked))
-    assert wide.matches == (ranged(STUDY_DATE, "20191231-20200102"), asked[2])
+    assert wide.matches == (ranged(STUDY_DATE, "20191230-20200103"), asked[2])
     assert wide.return_keys == {STUDY_DATE, STUDY_TIME, OFFSET_TAG}
 
 
 @pytest.mark.parametrize(
     ("asked", "wide"),
     [
-        (ranged(STUDY_DATE, "20200101-"), (ranged(STUDY_DATE, "20191231-"),)),
-        (ranged(STUDY_DATE, "-20200101"), (ranged(STUDY_DATE, "-20200102"),)),
-        (ranged(STUDY_DATE, "00010101"), (ranged(STUDY_DATE, "-00010102"),)),
-        (ranged(STUDY_DATE, "99991231"), (ranged(STUDY_DATE, "99991230-"),)),
+        (ranged(STUDY_DATE, "20200101-"), (ranged(STUDY_DATE, "20191230-"),)),
+        (ranged(STUDY_DATE, "-20200101"), (ranged(STUDY_DATE, "-20200103"),)),
+        (ranged(STUDY_DATE, "00010101"), (ranged(STUDY_DATE, "-00010103"),)),
+        (ranged(STUDY_DATE, "99991231"), (ranged(STUDY_DATE, "99991229-"),)),
         (Match(STUDY_TIME, MatchKind.EMPTY_VALUE), (Match(STUDY_TIME, MatchKind.EMPTY_VALUE),)),
         (ranged(SERIES_DATE, "20200101"), (ranged(SERIES_DATE, "20200101"),)),
         (ranged(ACQUISITION_TIME, "10-11"), (ranged(ACQUISITION_TIME, "10-11"),)),
         (
             Match(STUDY_DATE, MatchKind.MULTIPLE_VALUES, ("20200105", "20200201-20200203")),
-            (Match(STUDY_DATE, MatchKind.MULTIPLE_VALUES, ("20200104-20200106", "20200131-20200204")),),
+            (Match(STUDY_DATE, MatchKind.MULTIPLE_VALUES, ("20200103-20200107", "20200130-20200205")),),
         ),
     ],
 )
@@ -110,15 +110,18 @@ def test_conditions_that_the_level_matches_by_are_widened(asked: Match, wide: tu
     assert widened(Query(Level.STUDY, (asked,))).matches == wide
 
 
-@given(days, clocks, st.none() | offsets, offsets, days, clocks, st.booleans())
+@given(days, clocks, st.none() | offsets, offsets, st.sampled_from(["{0}", "{0}-", "-{0}"]), st.booleans())
 def test_whatever_a_zone_picks_was_found_by_the_wider_query(
-    day: str, clock: str, own: str | None, asked_in: str, asked_day: str, asked_clock: str, combined: bool
+    day: str, clock: str, own: str | None, asked_in: str, form: str, combined: bool
 ) -> None:
     row = a_row(day, clock, own)
-    asked = (ranged(STUDY_DATE, f"{asked_day}-"), ranged(STUDY_TIME, f"{asked_clock}-"))
+    there = moved(row, minutes(asked_in) or 0)
+    asked = tuple(
+        ranged(tag, form.format(*of(there, key))) for tag, key in ((STUDY_DATE, "00080020"), (STUDY_TIME, "00080030"))
+    )
     query = Query(Level.STUDY, asked, combined_date_time=combined)
-    if list(zone_of(query, asked_in).pick([row])):
-        assert matches(row, widened(query))
+    assert list(zone_of(query, asked_in).pick([row])) == [there]
+    assert matches(row, widened(query))
 
 
 @given(days, clocks, offsets, offsets)
