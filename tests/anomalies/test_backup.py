@@ -18,14 +18,15 @@ from fixtures.builders import a_ct, part10
 from fixtures.engines import index_environ, index_settings
 from fixtures.moved import answers
 from fixtures.node import close_archive, make_archive, make_store
-from fixtures.object_server import chosen_settings, environment, section
+from fixtures.object_server import chosen, chosen_settings, environment, section
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, backup, delete, ingest, maintenance, restoring
 from relais.archive.removal import Removal
 from relais.dicom.origin import Channel, Origin
+from relais.node.listen import eventually
 
 ORIGIN = Origin(Channel.IMPORT)
-INSTANCES = 300
+INSTANCES = 300 if chosen() == "local" else 60  # a bucket on this machine takes one at a time
 KILLS = 4
 STARTED_S, DONE_S = 0.6, 2.2  # a command is killed somewhere between
 
@@ -81,7 +82,7 @@ def test_backups_of_a_busy_archive_are_whole(archive: Archive, tmp_path: Path) -
             found = backup.check(disk)
             assert found.is_whole
             assert found.present == made.manifest.instances
-    assert busy.deleted > 5
+        assert eventually(lambda: busy.deleted > 5, 60)
     for name in backup.BackupFolder(disk).names():
         assert backup.check(disk, name).is_whole
     with closing(make_store(tmp_path / "south")) as objects:
@@ -113,7 +114,7 @@ def kill_somewhere(folder: Path, *words: object) -> None:
 
 def run(folder: Path, *words: object) -> None:
     process = start(folder, *words)
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said.decode()
 
 
