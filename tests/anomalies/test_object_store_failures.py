@@ -28,6 +28,8 @@ from relais.storage.s3 import parts, presence
 from relais.storage.s3.store import S3Store, open_s3_store
 from relais.storage.settings import SpoolUse
 
+pytestmark = pytest.mark.own_store
+
 HEAD, BODY = b"head of the object", b"and its Data Set " * 1000
 WHOLE = HEAD + BODY
 SLOW_DOWN, FAILED = says(503, "SlowDown"), says(500, "InternalError")

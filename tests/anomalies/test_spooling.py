@@ -33,6 +33,8 @@ from relais.storage.layout import fresh_token, instance_key
 from relais.storage.s3 import parts
 from relais.storage.s3.store import S3Store
 
+pytestmark = pytest.mark.own_store
+
 MB = 1024 * 1024
 TESTS = Path(__file__).parents[1]
 
