@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,16 @@ def test_stopping_lets_a_request_end_and_then_closes(tmp_path: Path) -> None:
         node.server.stop(60)
         assert time.monotonic() - began < 30  # idle associations are not waited for
         assert _soon(assoc.acse.is_aborted)
+
+
+def test_stopping_closes_silent_connections_at_once(tmp_path: Path) -> None:
+    with dimse_node(tmp_path) as node, ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", node.port))) for _ in range(5)]
+        assert dcmtk.echoscu(node.port).code == 0  # so they have been accepted
+        began = time.monotonic()
+        node.server.stop(60)
+        assert all(_is_closed(connection) for connection in silent)
+        assert time.monotonic() - began < 30
 
 
 def test_a_listening_socket_may_be_shared_and_outlives_who_shares_it(node: DimseNode) -> None:

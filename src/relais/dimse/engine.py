@@ -257,6 +257,15 @@ class StockAssociation(Association, NodeAssociation):
         self.acse.send_reject(result, source, reason)
         self.kill()
 
+    def abort(self, block: bool = True) -> None:
+        """PS3.8 9.3.8; who has not asked for an association yet has none to be aborted, and is hung up on."""
+        transport = self.dul.socket
+        if self.requestor.primitive is None and transport is not None and transport.socket is not None:
+            with suppress(OSError):  # closed a moment ago
+                transport.socket.shutdown(socket.SHUT_RDWR)
+            return
+        super().abort(block)
+
     def connection_closed(self) -> None:
         """Wake up, if still waiting to be requested: stock associations would wait for the whole ACSE time-out."""
         if self.requestor.primitive is None:
