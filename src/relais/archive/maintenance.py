@@ -19,6 +19,7 @@ from relais.dicom.refs import InstanceRef
 from relais.errors import Elsewhere, Gone, Nearline, NodeError, NotFound, Unavailable
 from relais.index import changes, composite, condemned, lookup, statistics
 from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered
+from relais.storage.base import Folder
 from relais.storage.digest import new_digest
 from relais.storage.layout import study_folder
 
@@ -46,6 +47,8 @@ class Swept:
 class Report:
     """What a check found, as keys. *missing* and *damaged* are named by the index; *orphans* by nothing.
 
+    *foreign* are files that are no objects: nobody reads them, and nobody removes them.
+
     *unread* could not be read now; nor could what is *waiting* on another node, or *nearline* in slow storage, but that
     is as it should be. *spools* says in sentences how much waits on which node.
     """
@@ -58,11 +61,12 @@ class Report:
     nearline: list[str] = field(default_factory=list)
     spools: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
     miscounted: list[str] = field(default_factory=list)
 
     @property
     def is_sound(self) -> bool:
-        return not (self.missing or self.damaged or self.unread or self.orphans or self.miscounted)
+        return not (self.missing or self.damaged or self.unread or self.orphans or self.foreign or self.miscounted)
 
 
 @dataclass(slots=True)
@@ -164,6 +168,8 @@ def check(archive: Archive, progress: Progress = lambda done: None) -> Report:
         report.checked += 1
         progress(report.checked)
     report.orphans.extend(key for key in _orphans(archive) if not changes.was_dropped(archive.db, key))
+    if isinstance(archive.store, Folder):
+        report.foreign.extend(archive.store.foreign())
     return report
 
 

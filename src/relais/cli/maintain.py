@@ -24,7 +24,8 @@ SHOWN = 20  # names of each kind; --json shows all
 def check(config_file: Path | None, as_json: bool) -> None:
     """Read every stored object in full and compare it with its digest, and the index with the files.
 
-    The node may be running meanwhile. Exit code 1 if anything is damaged, missing, unknown to the index or miscounted.
+    The node may be running meanwhile. Exit code 1 if anything is damaged, missing, unknown to the index, foreign or
+    miscounted.
     """
     with compose.archive_of(config_of(config_file)) as archive, telling("Checking", as_json) as tell:
         tell.of(statistics.statistics(archive.db).instances)
@@ -41,6 +42,7 @@ def check(config_file: Path | None, as_json: bool) -> None:
         for sentence in report.spools:
             click.echo(sentence)
         _list("unknown to the index (the sweep of a running node sees to them)", report.orphans)
+        _list("foreign: files in the folder of the objects that are none", report.foreign)
         _list("miscounted", report.miscounted)
         click.echo("Everything is sound." if report.is_sound else "Not everything is as it should be.")
     if not report.is_sound:

@@ -104,6 +104,14 @@ class ObjectStore(Protocol):
 
 
 @runtime_checkable
+class Folder(Protocol):
+    """What a store promises besides into whose folder anybody can put a file."""
+
+    def foreign(self) -> Iterator[str]:
+        """Files that are no objects, below the store's folder. Names that begin with a dot are the store's own."""
+
+
+@runtime_checkable
 class FarAway(Protocol):
     """What a store promises besides that is asked over a network: what is asked side by side comes sooner."""
 

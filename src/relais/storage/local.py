@@ -133,6 +133,13 @@ class LocalStore:
         with _reading():
             yield from self._keys(folder, depth=3 - len(Path(folder).parts))
 
+    def foreign(self) -> Iterator[str]:
+        with _reading():
+            for folder, folders, files in os.walk(self.root):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                paths = (Path(folder, name).relative_to(self.root).as_posix() for name in files)
+                yield from (path for path in paths if not is_key(path) and not Path(path).name.startswith("."))
+
     def sweep(self, older_than_s: float) -> int:
         removed, limit = 0, time.time() - older_than_s
         with _reading():

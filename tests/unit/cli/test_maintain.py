@@ -52,6 +52,20 @@ def test_check_finds_a_file_that_is_gone_and_one_too_many(relais_json: Run, stor
     assert (len(told["missing"]), len(told["orphans"])) == (1, 1)
 
 
+@pytest.mark.parametrize("name", ["foreign.dcm", "aa/1.2/foreign.dcm", "notes/read me.txt"])
+def test_check_finds_files_that_are_no_objects(
+    tmp_path: Path, relais: Run, relais_json: Run, stored: Path, name: str
+) -> None:
+    path = tmp_path / "data" / "objects" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(stored.read_bytes())
+    told = relais_json("check", code=1)
+    assert (told["sound"], told["foreign"], told["orphans"]) == (False, [name], [])
+    assert "1 foreign: " in relais("check", code=1).stdout
+    path.unlink()
+    relais("check")
+
+
 def test_reindex_refuses_while_a_node_elsewhere_has_the_index_open(
     tmp_path: Path, relais: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
