@@ -108,11 +108,20 @@ def store_as(node: DimseNode, calling: str) -> int | None:
         return int(store_bytes(assoc, dataset_bytes(ds), sop_class_uid=CT, sop_instance_uid=ds.SOPInstanceUID).Status)
 
 
-def test_strangers_are_rejected_but_may_ask_whether_we_are_there(tmp_path: Path) -> None:
+def test_strangers_are_rejected_whatever_they_ask(tmp_path: Path) -> None:
     with dimse_node(tmp_path / "node", policy=Policy(Mode.ENFORCED, STORING)) as node:
         assert store_as(node, "STRANGER") is None
         assert store_as(node, "STORESCU") == 0
-        assert dcmtk.echoscu(node.port, calling="STRANGER").code == 0
+        stranger = dcmtk.echoscu(node.port, calling="STRANGER")
+        assert stranger.code != 0
+        assert "Calling AE Title Not Recognized" in stranger.output
+        assert dcmtk.echoscu(node.port, calling="STORESCU").code == 0
+
+
+def test_the_own_title_opens_no_more_than_the_nodes_own_check_needs(tmp_path: Path) -> None:
+    with dimse_node(tmp_path / "node", policy=Policy(Mode.ENFORCED, STORING)) as node:
+        assert dcmtk.echoscu(node.port, calling="RELAIS").code == 0
+        assert store_as(node, "RELAIS") is None
 
 
 @pytest.mark.parametrize(("network", "status"), [("127.0.0.0/8", 0), ("10.1.0.0/16", None), ("::/0", None)])

@@ -77,8 +77,9 @@ class NodeServices:
             return CALLED_AE_TITLE_NOT_RECOGNIZED
         if not origin.calling_ae_title:
             return NO_CALLING_AE_TITLE
-        only_echo = all(context.abstract_syntax == VERIFICATION for context in asked.proposal.contexts)
-        if not only_echo and not admits(self._archive, of_origin(origin)):
+        asks_only_echo = all(context.abstract_syntax == VERIFICATION for context in asked.proposal.contexts)
+        is_own_check = asks_only_echo and self._is_ourselves(origin)
+        if not is_own_check and not admits(self._archive, of_origin(origin)):
             return CALLING_AE_TITLE_NOT_RECOGNIZED
         seat = self._seats.take(origin.address, origin.calling_ae_title, partial(self._fits, origin))
         if seat is None:
@@ -110,11 +111,12 @@ class NodeServices:
 
     def _is_our_own_check(self, assoc: NodeAssociation, origin: Origin) -> bool:
         """Whether the node asked itself if it is ready, as it does every few seconds: nothing to tell."""
-        is_own = origin.calling_ae_title == self._settings.ae_title and origin.address in {
-            *LOOPBACK,
-            self._settings.host,
-        }
-        return is_own and set(assoc.tally) <= {"c_echo"}
+        return self._is_ourselves(origin) and set(assoc.tally) <= {"c_echo"}
+
+    def _is_ourselves(self, origin: Origin) -> bool:
+        """Whether somebody on this machine calls with our own AE title."""
+        is_here = origin.address in {*LOOPBACK, self._settings.host}
+        return is_here and origin.calling_ae_title == self._settings.ae_title
 
     def serve(self, assoc: NodeAssociation, request: DimseServiceType, context: Context, sink: Sink | None) -> None:
         operation = Operation(assoc, request, context)
