@@ -13,7 +13,7 @@ import pytest
 from fixtures.builders import a_ct, a_pdf, a_series, part10
 from fixtures.engines import index_settings
 from fixtures.moved import answers
-from fixtures.node import close_archive, make_archive, make_store
+from fixtures.node import close_archive, make_archive, make_store, spoil
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, backup, delete, ingest, maintenance, restoring, transfer
 from relais.archive.delete import Reason
@@ -195,8 +195,7 @@ def test_a_damaged_object_is_told_and_all_others_are_backed_up(archive: Archive,
     stored = store(archive, *a_series(3))
     rows = {row.ref: row for row in south_rows(archive)}
     rotten, lost = rows[stored[0].ref], rows[stored[1].ref]
-    with archive.store.as_path(rotten.key) as path:
-        path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    spoil(archive, rotten.key)
     archive.store.delete(lost.key)
     made = backup.make(archive, tmp_path / "disk")
     assert (made.manifest.damaged, made.manifest.missing) == ([rotten.key], [lost.key])
@@ -227,8 +226,7 @@ def test_what_rots_later_is_in_the_backup_as_it_was(archive: Archive, tmp_path: 
     store(archive, a_ct())
     backup.make(archive, tmp_path / "disk")
     (row,) = south_rows(archive)
-    with archive.store.as_path(row.key) as path:
-        path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    spoil(archive, row.key)
     assert backup.make(archive, tmp_path / "disk").manifest.is_whole
     assert backup.check(tmp_path / "disk").is_whole
 

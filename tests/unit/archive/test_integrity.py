@@ -1,11 +1,11 @@
 """archive.integrity: what is damaged never leaves as a whole, however often it was read before."""
 
 import io
-from pathlib import Path
 
 import pytest
 
 from fixtures.builders import a_ct, part10
+from fixtures.node import content_of, overwrite, spoil
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, ingest, integrity, retrieve
 from relais.archive.integrity import WHOLE_BYTES, Damaged, verified_chunks
@@ -23,11 +23,8 @@ def kept(archive: Archive, side: int) -> InstanceRow:
 
 
 def flip(archive: Archive, row: InstanceRow, place: int) -> None:
-    """Change one byte of the stored file, counted from its end if *place* is negative."""
-    with archive.store.as_path(row.key) as path:
-        content = bytearray(path.read_bytes())
-        content[place] ^= 1
-        Path(path).write_bytes(content)
+    """Change one byte of the stored object, counted from its end if *place* is negative."""
+    spoil(archive, row.key, place)
 
 
 @pytest.mark.parametrize("side", SIDES.values(), ids=SIDES)
@@ -59,8 +56,7 @@ def test_a_changed_head_is_found(archive: Archive, side: int) -> None:
 @pytest.mark.parametrize("side", SIDES.values(), ids=SIDES)
 def test_a_shortened_object_is_found(archive: Archive, side: int) -> None:
     row = kept(archive, side)
-    with archive.store.as_path(row.key) as path, path.open("r+b") as file:
-        file.truncate(row.size_bytes - 1)
+    overwrite(archive, row.key, content_of(archive, row.key)[:-1])
     with pytest.raises(Damaged):
         list(verified_chunks(archive, row, 0))
 

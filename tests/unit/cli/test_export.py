@@ -21,6 +21,7 @@ from pydicom.uid import (
 )
 
 from fixtures.builders import a_ct, a_sr, part10
+from fixtures.node import spoil
 from relais.config import load
 from relais.index import lookup
 from relais.node import compose
@@ -193,10 +194,7 @@ def test_a_damaged_instance_is_not_passed_on(
 ) -> None:
     with compose.archive_of(load(config_file).config) as archive:
         key, row = next(iter(lookup.keys(archive.db)))
-        with archive.store.as_path(key) as path:
-            content = bytearray(path.read_bytes())
-            content[-1] ^= 1
-            path.write_bytes(content)
+        spoil(archive, key)
     told = relais("export", tmp_path / "out", "--study", row.ref.study_instance_uid, code=1)
     assert "damaged" in told.output
     assert not any(path.suffix == ".part" for path in (tmp_path / "out").rglob("*"))
