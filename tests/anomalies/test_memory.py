@@ -10,7 +10,7 @@ import pytest
 from fixtures import upper_layer as ul
 from fixtures.giant import Giant, a_giant
 from fixtures.object_server import chosen
-from fixtures.process import MB, descriptors, forget_peak, peak_bytes, resident_bytes, threads
+from fixtures.process import MB, command_line, descriptors, forget_peak, peak_bytes, resident_bytes, threads
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
 from relais.node.listen import eventually
@@ -23,8 +23,18 @@ SETTLES_WITHIN_S = 30.0
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     made = Served(tmp_path_factory.mktemp("memory"), RELAIS_WEB__WORKERS="1")
     made.wait_until_ready()
+    assert eventually(lambda: is_settled(made), 120)
     yield made
     put_away(made)
+
+
+def is_settled(node: Served) -> bool:
+    """Whether each process of the node is there, also that in the background, and has loaded what it needs."""
+    before = {pid: resident_bytes(pid) for pid in node.pids()}
+    time.sleep(1)
+    after = {pid: resident_bytes(pid) for pid in before}
+    is_calm = set(node.pids()) == set(before) and all(after[pid] - before[pid] < MB for pid in after)
+    return is_calm and any("--role background" in command_line(pid) for pid in after)
 
 
 class Watched:

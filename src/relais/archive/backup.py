@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import file_digest
 from pathlib import Path
+from socket import gethostname
 
 from relais import __version__
 from relais.archive import Archive, removal, transfer
@@ -161,7 +162,7 @@ def _finish(archive: Archive, folder: BackupFolder, store: LocalStore, before: C
     name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     part = folder.snapshots / f"{name}{PART}"
     part.mkdir()
-    with _nothing_removed(archive, name):
+    with _nothing_removed(archive, folder):
         portable.save(archive.db, part / INDEX)
         with closing(Database(for_path(part / INDEX))) as snapshot:
             done = transfer.copy_all(archive, store, _rows(snapshot), portable.history(snapshot), progress)
@@ -181,9 +182,13 @@ def _rows(db: Database) -> Iterator[InstanceRow]:
 
 
 @contextmanager
-def _nothing_removed(archive: Archive, name: str) -> Iterator[None]:
-    """Let archive.removal wait for the time of the context. Raises Unavailable if another backup is there before us."""
-    lease, is_over = Lease(archive.db, removal.HOLD, name, HOLD_S), threading.Event()
+def _nothing_removed(archive: Archive, folder: BackupFolder) -> Iterator[None]:
+    """Let archive.removal wait for the time of the context. Raises Unavailable if another backup is there before us.
+
+    What a backup into the same folder left when it was killed is ours: the folder is.
+    """
+    holder = f"{gethostname()}:{folder.root}"
+    lease, is_over = Lease(archive.db, removal.HOLD, holder, HOLD_S), threading.Event()
 
     def renew() -> None:
         while not is_over.wait(HOLD_S / 10):
@@ -191,7 +196,7 @@ def _nothing_removed(archive: Archive, name: str) -> Iterator[None]:
                 lease.held()
 
     if not lease.held():
-        raise Unavailable("Another backup is just taking its snapshot; try again in a minute.")
+        raise Unavailable("Another backup is taking its snapshot, or was killed less than ten minutes ago: try again.")
     renewing = threading.Thread(target=renew, name="hold", daemon=True)
     renewing.start()
     try:

@@ -363,3 +363,13 @@ def test_a_backup_on_a_full_disk_says_so(archive: Archive, tmp_path: Path, monke
     with pytest.raises(OutOfResources):
         backup.make(archive, tmp_path / "disk")
     shutil.rmtree(tmp_path / "disk", ignore_errors=True)
+
+
+def test_a_backup_killed_in_its_snapshot_holds_up_no_other_into_its_folder(archive: Archive, tmp_path: Path) -> None:
+    store(archive, a_ct())
+    killed = backup._nothing_removed(archive, backup.BackupFolder(tmp_path / "disk"))
+    killed.__enter__()  # and never left
+    with pytest.raises(Unavailable, match="killed less than ten minutes ago"):
+        backup.make(archive, tmp_path / "other disk")
+    assert backup.make(archive, tmp_path / "disk").manifest.is_whole
+    killed.__exit__(None, None, None)
