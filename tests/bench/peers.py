@@ -11,11 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import usage
+from bench.run import expect
 from bench.wire import OUR_MAX_PDU
 from fixtures.dcmtk import ENVIRONMENT, free_port, wait_for_port
 from fixtures.orthanc import orthanc as orthanc_server
@@ -26,6 +29,7 @@ from relais.storage.settings import StorageSettings
 DESTINATION = "BENCHDST"  # where C-MOVE sends to
 ORTHANC = os.environ.get("RELAIS_BENCH_ORTHANC") or shutil.which("Orthanc") or "Orthanc"
 STOP_S = 30
+START_S, CALM_CPU_S = 60, 0.1  # processor time in a second of a node that has nothing to do, at most
 BIT_PRESERVING, IGNORE = "+B", "--ignore"  # options of storescp
 
 
@@ -58,10 +62,21 @@ def relais(folder: Path, destination_port: int = 0, **environ: str) -> Iterator[
     node = Served(folder, RELAIS_NODE__LOG_LEVEL="warning", **sizes, **environ)
     try:
         node.wait_until_ready()
+        _wait_for_the_background(node.process.pid)
         files = folder / "data/objects"
         yield Peer("Relais", node.process.pid, "RELAIS", node.dimse_port, files, f"{node.url}/dicom-web")
     finally:
         put_away(node)
+
+
+def _wait_for_the_background(pid: int) -> None:
+    """The node is ready before its process in the background has started: that is nobody's first instance."""
+    deadline = time.monotonic() + START_S
+    used = -1.0
+    while not usage.called_with(pid, "--role", "background") or usage.cpu_s(pid) - used > CALM_CPU_S:
+        expect(time.monotonic() < deadline, True, "the node has started whole in time")
+        used = usage.cpu_s(pid)
+        time.sleep(1)
 
 
 @contextmanager
