@@ -12,7 +12,7 @@ from pydicom.errors import InvalidDicomError
 
 from relais.archive import Archive
 from relais.dicom import uids
-from relais.dicom.elements import UNDEFINED, WINDOW_BYTES, Element, ReadAt, reader_of
+from relais.dicom.elements import UNDEFINED, Element, ReadAt, Source, reader_of
 from relais.dicom.inflate import Inflated
 from relais.dicom.part10 import FileMeta, encode_head
 from relais.dicom.scan import Scan, scan
@@ -66,7 +66,7 @@ class StoredDataset:
 def open_dataset(archive: Archive, row: InstanceRow) -> Iterator[StoredDataset]:
     """The Data Set of *row*. Raises NotFound if the object is gone, Unavailable if it cannot be read."""
     with archive.store.open(row.key) as stream:
-        read_at = _from_the_start(reader_of(stream))
+        read_at = Source(reader_of(stream), 0).read_at
         start, end, head = row.layout.dataset_offset, row.size_bytes, read_at(0, row.layout.dataset_offset)
         source: ReadAt = read_at
         if uids.is_deflated(row.transfer_syntax_uid):
@@ -75,16 +75,6 @@ def open_dataset(archive: Archive, row: InstanceRow) -> Iterator[StoredDataset]:
             meta = FileMeta(uids.EXPLICIT_VR_LITTLE_ENDIAN, row.sop_class_uid, row.ref.sop_instance_uid)
             head = encode_head(meta)
         yield split(source, start, end, head, row)
-
-
-def _from_the_start(read_at: ReadAt) -> ReadAt:
-    """*read_at*, which is asked but once for the first bytes: all that matters lies there, in most objects."""
-    first = read_at(0, WINDOW_BYTES)
-
-    def read(offset: int, length: int) -> bytes:
-        return first[offset : offset + length] if offset + length <= len(first) else read_at(offset, length)
-
-    return read
 
 
 def split(read_at: ReadAt, start: int, end: int, head: bytes, row: InstanceRow) -> StoredDataset:

@@ -67,6 +67,20 @@ class Malformed(InvalidDataSet):
     """This is not how Data Elements are encoded."""
 
 
+class Source:
+    """An object whose beginning, from *start* on, is read once: all that matters lies there, in most objects."""
+
+    def __init__(self, read_at: ReadAt, start: int) -> None:
+        self._read_at, self._start = read_at, start
+        self.head = read_at(start, WINDOW_BYTES)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        at = offset - self._start
+        if at + length <= len(self.head):
+            return self.head[at : at + length]
+        return self._read_at(offset, length)
+
+
 class Window:
     """The part of an object that is looked at. A jump over a large value costs one small read."""
 

@@ -5,12 +5,13 @@ Knows dicom.attributes, not the index. Reads only what it needs: a large instanc
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from threading import Lock
 
 from relais.dicom import uids
 from relais.dicom.alike import Mold, mold
 from relais.dicom.attributes import Use, by_tag
-from relais.dicom.elements import WINDOW_BYTES, ReadAt, name
+from relais.dicom.elements import Element, ReadAt, Source, name
 from relais.dicom.frames import frame_table
 from relais.dicom.inflate import Inflated
 from relais.dicom.items import SPECIFIC_CHARACTER_SET, sequence_json, value_json
@@ -61,9 +62,9 @@ def read_header(read_at: ReadAt, size: int, dataset_offset: int, transfer_syntax
     """
     if uids.is_deflated(transfer_syntax_uid):
         inflated = Inflated(read_at, dataset_offset, size)
-        source = _Source(inflated.read_at, 0)
+        source = Source(inflated.read_at, 0)
         return _read(source, 0, inflated.size_bytes, dataset_offset, transfer_syntax_uid)
-    source = _Source(read_at, dataset_offset)
+    source = Source(read_at, dataset_offset)
     if uids.is_encapsulated(transfer_syntax_uid):  # each has a size of its own
         return _read(source, dataset_offset, size, dataset_offset, transfer_syntax_uid)
     place = (transfer_syntax_uid, size, dataset_offset)
@@ -74,7 +75,7 @@ def read_header(read_at: ReadAt, size: int, dataset_offset: int, transfer_syntax
     return header
 
 
-def _read(source: "_Source", start: int, end: int, dataset_offset: int, transfer_syntax_uid: str) -> Header:
+def _read(source: Source, start: int, end: int, dataset_offset: int, transfer_syntax_uid: str) -> Header:
     found = scan(source.read_at, start, end, transfer_syntax_uid, _WANTED)
     warnings = list(found.warnings)
     attributes = _attributes(found, source.read_at, uids.is_big_endian(transfer_syntax_uid), warnings)
@@ -96,18 +97,9 @@ def early_ref(read_at: ReadAt, size: int, dataset_offset: int, transfer_syntax_u
     return InstanceRef(*given) if all(map(uids.is_valid, given)) else None
 
 
-class _Source:
-    """An object whose beginning is read once."""
-
-    def __init__(self, read_at: ReadAt, start: int) -> None:
-        self._read_at, self._start = read_at, start
-        self.head = read_at(start, WINDOW_BYTES)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        at = offset - self._start
-        if at + length <= len(self.head):
-            return self.head[at : at + length]
-        return self._read_at(offset, length)
+def _vr(element: Element) -> str:
+    """Its VR; that of the dictionary where the Data Set tells none."""
+    return element.vr if element.vr is not None and element.vr != "UN" else _WANTED_VRS[element.tag]
 
 
 def _attributes(found: Scan, read_at: ReadAt, is_big_endian: bool, warnings: list[str]) -> JsonDataset:
@@ -115,7 +107,7 @@ def _attributes(found: Scan, read_at: ReadAt, is_big_endian: bool, warnings: lis
     attributes: JsonDataset = {}
     for tag in sorted(found.elements.keys() & _WANTED):
         element = found.elements[tag]
-        vr = element.vr if element.vr not in {None, "UN"} else _WANTED_VRS[tag]
+        vr = _vr(element)
         length = element.end - element.value_offset
         if length > (MAX_SEQUENCE_BYTES if vr == "SQ" else MAX_VALUE_BYTES):
             warnings.append(f"{name(tag)} is too long to be searched for: {length} bytes.")
@@ -183,39 +175,48 @@ class _Model:
         return Header(sop_class_uid, ref, known.transfer_syntax_uid, attributes, known.layout, ())
 
 
+class _Seen(Enum):
+    """What is remembered of a place instead of a header."""
+
+    ONCE = auto()
+    ODD = auto()  # nothing can be told to be laid out like it: that is not looked for again
+
+
 class _Models:
     """The headers of the last layouts (dicom.alike), by Transfer Syntax, size and offset."""
 
     def __init__(self) -> None:
         self._changing = Lock()
-        self._known: dict[_Place, Mold[_Model] | None] = {}  # None: seen once
+        self._known: dict[_Place, Mold[_Model] | _Seen] = {}
 
     def like(self, place: _Place, start: bytes) -> Header | None:
         """The header of the Data Set at *place* that begins with *start*, if it is like one before."""
         mold = self._known.get(place)
-        changes = None if mold is None else mold.changes(start)
-        if mold is None or changes is None or not changes.keys() <= _CHANGING:
+        changes = mold.changes(start) if isinstance(mold, Mold) else None
+        if not isinstance(mold, Mold) or changes is None or not changes.keys() <= _CHANGING:
             return None
         return mold.found.changed(changes, is_big_endian=uids.is_big_endian(place[0]))
 
-    def keep(self, place: _Place, header: Header, source: _Source) -> None:
+    def keep(self, place: _Place, header: Header, source: Source) -> None:
         """Remember *header*, if another one of its size has come before and is not remembered."""
-        has_come = place in self._known
-        mold = _molded(place, header, source) if has_come and self._known.get(place) is None else None
+        known: Mold[_Model] | _Seen | None = self._known.get(place)
+        if known is _Seen.ODD:
+            return
+        found = (_molded(place, header, source) or _Seen.ODD) if known is _Seen.ONCE else _Seen.ONCE
         with self._changing:
             self._known.pop(place, None)
             if len(self._known) >= MODELS:
                 del self._known[next(iter(self._known))]
-            self._known[place] = mold
+            self._known[place] = found
 
 
-def _molded(place: _Place, header: Header, source: _Source) -> Mold[_Model] | None:
+def _molded(place: _Place, header: Header, source: Source) -> Mold[_Model] | None:
     if header.warnings:
         return None
     syntax, size, base = place
     whole = scan(source.read_at, base, size, syntax)
     wanted = [element for tag, element in whole.elements.items() if tag in _WANTED]
-    vrs = {one.tag: one.vr if one.vr not in {None, "UN"} else _WANTED_VRS[one.tag] for one in wanted}
+    vrs = {one.tag: _vr(one) for one in wanted}
     said = whole.elements.get(SPECIFIC_CHARACTER_SET)
     character_set = _character_set(source.read_at(said.value_offset, said.length)) if said else None
     return mold(_Model(header, vrs, character_set), whole, _WANTED, source.head, base, size)

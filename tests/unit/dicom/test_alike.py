@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom import FileDataset
 
 from fixtures.builders import a_code, a_ct, a_multiframe, a_pdf, a_sr, dataset_bytes
-from fixtures.encoded import BIG_ENDIAN, EXPLICIT, IMPLICIT, element, item, uids
+from fixtures.encoded import BIG_ENDIAN, EXPLICIT, IMPLICIT, element, item, open_sequence, uids
 from fixtures.real import real_files
 from relais.dicom import header as headers
 from relais.dicom.header import Header, read_header
@@ -136,3 +136,16 @@ def test_the_inside_of_a_long_sequence_is_looked_at_each_time() -> None:
     assert_read_alike(base, other, EXPLICIT)
     found = read(other)
     assert isinstance(found, str) or found.warnings
+
+
+def test_an_odd_layout_is_walked_through_once_for_each_instance_and_never_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sequence of undefined length; the second instance is looked at whole, whether others may be like it."""
+    scans, scan = [], headers.scan
+    monkeypatch.setattr(headers, "scan", lambda *words: scans.append(words) or scan(*words))
+    forget()
+    data = uids() + open_sequence(0x00400275, item(element(0x00400007, "LO", b"HEAD")))
+    found = [read(data) for _ in range(6)]
+    assert len(scans) == len(found) + 1
+    assert found.count(found[0]) == len(found)
