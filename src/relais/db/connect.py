@@ -20,8 +20,7 @@ log = logging.getLogger(__name__)
 class SqliteConnection(sqlite3.Connection):
     """A connection that also takes several statements."""
 
-    is_shared = False  # whoever has the file open is a process of this program
-    is_remote = False
+    is_remote = False  # and whoever has the file open is a process of this program
 
     def together(self, statements: Statements, /) -> None:
         """Run each."""

@@ -33,12 +33,8 @@ class Connection(Protocol):
     @property
     def in_transaction(self) -> bool: ...
     @property
-    def is_shared(self) -> bool:
-        """Whether nodes with a program of before may have the same index open, while nodes are upgraded."""
-
-    @property
     def is_remote(self) -> bool:
-        """Whether a server answers."""
+        """Whether a server answers: then nodes with a program of before may use it too, while nodes are upgraded."""
 
     def execute(self, sql: str, parameters: Any = ..., /) -> Cursor: ...
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor: ...

@@ -246,7 +246,7 @@ def _searched(tx: Transaction, part: columns.Part, level: Level) -> dict[str, An
         values[column.name] = names.name_id(tx, columns.text_of(part.attributes, column))
     if level is Level.STUDY:
         values["date_time"] = columns.date_time(values["study_date"], values["study_time"])
-    is_short = not tx.connection.is_shared  # a node of before would not know what is left out
+    is_short = not tx.connection.is_remote  # a node of before would not know what is left out
     said = short.pack(level, part.attributes, values) if is_short else packing.pack(part.attributes)
     return values | {"present": part.present, "attributes": said}
 

@@ -32,7 +32,6 @@ COMMON = {
 class PostgresConnection:
     """A connection that understands SQLite's SQL."""
 
-    is_shared = True
     is_remote = True
 
     __slots__ = ("raw",)
