@@ -24,6 +24,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = chosen
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keeps for `.ci/again` how the whole ended: with 1 tests failed, and all ran."""
+    if hasattr(session.config, "workerinput"):
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    reports = reporter.stats.get("failed", []) if reporter else []
+    has_crashed = any(report.when == "???" for report in reports)  # a process of pytest-xdist, with tests not yet run
+    if session.config.cache is not None:
+        session.config.cache.set("relais/ended", "crashed" if has_crashed else int(exitstatus))
+
+
 @pytest.fixture(scope="session")
 def object_server() -> ObjectServer:
     """A real object store, started for whoever asks first."""
