@@ -4,7 +4,7 @@ The indexes are made once and kept in RELAIS_BENCH_CACHE (default ~/.cache/relai
 to keep in mind when reading:
 
 - Searches go one at a time over a connection that stays open, to a node that does nothing else, 100 rows at most, from
-  a warm page cache. p95 and the worst are those of the machine's worst moments, too.
+  a warm page cache, each until the last byte of its answer. p95 and the worst are those of the machine's worst moments.
 - CPU is what all processes of the node used for a search: what its time would be on a machine with nothing else to do.
 - A study holds one instance for each series: answers and counters at study level do not depend on more.
 - Ingest registers what receivers hand to the index, in threads of one process as a receiver has them; objects are not
@@ -32,7 +32,7 @@ from random import Random
 from typing import Any
 
 from bench import scale_data, scale_fill, scale_orthanc, scale_packed, scale_report, scale_upkeep
-from bench.scale_asking import MOST, Dimse, Web, measure, summary
+from bench.scale_asking import MOST, Dimse, Web, measure, summary, uncollected
 from bench.scale_queries import OTHER, Archive, kinds
 from fixtures.served import Served
 from relais.access import audit
@@ -181,12 +181,13 @@ def ingest(node: Served, url: str, size: int, seconds: float) -> Report:
             time.sleep(rnd.uniform(0.02, 0.08))
 
     readers = [threading.Thread(target=read, args=(reader,)) for reader in range(READERS)]
-    for reader in readers:
-        reader.start()
-    written = json.loads(subprocess.run(command, capture_output=True, check=True, env=node.environ).stdout)
-    stop.set()
-    for reader in readers:
-        reader.join()
+    with uncollected():
+        for reader in readers:
+            reader.start()
+        written = json.loads(subprocess.run(command, capture_output=True, check=True, env=node.environ).stdout)
+        stop.set()
+        for reader in readers:
+            reader.join()
     return {**written, "readers": summary(times)}
 
 
