@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
+import requests
+import zstandard
 
 from fixtures.builders import a_ct, a_multiframe, a_pdf, a_series, a_sr, uid
 from fixtures.web import WebNode, parts_of, path, web_node
 
 CT, LOOP, REPORT, PDF = a_ct(), a_multiframe(frames=3), a_sr(), a_pdf()
 SERIES = a_series(3, StudyInstanceUID=uid("study"), SeriesInstanceUID=uid("series"))
+LONG = a_series(30, StudyInstanceUID=uid("long study"), SeriesInstanceUID=uid("long series"))
 STUDY = f"/studies/{uid('study')}"
 XML, OCTETS = 'multipart/related; type="application/dicom+xml"', 'multipart/related; type="application/octet-stream"'
 
@@ -16,7 +19,7 @@ XML, OCTETS = 'multipart/related; type="application/dicom+xml"', 'multipart/rela
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
     with web_node(tmp_path_factory.mktemp("headers")) as node:
-        assert node.store(CT, LOOP, REPORT, PDF, *SERIES).status_code == 200
+        assert node.store(CT, LOOP, REPORT, PDF, *SERIES, *LONG).status_code == 200
         yield node
 
 
@@ -91,7 +94,40 @@ def test_what_was_negotiated_says_that_it_was(web: WebNode, resource: str, accep
     if validator := response.headers.get("ETag"):
         unchanged = web.get(resource, accept, If_None_Match=validator)
         assert unchanged.status_code == 304
-        assert "Accept" in unchanged.headers["Vary"]
+        assert unchanged.headers["Vary"] == response.headers["Vary"]  # RFC 9110 15.4.5
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [("gzip", "gzip"), ("zstd, gzip;q=0.5", "zstd"), ("br", None), ("gzip;q=0", None), ("identity", None)],
+)
+def test_a_long_answer_of_a_search_is_compressed_for_who_takes_that(
+    web: WebNode, accepted: str, encoding: str | None
+) -> None:
+    """RFC 9110 12.5.3: the same rows, the same validator, and a short answer as it is."""
+    studies = f"/instances?includefield=all&StudyInstanceUID={LONG[0].StudyInstanceUID}"
+    plain = web.get(studies)
+    assert len(plain.content) > 16 * 1024
+    for _ in range(2):  # made, and kept from before
+        answer = web.get(studies, Accept_Encoding=accepted)
+        assert answer.headers.get("Content-Encoding") == encoding
+        sent_bytes = int(answer.headers["Content-Length"])
+        assert sent_bytes * 4 < len(plain.content) if encoding else sent_bytes == len(plain.content)
+        assert unpacked(answer) == plain.content
+        assert answer.headers["ETag"] == plain.headers["ETag"]
+        assert answer.headers["Vary"] == plain.headers["Vary"] == "Accept, Accept-Encoding"
+    assert web.get(studies, Accept_Encoding=accepted, If_None_Match=plain.headers["ETag"]).status_code == 304
+    assert "Content-Encoding" not in web.get("/studies?limit=1", Accept_Encoding=accepted).headers
+
+
+def unpacked(answer: requests.Response) -> bytes:
+    """Its content, whether requests can open zstd or not."""
+    packed = answer.content
+    return (
+        zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+        if packed[:4] == zstandard.FRAME_HEADER
+        else packed
+    )
 
 
 def test_a_range_that_is_not_there_is_told_in_a_sentence(web: WebNode) -> None:

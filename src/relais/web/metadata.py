@@ -66,6 +66,7 @@ def _metadata(ref: Ref) -> Response:
         rows, found = _documents(here, ref)
         response = _zip(found) if offer == ZIPPED else _xml(here, rows, found, offer)
         response.headers["ETag"], response.headers["Content-Location"] = f'W/"{etag}"', location
+        response.headers["Vary"] = payload.VARY_TEXT
         return response
     encoding = payload.content_encoding()
     key = (ref, revision, encoding)
@@ -105,7 +106,6 @@ def _zip(found: Iterator[bytes]) -> Response:
     response = Response(zipped.one_text(IN_ZIP, payload.json_array(found)), content_type=ZIP, direct_passthrough=True)
     response.headers["Cache-Control"] = payload.NO_CACHE
     response.headers["Content-Disposition"] = 'attachment; filename="metadata.zip"'
-    response.headers["Vary"] = "Accept"
     return response
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NO_CACHE = "private, no-cache"  # kept by the user agent, but asked about each time: instances can go
 PIECE_BYTES = 64 * 1024  # small documents leave together
+VARY_TEXT = "Accept, Accept-Encoding"  # of what may come compressed; said of the same resource whether it does or not
 GZIP_LEVEL = 5
 ZSTD_LEVEL = 3
 LEFT_OUT = "Some of it is left out: it cannot be made in an acceptable media type or Transfer Syntax."
@@ -136,7 +137,7 @@ def encoded(body: Encoded) -> Response:
     response = _Located(body.chunks, content_type=body.content_type, direct_passthrough=True)
     response.headers["Cache-Control"] = NO_CACHE
     response.headers["ETag"] = f'W/"{body.etag}"'
-    response.headers["Vary"] = "Accept, Accept-Encoding"
+    response.headers["Vary"] = VARY_TEXT
     if body.location:
         response.headers["Content-Location"] = body.location
     if body.content_encoding:
@@ -170,9 +171,9 @@ def is_unchanged(etag: str) -> bool:
 
 
 def not_modified(etag: str, *, is_weak: bool = False) -> Response:
-    """304: what the user agent has is what it would get."""
-    validator = f'W/"{etag}"' if is_weak else f'"{etag}"'
-    return Response(status=304, headers={"ETag": validator, "Cache-Control": NO_CACHE, "Vary": "Accept"})
+    """304: what the user agent has is what it would get. Validators of texts are weak (RFC 9110 15.4.5: their Vary)."""
+    validator, vary = (f'W/"{etag}"', VARY_TEXT) if is_weak else (f'"{etag}"', "Accept")
+    return Response(status=304, headers={"ETag": validator, "Cache-Control": NO_CACHE, "Vary": vary})
 
 
 def partial(response: Response) -> Response:

@@ -8,7 +8,7 @@ Deviation: a Warning says that there are more results, not how many: to count th
 Deviation: Timezone Offset From UTC in a request changes nothing, which is told in a Warning (PS3.18 8.3.4.1.1).
 
 An answer has a weak validator of what was asked and of the index's revision: who asks again hears 304 for as long as
-nothing was stored or deleted.
+nothing was stored or deleted. A long one is compressed for who takes that.
 """
 
 import hashlib
@@ -57,6 +57,8 @@ _ALSO_RETURNED: dict[tuple[Level, type[Ref] | None], frozenset[int]] = {
 }
 
 ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
+
+COMPRESSED_FROM = 16 * 1024  # bytes of JSON; less of it is sent sooner than compressed
 
 MORE = "There are additional results that can be requested."
 UNMATCHED = "The following keys were not matched: {}."
@@ -123,10 +125,12 @@ def _search(level: Level, within: Ref | None = None) -> Response:
         parts = (_xml_part(_with_retrieval(here, row, level)) for row in found.rows)
         response, warnings = payload.multipart(media_types.DICOM_XML, parts), _warnings(found, search.unmatched)
     else:
-        answer = _json(here, asked, search.unmatched)
+        answer, encoding = _compressed(here, asked, search.unmatched)
         response, warnings = payload.json_bytes(answer.body, offer.media_type), answer.warnings
+        if encoding:
+            response.headers["Content-Encoding"] = encoding
     response.headers["ETag"] = f'W/"{etag}"'
-    response.headers["Vary"] = "Accept"
+    response.headers["Vary"] = payload.VARY_TEXT
     return payload.add_warning(response, *warnings)
 
 
@@ -141,6 +145,19 @@ def _etag(here: Door, asked: Asked, offer: Offer) -> str:
     who, how = principal().name, (offer.media_type, here.public_url, here.settings.max_results, __version__)
     said = repr((request.path, query_string(), asked.revision, asked.unsupported, asked.behind, who, how))
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+
+
+def _compressed(here: Door, asked: Asked, unmatched: tuple[str, ...]) -> tuple[Answer, str]:
+    """The answer as JSON, and in which Content-Encoding: "" for none. Both forms stay in memory."""
+    answer = _json(here, asked, unmatched)
+    if len(answer.body) < COMPRESSED_FROM or not (encoding := payload.content_encoding()):
+        return answer, ""
+    key = (asked, unmatched, encoding)
+    packed = here.kept.get(key)
+    if packed is None:
+        packed = replace(answer, body=b"".join(payload.encode(encoding, (answer.body,))))
+        here.kept.put(key, packed)
+    return packed, encoding
 
 
 def _json(here: Door, asked: Asked, unmatched: tuple[str, ...]) -> Answer:
