@@ -1,16 +1,20 @@
 """What holds for all tests."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from fixtures import engines, places
 from fixtures.object_server import ObjectServer, shared
 from relais.storage.s3 import presence
 
-# A busy machine is slow now and then; how long one example takes says nothing.
-settings.register_profile("relais", deadline=None)
+# A busy machine is slow now and then; how long examples take says nothing. CI always draws the same ones: others are
+# drawn by all other runs, so that who is told of a new mistake is who can mend it.
+settings.register_profile(
+    "relais", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
 settings.load_profile("relais")
 
 # The object store of the tests is one process: one that answers late is not away.

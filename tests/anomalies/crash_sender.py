@@ -11,10 +11,9 @@ import threading
 import time
 from pathlib import Path
 
-from pydicom.uid import generate_uid
-
 from fixtures.builders import a_ct, part10
 from fixtures.node import make_archive
+from fixtures.upper_layer import fresh_uid
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, delete, ingest, maintenance
 from relais.dicom.origin import Channel, Origin
@@ -35,7 +34,7 @@ def store_for_ever(archive: Archive, study_instance_uid: str) -> None:
     ds = a_ct(StudyInstanceUID=study_instance_uid, rows=64, columns=64)
     count = 0
     while True:
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid(prefix=None)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = fresh_uid()
         ref = ingest.store_part10(archive, io.BytesIO(part10(ds)), Origin(Channel.IMPORT)).ref
         say("stored", ref)
         count += 1
@@ -53,7 +52,7 @@ def sweep_for_ever(archive: Archive) -> None:
 
 def work(folder: Path) -> None:
     archive = make_archive(folder)
-    study = generate_uid(prefix=None)
+    study = fresh_uid()
     threads = [threading.Thread(target=store_for_ever, args=(archive, study)) for _ in range(4)]
     for thread in (*threads, threading.Thread(target=sweep_for_ever, args=(archive,))):
         thread.start()

@@ -14,9 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pydicom.uid import generate_uid
-
 from fixtures.builders import a_ct, part10
+from fixtures.upper_layer import fresh_uid
 from relais import config
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, delete, ingest
@@ -42,9 +41,9 @@ def say(verb: str, ref: InstanceRef) -> None:
 
 def send(archive: Archive, count: int) -> None:
     """Every second instance begins a study of its own."""
-    study = generate_uid(prefix=None)
+    study = fresh_uid()
     for number in range(1, count + 1):
-        study = generate_uid(prefix=None) if number % 2 else study
+        study = fresh_uid() if number % 2 else study
         ds = a_ct(StudyInstanceUID=study)
         ref = ingest.store_part10(archive, io.BytesIO(part10(ds)), Origin(Channel.IMPORT)).ref
         say("stored", ref)

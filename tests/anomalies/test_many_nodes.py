@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
@@ -52,17 +52,17 @@ class Nodes:
 
     def come_back(self, number: int) -> None:
         former = self.served[number]
-        self.served[number] = self._start(number, str(former.dimse_port), str(former.web_port))
+        self.served[number] = self._start(number, former.ports)
         self.served[number].wait_until_ready()
 
     def put_away(self) -> None:
         for node in self.served:
             put_away(node)
 
-    def _start(self, number: int, dimse_port: str = "0", web_port: str = "0") -> Served:
+    def _start(self, number: int, ports: Mapping[str, str] | None = None) -> Served:
         folder = self._folder / f"node-{number}"
         folder.mkdir(exist_ok=True)
-        return Served(folder, RELAIS_DIMSE__PORT=dimse_port, RELAIS_WEB__PORT=web_port, **self.environ)
+        return Served(folder, **(ports or {}), **self.environ)
 
 
 class Follower:

@@ -32,8 +32,7 @@ def kill_child(node: Served, victim: str) -> None:
 
 def start(folder: Path, engine: str, former: Served | None = None) -> Served:
     """A node whose DIMSE door runs on *engine*; on the data of the *former*, and on its ports."""
-    ports = (str(former.dimse_port), str(former.web_port)) if former else ("0", "0")
-    node = Served(folder, RELAIS_DIMSE__ENGINE=engine, RELAIS_DIMSE__PORT=ports[0], RELAIS_WEB__PORT=ports[1])
+    node = Served(folder, RELAIS_DIMSE__ENGINE=engine, **(former.ports if former else {}))
     node.wait_until_ready()
     return node
 

@@ -117,8 +117,7 @@ def test_a_killed_supervisor_leaves_no_process_and_loses_nothing(
     node.process.kill()
     node.process.wait()
     assert eventually(lambda: node.pids() == [], 30)
-    ports = {"RELAIS_DIMSE__PORT": str(node.dimse_port), "RELAIS_WEB__PORT": node.url.rpartition(":")[2]}
-    nodes.append(again := Served(tmp_path, **ports))
+    nodes.append(again := Served(tmp_path, **node.ports))
     again.wait_until_ready()
     assert found(again, uid)
     assert again.stop() == 0

@@ -20,8 +20,9 @@ from pathlib import Path
 from bench import usage
 from bench.run import expect
 from bench.wire import OUR_MAX_PDU
-from fixtures.dcmtk import ENVIRONMENT, free_port, wait_for_port
+from fixtures.dcmtk import ENVIRONMENT, wait_for_port
 from fixtures.orthanc import orthanc as orthanc_server
+from fixtures.ports import free_port
 from fixtures.served import Served, put_away
 from relais.db.settings import IndexSettings
 from relais.storage.settings import StorageSettings

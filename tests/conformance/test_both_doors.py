@@ -127,7 +127,9 @@ keys = st.dictionaries(st.sampled_from(sorted(VALUES)), st.integers(0, 99), min_
 
 
 @given(st.sampled_from(sorted(LEVELS)), keys, st.booleans())
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_the_same_question_has_the_same_answer_at_both_doors(
     doors: Doors, level: str, asked: dict[str, str], is_fuzzy: bool
 ) -> None:

@@ -13,6 +13,7 @@ from fixtures.cast import YAMADA
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.node import content_of
 from fixtures.orthanc import Orthanc, orthanc
+from fixtures.ports import free_port
 from relais.archive import commitment_asked
 from relais.archive.ingest import store_part10
 from relais.dicom.commitment import Reference
@@ -37,7 +38,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    port, folder = dcmtk.free_port(), tmp_path_factory.mktemp("pair")
+    port, folder = free_port(), tmp_path_factory.mktemp("pair")
     with orthanc(folder / "orthanc", {"relais": ("RELAIS", "127.0.0.1", port)}) as server:
         peer = PeerSettings("orthanc", server.ae_title, "127.0.0.1", server.dicom_port)
         with dimse_node(folder / "node", [peer], listen_port=port) as node:

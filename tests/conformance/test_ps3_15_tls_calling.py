@@ -16,6 +16,7 @@ from fixtures.builders import a_ct, dataset_bytes, part10
 from fixtures.certificates import World, as_whom, door
 from fixtures.commitment import PROPOSAL, ask, references
 from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.ports import free_port
 from fixtures.pynetdicom_scu import scu
 from relais.archive import commitment_asked
 from relais.archive.ingest import store_part10
@@ -184,7 +185,7 @@ def calling_for_certificates(world: World, version: ssl.TLSVersion) -> Iterator[
 
 def test_a_peer_that_does_not_speak_tls_is_told_from_one_that_is_away(world: World, node: DimseNode) -> None:
     assert "does not speak the TLS that we do" in why_not(secured(world, node.port, "RELAIS"))
-    assert "does not answer" in why_not(secured(world, dcmtk.free_port()))
+    assert "does not answer" in why_not(secured(world, free_port()))
 
 
 def test_a_peer_that_stalls_in_the_handshake_is_let_go(world: World) -> None:

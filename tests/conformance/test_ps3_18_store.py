@@ -393,7 +393,7 @@ def test_who_may_not_store_is_told_before_the_body_is_read(tmp_path: Path) -> No
         assert node.kept == []
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 4000), max_size=12), st.booleans())
 def test_a_body_may_be_cut_into_chunks_anywhere(web: WebNode, cuts: list[int], is_slow: bool) -> None:
     """RFC 9112 7.1: in boundaries, in headers of parts, in the Data Set; sent at once or one by one."""

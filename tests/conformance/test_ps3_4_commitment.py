@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from fixtures.builders import a_ct, a_series, a_sr, part10
 from fixtures.commitment import INSTANCE, PROPOSAL, PUSH_MODEL, ask, asking, ear, provider, reference, references
-from fixtures.dcmtk import free_port
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.node import lose, overwrite, spoil
+from fixtures.ports import free_port
 from fixtures.pynetdicom_scu import UNCOMPRESSED, scu
+from fixtures.upper_layer import fresh_uid
 from relais.access.policy import Action, Mode, Policy, Rule
 from relais.archive import Archive, commitment, commitment_asked
 from relais.archive.ingest import store_part10
@@ -114,7 +115,7 @@ def test_what_is_not_kept_is_told_with_its_reason(node: DimseNode) -> None:
     overwrite(node.archive, key_of(node, cut), b"short")
     never = a_ct()
     information = references(kept, never, gone, cut)
-    information.ReferencedSOPSequence.append(reference(MR, generate_uid()))
+    information.ReferencedSOPSequence.append(reference(MR, fresh_uid()))
     other_class = a_ct()
     keep(node, other_class)
     information.ReferencedSOPSequence.append(reference(MR, other_class.SOPInstanceUID))
@@ -155,7 +156,7 @@ def test_it_is_asked_in_other_transfer_syntaxes(node: DimseNode, syntax: str) ->
 
 def test_two_thousand_references_are_one_request(node: DimseNode) -> None:
     information = references(*keep(node, *a_series(2)))
-    missing = [reference(CT, generate_uid()) for _ in range(2000)]
+    missing = [reference(CT, fresh_uid()) for _ in range(2000)]
     information.ReferencedSOPSequence.extend(missing)
     with asked(node, information) as (event_type, told):
         assert event_type == 2
@@ -248,7 +249,7 @@ def test_a_teller_that_died_loses_its_claim_after_a_while(node: DimseNode) -> No
 
 def test_several_results_are_told_on_one_association(node: DimseNode) -> None:
     [ds] = keep(node, a_ct())
-    uids = [generate_uid() for _ in range(3)]
+    uids = [fresh_uid() for _ in range(3)]
     for transaction_uid in uids:
         with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
             assert ask(assoc, references(ds, transaction_uid=transaction_uid)).Status == 0
@@ -382,7 +383,7 @@ def test_we_ask_and_are_answered_on_the_same_association(node: DimseNode) -> Non
     def all_of_them(information: Dataset) -> tuple[Sequence[Dataset], Sequence[Dataset]]:
         return information.ReferencedSOPSequence, []
 
-    wanted = [Reference(CT, generate_uid()) for _ in range(3)]
+    wanted = [Reference(CT, fresh_uid()) for _ in range(3)]
     with provider("ARCHIVE", all_of_them) as port:
         report = commitment_asked.commit(node.archive, DimsePeer(peer_at(port, "ARCHIVE")), wanted, 10)
     assert report is not None
@@ -397,7 +398,7 @@ def test_we_ask_and_are_answered_over_a_new_association(node: DimseNode) -> None
         last.FailureReason = 0x0119
         return most, [last]
 
-    wanted = [Reference(CT, generate_uid()) for _ in range(3)]
+    wanted = [Reference(CT, fresh_uid()) for _ in range(3)]
     with provider("ARCHIVE", all_but_one, lambda: node.port) as port:
         report = commitment_asked.commit(node.archive, DimsePeer(peer_at(port, "ARCHIVE")), wanted, 10)
     assert report is not None
@@ -408,13 +409,13 @@ def test_we_ask_and_are_answered_over_a_new_association(node: DimseNode) -> None
 def test_an_answer_that_does_not_come_is_none(node: DimseNode) -> None:
     with provider("ARCHIVE", lambda information: ([], [])) as port:
         peer = DimsePeer(peer_at(port, "ARCHIVE"))
-        assert commitment_asked.commit(node.archive, peer, [Reference(CT, generate_uid())], 1) is None
+        assert commitment_asked.commit(node.archive, peer, [Reference(CT, fresh_uid())], 1) is None
 
 
 def test_an_answer_to_nothing_is_refused(node: DimseNode) -> None:
     report = Dataset()
-    report.TransactionUID = generate_uid()
-    report.ReferencedSOPSequence = [reference(CT, generate_uid())]
+    report.TransactionUID = fresh_uid()
+    report.ReferencedSOPSequence = [reference(CT, fresh_uid())]
     with scu(node.port, [PROPOSAL], as_scp=[PUSH_MODEL]) as assoc:
         status, _ = assoc.send_n_event_report(report, 1, PUSH_MODEL, INSTANCE)
         assert status.Status == 0x0115

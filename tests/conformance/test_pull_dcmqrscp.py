@@ -14,6 +14,7 @@ from fixtures import dcmtk
 from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.node import content_of
+from fixtures.ports import free_port
 from relais.archive.ledger import Ledger
 from relais.archive.pull import Pull, Report
 from relais.dicom.origin import Channel, Origin
@@ -32,7 +33,7 @@ def dcmqrscp(folder: Path, here_port: int) -> Iterator[int]:
 
     Of the compressed Transfer Syntaxes it takes the one that its options name.
     """
-    files, config, port = folder / "files", folder / "dcmqrscp.cfg", dcmtk.free_port()
+    files, config, port = folder / "files", folder / "dcmqrscp.cfg", free_port()
     files.mkdir(parents=True)
     config.write_text(
         "MaxPDUSize = 131072\nMaxAssociations = 16\n"

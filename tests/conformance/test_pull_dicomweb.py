@@ -23,6 +23,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from fixtures.builders import a_ct, a_multiframe, a_pdf, a_series, a_sr, part10, uid
 from fixtures.orthanc import orthanc
+from fixtures.ports import free_port
 from relais.archive import ingest
 from relais.config import load
 from relais.dicom.attributes import Level
@@ -64,7 +65,8 @@ def relais(environ: dict[str, str]) -> Run:
 @pytest.fixture
 def south(tmp_path: Path) -> Iterator[Node]:
     """Another whole node."""
-    environ = {"RELAIS_NODE__DATA_DIR": str(tmp_path / "south"), "RELAIS_DIMSE__PORT": "0", "RELAIS_WEB__PORT": "0"}
+    ports = {"RELAIS_DIMSE__PORT": "0", "RELAIS_WEB__PORT": str(free_port())}
+    environ = {"RELAIS_NODE__DATA_DIR": str(tmp_path / "south"), **ports}
     (tmp_path / "south.toml").touch()
     with Node(load(tmp_path / "south.toml", environ).config) as node:
         yield node

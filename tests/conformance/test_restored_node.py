@@ -13,6 +13,7 @@ import pytest
 
 from fixtures.builders import a_ct, part10
 from fixtures.engines import index_environ
+from fixtures.ports import free_port
 from relais import config
 from relais.access.principals import OPERATOR
 from relais.archive import backup, delete, ingest, maintenance, restoring
@@ -36,7 +37,7 @@ def config_of(folder: Path) -> config.Config:
     environ = {
         "RELAIS_NODE__DATA_DIR": str(folder),
         "RELAIS_DIMSE__PORT": "0",
-        "RELAIS_WEB__PORT": "0",
+        "RELAIS_WEB__PORT": str(free_port()),
         **index_environ(folder),
     }
     return config.load(None, environ).config

@@ -125,7 +125,9 @@ def query_strings(draw: st.DrawFn) -> str:
 
 
 @given(st.sampled_from(PATHS), query_strings(), st.sampled_from(["*/*", "application/dicom+json", "multipart/related"]))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_whatever_is_asked_is_answered_or_refused_with_a_sentence(
     client: Client, path: str, query: str, accept: str
 ) -> None:

@@ -11,7 +11,8 @@ import requests
 from fixtures import certificates
 from fixtures.builders import a_ct, part10
 from fixtures.certificates import Identity, World
-from fixtures.dcmtk import free_port, wait_for_port
+from fixtures.dcmtk import wait_for_port
+from fixtures.ports import free_port
 from fixtures.served import Served, put_away
 from relais.access.tokens import digest, make
 

@@ -334,7 +334,9 @@ def test_storing_and_deleting_one_series_at_the_same_time_loses_nothing(store: O
     assert store.sweep(0) == 0
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.binary(max_size=300), st.lists(st.binary(max_size=300), max_size=6))
 def test_any_bytes_in_any_pieces_come_back(store: ObjectStore, head: bytes, chunks: list[bytes]) -> None:
     key = a_key()

@@ -16,6 +16,7 @@ from fixtures.builders import a_ct, a_series, a_sr, dataset_bytes, part10, uid
 from fixtures.cast import SURYA, YAMADA
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.node import content_of
+from fixtures.ports import free_port
 from fixtures.pynetdicom_scu import UNCOMPRESSED, Inbox, storage_scp
 from relais.archive.ingest import store_part10
 from relais.dicom.attributes import Level
@@ -66,7 +67,7 @@ def test_a_peer_that_is_there_answers(peer: Peer) -> None:
 
 
 def test_a_peer_that_is_not_there_is_unavailable_and_says_so() -> None:
-    absent = dimse_peer(dcmtk.free_port(), timeout_s=5)
+    absent = dimse_peer(free_port(), timeout_s=5)
     with pytest.raises(Unavailable, match=r"there at 127\.0\.0\.1:"):
         absent.echo()
     with pytest.raises(Unavailable):
@@ -114,7 +115,7 @@ def test_over_several_associations_everything_arrives_once(tmp_path: Path, allow
 
 def test_several_associations_with_nobody_are_unavailable() -> None:
     with pytest.raises(Unavailable):
-        list(dimse_peer(dcmtk.free_port(), timeout_s=5, parallel=4).store([outgoing(ds) for ds in a_series(8)]))
+        list(dimse_peer(free_port(), timeout_s=5, parallel=4).store([outgoing(ds) for ds in a_series(8)]))
 
 
 @pytest.mark.parametrize("parallel", [1, 4])
@@ -130,7 +131,7 @@ def test_who_says_stop_gets_what_was_on_its_way_and_no_more(tmp_path: Path, para
 
 
 def test_nothing_to_store_needs_no_peer() -> None:
-    assert list(dimse_peer(dcmtk.free_port()).store([])) == []
+    assert list(dimse_peer(free_port()).store([])) == []
 
 
 def test_an_instance_that_cannot_be_read_fails_alone(peer: Peer, node: DimseNode) -> None:
@@ -269,7 +270,7 @@ def test_no_association_and_no_thread_is_left(peer: Peer, node: DimseNode) -> No
         list(peer.store([outgoing(a_ct())]))
         list(peer.search(Query(Level.STUDY)))
         with pytest.raises(Unavailable):
-            dimse_peer(dcmtk.free_port(), timeout_s=2).echo()
+            dimse_peer(free_port(), timeout_s=2).echo()
 
 
 def test_fifteen_hundred_sends_lose_no_response(tmp_path: Path) -> None:

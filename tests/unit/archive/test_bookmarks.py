@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
 
 
 @given(at=st.integers(0, SLOT_BYTES - 1), byte=st.binary(min_size=1, max_size=1))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_damaged_slot_is_not_believed(tmp_path: Path, at: int, byte: bytes) -> None:
     marks = Bookmarks(str(tmp_path))
     marks.put("walk 25", PLACE)

@@ -17,11 +17,11 @@ from pydicom.uid import (
     RTDoseStorage,
     RTPlanStorage,
     RTStructureSetStorage,
-    generate_uid,
 )
 
 from fixtures.builders import a_ct, a_sr, part10
 from fixtures.node import spoil
+from fixtures.upper_layer import fresh_uid
 from relais.config import load
 from relais.index import lookup
 from relais.node import compose
@@ -37,10 +37,10 @@ def studies(tmp_path: Path, relais_json: Run) -> dict[str, str]:
     """An archive with two studies of Anna's, of the same day and description, and one of Bob's."""
     folder = tmp_path / "in"
     folder.mkdir()
-    found = {"first": generate_uid(prefix=None), "second": generate_uid(prefix=None), "bob": generate_uid(prefix=None)}
+    found = {"first": fresh_uid(), "second": fresh_uid(), "bob": fresh_uid()}
     for name, uid in found.items():
         who = BOB if name == "bob" else ANNA
-        series = generate_uid(prefix=None)
+        series = fresh_uid()
         for number in (1, 2):
             ds = a_ct(StudyInstanceUID=uid, SeriesInstanceUID=series, InstanceNumber=str(number), **who)
             (folder / f"{name}{number}.dcm").write_bytes(part10(ds))

@@ -20,7 +20,9 @@ from relais.index import bearers, composite, ids, plan, search, statistics
 
 ISSUER = 0x00100021  # a patient is named by ID and issuer
 FEW = st.sampled_from((-1, 0, 1, 2000))  # how many rows are few: -1 walks always, 2000 hardly ever
-once_per_session = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+once_per_session = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @pytest.fixture(scope="module")

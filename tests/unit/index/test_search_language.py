@@ -38,7 +38,7 @@ def query_strings(draw: st.DrawFn, level: Level) -> str:
 
 
 @given(case=cases(max_queries=1), level=st.sampled_from(Level), data=st.data())
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_query_string_finds_what_matching_finds(db: Database, case: tuple, level: Level, data: st.DataObject) -> None:
     datasets = [ds for study in case[0] for ds in held(study)]
     composite.reset(db)
