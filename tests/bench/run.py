@@ -71,17 +71,26 @@ class Run:
             yield Path(name)
 
     def beside(
-        self, part: str, case: str, unit: str, entrants: Mapping[str, Entrant], measure: Callable[[Entrant], Reading]
+        self,
+        part: str,
+        case: str,
+        unit: str,
+        entrants: Mapping[str, Entrant],
+        measure: Callable[[Entrant], Reading],
+        *,
+        times: int = 1,
     ) -> None:
-        """A figure of each of *entrants*, by its name, after as many rounds as the size says."""
-        for name, seen in zip(entrants, self.alternate(list(entrants.values()), measure), strict=True):
+        """A figure of each of *entrants*, by its name, after as many rounds as the size says, or *times* as many."""
+        for name, seen in zip(entrants, self.alternate(list(entrants.values()), measure, times=times), strict=True):
             details = {key: mean(one.details[key] for one in seen) for key in seen[0].details}
             self.add(Figure(part, case, name, unit, [one.value for one in seen], dict(details)))
 
-    def alternate(self, entrants: Sequence[Entrant], measure: Callable[[Entrant], Measured]) -> list[list[Measured]]:
+    def alternate(
+        self, entrants: Sequence[Entrant], measure: Callable[[Entrant], Measured], *, times: int = 1
+    ) -> list[list[Measured]]:
         """What *measure* says of each of *entrants* in every round; none is always the first of a round."""
         found: list[list[Measured]] = [[] for _ in entrants]
-        for number in range(self.size.rounds):
+        for number in range(self.size.rounds * times):
             order = list(range(len(entrants)))
             for at in order[number % len(entrants) :] + order[: number % len(entrants)]:
                 os.sync()  # what the one before has left to be written is not the next one's burden
