@@ -50,8 +50,8 @@ class Writer(Protocol):
     def is_alive(self) -> bool:
         """Whether there is a transaction, and it may still be committed or go back to a savepoint."""
 
-    def held(self) -> AbstractContextManager[None]:
-        """This process's turn to write."""
+    def held(self, since: float) -> AbstractContextManager[None]:
+        """This process's turn to write, for somebody who waits *since* then, by the monotonic clock."""
 
     def begin(self) -> None:
         """Begin a transaction that sees what others have committed before it, and that no other writer disturbs."""

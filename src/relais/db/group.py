@@ -24,13 +24,14 @@ Work = Callable[[Transaction], Any]
 class Item:
     """One work and what became of it."""
 
-    __slots__ = ("_asleep", "error", "leads", "result", "work")
+    __slots__ = ("_asleep", "error", "leads", "result", "since", "work")
 
     def __init__(self, work: Work, *, leads: bool) -> None:
         self.work = work
         self.result: Any = None
         self.error: BaseException | None = None
         self.leads = leads
+        self.since = time.monotonic()
         self._asleep: threading.Lock | None = None  # taken while its thread waits: an Event costs three of them
         if not leads:
             self._asleep = threading.Lock()
@@ -119,7 +120,7 @@ class Group:
         """Run *batch* in one transaction; afterwards each item has its result or its error."""
         pending, tries = batch, 0
         may_hope = self._writer.savepoints_are_dear and len(batch) > 1
-        with self._writer.held():
+        with self._writer.held(batch[0].since):
             while pending:
                 try:
                     pending = self._all_or_nothing(pending) if may_hope else self._attempt(pending)

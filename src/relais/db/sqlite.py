@@ -1,6 +1,8 @@
 """SQLite as the engine of an index: one file, one writer at a time, readers beside it. Knows one process."""
 
+import math
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -12,6 +14,8 @@ from relais.db.migrate import migrate
 from relais.db.readers import Readers
 from relais.db.settings import IndexSettings
 from relais.db.transaction import Connection
+
+LEAST_PATIENCE_S = 1.0  # what somebody outside holds for a moment only refuses nobody
 
 
 class SqliteWriter:
@@ -26,6 +30,7 @@ class SqliteWriter:
         self._settings = settings
         self._lock = WritersLock(settings.path)
         self._has_reserved = False
+        self._patience_s = settings.busy_timeout_s
         self._checkpoints = Checkpoints(settings)
         self.connection = connect.writer(settings)
         try:
@@ -41,13 +46,25 @@ class SqliteWriter:
         return self.connection.in_transaction
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, since: float) -> Iterator[None]:
         """Hold the lock; before the first transaction the log gets its size."""
         with self._lock.held():
+            self._be_patient(time.monotonic() - since)
             if not self._has_reserved:
                 connect.reserve_log(self.connection, self._settings)
                 self._has_reserved = True
             yield
+
+    def _be_patient(self, waited_s: float) -> None:
+        """Wait for somebody outside as long as the settings say, in all: with those who came before, too.
+
+        What is left counts in whole seconds, and so is nearly always the same.
+        """
+        most = self._settings.busy_timeout_s
+        patience_s = min(most, max(LEAST_PATIENCE_S, float(math.ceil(most - waited_s))))
+        if patience_s != self._patience_s:
+            self.connection.execute(f"PRAGMA busy_timeout={int(patience_s * 1000)}")
+            self._patience_s = patience_s
 
     def begin(self) -> None:
         """Begin, as the only one who writes."""

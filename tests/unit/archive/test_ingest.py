@@ -1,6 +1,8 @@
 """archive.ingest: what is kept, what is refused, and what is left behind."""
 
 import io
+import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from pydicom.uid import (
 )
 
 from fixtures.builders import a_ct, a_pdf, dataset_bytes, part10, uid
+from fixtures.engines import only_sqlite
 from fixtures.node import close_archive, kept, lose, make_archive, overwrite
 from relais.access.policy import Action, Mode, Policy, Rule
 from relais.access.principals import OPERATOR
@@ -29,6 +32,7 @@ from relais.errors import (
     InvalidDataSet,
     Mismatch,
     TooLarge,
+    Unavailable,
     UnsupportedSOPClass,
     UnsupportedTransferSyntax,
 )
@@ -241,3 +245,20 @@ def test_a_stranger_stores_nothing_when_access_is_enforced(tmp_path: Path) -> No
     with pytest.raises(Forbidden):
         ingest.store_part10(archive, io.BytesIO(part10(a_ct())), Origin(Channel.WEB, "127.0.0.1"))
     close_archive(archive)
+
+
+@only_sqlite("a stranger locks the file")
+def test_a_locked_index_is_waited_for_once(archive: Archive) -> None:
+    """Bytes that were not registered are given up later, not while their sender waits."""
+    store(archive, a_ct())
+    begun: list[int] = []
+    writer = archive.db._process().engine.writer.connection
+    assert isinstance(writer, sqlite3.Connection)
+    writer.execute("PRAGMA busy_timeout=100")
+    writer.set_trace_callback(lambda sql: begun.append(threading.get_ident()) if sql.startswith("BEGIN") else None)
+    stranger = sqlite3.connect(archive.db.settings.path, isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable, match="locked by another program"):
+        store(archive, a_ct())
+    assert begun.count(threading.get_ident()) == 1
+    stranger.close()

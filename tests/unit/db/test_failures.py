@@ -102,6 +102,22 @@ def test_a_lock_that_a_stranger_holds_is_unavailable_after_the_time_limit(tmp_pa
     db.close()
 
 
+def test_who_has_waited_behind_others_of_us_waits_only_for_what_is_left(tmp_path: Path) -> None:
+    with an_index(tmp_path) as db:
+        writer = db._process().engine.writer
+        for waited_s, left_ms in ((0.0, 10_000), (6.5, 4_000), (60.0, 1_000), (0.0, 10_000)):
+            with writer.held(time.monotonic() - waited_s):
+                assert writer.connection.execute("PRAGMA busy_timeout").fetchone()[0] == left_ms
+
+
+def test_a_shorter_time_limit_is_never_made_longer(tmp_path: Path) -> None:
+    db = Database(IndexSettings(url=f"sqlite:///{tmp_path / 'index.sqlite'}", busy_timeout_s=0.25))
+    writer = db._process().engine.writer
+    with writer.held(time.monotonic() - 60):
+        assert writer.connection.execute("PRAGMA busy_timeout").fetchone()[0] == 250
+    db.close()
+
+
 def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "index.sqlite").write_bytes(b"not a database at all, but long enough to look at" * 100)
     with pytest.raises(Unavailable, match="relais reindex"):

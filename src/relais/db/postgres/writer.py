@@ -75,8 +75,8 @@ class PostgresWriter:
                 self.connection.execute(NOT_ALONE)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Our turn comes with the transaction."""
+    def held(self, since: float) -> Iterator[None]:
+        """Our turn comes with the transaction; in the server's queue all processes wait at the same time."""
         yield
 
     def begin(self) -> None:
