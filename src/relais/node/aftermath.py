@@ -17,6 +17,7 @@ from relais.errors import Unavailable
 from relais.node import compose
 
 MARKS = "taking-in"  # below the node's run folder: a file for each such command, locked as long as it runs
+LOCK = "taking-in.lock"  # beside it: held while a command looks at the marks of others and makes its own
 
 
 @contextmanager
@@ -28,12 +29,14 @@ def swept(config: Config) -> Iterator[None]:
     folder = config.run_dir / MARKS
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        left = [mark for mark in folder.iterdir() if not _is_held(mark)]
-        descriptor, own = tempfile.mkstemp(dir=folder)
+        with (config.run_dir / LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # so that nobody finds a mark that is not locked yet
+            left = [mark for mark in folder.iterdir() if not _is_held(mark)]
+            descriptor, own = tempfile.mkstemp(dir=folder)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as exc:
         raise Unavailable(f"{folder} cannot be written: {exc.strerror}.") from exc
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         if left:
             with compose.archive_of(config) as archive:
                 maintenance.sweep(archive)

@@ -1,7 +1,9 @@
 """node.aftermath: what killed commands left is swept by the next, and by no other."""
 
+import fcntl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -88,6 +90,23 @@ def test_nothing_is_swept_after_a_command_that_ended_in_order(
     leave_an_object(config)
     with aftermath.swept(config):
         assert len(orphans(config)) == 1
+
+
+def test_marks_are_looked_at_by_one_command_at_a_time(config: Config) -> None:
+    config.run_dir.mkdir(parents=True)
+    was_in = threading.Event()
+
+    def take_in() -> None:
+        with aftermath.swept(config):
+            was_in.set()
+
+    with (config.run_dir / aftermath.LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        other = threading.Thread(target=take_in)
+        other.start()
+        assert not was_in.wait(0.5)
+    other.join(30)
+    assert was_in.is_set()
 
 
 def test_a_data_directory_that_cannot_be_written_is_told(config: Config) -> None:
