@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TypeVar
 
 from relais.db.engine import Engine
@@ -136,6 +137,12 @@ class _Process:
 
 # No connection must be used across a fork, not even to close it: the child would release the parent's locks.
 _inherited: list[_Process] = []
+
+
+def require_driver(settings: IndexSettings) -> None:
+    """Raise Unavailable if the index that *settings* name needs a driver that is not installed. Loads nothing."""
+    if settings.is_postgresql and find_spec("psycopg") is None:
+        raise Unavailable(NO_DRIVER)
 
 
 def open_engine(settings: IndexSettings) -> Engine:

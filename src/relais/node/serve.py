@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -22,11 +23,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from relais.config import Config
+from relais.db.database import require_driver
 from relais.dimse.seats import table_bytes
 from relais.errors import NodeError, Unavailable
 from relais.node import listen, log, ready
 from relais.node.orders import Orders
 from relais.node.supervisor import Child, Supervisor
+from relais.storage import require_client
 from relais.telemetry import metrics
 from relais.telemetry.line import fields
 
@@ -43,9 +46,11 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
     """Run the node that *config* describes until it is told to end, and return its exit code.
 
     When it has been ready once, *samples* are stored if the archive is empty, and *on_ready* is told the configuration
-    with the ports that were really taken, and a sentence about the samples ("" without any). Raises Unavailable if a
-    port or the data directory cannot be had.
+    with the ports that were really taken, and a sentence about the samples ("" without any); not if it is told to end
+    before. Raises Unavailable if a port or the data directory cannot be had, or a package is missing.
     """
+    require_driver(config.index)
+    require_client(config.storage)
     log.configure(config.node.log_level)
     if config.web.host in EVERY_ADDRESS and not config.node.public_url:
         logger.warning(fields(event="no public_url", urls_begin_with=config.public_url))
@@ -63,15 +68,22 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
         )
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **metrics.prepare(counters)}
         orders = Orders(config, door.fileno(), str(samples or ""), seats.fileno())
-        was_ready = threading.Event()
-        watcher = threading.Thread(
-            target=_watch, args=(config, was_ready, orders, on_ready), daemon=True, name="ready?"
-        )
-        watcher.start()
+        was_ready, is_ending = threading.Event(), threading.Event()
+
+        def begin_to_end() -> None:
+            is_ending.set()
+            door.close()
+
+        def watch() -> None:
+            about_samples = _watch(config, was_ready, is_ending, orders)
+            if not is_ending.is_set():
+                on_ready(config, about_samples)
+
+        threading.Thread(target=watch, daemon=True, name="ready?").start()
         return Supervisor(
             [*_dimse_workers(orders, environment), *(_child(role, orders, environment) for role in SUPERVISED)],
             is_ready=was_ready.is_set,
-            on_ending=door.close,
+            on_ending=begin_to_end,
             on_end=lambda pid: metrics.forget_process(counters, pid),
         ).run()
 
@@ -155,17 +167,31 @@ def _command(role: str) -> list[str]:
     return [sys.executable, "-P", "-m", "relais", "serve", "--role", role, "--parent", str(os.getpid())]
 
 
-def _watch(config: Config, was_ready: threading.Event, orders: Orders, on_ready: Callable[[Config, str], None]) -> None:
-    """Wait until the node is ready, then tell."""
+def _watch(config: Config, was_ready: threading.Event, is_ending: threading.Event, orders: Orders) -> str:
+    """Wait until the node is ready, or ends; then have the samples stored, if there are any. What is said of them."""
     while not is_ready(config):
-        time.sleep(LOOK_EVERY_S)
+        if is_ending.wait(LOOK_EVERY_S):
+            return ""
     was_ready.set()
-    on_ready(config, _store_samples(orders) if orders.samples else "")
+    return _store_samples(orders, is_ending) if orders.samples else ""
 
 
-def _store_samples(orders: Orders) -> str:
-    """Have a process of its own store the samples, and return its sentence."""
-    done = subprocess.run(  # noqa: S603 - our own program
-        _command("samples"), input=orders.to_json(), stdout=subprocess.PIPE, text=True, check=False
+def _store_samples(orders: Orders, is_ending: threading.Event) -> str:
+    """Have a process of its own store the samples, unless the node ends before, and return its sentence.
+
+    It is in a process group of its own: a terminal's Ctrl-C reaches only the supervisor.
+    """
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        _command("samples"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
     )
-    return done.stdout.strip()
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(BrokenPipeError):  # it died at once, and has said why
+            process.stdin.write(orders.to_json())
+            process.stdin.close()
+        while process.poll() is None:
+            if is_ending.wait(LOOK_EVERY_S):
+                os.killpg(process.pid, signal.SIGKILL)
+                return ""
+        return process.stdout.read().strip()

@@ -1,5 +1,6 @@
 """Bytes under keys, kept safe. Knows nothing of DICOM but the key."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from relais.errors import Unavailable
@@ -9,6 +10,12 @@ from relais.storage.settings import StorageSettings
 from relais.storage.spooling import Register
 
 NO_CLIENT = "Objects in S3 need botocore: pip install 'relais[s3]'."
+
+
+def require_client(settings: StorageSettings) -> None:
+    """Raise Unavailable if the store that *settings* name needs a client that is not installed. Loads nothing."""
+    if settings.is_s3 and find_spec("botocore") is None:
+        raise Unavailable(NO_CLIENT)
 
 
 def open_store(

@@ -1,14 +1,19 @@
 """What `relais serve` takes before it starts anything."""
 
 import os
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from relais.config import Config, load
+from relais.db.settings import IndexSettings
 from relais.errors import Unavailable
 from relais.node import serve
 from relais.node.serve import counters_directory, data_directory
+from relais.storage.settings import StorageSettings
 
 
 @pytest.fixture
@@ -56,3 +61,19 @@ def test_without_shared_memory_the_folder_for_temporary_files_is_used(
     monkeypatch.setattr(serve, "SHARED_MEMORY", "/nonexistent")
     with counters_directory(config) as folder:
         assert os.access(folder, os.W_OK)
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "sections"),
+    [
+        ("psycopg", "postgres", {"index": IndexSettings(url="postgresql://relais@db/relais")}),
+        ("botocore", "s3", {"storage": StorageSettings(url="s3://images/archive")}),
+    ],
+)
+def test_a_package_that_is_missing_is_told_before_anything_is_started(
+    config: Config, monkeypatch: pytest.MonkeyPatch, package: str, extra: str, sections: dict[str, Any]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(Unavailable, match=rf"pip install 'relais\[{extra}\]'"):
+        serve.serve(replace(config, **sections), lambda config, about_samples: None)
+    assert not config.node.data_dir.exists()
