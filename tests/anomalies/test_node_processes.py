@@ -8,6 +8,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,33 @@ def test_sigterm_ends_the_node_within_ten_seconds_with_an_association_open(node:
     assert not answers("127.0.0.1", node.dimse_port)
     assert eventually(lambda: not assoc.is_established, 30)
     assert "level=error" not in node.errors.read_text()
+
+
+def test_an_interrupt_while_samples_are_looked_at_ends_the_node_and_is_no_failure(
+    tmp_path: Path, nodes: list[Served]
+) -> None:
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    os.mkfifo(samples / "endless.dcm")
+    with_samples = ["setsid", "sh", "-c", 'exec "$@" --samples "$0"', str(samples)]
+    nodes.append(node := Served(tmp_path, prefix=with_samples))
+    with ExitStack() as keep:
+        assert eventually(lambda: reader_comes(samples / "endless.dcm", keep), 180)
+        os.killpg(node.process.pid, signal.SIGINT)  # as a terminal does for Ctrl-C
+        assert node.process.wait(60) == 0
+    assert node.output.read_text() == ""
+    assert "Aborted" not in node.errors.read_text()
+    assert "level=error" not in node.errors.read_text()
+    assert eventually(lambda: node.pids() == [], 30)
+
+
+def reader_comes(pipe: Path, keep: ExitStack) -> bool:
+    """Whether somebody has opened *pipe* to read it; then he gets nothing until *keep* is closed."""
+    try:
+        keep.callback(os.close, os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def test_a_killed_supervisor_leaves_no_process_and_loses_nothing(
