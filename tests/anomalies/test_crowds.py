@@ -17,9 +17,9 @@ from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
 from relais.node.listen import eventually
 
-PATIENCE_S = 4  # of the node in these tests, with a connection that does not become an association
-QUICK_S = 3.0  # a hundredth of it when the machine has nothing else to do
-SOON_S = 30.0  # for what must come to pass, however busy the machine is
+PATIENCE_S = 12  # of the node in these tests, with a connection that does not become an association
+QUICK_S = 10.0  # shorter than anybody is waited for; less than a hundredth of it on a machine with nothing else to do
+SOON_S = 120.0  # for what must come to pass, however busy the machine is
 HALF_A_REQUEST = b"GET /dicom-web/studies HTTP/1.1\r\nHost: node\r\n"
 A_BODY_TO_COME = (
     b"POST /dicom-web/studies HTTP/1.1\r\nHost: node\r\n"
@@ -46,7 +46,7 @@ def visitor(node: Served) -> Visitor:
 def crowd(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
     """*count* connections that have *said* something, and say no more."""
     with ExitStack() as exit_all:
-        members = [exit_all.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(count)]
+        members = [exit_all.enter_context(socket.create_connection(("127.0.0.1", port), 120)) for _ in range(count)]
         for member in members:
             member.sendall(said)
         yield members
@@ -268,7 +268,7 @@ def test_a_silent_http_connection_is_closed_within_30_s(node: Served) -> None:
 
 @pytest.mark.slow
 def test_an_idle_kept_alive_connection_is_closed_in_the_end(node: Served) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", node.web_port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", node.web_port, timeout=120)
     try:
         connection.request("GET", "/health/live")
         assert connection.getresponse().read()

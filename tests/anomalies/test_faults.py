@@ -77,7 +77,7 @@ def test_an_index_that_cannot_be_written_refuses_stores_and_is_read(node: Served
             assert visitor.store("dimse") == "A700"
             assert visitor.fetch_all()
             assert visitor.echo()
-        assert eventually(lambda: visitor.store("dimse") == "0000", 30)
+        assert eventually(lambda: visitor.store("dimse") == "0000", 120)
 
 
 @with_each_engine

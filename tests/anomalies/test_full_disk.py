@@ -22,7 +22,7 @@ from relais.node.listen import eventually
 
 pytestmark = pytest.mark.files("their disk is full")
 SMALL_MB = 24
-AGAIN_WITHIN_S = 15.0
+AGAIN_WITHIN_S = 30.0
 of_the_index = only_sqlite("the disk under its file is full")
 IS_ROOT = os.getuid() == 0
 NAMESPACE = ["unshare", "--mount", "--propagation", "private", *([] if IS_ROOT else ["--map-root-user"])]

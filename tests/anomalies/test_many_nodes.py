@@ -107,7 +107,7 @@ def nodes(tmp_path: Path, object_server: ObjectServer) -> Iterator[Nodes]:
 def at_work(nodes: Nodes, folder: Path) -> Iterator[tuple[Crowd, Follower]]:
     """Senders by DIMSE and HTTP and a reader of the change feed, all through the balancer."""
     with haproxy.before(nodes.served, folder) as balancer, ExitStack() as stack:
-        assert eventually(lambda: answers(balancer.web_port), 30)
+        assert eventually(lambda: answers(balancer.web_port), 120)
         crowd = Crowd(balancer.dimse_port, balancer.web_port)
         stack.callback(crowd.stop)
         follower = Follower(balancer.web_port)
@@ -127,7 +127,7 @@ def gains(crowd: Crowd, count: int, while_doing: Callable[[], None] = lambda: No
     """Whether *count* more are acknowledged after something was done."""
     while_doing()
     before = len(crowd.acknowledged)
-    return eventually(lambda: len(crowd.acknowledged) >= before + count, 30)
+    return eventually(lambda: len(crowd.acknowledged) >= before + count, 120)
 
 
 def check(nodes: Nodes, crowd: Crowd, follower: Follower) -> None:
@@ -166,7 +166,7 @@ def test_a_node_that_ends_politely_breaks_nothing(nodes: Nodes, tmp_path: Path) 
             assert nodes.served[number].process.wait(30) == 0
             assert gains(crowd, 10)
             nodes.come_back(number)
-            assert eventually(nodes.served[number].is_ready, 30)
+            assert eventually(nodes.served[number].is_ready, 120)
         assert gains(crowd, 10)
     for node in nodes.served:
         node.stop()

@@ -20,6 +20,7 @@ from relais.node import compose
 from relais.node.listen import eventually
 
 CHILDREN = ("dimse", "web", "worker", "background")
+AT_WORK = 50  # instances acknowledged: less would not be worth the kills
 KILLS_PER_START = 3  # of children; one that dies often is started again later and later
 
 
@@ -44,7 +45,7 @@ def end_hard(node: Served, chance: random.Random) -> None:
     else:
         node.process.kill()
         node.process.wait()
-    assert eventually(lambda: node.pids() == [], 30)
+    assert eventually(lambda: node.pids() == [], 120)
 
 
 def check(archive: Archive, crowd: Crowd) -> None:
@@ -74,8 +75,8 @@ def crash(folder: Path, engine: str, rounds: int, seed: int) -> Crowd:
             else:
                 end_hard(node, chance)
                 node, kills = start(folder, engine, node), 0
-        assert eventually(node.is_ready, 30)
-        time.sleep(0.3)
+        assert eventually(node.is_ready, 120)
+        assert eventually(lambda: len(crowd.acknowledged) > AT_WORK, 120)
     finally:
         crowd.stop()
         put_away(node)
@@ -88,7 +89,6 @@ def crash(folder: Path, engine: str, rounds: int, seed: int) -> Crowd:
 @pytest.mark.parametrize(("engine", "rounds"), [("inline", 15), ("stock", 10)])
 def test_nothing_acknowledged_is_lost_in_kills_of_a_serving_node(tmp_path: Path, engine: str, rounds: int) -> None:
     crowd = crash(tmp_path, engine, rounds, seed=5)
-    assert len(crowd.acknowledged) > 50
     assert crowd.refused == []
 
 

@@ -77,16 +77,16 @@ def test_children_that_are_killed_are_started_again_and_the_node_is_ready_again(
     for role in ("dimse", "web"):
         former = lasting.child(role)
         os.kill(former, signal.SIGKILL)
-        assert eventually(lambda former=former, role=role: lasting.child(role) != former, 30)
-        assert eventually(lasting.is_ready, 30)
+        assert eventually(lambda former=former, role=role: lasting.child(role) != former, 120)
+        assert eventually(lasting.is_ready, 120)
     lasting.peer.echo()
     assert found(lasting, uid)
     worker = next(pid for pid in lasting.pids() if parent_of(pid) == lasting.child("web"))
     os.kill(worker, signal.SIGKILL)
-    assert eventually(lambda: worker not in lasting.pids(), 30)
-    assert eventually(lasting.is_ready, 30)
+    assert eventually(lambda: worker not in lasting.pids(), 120)
+    assert eventually(lasting.is_ready, 120)
     assert all(found(lasting, uid) for _ in range(5))
-    with urllib.request.urlopen(f"{lasting.url}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"{lasting.url}/metrics", timeout=120) as answer:
         assert 'relais_stores_total{channel="dimse",outcome="stored"} 1.0' in answer.read().decode()
 
 
@@ -107,7 +107,7 @@ def test_sigterm_ends_the_node_within_ten_seconds_with_an_association_open(node:
         assert time.monotonic() - started < 10
     assert node.pids() == []
     assert not answers("127.0.0.1", node.dimse_port)
-    assert eventually(lambda: not assoc.is_established, 30)
+    assert eventually(lambda: not assoc.is_established, 120)
     assert "level=error" not in node.errors.read_text()
 
 
@@ -126,7 +126,7 @@ def test_an_interrupt_while_samples_are_looked_at_ends_the_node_and_is_no_failur
     assert node.output.read_text() == ""
     assert "Aborted" not in node.errors.read_text()
     assert "level=error" not in node.errors.read_text()
-    assert eventually(lambda: node.pids() == [], 30)
+    assert eventually(lambda: node.pids() == [], 120)
 
 
 def reader_comes(pipe: Path, keep: ExitStack) -> bool:
@@ -144,7 +144,7 @@ def test_a_killed_supervisor_leaves_no_process_and_loses_nothing(
     uid = stored(node, tmp_path)
     node.process.kill()
     node.process.wait()
-    assert eventually(lambda: node.pids() == [], 30)
+    assert eventually(lambda: node.pids() == [], 120)
     nodes.append(again := Served(tmp_path, **node.ports))
     again.wait_until_ready()
     assert found(again, uid)
@@ -161,7 +161,7 @@ def refusal(folder: Path, **environ: str) -> str:
             node.process.kill()
             node.process.wait()
     assert code == 1
-    assert eventually(lambda: node.pids() == [], 30)
+    assert eventually(lambda: node.pids() == [], 120)
     assert node.output.read_text() == ""
     return node.errors.read_text()
 
@@ -188,7 +188,7 @@ def test_a_port_in_use_stops_the_start_with_a_sentence(tmp_path: Path, section: 
 def test_a_second_node_on_the_same_data_is_refused(lasting: Served, tmp_path: Path) -> None:
     said = refusal(tmp_path, RELAIS_NODE__DATA_DIR=lasting.environ["RELAIS_NODE__DATA_DIR"])
     assert said.startswith("Error: Another node is serving [node] data_dir ")
-    assert eventually(lasting.is_ready, 30)
+    assert eventually(lasting.is_ready, 120)
 
 
 @only_sqlite("its file is damaged")

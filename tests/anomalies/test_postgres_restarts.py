@@ -59,7 +59,7 @@ class Writers:
 
     def wait_for(self, more: int) -> None:
         """Until *more* were acknowledged from now on."""
-        wanted, deadline = len(self.acknowledged) + more, time.monotonic() + 60
+        wanted, deadline = len(self.acknowledged) + more, time.monotonic() + 180
         while len(self.acknowledged) < wanted:
             assert time.monotonic() < deadline, self.refused[-3:]
             time.sleep(0.005)
@@ -67,7 +67,7 @@ class Writers:
     def stop(self) -> None:
         self._is_over.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(120)
         assert not any(thread.is_alive() for thread in self._threads)
 
 
@@ -162,20 +162,20 @@ def test_readers_go_on_after_a_restart(server: PostgresServer, db: Database) -> 
 
 
 def test_a_server_that_stays_away_is_waited_for_once_and_then_every_call_fails_at_once(server: PostgresServer) -> None:
-    db = Database(IndexSettings(url=server.create("away"), busy_timeout_s=1))
+    db = Database(IndexSettings(url=server.create("away"), busy_timeout_s=3))
     server.stop()
     try:
         started = time.monotonic()
         with pytest.raises(Unavailable):
             db.write(lambda tx: None)
-        assert time.monotonic() - started >= 1
+        assert time.monotonic() - started >= 3
         started = time.monotonic()
         for _ in range(5):
             with pytest.raises(Unavailable):
                 statistics.statistics(db)
             with pytest.raises(Unavailable):
                 db.write(lambda tx: None)
-        assert time.monotonic() - started < 5  # of ten calls
+        assert time.monotonic() - started < 15  # half of what ten calls would wait
     finally:
         server.start()
     assert db.write(lambda tx: 7) == 7
@@ -191,7 +191,7 @@ def test_late_writes_wait_for_a_server_that_restarts(server: PostgresServer, db:
     db.write_soon(lambda tx: tx.execute(note, (tx.now,)))
     time.sleep(1)
     server.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with db.read() as connection:
             if connection.execute("SELECT count(*) FROM audit").fetchone()[0]:
@@ -209,11 +209,11 @@ def test_a_node_that_was_stopped_in_a_transaction_is_told_and_others_wait_no_lon
 
     def slow(tx: Transaction) -> None:
         begun.set()
-        goes_on.wait(30)
+        goes_on.wait(120)
 
     thread = threading.Thread(target=first.write, args=(slow,))
     thread.start()
-    begun.wait(10)
+    assert begun.wait(120)
     with pytest.raises(Unavailable, match="locked"):
         second.write(lambda tx: None)
     goes_on.set()

@@ -174,7 +174,7 @@ def test_while_the_index_cannot_be_written_no_bytes_pile_up(archive: Archive, mo
                 store(archive)
         assert len(keys(archive)) == 1
     assert store(archive).ref
-    assert eventually(lambda: is_settled(archive) and len(keys(archive)) == 1, 30)
+    assert eventually(lambda: is_settled(archive) and len(keys(archive)) == 1, 120)
 
 
 @only_sqlite("its log")

@@ -332,7 +332,7 @@ def test_nothing_is_lost_when_the_mover_is_killed_again_and_again(
     whole = {ref: read(north, ref) for ref in refs}
     door.heal()
     bucket = objects(north).bucket._name
-    door.fail(waits(0.02), method="PUT")
+    door.fail(waits(0.1), method="PUT")  # more than a second in all: the first one is killed before its end
     kills = 0
     while objects(north).waiting().objects:
         mover = _mover(tmp_path, door.server.port, bucket)

@@ -23,18 +23,18 @@ def stow(node: Served, content: bytes) -> int:
 
 
 def spooled(node: Served) -> float:
-    found = re.search(r"^relais_spool_objects (\S+)$", requests.get(f"{node.url}/metrics", timeout=30).text, re.M)
+    found = re.search(r"^relais_spool_objects (\S+)$", requests.get(f"{node.url}/metrics", timeout=120).text, re.M)
     return float(found.group(1)) if found else -1.0
 
 
 def note(node: Served) -> str:
-    ready = requests.get(f"{node.url}/health/ready", timeout=30).json()
+    ready = requests.get(f"{node.url}/health/ready", timeout=120).json()
     return str(ready.get("notes", {}).get("storage", ""))
 
 
 def study(node: Served, ds: FileDataset) -> bytes:
     """The study of *ds*; nothing while the object store is said to be away."""
-    found = requests.get(f"{node.url}/dicom-web/studies/{ds.StudyInstanceUID}", timeout=30)
+    found = requests.get(f"{node.url}/dicom-web/studies/{ds.StudyInstanceUID}", timeout=120)
     assert found.status_code in {200, 503}
     return found.content
 
@@ -53,9 +53,9 @@ def test_a_node_whose_store_goes_away_takes_what_comes_and_moves_it_later(
             assert stow(node, part10(instances[0])) == 200
             door.fail(resets)
             assert [stow(node, part10(ds)) for ds in instances[1:]] == [200] * 5
-            assert eventually(lambda: "waits in the spool" in note(node), 30)
+            assert eventually(lambda: "waits in the spool" in note(node), 120)
             assert node.is_ready()
-            assert eventually(lambda: spooled(node) == 5, 30)
+            assert eventually(lambda: spooled(node) == 5, 120)
             if is_killed:
                 node.kill()
             door.heal()
@@ -64,8 +64,8 @@ def test_a_node_whose_store_goes_away_takes_what_comes_and_moves_it_later(
                 node.wait_until_ready()
             client = object_server.client()
             assert eventually(lambda: client.list_objects_v2(Bucket=bucket)["KeyCount"] == 6, 40)
-            assert eventually(lambda: spooled(node) == 0, 30)
-            assert all(eventually(lambda ds=ds: ds.PixelData in study(node, ds), 30) for ds in instances)
-            assert eventually(lambda: note(node) == "", 30)
+            assert eventually(lambda: spooled(node) == 0, 120)
+            assert all(eventually(lambda ds=ds: ds.PixelData in study(node, ds), 120) for ds in instances)
+            assert eventually(lambda: note(node) == "", 120)
         finally:
             put_away(node)

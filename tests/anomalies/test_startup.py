@@ -18,7 +18,7 @@ pytestmark = [only_sqlite("it looks for its log"), pytest.mark.files("they are m
 FILLER = Path(__file__).with_name("startup_filler.py")
 READY_WITHIN_S = 5.0
 SWEPT_WITHIN_S = 120.0
-DEAR_S = 1.5  # what many objects may cost on a machine that is slow already with none
+DEAR = 2  # so many times what it takes with no object may many take, on a machine that is slow already with none
 
 
 def fill(data_dir: Path, count: int) -> None:
@@ -34,19 +34,25 @@ def ready_after_s(folder: Path) -> tuple[Served, float]:
     return node, time.monotonic() - began
 
 
+def empty_after_s(folder: Path) -> float:
+    folder.mkdir(exist_ok=True)
+    node, took_s = ready_after_s(folder)
+    put_away(node)
+    return took_s
+
+
 def has_swept(node: Served) -> bool:
     return "event=sweep" in node.errors.read_text()
 
 
 @pytest.mark.parametrize("count", [3_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_a_node_is_ready_within_five_seconds_after_a_crash(tmp_path: Path, count: int) -> None:
-    empty, empty_s = ready_after_s(tmp_path)
-    put_away(empty)
+    empty_s = empty_after_s(tmp_path)
     fill(tmp_path / "data", count)
     assert (tmp_path / "data" / "index.sqlite-wal").stat().st_size > 0
     node, took_s = ready_after_s(tmp_path)
     try:
-        assert took_s < max(READY_WITHIN_S, empty_s + DEAR_S)
+        assert took_s < max(READY_WITHIN_S, DEAR * empty_s) or took_s < DEAR * empty_after_s(tmp_path / "again")
         visitor = Visitor(node.dimse_port, node.web_port)
         assert (visitor.store("dimse"), visitor.store("web")) == ("0000", "200")
         assert eventually(lambda: has_swept(node), SWEPT_WITHIN_S)

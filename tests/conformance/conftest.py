@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 from fixtures.browser import Troubles, chromium, served
 from fixtures.retrieving import Shared, shared_node
 
-expect.set_options(timeout=30_000)  # on a busy machine
+expect.set_options(timeout=90_000)  # on a busy machine
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def _relais(node: Served, *arguments: str) -> subprocess.CompletedProcess[str]:
 def _asked(node: Served, path: str) -> tuple[list[dict[str, Any]], str | None]:
     """The rows of an answer, and its Warning."""
     request = urllib.request.Request(f"{node.url}/dicom-web{path}", headers={"Accept": "application/dicom+json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=120) as response:
         return json.loads(response.read() or b"[]"), response.headers["Warning"]
 
 
@@ -60,7 +60,7 @@ def test_a_declared_key_narrows_and_an_undeclared_one_is_told_not_to(node: Serve
     everything, _ = _asked(node, "/series?includefield=ProtocolName")
     names = [_said(row, "00181030") for row in everything]
     wanted = next(name for name in names if name)
-    assert eventually(lambda: _asked(node, "/series?ProtocolName=nobody")[0] == [], 30)
+    assert eventually(lambda: _asked(node, "/series?ProtocolName=nobody")[0] == [], 120)
     found, warning = _asked(node, f"/series?ProtocolName={quote(str(wanted))}")
     assert len(found) == names.count(wanted) < len(everything)
     assert warning is None
@@ -71,7 +71,7 @@ def test_a_declared_key_narrows_and_an_undeclared_one_is_told_not_to(node: Serve
 
 def test_answers_stay_the_same_when_all_is_packed_and_all_is_sound(node: Served) -> None:
     before, _ = _asked(node, "/instances")
-    assert eventually(lambda: _is_packed(node), 30)
+    assert eventually(lambda: _is_packed(node), 120)
     assert _asked(node, "/instances")[0] == before
     checked = _relais(node, "check", "--json")
     assert json.loads(checked.stdout)["sound"], checked.stdout

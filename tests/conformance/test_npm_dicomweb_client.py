@@ -222,7 +222,7 @@ def test_a_wado_uri_that_it_builds_brings_the_instance(client: NpmClient, web: W
     """PS3.18 9.4"""
     at_door = NpmClient(client.page, f"{web.base}/wado")
     url = at_door("buildInstanceWadoURIUrl", **of(CTS[0]))
-    assert data_set(web.session.get(url, timeout=30).content) == dataset_bytes(CTS[0])
+    assert data_set(web.session.get(url, timeout=120).content) == dataset_bytes(CTS[0])
 
 
 def test_what_fails_is_told_across_origins(client: NpmClient) -> None:

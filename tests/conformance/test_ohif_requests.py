@@ -61,7 +61,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
 def test_a_request_of_the_viewer_is_answered_with_what_it_can_read(
     web: WebNode, resource: str, accept: str, media_type: str
 ) -> None:
-    response = requests.get(web.base + resource, headers={"Accept": accept, "Origin": VIEWER}, timeout=30)
+    response = requests.get(web.base + resource, headers={"Accept": accept, "Origin": VIEWER}, timeout=120)
     assert response.status_code == 200, response.text
     assert response.headers["Content-Type"].startswith(media_type)
     assert response.headers["Access-Control-Allow-Origin"] == VIEWER
@@ -71,7 +71,7 @@ def test_a_request_of_the_viewer_is_answered_with_what_it_can_read(
 @pytest.mark.parametrize("resource", dict.fromkeys(resource for resource, _, _ in REQUESTS), ids=count())
 def test_its_preflight_is_granted(web: WebNode, resource: str) -> None:
     asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "accept,authorization"}
-    response = requests.options(web.base + resource, headers={"Origin": VIEWER, **asked}, timeout=30)
+    response = requests.options(web.base + resource, headers={"Origin": VIEWER, **asked}, timeout=120)
     assert response.ok
     assert {"accept", "authorization"} <= set(response.headers["Access-Control-Allow-Headers"].split(", "))
 
@@ -81,13 +81,13 @@ def test_an_upload_from_the_viewer_is_stored(web: WebNode) -> None:
     content_type = 'multipart/related; type="application/dicom"; boundary=abc'
     headers = {"Content-Type": content_type, "Accept": "*/*", "Origin": VIEWER}
     body = multipart_body([part10(ds)], "abc")
-    response = requests.post(f"{web.service}/studies", body, headers=headers, timeout=30)
+    response = requests.post(f"{web.service}/studies", body, headers=headers, timeout=120)
     assert response.status_code == 200
     assert response.headers["Access-Control-Allow-Origin"] == VIEWER
 
 
 def test_the_bulk_data_uri_of_the_metadata_can_be_followed(web: WebNode) -> None:
     document = web.get(f"{path(PDF).removeprefix('/dicom-web')}/metadata").json()[0]
-    response = requests.get(document["00420011"]["BulkDataURI"], headers={"Accept": OCTETS}, timeout=30)
+    response = requests.get(document["00420011"]["BulkDataURI"], headers={"Accept": OCTETS}, timeout=120)
     ((_, content),) = parts_of(response)
     assert content == PDF.EncapsulatedDocument

@@ -111,7 +111,7 @@ def test_orthanc_asks_us_for_storage_commitment_and_is_told(pair: Pair) -> None:
     never = pair.orthanc.post("/instances", part10(a_ct()))["ID"]
     asked = pair.orthanc.post("/modalities/relais/storage-commitment", {"Resources": [kept, never]})
     peer = PeerSettings("orthanc", "ORTHANC", "127.0.0.1", pair.orthanc.dicom_port)
-    assert eventually(Commitments(pair.node.archive, Registry([peer]), lambda: False).step, 30)
+    assert eventually(Commitments(pair.node.archive, Registry([peer]), lambda: False).step, 120)
     answer = pair.orthanc.get(f"/storage-commitment/{asked['ID']}")
     assert answer["Status"] == "Failure"
     assert [one["SOPInstanceUID"] for one in answer["Success"]] == [ds.SOPInstanceUID]

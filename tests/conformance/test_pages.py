@@ -218,7 +218,7 @@ def test_an_empty_node_shows_its_first_study_by_itself(browser: Browser, tmp_pat
         page.goto(node.url)
         expect(page.get_by_role("heading", level=1)).to_have_text("Waiting for the first study")
         ingest.store_part10(node.archive, BytesIO(part10(a_ct())), Origin(Channel.IMPORT))
-        expect(page.locator(".study")).to_have_count(1, timeout=30_000)
-        expect(page.locator(".study img")).to_have_js_property("complete", True, timeout=30_000)
+        expect(page.locator(".study")).to_have_count(1)
+        expect(page.locator(".study img")).to_have_js_property("complete", True)
         page.close()
     assert troubles.found == []

@@ -102,7 +102,7 @@ def test_the_log_says_who_got_no_further_than_the_handshake_but_not_that_we_aske
         with pytest.raises(ssl.SSLError, match="ALERT"):
             context.wrap_socket(plain, server_hostname="127.0.0.1")
         assert dcmtk.echoscu(node.port, *(as_whom(getattr(world, who), world.ca) if who else ())).code != 0
-        assert eventually(lambda: "no welcome" in caplog.text, 30)
+        assert eventually(lambda: "no welcome" in caplog.text, 120)
     [line] = [line for line in caplog.messages if "no welcome" in line]
     assert "address=127.0.0.1" in line
     assert re.search(why, line)
@@ -122,7 +122,7 @@ def test_fifty_stalled_handshakes_hold_up_nobody(node: DimseNode, world: World) 
 def test_a_stalled_handshake_ends(tmp_path: Path, world: World) -> None:
     with (
         dimse_node(tmp_path / "node", acse_timeout_s=1, **door(world)) as node,
-        socket.create_connection(("127.0.0.1", node.port), timeout=30) as stalled,
+        socket.create_connection(("127.0.0.1", node.port), timeout=120) as stalled,
     ):
         stalled.sendall(b"\x16\x03")
         assert stalled.recv(100) == b""
@@ -152,4 +152,4 @@ def test_a_node_with_tls_is_ready(tmp_path: Path, world: World) -> None:
     given = {f"RELAIS_DIMSE__{key.upper()}": value for key, value in door(world, "required").items()}
     (tmp_path / "empty.toml").touch()
     with Node(load(tmp_path / "empty.toml", node_environ(tmp_path / "data", **given)).config) as node:
-        assert urlopen(f"{node.url}/health/ready", timeout=30).status == 200
+        assert urlopen(f"{node.url}/health/ready", timeout=120).status == 200

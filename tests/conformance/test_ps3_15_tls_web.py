@@ -71,7 +71,7 @@ def handshake(node: Served, world: World, version: ssl.TLSVersion, ciphers: str 
     if ciphers:
         context.set_ciphers(ciphers)
     with (
-        socket.create_connection(("127.0.0.1", node.web_port), timeout=30) as plain,
+        socket.create_connection(("127.0.0.1", node.web_port), timeout=120) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as secured,
     ):
         agreed = secured.cipher()
@@ -127,7 +127,7 @@ def test_older_versions_are_refused(node: Served, version: str) -> None:
 
 def test_who_does_not_speak_tls_hears_nothing_and_others_go_on(node: Served, world: World) -> None:
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"http://127.0.0.1:{node.web_port}/health/live", timeout=30)
+        requests.get(f"http://127.0.0.1:{node.web_port}/health/live", timeout=120)
     assert as_whom(world, None).get(f"{node.url}/health/live").ok
 
 
@@ -146,7 +146,7 @@ def test_a_hundred_stalled_handshakes_hold_up_nobody_and_are_closed(node: Served
             assert as_whom(world, None).get(f"{node.url}/health/live").ok
         assert time.monotonic() - began < 15
         for member in stalled:
-            member.settimeout(30)
+            member.settimeout(120)
             assert member.recv(10) == b""
 
 
@@ -170,7 +170,7 @@ def test_slow_uploads_and_readers_are_cut_off_here_too(tmp_path: Path, world: Wo
             reader.sendall(f"{study}Accept: application/zip;transfer-syntax=*\r\n\r\n".encode())
             assert upload.recv(4096).startswith(b"HTTP/1.1 408 ")
             log = Path(node.errors)
-            assert eventually(lambda: "answer cut off" in log.read_text(), 30)
+            assert eventually(lambda: "answer cut off" in log.read_text(), 120)
             assert "upload cut off" in log.read_text()
     finally:
         put_away(node)

@@ -161,7 +161,7 @@ def test_who_leaves_early_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyt
             with socket.create_connection(("127.0.0.1", node.port), 30) as connection:
                 connection.sendall(request)
                 assert connection.recv(1000).startswith(b"HTTP/1.1 200")
-        assert eventually(lambda: not list(scratch.glob("relais-transcode-*")), 30)
+        assert eventually(lambda: not list(scratch.glob("relais-transcode-*")), 120)
         assert node.get(path(images[0]), DICOM).status_code == 200
 
 

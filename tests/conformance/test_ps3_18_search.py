@@ -303,7 +303,7 @@ def test_who_asks_again_hears_that_nothing_changed_until_something_did(tmp_path:
         first = node.get("/studies?limit=5", accept)
         etag = first.headers["ETag"]
         for _ in range(6):  # whichever process answers
-            again = requests.get(f"{node.service}/studies?limit=5", headers={"Accept": accept}, timeout=30)
+            again = requests.get(f"{node.service}/studies?limit=5", headers={"Accept": accept}, timeout=120)
             assert (again.status_code, again.headers["ETag"]) == (200, etag)
             unchanged = node.get("/studies?limit=5", accept, If_None_Match=etag)
             assert (unchanged.status_code, unchanged.content) == (304, b"")
@@ -329,7 +329,7 @@ def test_pages_neither_repeat_nor_skip_what_was_there_when_more_comes_in(tmp_pat
         there = [row[key]["Value"][0] for row in found(node, f"/{resource}")]
         read: list[str] = []
         for offset in range(0, 7, 2):
-            rows = requests.get(f"{node.service}/{resource}?limit=2&offset={offset}&PatientID=*", timeout=30).json()
+            rows = requests.get(f"{node.service}/{resource}?limit=2&offset={offset}&PatientID=*", timeout=120).json()
             read += [row[key]["Value"][0] for row in rows]
             store(3)  # newer: they come first
         assert [uid for uid in read if uid in there] == there

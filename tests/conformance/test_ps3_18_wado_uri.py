@@ -55,7 +55,7 @@ def picture(response: requests.Response, media_type: str = "image/jpeg") -> Imag
 def wado(web: WebNode, ds: Dataset, query: str = "", **headers: str) -> requests.Response:
     uids = f"studyUID={ds.StudyInstanceUID}&seriesUID={ds.SeriesInstanceUID}&objectUID={ds.SOPInstanceUID}"
     url = f"{web.base}/wado?requestType=WADO&{uids}&{query}"
-    return requests.get(url, headers=headers, timeout=30)
+    return requests.get(url, headers=headers, timeout=120)
 
 
 def test_wado_uri_gives_an_image_by_default_and_a_file_of_the_rest(web: WebNode) -> None:
@@ -215,7 +215,7 @@ def test_wado_uri_tells_what_it_cannot_do(web: WebNode, query: str, status: int)
     ],
 )
 def test_wado_uri_needs_its_uids(web: WebNode, query: str, status: int) -> None:
-    assert requests.get(f"{web.base}/wado?{query}", timeout=30).status_code == status
+    assert requests.get(f"{web.base}/wado?{query}", timeout=120).status_code == status
 
 
 # anonymize
@@ -273,7 +273,7 @@ def test_an_anonymous_file_is_not_made_for_its_head(web: WebNode) -> None:
     """RFC 9110 9.3.2"""
     uids = f"studyUID={CT.StudyInstanceUID}&seriesUID={CT.SeriesInstanceUID}&objectUID={CT.SOPInstanceUID}"
     url = f"{web.base}/wado?requestType=WADO&{uids}&contentType=application/dicom&anonymize=yes"
-    response = requests.head(url, timeout=30)
+    response = requests.head(url, timeout=120)
     assert response.status_code == 200
     assert response.headers["Content-Type"].startswith("application/dicom")
 

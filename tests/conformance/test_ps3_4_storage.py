@@ -338,7 +338,7 @@ def send_at_once(node: DimseNode, shares: Sequence[Sequence[Path]]) -> list[list
 
 
 def soon(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if condition():
             return True

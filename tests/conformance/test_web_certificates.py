@@ -106,31 +106,31 @@ def test_who_shows_a_certificate_may_what_its_user_may(balancer: str, node: Serv
     modality = session(world, world.modality)
     body = b"--x\r\nContent-Type: application/dicom\r\n\r\n" + part10(a_ct()) + b"\r\n--x--\r\n"
     kind = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=x'}
-    stored = modality.post(balancer, data=body, headers=kind, timeout=30)
+    stored = modality.post(balancer, data=body, headers=kind, timeout=120)
     assert stored.status_code == 200
-    (found,) = modality.get(balancer, timeout=30).json()
-    assert modality.get(f"{balancer}/{found['0020000D']['Value'][0]}", timeout=30).status_code == 404, "no retrieve"
+    (found,) = modality.get(balancer, timeout=120).json()
+    assert modality.get(f"{balancer}/{found['0020000D']['Value'][0]}", timeout=120).status_code == 404, "no retrieve"
     assert "user=modality" in node.errors.read_text()
 
 
 def test_who_shows_none_is_asked_for_a_token(balancer: str, world: World) -> None:
     for who in (None, world.node):
-        answer = session(world, who).get(balancer, timeout=30)
+        answer = session(world, who).get(balancer, timeout=120)
         assert answer.status_code == 401
         assert "WWW-Authenticate" in answer.headers
     with pytest.raises(requests.exceptions.SSLError):
-        session(world, world.stranger).get(balancer, timeout=30)
+        session(world, world.stranger).get(balancer, timeout=120)
 
 
 def test_a_certificate_in_a_header_field_of_the_caller_is_nobody_s(balancer: str, world: World) -> None:
     """hardening.md 6, 11: the balancer takes it away."""
-    assert session(world, None).get(balancer, headers=forged(world), timeout=30).status_code == 401
+    assert session(world, None).get(balancer, headers=forged(world), timeout=120).status_code == 401
 
 
 def test_a_token_that_asks_for_a_certificate_too_is_not_enough(balancer: str, world: World) -> None:
     bearer = {"Authorization": f"Bearer {SECRET}"}
-    assert session(world, world.modality).get(balancer, headers=bearer, timeout=30).status_code == 200
-    assert session(world, None).get(balancer, headers=bearer, timeout=30).status_code == 403
+    assert session(world, world.modality).get(balancer, headers=bearer, timeout=120).status_code == 200
+    assert session(world, None).get(balancer, headers=bearer, timeout=120).status_code == 403
 
 
 def test_a_node_that_does_not_ask_its_balancers_for_certificates_believes_none(tmp_path: Path, world: World) -> None:
@@ -145,6 +145,6 @@ def test_a_node_that_does_not_ask_its_balancers_for_certificates_believes_none(t
     node = Served(tmp_path)
     try:
         node.wait_until_ready()
-        assert requests.get(f"{node.url}/dicom-web/studies", headers=forged(world), timeout=30).status_code == 401
+        assert requests.get(f"{node.url}/dicom-web/studies", headers=forged(world), timeout=120).status_code == 401
     finally:
         put_away(node)

@@ -132,9 +132,9 @@ class Supervisor:
 
     def _end(self, signals: Signals) -> None:
         """End every child: politely, then not."""
+        enough = max(signals.told_to_end, 1)
         log.info(fields(event="ending", grace_s=self.grace_s))
         self.on_ending()
-        enough = max(signals.told_to_end, 1)
         deadline = time.monotonic() + self.grace_s
         for child in self.children:
             child.signal(signal.SIGTERM)

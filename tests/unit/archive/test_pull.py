@@ -59,7 +59,7 @@ def test_another_mark_and_none_are_brought_again(ledger: Ledger) -> None:
 
 
 def test_units_are_brought_at_the_same_time(ledger: Ledger) -> None:
-    together = Barrier(3, timeout=10)
+    together = Barrier(3, timeout=120)
 
     def work(unit: Unit) -> Outcome:
         together.wait()

@@ -165,7 +165,7 @@ def test_a_rate_slows_it_down(south: Node, peer: str, relais_json: Run) -> None:
     began = time.monotonic()
     told = relais_json("pull", peer, "--rate", "300 kB/s")
     assert told["received_bytes"] > 520_000
-    assert 1.2 < time.monotonic() - began < 60
+    assert 1.2 < time.monotonic() - began < 120
 
 
 def test_two_pulls_from_one_peer_at_once_are_refused(
@@ -223,6 +223,6 @@ def test_a_key_pressed_ends_it_soon(south: Node, peer: str, config_file: Path, t
     time.sleep(1)
     victim.send_signal(signal.SIGINT)
     began = time.monotonic()
-    _, said = victim.communicate(timeout=30)
+    _, said = victim.communicate(timeout=120)
     assert time.monotonic() - began < 30
     assert (victim.returncode, said.decode().splitlines()[-1]) == (1, "Aborted!")

@@ -21,6 +21,6 @@ def test_an_association_that_is_over_does_not_wait_for_the_garbage_collector(tmp
             connection.sendall(ul.pdv(3, ul.echo_rq(1)))
             assert ul.status_of(ul.read_pdu(connection)[1]) == 0
             ul.release(connection)
-            assert eventually(lambda: served() is None, 30)
+            assert eventually(lambda: served() is None, 120)
         finally:
             gc.enable()

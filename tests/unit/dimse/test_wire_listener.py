@@ -42,7 +42,7 @@ def listening(limits: Limits, **options: Any) -> Iterator[Listener]:
 
 
 def connected(listener: Listener) -> socket.socket:
-    return socket.create_connection(listener.server_address, 5)
+    return socket.create_connection(listener.server_address, 120)
 
 
 def says(connection: socket.socket, text: bytes) -> bytes:
@@ -51,7 +51,7 @@ def says(connection: socket.socket, text: bytes) -> bytes:
 
 
 def soon(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()

@@ -230,7 +230,7 @@ def test_keys_that_are_not_matched_are_named(db: Database) -> None:
 def test_a_search_for_instances_ends_at_its_time_limit_whatever_it_has_seen(db: Database) -> None:
     _register(db, *((study, 1, 1) for study in range(5)))
     query = Query(Level.IMAGE, (Match(ROWS, MatchKind.SINGLE_VALUE, ("4711",)),))
-    slow = Database(replace(db.settings, read_timeout_s=0.5))
+    slow = Database(replace(db.settings, read_timeout_s=2.0))
     with patch.object(images, "FIRST", 1), patch.object(images, "MOST", 1), patch.object(images, "matches", _slowly):
         pack_series(slow)
         with pytest.raises(TooBroad, match="too long"):
@@ -240,5 +240,5 @@ def test_a_search_for_instances_ends_at_its_time_limit_whatever_it_has_seen(db: 
 
 
 def _slowly(ds: JsonDataset, query: Query) -> bool:
-    time.sleep(0.3)
+    time.sleep(0.9)
     return False

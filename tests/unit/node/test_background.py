@@ -44,7 +44,7 @@ def steps(background: Background) -> int:
 
 
 def test_the_first_step_sweeps_and_then_there_is_nothing_to_do(archive: Archive) -> None:
-    assert steps(Background(archive, "here", lambda: False)) == 1
+    assert steps(Background(archive, "here", lambda: False, calm_s=0)) == 1
 
 
 def test_bytes_without_a_row_are_indexed_at_the_start(archive: Archive, tmp_path: Path) -> None:
@@ -52,19 +52,30 @@ def test_bytes_without_a_row_are_indexed_at_the_start(archive: Archive, tmp_path
     (row,) = retrieve.instances(archive, OPERATOR, ref)
     composite.reset(archive.db)
     assert statistics.statistics(archive.db).instances == 0
-    steps(Background(archive, "here", lambda: False))
+    steps(Background(archive, "here", lambda: False, calm_s=0))
     assert [found.key for found in retrieve.instances(archive, OPERATOR, ref)] == [row.key]
 
 
 def test_metadata_of_new_instances_is_made_and_kept(archive: Archive) -> None:
-    background = Background(archive, "here", lambda: False)
+    background = Background(archive, "here", lambda: False, calm_s=0)
     steps(background)
     refs = [stored(archive) for _ in range(3)]
     assert background.step()
     rows = [row for ref in refs for row in retrieve.instances(archive, OPERATOR, ref)]
     wanted = {row.id for row in rows}
-    assert eventually(lambda: set(documents.get_many(archive.db, rows)) == wanted, 30)  # written soon, not at once
+    assert eventually(lambda: set(documents.get_many(archive.db, rows)) == wanted, 120)  # written soon, not at once
     assert not background.step()
+
+
+def test_metadata_waits_while_instances_come(archive: Archive) -> None:
+    background = Background(archive, "here", lambda: False, calm_s=0.2)
+    steps(background)
+    ref = stored(archive)
+    assert not background.step()
+    (row,) = retrieve.instances(archive, OPERATOR, ref)
+    assert documents.get_many(archive.db, [row]) == {}
+    assert eventually(background.step, 120)
+    assert eventually(lambda: documents.get_many(archive.db, [row]) != {}, 120)
 
 
 def test_work_that_fails_is_tried_again_later_and_ends_nothing(archive: Archive) -> None:
@@ -82,7 +93,7 @@ def test_work_that_fails_is_tried_again_later_and_ends_nothing(archive: Archive)
 
 
 def test_of_two_nodes_one_sweeps_and_makes_metadata_and_when_it_is_gone_the_other_does(archive: Archive) -> None:
-    first, second = Background(archive, "here", lambda: False), Background(archive, "there", lambda: False)
+    first, second = (Background(archive, holder, lambda: False, calm_s=0) for holder in ("here", "there"))
     steps(first)
     ref = stored(archive)
     composite.reset(archive.db)
@@ -93,7 +104,7 @@ def test_of_two_nodes_one_sweeps_and_makes_metadata_and_when_it_is_gone_the_othe
     steps(second)
     assert statistics.statistics(archive.db).instances == 1
     (row,) = retrieve.instances(archive, OPERATOR, ref)
-    assert eventually(lambda: documents.get_many(archive.db, [row]) != {}, 30)
+    assert eventually(lambda: documents.get_many(archive.db, [row]) != {}, 120)
     stored_later = ingest.store_part10(archive, BytesIO(part10(a_ct(InstanceNumber=2))), Origin(Channel.IMPORT)).ref
     assert steps(first) == 0  # the second has the lease now
     assert steps(second) == 1
@@ -105,7 +116,7 @@ def test_a_quiet_series_is_packed_by_one_of_two_nodes(archive: Archive) -> None:
     settings = replace(archive.db.settings, quiet_s=1e-9)
     archive.db.close()
     archive = replace(archive, db=Database(settings))
-    first, second = (Background(archive, holder, lambda: False) for holder in ("here", "there"))
+    first, second = (Background(archive, holder, lambda: False, calm_s=0) for holder in ("here", "there"))
     steps(first)
     assert packed(archive) == 1
     assert ingest.store_part10(archive, BytesIO(part10(a_ct())), Origin(Channel.IMPORT)).ref != ref
@@ -128,7 +139,7 @@ def test_where_no_object_can_be_read_the_pauses_grow_until_one_can(
     now, paused = [time.monotonic()], []
     monkeypatch.setattr(background_module.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(archive_documents, "BATCH", 1)
-    background = Background(archive, "here", lambda: False)
+    background = Background(archive, "here", lambda: False, calm_s=0)
     steps(background)
     rows = [row for _ in range(14) for row in retrieve.instances(archive, OPERATOR, stored(archive))]
     for row in rows[:-1]:

@@ -43,9 +43,9 @@ def test_bytes_are_counted_in_both_directions(ends: Ends) -> None:
     peer, own, _ = ends
     before = connections.count(own, time.monotonic())
     peer.sendall(bytes(100))
-    assert eventually(lambda: connections.unread(own) == 100, 30)
+    assert eventually(lambda: connections.unread(own) == 100, 120)
     own.sendall(bytes(70))
-    assert eventually(lambda: connections.unsent(own) == 0, 30)
+    assert eventually(lambda: connections.unsent(own) == 0, 120)
     after = connections.count(own, time.monotonic())
     assert (after.received - before.received, after.acknowledged - before.acknowledged) == (100, 70)
 

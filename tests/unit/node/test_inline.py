@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def got(url: str) -> tuple[int, bytes]:
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         return answer.status, answer.read()
 
 

@@ -27,7 +27,7 @@ def test_a_door_is_asked_without_a_word_in_the_log(tmp_path: Path, caplog: pytes
     caplog.set_level(logging.DEBUG, "relais")
     with dimse_node(tmp_path) as node:
         ask(node, node.port)
-        assert eventually(lambda: "outcome=released" in caplog.text, 30)
+        assert eventually(lambda: "outcome=released" in caplog.text, 120)
     assert [record.levelname for record in caplog.records if "outcome=" in record.getMessage()] == ["DEBUG"]
 
 

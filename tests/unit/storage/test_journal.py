@@ -18,7 +18,7 @@ from relais.storage.system import FileSystem
 
 HEAD, BODY = b"head", b"body" * 1000
 JOURNAL_BYTES = 512 * 1024
-WAIT_S = 10
+WAIT_S = 120
 
 
 def a_key(number: int = 1) -> str:

@@ -36,14 +36,14 @@ def test_counts_of_this_process_are_exposed_without_a_directory() -> None:
 
 def test_counts_of_several_processes_are_added_up(tmp_path: Path) -> None:
     with counted_in_new_process(tmp_path) as first:
-        first.wait(30)
+        first.wait(120)
     with counted_in_new_process(tmp_path, "print") as second:
-        text = second.communicate(timeout=30)[0]
+        text = second.communicate(timeout=120)[0]
     assert 'relais_stores_total{channel="dimse",outcome="stored"} 2.0' in text
     assert "relais_open_associations 2.0" in text
     metrics.forget_process(tmp_path, first.pid)
     with counted_in_new_process(tmp_path, "print") as third:
-        text = third.communicate(timeout=30)[0]
+        text = third.communicate(timeout=120)[0]
     assert 'relais_stores_total{channel="dimse",outcome="stored"} 3.0' in text
     assert "relais_open_associations 2.0" in text
 
