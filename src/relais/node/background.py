@@ -15,6 +15,7 @@ from relais.archive.removal import Removal
 from relais.errors import NodeError
 from relais.index import keys, statistics
 from relais.index.leases import Lease
+from relais.node.calm import Calm
 from relais.telemetry.line import fields
 
 IDLE_S = 0.5  # between two looks for something to do: metadata is asked for soon after the images have come
@@ -23,6 +24,8 @@ ASK_EVERY_S = 1800.0  # whether it is our turn to sweep, where another node had 
 FORGET_EVERY_S = 5.0
 COUNT_LEASE_S = 12 * 3600.0  # once a night, not once a night and node
 DOCUMENTS_LEASE_S = 60.0
+CALM_S = 1.0  # without a change: while instances come, the processors and the index are theirs
+PATIENCE_S = 30.0  # then metadata is made all the same
 PACKING_LEASE_S = 60.0
 COUNT_AT_HOUR = 3  # local time: when a hospital is quiet
 AFTER_ERROR_S = 30.0
@@ -33,7 +36,10 @@ log = logging.getLogger(__name__)
 
 
 class Background:
-    """The work of node *holder*. *is_ending* is asked between steps, *sleep* waits no longer than until it is true."""
+    """The work of node *holder*. *is_ending* is asked between steps, *sleep* waits no longer than until it is true.
+
+    Metadata is made when nothing has changed for *calm_s*.
+    """
 
     def __init__(
         self,
@@ -41,6 +47,8 @@ class Background:
         holder: str,
         is_ending: Callable[[], bool],
         sleep: Callable[[float], object] = time.sleep,
+        *,
+        calm_s: float = CALM_S,
     ) -> None:
         self.archive = archive
         self.is_ending = is_ending
@@ -51,6 +59,7 @@ class Background:
         self.removal = Removal(archive)
         self.packing = Lease(archive.db, "packing", holder, PACKING_LEASE_S)
         self.documented_id = 0
+        self.calm = Calm(lambda: statistics.statistics(archive.db).revision, calm_s, PATIENCE_S)
         self.sweep_at = self.forget_at = self.document_at = self.pause_s = 0.0
         self.counted_on = datetime.now().astimezone().date()
 
@@ -89,7 +98,7 @@ class Background:
 
     def _document(self) -> bool:
         """Make metadata that is missing. A store that lost many objects, or is away, is asked less and less often."""
-        if time.monotonic() < self.document_at:
+        if time.monotonic() < self.document_at or not self.calm.has_come():
             return False
         passed = documents.make_missing(self.archive, self.documented_id, self.documenting.held)
         if passed is None:
