@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +21,7 @@ from PIL import Image
 
 from fixtures.builders import part10
 from fixtures.images import JPEG, an_image, compressed, encode, part10_split, texture
+from fixtures.process import command_line
 from relais.dicom import uids
 from relais.errors import InvalidDataSet, InvalidRequest, NodeError, NotAcceptable, NotFound, TooLarge, Unavailable
 from relais.pixels import wire
@@ -41,7 +43,7 @@ def workers() -> Iterator[PixelWorkers]:
 
 
 def processes(pool: PixelWorkers) -> list[int]:
-    return [worker._process.pid for worker in pool._workers]
+    return [worker._process.pid for worker in list(pool._workers)]
 
 
 def children() -> set[int]:
@@ -58,7 +60,7 @@ def children() -> set[int]:
     return found
 
 
-def wait_until(condition, seconds: float = 20) -> None:  # type: ignore[no-untyped-def]
+def wait_until(condition, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -156,7 +158,7 @@ def test_a_worker_that_died_while_idle_is_replaced_unnoticed(workers: PixelWorke
     workers.decode(HEADER, NATIVE, FRAME)
     (first,) = processes(workers)
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: next(iter(workers._workers)).is_alive is False)
+    wait_until(lambda: not any(worker.is_alive for worker in list(workers._workers)))
     assert workers.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
     assert processes(workers) != [first]
 
@@ -167,9 +169,16 @@ def test_a_frame_that_takes_too_long_is_given_up() -> None:
         with pytest.raises(TooLarge, match="too long"):
             pool.decode(*slow_frame())
         assert processes(pool) == []
-        assert pool.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
+        wait_until(lambda: decodes(pool))
     finally:
         pool.close()
+
+
+def decodes(pool: PixelWorkers) -> bool:
+    """Whether a small frame is decoded in time; on a busy machine the next one is."""
+    with suppress(TooLarge):
+        return pool.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
+    return False
 
 
 def test_a_whole_file_has_a_limit_of_its_own(tmp_path: Path) -> None:
@@ -178,7 +187,7 @@ def test_a_whole_file_has_a_limit_of_its_own(tmp_path: Path) -> None:
     frames = np.stack([texture(12, rows=256, columns=256)] * 40)
     bitstreams = [encode(frames[0], JPEG + "90", 12)] * 40
     path.write_bytes(part10(compressed(an_image(frames, frames=True, BitsStored=12), JPEG + "90", *bitstreams)))
-    for limits, is_done in (({"timeout_s": 5.0}, True), ({"timeout_s": 5.0, "file_timeout_s": 0.05}, False)):
+    for limits, is_done in (({"timeout_s": 30.0}, True), ({"timeout_s": 30.0, "file_timeout_s": 0.05}, False)):
         pool = PixelWorkers(PixelSettings(workers=1, **limits))  # type: ignore[arg-type]
         try:
             if is_done:
@@ -258,10 +267,10 @@ def keepers() -> set[threading.Thread]:
 
 def test_idle_workers_are_ended_and_waited_for() -> None:
     before, others = children(), keepers()
-    pool = PixelWorkers(PixelSettings(idle_s=0.2))
+    pool = PixelWorkers(PixelSettings(idle_s=2))
     try:
         pool.decode(HEADER, NATIVE, FRAME)
-        assert children() > before
+        assert children() - before == set(processes(pool)) != set()
         wait_until(lambda: children() <= before)
         wait_until(lambda: not keepers() - others)
         assert pool.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
@@ -304,14 +313,14 @@ def test_workers_die_with_their_parent() -> None:
         worker = int(parent.stdout.readline())
         assert Path(f"/proc/{worker}").exists()
         parent.kill()
-    wait_until(lambda: not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text())
+    wait_until(lambda: not command_line(worker))
 
 
 def test_a_forked_child_has_a_pool_of_its_own_and_leaves_ours_alone(workers: PixelWorkers) -> None:
     workers.decode(HEADER, NATIVE, FRAME)
     ours = processes(workers)
     arguments = [sys.executable, "-W", "error::ResourceWarning", "-c", FORKING, str(Path(__file__).parents[1])]
-    done = subprocess.run(arguments, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(arguments, capture_output=True, timeout=240, check=False)
     assert done.stdout.split() == [b"child:ok", b"parent:ok"], done.stderr
     assert processes(workers) == ours
 
@@ -425,4 +434,4 @@ def test_a_worker_ends_itself_when_nobody_is_there_to_end_it() -> None:
         assert worker.stdin is not None
         worker.stdin.write(wire.prefix(fields, len(header) + len(frame)) + header + frame)
         worker.stdin.flush()
-        assert worker.wait(30) == -signal.SIGALRM
+        assert worker.wait(120) == -signal.SIGALRM

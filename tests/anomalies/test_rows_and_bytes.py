@@ -120,7 +120,7 @@ def test_a_sweep_that_has_looked_before_the_store_failed(
         raise OutOfResources
 
     def give_up_later(*what: Any) -> None:
-        assert looked.wait(30)
+        assert looked.wait(120)
         give_up(*what)
 
     give_up = registration.give_up
@@ -187,7 +187,7 @@ def test_a_commit_whose_sync_failed_never_comes_back_without_its_bytes(archive: 
     inject += ["-e", "inject=fsync,fdatasync:error=EIO:when=1+"]
     command = [*inject, sys.executable, TESTS / "anomalies/dying_sender.py"]
     close_archive(archive)
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert "refused" in done.stdout, done.stderr
     assert "INJECTED" in (tmp_path / "log").read_text()
     maintenance.sweep(archive)
