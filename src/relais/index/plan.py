@@ -5,15 +5,17 @@
 2. Where every key names many rows, hits are frequent: studies are walked from the newest to the oldest and filtered,
    until the page is full. A single modality, common or rare, has an index in that order, which is walked instead.
    Names alone are walked for, too, where a page of them lies nearer than all who bear them: some names tell how near.
+   Where names are so frequent that some of the newest studies bear them already, they are not even looked up.
 3. Whatever drives, every condition is checked exactly on every row: a plan can be slow, never wrong.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relais.db.database import Connection
 from relais.dicom.attributes import Level
 from relais.dicom.matching import alternatives
+from relais.dicom.query import MatchKind
 from relais.dicom.values import text_key
 from relais.index import compile as sql
 from relais.index.candidates import candidates_of, is_exact
@@ -27,6 +29,9 @@ EVERYTHING = 2**62  # as a number of rows
 BEARER_COST = 2  # of who bears a name, counted and sorted, in studies that are passed over
 MANY = 20_000  # studies that bear a name; where more do, a walk from the newest soon finds a page of them
 FEW_BEARERS = 500  # no better place to start from is looked for
+PROBED = 200  # of the newest studies tell how frequent names are,
+DOUBT = 2  # deviations above what is sure: so many hits may be there by chance
+MOST_PASSED = 3000  # studies for a page of frequent names; as long takes it to look up very many names
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,53 @@ class Plan:
     start: Fragment
     date_time: str = "s.date_time"
     study: str = "s.id"
+
+
+def nearby(connection: Connection, conditions: list[Condition], rows: int) -> Plan | None:
+    """A walk over the newest studies only, where the first *rows* by frequent names and dates alone should be found.
+
+    They are if so many are found; if not, that says nothing. *conditions* come as index.compile leaves them.
+    """
+    asked = _alone(conditions)
+    if rows > MOST_PASSED or asked is None or not _may_be_frequent(asked):
+        return None
+    bounds = _between("s.date_time BETWEEN ? AND ?", conditions)
+    hits = _hits(connection, asked, bounds)
+    surely = max(0, hits - DOUBT * math.isqrt(hits))
+    passed = rows * PROBED // max(1, surely)
+    if passed > min(MOST_PASSED, _studies(connection) * surely // PROBED):  # the latter: who bears these names
+        return None
+    source = Fragment(read("study", "s", "study_date_time"))
+    order = "SELECT s.date_time FROM {} WHERE {} ORDER BY s.date_time DESC, s.id DESC LIMIT 1 OFFSET {}"
+    oldest = fill(order, source, bounds, Fragment("?", (passed,)))
+    found = connection.execute(oldest.sql, oldest.params).fetchone()
+    near = [] if found is None else [Fragment("s.date_time >= ?", (found[0],))]
+    return replace(_walk(Level.STUDY, conditions), start=all_of([bounds, *near]))
+
+
+def _may_be_frequent(asked: Condition) -> bool:
+    """Whether it asks for more than one name, in some way."""
+    match = asked.match
+    return match is not None and match.tag in sql.NAMES and (asked.fuzzy or match.kind is MatchKind.WILD_CARD)
+
+
+def _hits(connection: Connection, asked: Condition, bounds: Fragment) -> int:
+    """How many of the newest studies satisfy *asked*."""
+    source = Fragment(read("study", "s", "study_names"))
+    names = fill("SELECT s.patient_name, s.referring_physician_name FROM {} WHERE {}", source, bounds)
+    newest = fill("{} ORDER BY s.date_time DESC, s.id DESC LIMIT {}", names, Fragment("?", (PROBED,)))
+    counted = fill("SELECT count(*) FROM ({}) AS s WHERE {}", newest, asked.fragment)
+    return int(connection.execute(counted.sql, counted.params).fetchone()[0])
+
+
+def _studies(connection: Connection) -> int:
+    return int(connection.execute("SELECT studies FROM totals").fetchone()[0])
+
+
+def _alone(conditions: list[Condition]) -> Condition | None:
+    """The only condition beside dates."""
+    asked = [one for one in conditions if one.between is None and one.fragment != TRUE]
+    return asked[0] if len(asked) == 1 else None
 
 
 def plan(connection: Connection, level: Level, conditions: list[Condition], rows: int = EVERYTHING) -> Plan:
@@ -55,12 +107,13 @@ def plan(connection: Connection, level: Level, conditions: list[Condition], rows
 
 def _is_nearer(connection: Connection, level: Level, conditions: list[Condition], rows: int) -> bool:
     """Whether studies are asked for by names alone, and fewer are passed over for *rows* of them than bear one."""
-    asked = [one for one in conditions if one.between is None and one.fragment != TRUE]
-    bears = asked[0].bears if len(asked) == 1 and level is not Level.PATIENT else None
+    asked = _alone(conditions)
+    bears = asked.bears if asked is not None and level is not Level.PATIENT else None
     if bears is None or bears.times == 1:
         return False
-    studies = connection.execute("SELECT studies FROM totals").fetchone()[0]
-    enough = math.isqrt(studies * rows // BEARER_COST)  # bearers: then as much is to be done one way as the other
+    enough = math.isqrt(
+        _studies(connection) * rows // BEARER_COST
+    )  # bearers: then as much is to be done one way as the other
     some = max(1, round(enough / bears.times))
     start = all_of([bears.some, _between("s.date_time BETWEEN ? AND ?", conditions)])
     return enough <= MANY and _count(connection, bears, start, some) >= some

@@ -10,6 +10,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 from relais.db.database import Connection, Database
@@ -19,12 +20,12 @@ from relais.dicom.query import Query
 from relais.index import compile as sql
 from relais.index import keys
 from relais.index.bearers import resolved
-from relais.index.compile import supported
+from relais.index.compile import Condition, supported
 from relais.index.fragments import Fragment
 from relais.index.images import Instances
 from relais.index.mapping import all_rows
 from relais.index.page import rows
-from relais.index.plan import EVERYTHING, Plan, plan
+from relais.index.plan import EVERYTHING, Plan, nearby, plan
 from relais.index.walk import Place, behind, oldest_first, page
 
 __all__ = ["Page", "search", "stream", "supported", "unsupported"]
@@ -55,7 +56,7 @@ def search(db: Database, query: Query, after: Place | None = None) -> Page:
         found = select.first(limit, query.offset) if after is None else select.after(after, limit)
         more = query.limit is not None and len(found) > query.limit
         found = found[: query.limit]
-        return Page(rows(connection, query, found, select.filters), more, found[-1] if found else None)
+        return Page(select.rows(found), more, found[-1] if found else None)
 
 
 def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset]:
@@ -66,7 +67,7 @@ def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset
         with db.read() as connection:
             select = _Select(connection, query, size, db.settings.read_timeout_s)
             found = select.first(size, offset) if last is None else select.after(last, size)
-            batch_rows = rows(connection, query, found, select.filters)
+            batch_rows = select.rows(found)
         yield from batch_rows
         if len(found) < size:
             return
@@ -74,24 +75,48 @@ def stream(db: Database, query: Query, batch: int = 500) -> Iterator[JsonDataset
 
 
 class _Select:
-    """One planned search."""
+    """One search, planned when it must be."""
 
     def __init__(self, connection: Connection, query: Query, limit: int, timeout_s: float) -> None:
         declared = keys.filled(connection) if sql.unsupported(query) else frozenset()  # else none of them is asked for
-        conditions = resolved(connection, sql.conditions(query, declared), query.fuzzy)
-        self._connection = connection
-        self._level = query.level
-        self._plan = plan(connection, query.level, conditions, query.offset + limit)
-        self.filters = [condition.fragment for condition in conditions]
-        self._instances = Instances(connection, query, self._plan, conditions, time.monotonic() + timeout_s)
+        self._connection, self._query = connection, query
+        self._level, self._count = query.level, query.offset + limit
+        self._asked = sql.conditions(query, declared)
+        self._deadline = time.monotonic() + timeout_s
+
+    @cached_property
+    def _conditions(self) -> list[Condition]:
+        return resolved(self._connection, self._asked, self._query.fuzzy)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return plan(self._connection, self._level, self._conditions, self._count)
+
+    @cached_property
+    def _instances(self) -> Instances:
+        return Instances(self._connection, self._query, self._plan, self._conditions, self._deadline)
+
+    @property
+    def _filters(self) -> list[Fragment]:
+        return [condition.fragment for condition in self._conditions]
+
+    def rows(self, found: list[Place]) -> list[JsonDataset]:
+        """What is answered of the places *found*."""
+        return rows(self._connection, self._query, found, self._filters if self._level is Level.PATIENT else [])
 
     def first(self, limit: int, offset: int) -> list[Place]:
         """The first rows in order."""
         if self._level is Level.IMAGE:
             return list(islice(self._instances.places(None), offset, offset + limit))
-        if offset and self._level is Level.STUDY and not self.filters:
+        if offset and self._level is Level.STUDY and not self._asked:
             return self._of_all_studies(limit, offset)
-        return self._run(self._plan, self.filters, limit, offset)
+        found = self._nearby(limit, offset) if self._level is Level.STUDY else []
+        return found if len(found) == limit else self._run(self._plan, self._filters, limit, offset)
+
+    def _nearby(self, limit: int, offset: int) -> list[Place]:
+        """The first rows where they lie near, or not all of them."""
+        near = nearby(self._connection, self._asked, offset + limit)
+        return [] if near is None else self._run(near, [one.fragment for one in self._asked], limit, offset)
 
     def _of_all_studies(self, limit: int, offset: int) -> list[Place]:
         """The studies behind *offset* among all of them, counted off from the nearer end."""
@@ -110,7 +135,7 @@ class _Select:
         found: list[Place] = []
         for chosen, position in behind(self._level, self._plan, last):
             if len(found) < limit:
-                found += self._run(chosen, [*self.filters, position], limit - len(found), 0)
+                found += self._run(chosen, [*self._filters, position], limit - len(found), 0)
         return found
 
     def _run(self, chosen: Plan, filters: list[Fragment], limit: int, offset: int) -> list[Place]:

@@ -228,6 +228,38 @@ def test_very_many_names_alone_are_looked_for_in_a_walk_that_looks_at_no_row(
     assert lines[0]["detail"] == "SCAN s USING COVERING INDEX study_names"
 
 
+@pytest.mark.parametrize("raw", ["A*", "*1*", "*B1"])
+def test_names_that_some_of_the_newest_studies_bear_are_not_looked_up(many_names: Database, raw: str) -> None:
+    """The walk ends at the oldest study that a page should need, and looks at names only."""
+    query = Query(Level.STUDY, (_match(NAME, raw),))
+    with many_names.read() as connection:
+        conditions = sql.conditions(query)
+        near = plan.nearby(connection, conditions, 2)
+        assert near is not None
+        found = _explain(connection, walk.select(Level.STUDY, near, [one.fragment for one in conditions]))
+        everybody = plan.nearby(connection, conditions, bearers.SAMPLE * 2)
+    assert found[0] == "SEARCH s USING INDEX study_names (date_time>?)"
+    assert not any("TEMP B-TREE" in line for line in found), found
+    assert everybody is None  # as many are wanted as bear them: to look them up costs no more
+
+
+@pytest.mark.parametrize(
+    "matches",
+    [
+        (_match(NAME, "A1^B1"),),
+        (_match(NAME, "A*"), _match(ACCESSION, "A*")),  # what else is asked may be rare among them
+        (_match(NAME, "*XQ*"),),
+        (_match(NAME, "A*"), _match(STUDY_DATE, "19000101")),
+        (_match(NAME, '""'),),
+        (_match(ACCESSION, "A*"),),
+        (),
+    ],
+)
+def test_names_that_may_be_rare_are_looked_up(many_names: Database, matches: tuple[Match, ...]) -> None:
+    with many_names.read() as connection:
+        assert plan.nearby(connection, sql.conditions(Query(Level.STUDY, matches)), 2) is None
+
+
 @pytest.mark.parametrize(
     ("rows", "others"),
     [

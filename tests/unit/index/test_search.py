@@ -15,7 +15,7 @@ from relais.dicom.json_model import JsonDataset, tag_key, text
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.refs import StudyRef
 from relais.errors import TooBroad
-from relais.index import composite, images, search
+from relais.index import composite, images, plan, search
 
 UID, SERIES_UID, SOP_UID, NAME, MODALITY, ROWS = 0x0020000D, 0x0020000E, 0x00080018, 0x00100010, 0x00080060, 0x00280010
 DESCRIPTION, COMMENTS, REQUESTS = 0x00081030, 0x00104000, 0x00400275
@@ -242,3 +242,20 @@ def test_a_search_for_instances_ends_at_its_time_limit_whatever_it_has_seen(db: 
 def _slowly(ds: JsonDataset, query: Query) -> bool:
     time.sleep(0.9)
     return False
+
+
+def test_frequent_names_are_found_near_and_where_they_are_not_near_after_all(tmp_path: Path) -> None:
+    """The newest ten are called as asked, then nobody for long, then everybody."""
+    with an_index(tmp_path) as db:
+        for study in range(60):
+            name = {"vr": "PN", "Value": [{"Alphabetic": f"{'A' if study >= 50 or study < 20 else 'B'}{study}"}]}
+            date = {"vr": "DA", "Value": [f"2024{study // 28 + 1:02d}{study % 28 + 1:02d}"]}
+            said = {"t00100010": name, "t00080020": date}
+            db.write(lambda tx, study=study, said=said: composite.register(tx, facts(a_dataset(study, **said))))
+        asked = Match(NAME, MatchKind.WILD_CARD, ("A*",))
+        with patch.object(plan, "PROBED", 10), patch.object(plan, "DOUBT", 0):
+            for limit in (1, 4, 9, 10, 11, 29, 30, 31):
+                found = search.search(db, Query(Level.STUDY, (asked,), limit=limit))
+                names = [one["00100010"]["Value"][0]["Alphabetic"] for one in found.rows]
+                assert names == [f"A{study}" for study in [*range(59, 49, -1), *range(19, -1, -1)][:limit]]
+                assert found.more == (limit < 30)

@@ -60,7 +60,7 @@ def _few(number: int) -> Iterator[None]:
         patch.object(plan, "MANY", number),
         patch.object(plan, "FEW_BEARERS", 0),
         patch.object(plan, "PROBED", 1),
-        patch.object(plan, "SURE", max(number, 0)),
+        patch.object(plan, "DOUBT", 0),
     ):
         yield
 
