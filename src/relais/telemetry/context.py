@@ -4,9 +4,13 @@ The doors bind an id; node's log formatter writes it into every line that is log
 A new thread starts without ids: bind in the thread that does the work.
 """
 
+import os
 from collections.abc import Mapping
 from contextvars import ContextVar
-from random import getrandbits
+from random import Random
+
+_random = Random()  # noqa: S311 - no secret; not the one of all, whose state belongs to whoever runs us
+os.register_at_fork(after_in_child=_random.seed)
 
 _ids: ContextVar[Mapping[str, str]] = ContextVar("relais_ids")
 
@@ -33,4 +37,4 @@ def current() -> Mapping[str, str]:
 
 def new_id() -> str:
     """A short random id, unique enough to find one association in a day's log."""
-    return f"{getrandbits(32):08x}"
+    return f"{_random.getrandbits(32):08x}"

@@ -1,5 +1,6 @@
 """Ids of the work at hand."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 
 from relais.telemetry import context
@@ -24,3 +25,10 @@ def test_a_new_thread_starts_without_ids() -> None:
 
 def test_new_ids_differ() -> None:
     assert len({context.new_id() for _ in range(100)}) == 100
+
+
+def test_new_ids_leave_the_random_numbers_of_others_alone() -> None:
+    """Else a test that draws its examples from them meanwhile is told that it is not the same twice."""
+    before = random.getstate()
+    context.new_id()
+    assert random.getstate() == before
