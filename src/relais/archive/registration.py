@@ -53,7 +53,7 @@ def give_up(archive: Archive, ref: InstanceRef, key: str) -> None:
     def work(tx: Transaction) -> bool:
         return condemned.add_unless_named(tx, ref, key)
 
-    if archive.db.is_failing:  # whoever waits for the answer has waited for the index already
+    if archive.db.is_away:  # whoever waits for the answer has waited for the index already
         archive.db.write_soon(work)
         return
     try:

@@ -18,7 +18,7 @@ from relais.db.settings import IndexSettings
 from relais.db.soon import Soon
 from relais.db.sqlite import SqliteEngine
 from relais.db.transaction import Connection, Cursor, Row, Transaction
-from relais.errors import Unavailable
+from relais.errors import OutOfResources, Unavailable
 
 NO_DRIVER = "An index on PostgreSQL needs psycopg: pip install 'relais[postgres]'."
 __all__ = ["Connection", "Cursor", "Database", "Row", "Transaction"]
@@ -47,16 +47,21 @@ class Database:
         own = self._process()
         try:
             result: T = own.group.write(work)
-        except Unavailable:
-            own.is_failing = True
+        except Unavailable as exc:
+            own.is_failing, own.is_away = True, not isinstance(exc, OutOfResources)
             raise
-        own.is_failing = False
+        own.is_failing = own.is_away = False
         return result
 
     @property
     def is_failing(self) -> bool:
         """Whether the last write of this process failed: ask with a small one before much is taken in for the next."""
         return self._process().is_failing
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it failed because the index did not answer: the next one may wait as long. A full disk answers."""
+        return self._process().is_away
 
     def write_soon(self, work: Callable[[Transaction], object]) -> None:
         """Have *work* committed within a second. A process that is killed before that loses it."""
@@ -125,7 +130,7 @@ class _Process:
     def __init__(self, settings: IndexSettings) -> None:
         """Raises Unavailable for an index that cannot be used."""
         self.pid = os.getpid()
-        self.is_failing = False
+        self.is_failing = self.is_away = False
         self.engine = open_engine(settings)
         self.group = Group(self.engine.writer, settings.group_limit)
         self.soon = Soon(self.group.write, settings.soon_limit, self.engine.writer.words)
