@@ -82,7 +82,7 @@ def test_backups_of_a_busy_archive_are_whole(archive: Archive, tmp_path: Path) -
             found = backup.check(disk)
             assert found.is_whole
             assert found.present == made.manifest.instances
-        assert eventually(lambda: busy.deleted > 5, 60)
+        assert eventually(lambda: busy.deleted > 5, 120)
     for name in backup.BackupFolder(disk).names():
         assert backup.check(disk, name).is_whole
     with closing(make_store(tmp_path / "south")) as objects:

@@ -195,7 +195,7 @@ def test_a_bomb_is_refused_with_a_status(
 def test_a_nested_identifier_is_refused_with_a_status(node: Served, others: Others, depth: int) -> None:
     """PS3.4 C.4.1.1.4: C000, unable to process"""
     with ul.associate(node.dimse_port, ul.associate_rq(PROPOSALS)) as connection:
-        connection.settimeout(30)
+        connection.settimeout(120)
         connection.sendall(A_FIND)
         for at in range(0, len(data := nested(depth)), 60_000):
             connection.sendall(ul.pdv(2 if at + 60_000 >= len(data) else 0, data[at : at + 60_000], FIND))

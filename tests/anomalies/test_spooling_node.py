@@ -19,7 +19,7 @@ pytestmark = pytest.mark.own_store
 def stow(node: Served, content: bytes) -> int:
     body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n--b--\r\n"
     kind = 'multipart/related; type="application/dicom"; boundary=b'
-    return requests.post(f"{node.url}/dicom-web/studies", body, headers={"Content-Type": kind}, timeout=60).status_code
+    return requests.post(f"{node.url}/dicom-web/studies", body, headers={"Content-Type": kind}, timeout=120).status_code
 
 
 def spooled(node: Served) -> float:
@@ -46,7 +46,7 @@ def test_a_node_whose_store_goes_away_takes_what_comes_and_moves_it_later(
     instances = [a_ct() for _ in range(6)]
     with faulty(object_server) as door:
         bucket = object_server.make_bucket()
-        told = environment(storage_settings(door.server, bucket, tmp_path, timeout_s=2.0))
+        told = environment(storage_settings(door.server, bucket, tmp_path))
         node = Served(tmp_path, **told)
         try:
             node.wait_until_ready()
@@ -63,7 +63,7 @@ def test_a_node_whose_store_goes_away_takes_what_comes_and_moves_it_later(
                 node = Served(tmp_path, **told)
                 node.wait_until_ready()
             client = object_server.client()
-            assert eventually(lambda: client.list_objects_v2(Bucket=bucket)["KeyCount"] == 6, 40)
+            assert eventually(lambda: client.list_objects_v2(Bucket=bucket)["KeyCount"] == 6, 120)
             assert eventually(lambda: spooled(node) == 0, 120)
             assert all(eventually(lambda ds=ds: ds.PixelData in study(node, ds), 120) for ds in instances)
             assert eventually(lambda: note(node) == "", 120)

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from fixtures.browser import Troubles, chromium, served
+from fixtures.browser import PATIENCE_MS, Troubles, chromium, served
 from fixtures.retrieving import Shared, shared_node
 
-expect.set_options(timeout=90_000)  # on a busy machine
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +28,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, sampled_node: str) -> Iterator[Page]:
     """A page on which nothing may go wrong; addresses are relative to the node."""
     context = browser.new_context(base_url=sampled_node, viewport={"width": 1440, "height": 900}, locale="en-GB")
+    context.set_default_timeout(PATIENCE_MS)
     made, troubles = context.new_page(), Troubles()
     troubles.watch(made, sampled_node)
     yield made

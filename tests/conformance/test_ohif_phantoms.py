@@ -31,7 +31,7 @@ from pydicom.uid import (
 
 from bench.opening import open_study
 from fixtures import ohif, phantoms
-from fixtures.browser import Troubles
+from fixtures.browser import PATIENCE_MS, Troubles
 from fixtures.builders import part10, uid
 from fixtures.elsewhere import site
 from fixtures.phantoms import COLOURS, ORDERS
@@ -95,7 +95,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         served.wait_until_ready()
         body = multipart_body(part10(ds) for ds in (*pictures(), *volume()))
         kind = {"Content-Type": f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'}
-        assert requests.post(f"{served.url}/dicom-web/studies", body, headers=kind, timeout=60).status_code == 200
+        assert requests.post(f"{served.url}/dicom-web/studies", body, headers=kind, timeout=240).status_code == 200
         yield served.url
     finally:
         put_away(served)
@@ -112,6 +112,7 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(browser: Browser, node: str) -> Iterator[Stage]:
     context = browser.new_context(base_url=node, viewport={"width": 1440, "height": 900}, locale="en-GB")
+    context.set_default_timeout(PATIENCE_MS)
     made = Stage(context.new_page(), Troubles())
     made.troubles.watch(made.page, node)
     yield made
@@ -194,6 +195,7 @@ def test_a_viewer_from_another_origin_shows_a_study(browser: Browser, tmp_path: 
         study = {"StudyInstanceUID": ELSEWHERE, "SeriesDescription": "far"}
         assert web.store(phantoms.a_phantom(JPEGLSLossless, ORDERS[7], **study)).status_code == 200
         context = browser.new_context(base_url=origin, viewport={"width": 1440, "height": 900})
+        context.set_default_timeout(PATIENCE_MS)
         page, troubles = context.new_page(), Troubles()
         troubles.watch(page, origin, web.base)
         page.goto(ohif.address(ELSEWHERE))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from fixtures.browser import Troubles, greys
+from fixtures.browser import PATIENCE_MS, Troubles, greys
 from fixtures.builders import a_ct, part10
 from fixtures.places import node_environ
 from relais.archive import ingest
@@ -192,6 +192,7 @@ def test_pages_are_light_or_dark_as_the_system_is(page: Page) -> None:
 @pytest.mark.parametrize("path", ["/", "/node", "/nowhere"])
 def test_nothing_is_wider_than_a_telephone(browser: Browser, sampled_node: str, path: str) -> None:
     context = browser.new_context(base_url=sampled_node, viewport={"width": 390, "height": 800})
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(path)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -200,6 +201,7 @@ def test_nothing_is_wider_than_a_telephone(browser: Browser, sampled_node: str, 
 
 def test_list_and_study_work_without_scripts(browser: Browser, sampled_node: str) -> None:
     context = browser.new_context(base_url=sampled_node, java_script_enabled=False)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto("/")
     page.get_by_label("Description").fill("perfusion")
@@ -214,6 +216,7 @@ def test_an_empty_node_shows_its_first_study_by_itself(browser: Browser, tmp_pat
     (tmp_path / "empty.toml").touch()
     with Node(load(tmp_path / "empty.toml", node_environ(tmp_path / "data")).config) as node:
         page, troubles = browser.new_page(), Troubles()
+        page.set_default_timeout(PATIENCE_MS)
         troubles.watch(page, node.url)
         page.goto(node.url)
         expect(page.get_by_role("heading", level=1)).to_have_text("Waiting for the first study")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 from pydicom import dcmread
 from requests.auth import HTTPBasicAuth
 
-from fixtures.browser import SAMPLES
+from fixtures.browser import PATIENCE_MS, SAMPLES
 from fixtures.builders import a_ct, part10
 from fixtures.ohif import need_viewer
 from fixtures.places import node_environ
@@ -171,6 +171,7 @@ def test_ohif_shows_a_study_to_who_has_a_token(node: Node, browser: Browser) -> 
         store_part10(node.archive, BytesIO(path.read_bytes()), Origin(Channel.IMPORT))
     name = str(dcmread(sorted(SAMPLES.rglob("*.dcm"))[0]).PatientName).partition("^")[0]
     context = browser.new_context(base_url=node.url, http_credentials={"username": "rosa", "password": ROSA})
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto("/viewer/")
     expect(page.get_by_text(name).first).to_be_visible(timeout=120_000)
