@@ -10,7 +10,7 @@ to keep in mind when reading:
 - Ingest registers what receivers hand to the index, in threads of one process as a receiver has them; objects are not
   written. Readers ask the node over HTTP at the same time.
 - Recount and snapshot run in a process of their own, when the node has ended. Packs are made in an index of their own.
-- Orthanc, where it is installed, gets the studies of the smaller index through its REST API: see bench.scale_orthanc.
+- Orthanc, where it is installed, gets the studies of the smaller index through its REST API, once: bench.scale_orthanc.
 """
 
 import argparse
@@ -259,13 +259,13 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache(), prefix="run-") as name:
         packed = scale_packed.measured(Path(name))
-        rounds = max(1, options.rounds // 4)  # some of its searches take seconds
-        orthanc = scale_orthanc.measured(Path(name), options.orthanc, rounds) if options.orthanc else None
+    rounds = max(1, options.rounds // 4)  # some of its searches take seconds
+    orthanc = scale_orthanc.measured(cache(), options.orthanc, rounds) if options.orthanc else None
     found = {"small": small, "large": large, "packed": packed, "orthanc": orthanc}
     (options.output / "scale.json").write_text(json.dumps(found, indent=1) + "\n")
     text = "\n".join([*scale_report.report(small, large, packed), *scale_report.beside(orthanc, small, large)]) + "\n"
     (options.output / "scale.md").write_text(text)
-    scale_report.plot(small, large, options.output / "scale.png")
+    scale_report.plot(small, large, orthanc, options.output / "scale.png")
     sys.stdout.write(text)
 
 

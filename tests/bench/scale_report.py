@@ -12,8 +12,9 @@ INTRODUCTION = """\
 
 Written by `make bench-scale`; its figures are those of one run, with the load that is told below. Eight invented
 hospitals, ten years, 600,000 patients with French names, 3.4 million series. Searches go one at a time over an open
-connection, each for another study, 100 rows at most, to a node that stores nothing meanwhile. CPU is what all processes
-of the node used for one search: about what it takes where nothing else runs. A study holds one instance a series.
+connection, each for another study, 100 rows at most, to a node that stores nothing meanwhile; a time ends with the last
+byte of the answer. CPU is what all processes of the node used for one search: about what it takes where nothing else
+runs. A study holds one instance a series.
 
 ![p95 of each kind of search at both sizes](scale.png)
 
@@ -136,8 +137,8 @@ def beside(orthanc: Report | None, small: Report, large: Report) -> Iterator[str
     yield ""
     yield from BESIDE.splitlines()
     yield ""
-    filled = f"{orthanc['instances']:,} instances in {orthanc['seconds']} s, {orthanc['per_s']}/s"
-    yield f"It took {filled}. {orthanc['version'].rpartition('/')[2]}."
+    filled = f"{orthanc['instances']:,} instances in {orthanc['seconds']} s, {orthanc['per_s']}/s, at a load of"
+    yield f"{orthanc['version']} took {filled} {orthanc['load']}; it was started again before it was searched."
     yield ""
     sizes = [f"Orthanc at {orthanc['studies']:,}", *(f"Relais at {one['studies']:,}" for one in (small, large))]
     yield f"| search: p50 / p95, CPU (ms), rows | {' | '.join(sizes)} |"
@@ -152,8 +153,8 @@ def _times(one: Report) -> str:
     return f"{one['p50']} / {one['p95']} / {one['max']} ms"
 
 
-def plot(small: Report, large: Report, path: Path) -> None:
-    """p95 of every kind at both sizes; needs matplotlib, which only developers have."""
+def plot(small: Report, large: Report, orthanc: Report | None, path: Path) -> None:
+    """p95 of every kind at both sizes, and of Orthanc's; needs matplotlib, which only developers have."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -164,6 +165,12 @@ def plot(small: Report, large: Report, path: Path) -> None:
     for kind in kinds():
         ends = [one["http"][kind.name]["p95"] for one in (small, large)]
         axes.plot([small["studies"], large["studies"]], ends, marker="o", color=colours[kind.limit_ms], alpha=0.6)
+        if orthanc is not None and kind.name in orthanc["http"]:
+            axes.scatter(
+                orthanc["studies"], orthanc["http"][kind.name]["p95"], marker="x", color=colours[kind.limit_ms]
+            )
+    if orthanc is not None:
+        axes.scatter([], [], marker="x", color="black", label=f"{orthanc['version']}, the searches that it has")
     for limit, colour in colours.items():
         axes.axhline(limit, color=colour, linestyle=":", label=f"limit of {limit:g} ms")
     axes.set(
