@@ -54,17 +54,15 @@ def nearby(connection: Connection, conditions: list[Condition], rows: int) -> Pl
     if rows > MOST_PASSED or asked is None or not _may_be_frequent(asked):
         return None
     bounds = _between("s.date_time BETWEEN ? AND ?", conditions)
-    hits = _hits(connection, asked, bounds)
+    hits, studies = _hits(connection, asked, bounds)
     surely = max(0, hits - DOUBT * math.isqrt(hits))
     passed = rows * PROBED // max(1, surely)
-    if passed > min(MOST_PASSED, _studies(connection) * surely // PROBED):  # the latter: who bears these names
+    if passed > min(MOST_PASSED, studies * surely // PROBED):  # the latter: who bears these names
         return None
-    source = Fragment(read("study", "s", "study_date_time"))
-    order = "SELECT s.date_time FROM {} WHERE {} ORDER BY s.date_time DESC, s.id DESC LIMIT 1 OFFSET {}"
-    oldest = fill(order, source, bounds, Fragment("?", (passed,)))
-    found = connection.execute(oldest.sql, oldest.params).fetchone()
-    near = [] if found is None else [Fragment("s.date_time >= ?", (found[0],))]
-    return replace(_walk(Level.STUDY, conditions), start=all_of([bounds, *near]))
+    last = fill("SELECT s.date_time FROM {} WHERE {}", Fragment(read("study", "s", "study_date_time")), bounds)
+    last = fill("{} ORDER BY s.date_time DESC, s.id DESC LIMIT 1 OFFSET {}", last, Fragment("?", (passed,)))
+    near = fill("s.date_time >= coalesce(({}), 0)", last)
+    return replace(_walk(Level.STUDY, conditions), start=all_of([bounds, near]))
 
 
 def _may_be_frequent(asked: Condition) -> bool:
@@ -73,17 +71,14 @@ def _may_be_frequent(asked: Condition) -> bool:
     return match is not None and match.tag in sql.NAMES and (asked.fuzzy or match.kind is MatchKind.WILD_CARD)
 
 
-def _hits(connection: Connection, asked: Condition, bounds: Fragment) -> int:
-    """How many of the newest studies satisfy *asked*."""
+def _hits(connection: Connection, asked: Condition, bounds: Fragment) -> tuple[int, int]:
+    """How many of the newest studies satisfy *asked*, and how many studies there are."""
     source = Fragment(read("study", "s", "study_names"))
     names = fill("SELECT s.patient_name, s.referring_physician_name FROM {} WHERE {}", source, bounds)
     newest = fill("{} ORDER BY s.date_time DESC, s.id DESC LIMIT {}", names, Fragment("?", (PROBED,)))
-    counted = fill("SELECT count(*) FROM ({}) AS s WHERE {}", newest, asked.fragment)
-    return int(connection.execute(counted.sql, counted.params).fetchone()[0])
-
-
-def _studies(connection: Connection) -> int:
-    return int(connection.execute("SELECT studies FROM totals").fetchone()[0])
+    counted = fill("SELECT count(*), (SELECT studies FROM totals) FROM ({}) AS s WHERE {}", newest, asked.fragment)
+    found = connection.execute(counted.sql, counted.params).fetchone()
+    return int(found[0]), int(found[1])
 
 
 def _alone(conditions: list[Condition]) -> Condition | None:
@@ -111,9 +106,8 @@ def _is_nearer(connection: Connection, level: Level, conditions: list[Condition]
     bears = asked.bears if asked is not None and level is not Level.PATIENT else None
     if bears is None or bears.times == 1:
         return False
-    enough = math.isqrt(
-        _studies(connection) * rows // BEARER_COST
-    )  # bearers: then as much is to be done one way as the other
+    studies = connection.execute("SELECT studies FROM totals").fetchone()[0]
+    enough = math.isqrt(studies * rows // BEARER_COST)  # bearers: then as much is to be done one way as the other
     some = max(1, round(enough / bears.times))
     start = all_of([bears.some, _between("s.date_time BETWEEN ? AND ?", conditions)])
     return enough <= MANY and _count(connection, bears, start, some) >= some
