@@ -1,14 +1,19 @@
 """Query as SCP: C-FIND (PS3.4 C.4.1)."""
 
+import time
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from relais.archive import Archive
 from relais.archive import search as archive_search
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.timezones import Zone
 from relais.dimse.identifier import Negotiated, find_request
 from relais.dimse.matches import Matches
 from relais.dimse.models import model_of
 from relais.dimse.operation import Operation
 from relais.dimse.status import CANCEL, PENDING, PENDING_UNSUPPORTED_KEYS, SUCCESS
+from relais.errors import TooBroad
 from relais.peers.identifier import decode
 
 AT_ONCE = 100  # responses between two looks for a C-CANCEL; they come from the index in larger batches
@@ -27,7 +32,9 @@ def serve(operation: Operation, archive: Archive, ae_title: str) -> None:
     matches = Matches(request, ae_title, operation.transfer_syntax_uid)
     responses = operation.responses(pending)
     operation.tally["matches"] = 0
-    rows = iter(found.rows) if request.zone is None else request.zone.pick(found.rows)
+    rows = iter(found.rows)
+    if request.zone is not None:
+        rows = picked(request.zone, rows, archive.db.settings.read_timeout_s)
     while some := list(islice(rows, AT_ONCE)):
         if operation.is_cancelled:
             operation.respond(CANCEL)
@@ -35,6 +42,20 @@ def serve(operation: Operation, archive: Archive, ae_title: str) -> None:
         responses.send(map(matches.encode, some))
         operation.tally["matches"] += len(some)
     operation.respond(SUCCESS)
+
+
+def picked(zone: Zone, rows: Iterable[JsonDataset], patience_s: float) -> Iterator[JsonDataset]:
+    """What is asked for in *zone* of the *rows* that may be.
+
+    No index finds a time in another zone: alone it is looked for among all. Raises TooBroad after *patience_s* in vain.
+    """
+    since = time.monotonic()
+    for row in rows:
+        for found in zone.pick((row,)):
+            yield found
+            since = time.monotonic()
+        if time.monotonic() - since > patience_s:
+            raise TooBroad
 
 
 def negotiated(extended: bytes) -> Negotiated:
