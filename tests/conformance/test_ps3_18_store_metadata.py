@@ -208,6 +208,11 @@ def test_a_character_set_that_had_to_go_is_told_as_a_coercion(web: WebNode) -> N
     assert "00081198" not in response.json()
     (found,) = web.get(f"{path(ds)}/metadata").json()
     assert found["00100010"]["Value"] == [{"Alphabetic": "山田"}]
+    (original,) = found["04000561"]["Value"]  # PS3.18 10.5.2: what was said comes with the instance
+    assert original["04000550"]["Value"] == [{"00080005": {"vr": "CS", "Value": ["ISO_IR 100"]}}]
+    again = store(web, apart)  # at another time, but the same instance
+    assert (again.status_code, "00081198" in again.json()) == (202, False)
+    assert web.get(f"{path(ds)}/metadata").json() == [found]
 
 
 @pytest.mark.parametrize(

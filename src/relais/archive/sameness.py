@@ -12,10 +12,12 @@ import orjson
 from relais.archive import Archive, documents, retrieve
 from relais.archive.retrieve import Body
 from relais.dicom import uids
+from relais.dicom.json_model import JsonDataset
 from relais.errors import NodeError
 from relais.index.rows import InstanceRow
 
 PIXEL_DATA = "7FE00010"
+ORIGINAL_ATTRIBUTES, MODIFIED_ATTRIBUTES = "04000561", "04000550"
 ABOUT_ENCODING = frozenset({"00080005", "FFFCFFFC", "7FE00001", "7FE00002"})
 """Specific Character Set, Data Set Trailing Padding, and the tables of encapsulated Pixel Data."""
 
@@ -34,7 +36,15 @@ def _said(archive: Archive, row: InstanceRow) -> dict[str, dict[str, Any]]:
     document: dict[str, dict[str, Any]] = orjson.loads(documents.make(archive, row))
     if PIXEL_DATA in document:
         document[PIXEL_DATA]["vr"] = "OW"
+    if changes := document.pop(ORIGINAL_ATTRIBUTES, {}).get("Value"):
+        document[ORIGINAL_ATTRIBUTES] = {"Value": [change for change in changes if not _is_about_encoding(change)]}
     return {key: element for key, element in document.items() if key not in ABOUT_ENCODING and key[4:] != "0000"}
+
+
+def _is_about_encoding(change: JsonDataset) -> bool:
+    """Whether an Item says that nothing was changed but the encoding."""
+    modified = change.get(MODIFIED_ATTRIBUTES, {}).get("Value", ())
+    return bool(modified) and all(item.keys() <= ABOUT_ENCODING for item in modified)
 
 
 def _is_bulk(element: dict[str, Any]) -> bool:

@@ -7,6 +7,8 @@
 3. Compressed frames of a single-frame media type come one in a part, in their order; a video is one part.
 4. Image Pixel Description that the metadata leaves out is taken from the compressed bitstream.
 5. What the metadata says of an encoding that this one is not goes: group 0002, group lengths, extended offset tables.
+6. Where its texts force another Specific Character Set on the Data Set than it says, the instance tells what it said
+   (PS3.18 10.5.2, PS3.3 C.12.1.1.9).
 
 Deviation: frames of media types that are no Transfer Syntax, such as image/png and image/gif, are refused, not recoded
 (PS3.18 table 10.5.2-1).
@@ -17,9 +19,11 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 
 from pydicom import Dataset
+from pydicom.charset import python_encoding
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 
@@ -113,9 +117,12 @@ def assembled(json: JsonDataset, find: Find, describe: Describe) -> Assembled:
         dropped |= {EXTENDED_OFFSETS, EXTENDED_LENGTHS}  # of an encoding that this one is not
     small = {key: element for key, element in json.items() if _is_kept(_tag(key)) and _tag(key) not in dropped}
     ds = to_dataset(small, fetcher.fetch)
+    is_coerced = _is_coerced(json, ds)
+    if is_coerced:
+        _remember(_texts(json, SPECIFIC_CHARACTER_SET), ds)
     values_of = [_encapsulated(one) if _is_pixels(one, syntax) else _native(one) for one in bulk]
     chunks = _joined(_runs(ds, [one.tag for one in bulk]), values_of)
-    return Assembled(syntax, chunks, _is_coerced(json, ds))
+    return Assembled(syntax, chunks, is_coerced)
 
 
 class _Fetcher:
@@ -220,6 +227,17 @@ def _is_coerced(json: JsonDataset, ds: Dataset) -> bool:
     """Whether its texts forced another Specific Character Set upon the Data Set than the metadata says."""
     said = _texts(json, SPECIFIC_CHARACTER_SET)
     return bool(said) and said != [term for term in _character_set(ds) if term]
+
+
+def _remember(said: Sequence[str], ds: Dataset) -> None:
+    """Put what was *said* of a Specific Character Set, if it is one, into the Original Attributes Sequence of *ds*."""
+    modified, item = Dataset(), Dataset()
+    modified.SpecificCharacterSet = [term for term in said if term in python_encoding]
+    item.ModifiedAttributesSequence = [modified]
+    item.AttributeModificationDateTime = datetime.now(UTC).strftime("%Y%m%d%H%M%S%z")
+    item.ModifyingSystem, item.SourceOfPreviousValues = uids.IMPLEMENTATION_VERSION_NAME, ""
+    item.ReasonForTheAttributeModification = "COERCE"
+    ds.OriginalAttributesSequence = [*(ds.get("OriginalAttributesSequence") or ()), item]
 
 
 def _character_set(ds: Dataset) -> list[str]:

@@ -226,7 +226,34 @@ def test_a_character_set_that_cannot_hold_the_texts_is_told() -> None:
     }
     made = put_together(json)
     assert made.is_coerced
-    assert read(made).PatientName == "山"
+    ds = read(made)
+    assert ds.PatientName == "山"
+    (original,) = ds.OriginalAttributesSequence
+    assert original.ModifiedAttributesSequence[0].SpecificCharacterSet == "ISO_IR 100"
+    assert original.ReasonForTheAttributeModification == "COERCE"
+    assert original.SourceOfPreviousValues == ""
+    assert original.AttributeModificationDateTime.endswith("+0000")
+
+
+@pytest.mark.parametrize(
+    ("said", "repeated"),
+    [
+        (["NONSENSE"], ""),
+        (["ü", "ISO_IR 100"], "ISO_IR 100"),
+        (["", "ISO 2022 IR 58"], ["", "ISO 2022 IR 58"]),
+        ([None, "ISO 2022 IR 87"], "ISO 2022 IR 87"),
+    ],
+)
+def test_what_was_no_character_set_is_not_repeated(said: list[str | None], repeated: str | list[str]) -> None:
+    before = {"04000550": {"vr": "SQ", "Value": [{"00100020": {"vr": "LO", "Value": ["1"]}}]}}
+    json: Any = {
+        "00080005": {"vr": "CS", "Value": said},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "山ü"}]},
+        "04000561": {"vr": "SQ", "Value": [before]},
+    }
+    former, added = read(put_together(json)).OriginalAttributesSequence
+    assert former.ModifiedAttributesSequence[0].PatientID == "1"
+    assert (added.ModifiedAttributesSequence[0].SpecificCharacterSet or "") == repeated
 
 
 def test_what_says_another_encoding_goes() -> None:
