@@ -44,11 +44,12 @@ def visitor(node: Served) -> Visitor:
 
 @contextmanager
 def crowd(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
-    """*count* connections that have *said* something, and say no more."""
+    """*count* connections that have *said* something, and say no more; nobody waits for what they might hear."""
     with ExitStack() as exit_all:
         members = [exit_all.enter_context(socket.create_connection(("127.0.0.1", port), 120)) for _ in range(count)]
         for member in members:
             member.sendall(said)
+            member.setblocking(False)
         yield members
 
 
@@ -69,7 +70,6 @@ def all_is_quick(visitor: Visitor) -> None:
 
 
 def is_closed(member: socket.socket) -> bool:
-    member.setblocking(False)
     try:
         while member.recv(4096):
             pass
@@ -118,7 +118,7 @@ def test_uploads_hold_their_share_of_threads_and_no_more(tmp_path_factory: pytes
 def status_of(member: socket.socket) -> str:
     """The status of the answer that has come, without taking it; "" while there is none."""
     try:
-        return member.recv(12, socket.MSG_PEEK | socket.MSG_DONTWAIT).decode().removeprefix("HTTP/1.1 ")
+        return member.recv(12, socket.MSG_PEEK).decode().removeprefix("HTTP/1.1 ")
     except OSError:
         return ""
 
@@ -167,10 +167,10 @@ def test_an_upload_that_is_slow_but_not_too_slow_is_taken_beside_one_that_stalls
         body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + file + b"\r\n--b--\r\n"
         head = A_BODY_TO_COME.partition(b"Content-Length")[0] + f"Content-Length: {len(body)}\r\n\r\n".encode()
         with crowd(node.web_port, 1, A_BODY_TO_COME) as stalled, crowd(node.web_port, 1, head) as (slow,):
+            slow.settimeout(SOON_S)
             for at in range(0, len(body), 2**15):
                 slow.sendall(body[at : at + 2**15])
                 time.sleep(0.1)  # five times the rate that is asked for, and longer than the stalled one is waited for
-            slow.settimeout(SOON_S)
             assert slow.recv(4096).startswith(b"HTTP/1.1 200 ")
             assert eventually(lambda: all(map(is_closed, stalled)), SOON_S)
     finally:
@@ -207,7 +207,7 @@ class Dripping(threading.Thread):
         while not self._is_over.wait(0.1):
             for member in self._members:
                 with suppress(OSError):
-                    self.taken += len(member.recv(self._size, socket.MSG_DONTWAIT))
+                    self.taken += len(member.recv(self._size))
 
     def __enter__(self) -> "Dripping":
         self.start()
@@ -272,6 +272,7 @@ def test_an_idle_kept_alive_connection_is_closed_in_the_end(node: Served) -> Non
     try:
         connection.request("GET", "/health/live")
         assert connection.getresponse().read()
+        connection.sock.setblocking(False)
         assert eventually(lambda: is_closed(connection.sock), 35)
     finally:
         connection.close()
