@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 SIZE ?= full
+FUZZ_S ?= 600
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 CODE := src tests sample_dicom
 
@@ -40,8 +41,9 @@ test-postgres: $(DEV) test-deps ## Run all tests of what has an index on Postgre
 test-s3: $(DEV) test-deps ## Run the tests of what has a store with the objects in a real S3 store
 	RELAIS_TEST_STORE=s3 $(PYTEST) tests/unit tests/contract tests/conformance
 
-fuzz: $(DEV) ## Send the DIMSE door ten minutes of nonsense
-	RELAIS_FUZZ_S=600 $(BIN)/pytest -o faulthandler_timeout=1200 tests/conformance/test_ps3_8_upper_layer.py -k whatever_comes
+fuzz: $(DEV) ## Send the DIMSE door and the reader of Data Sets nonsense, FUZZ_S seconds each (600)
+	RELAIS_FUZZ_S=$(FUZZ_S) $(BIN)/pytest -o faulthandler_timeout=$$(($(FUZZ_S) + 600)) -k whatever_comes \
+		tests/conformance/test_ps3_8_upper_layer.py tests/unit/dicom/test_header.py
 
 test-deps: ## Install the programs that the tests compare with (Debian and Ubuntu)
 	@.ci/apt storescu=dcmtk gdcminfo=libgdcm-tools strace=strace Orthanc=orthanc \

@@ -1,7 +1,5 @@
 """The upper layer (PS3.8 9) over real sockets, in bytes that no client would send. Others must notice nothing of it."""
 
-import os
-import random
 import socket
 import struct
 import threading
@@ -12,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fixtures import upper_layer as ul
 from fixtures.builders import a_ct, dataset_bytes
 from fixtures.dimse_node import ENGINE, DimseNode, dimse_node
+from fixtures.fuzz import for_a_while
 from relais.dimse.engine import Sink
 from relais.dimse.services import NodeServices
 from relais.node.listen import eventually
 
 pytestmark = pytest.mark.anywhere("is about PDUs")
 
-FUZZ_S = float(os.environ.get("RELAIS_FUZZ_S", "3"))  # how long the fuzz test may take; CI gives it 60
 STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 PROPOSALS = (
     (ul.CT, (ul.EXPLICIT_VR_LITTLE_ENDIAN,)),
@@ -414,9 +412,8 @@ def converse(port: int, message: bytes) -> None:
 
 @beyond_stock
 def test_whatever_comes_others_notice_nothing(node: DimseNode) -> None:
-    """The fuzz test of PDUs and command sets: RELAIS_FUZZ_S=60 for a longer one."""
+    """The fuzz test of PDUs and command sets."""
     threads = at_work()
-    deadline = time.monotonic() + FUZZ_S
 
     @settings(max_examples=100, database=None, suppress_health_check=list(HealthCheck))
     @given(st.booleans(), st.lists(fragments, max_size=5), changes)
@@ -424,7 +421,6 @@ def test_whatever_comes_others_notice_nothing(node: DimseNode) -> None:
         message = (ul.associate_rq(PROPOSALS) if associates else b"") + b"".join(sent)
         converse(node.port, mutated(message, *change) if change else message)
 
-    while time.monotonic() < deadline:
-        seed(random.getrandbits(64))(fuzz)()
+    for_a_while(fuzz)
     assert answers(node)
     assert eventually(lambda: at_work() <= threads, 120)

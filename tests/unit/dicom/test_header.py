@@ -21,6 +21,7 @@ from fixtures.encoded import (
     open_sequence,
     uids,
 )
+from fixtures.fuzz import for_a_while
 from fixtures.real import real_files
 from relais.dicom import header as headers
 from relais.dicom import inflate
@@ -314,13 +315,23 @@ REAL = [path.read_bytes() for path in real_files() if path.name in {"CT_small.dc
 BUILT = [part10(a_sr(transfer_syntax=syntax)) for syntax in SYNTAXES] + [part10(a_ct(rows=2, columns=2))]
 
 
-@settings(max_examples=400, deadline=None)
-@given(
-    st.sampled_from(REAL + BUILT),
-    st.lists(st.tuples(st.integers(0, 4000), st.binary(min_size=1, max_size=8)), max_size=5),
-    st.integers(0, 100_000),
-)
-def test_damaged_instances_are_read_or_refused(data: bytes, changes: list[tuple[int, bytes]], end: int) -> None:
+def test_whatever_comes_is_read_or_refused() -> None:
+    """The fuzz test of the scan and of what is read from it."""
+
+    @settings(max_examples=400, database=None)
+    @given(
+        st.sampled_from(REAL + BUILT),
+        st.lists(st.tuples(st.integers(0, 4000), st.binary(min_size=1, max_size=8)), max_size=5),
+        st.integers(0, 100_000),
+    )
+    def fuzz(data: bytes, changes: list[tuple[int, bytes]], end: int) -> None:
+        read_or_refused(data, changes, end)
+
+    for_a_while(fuzz)
+
+
+def read_or_refused(data: bytes, changes: list[tuple[int, bytes]], end: int) -> None:
+    """*data*, changed in places and cut, is an instance or it is not: a sentence says so."""
     meta, start = parse_whole_head(data)
     damaged = bytearray(data[start:][: end or None])
     for place, replacement in changes if damaged else ():
