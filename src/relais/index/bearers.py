@@ -51,10 +51,17 @@ def _resolved(connection: Connection, condition: Condition, fuzzy: bool) -> Cond
     if ids is None:
         return condition
     names = listed(ids)
-    some = ids[:: -(-len(ids) // SAMPLE)] if len(ids) > SAMPLE else ids
-    times = len(ids) / len(some) if ids else 1
-    bears = Bears(column, fill("{} IN ({})", column, names), fill("{} IN ({})", column, listed(some)), times)
+    bears = _bears(column, ids, names)
     return replace(condition, fragment=among(column, names), bears=bears)
+
+
+def _bears(column: str, ids: list[int], names: Fragment) -> Bears:
+    """That *column* is one of *ids*, listed as *names*; of many, some stand for all."""
+    found = fill("{} IN ({})", column, names)
+    if len(ids) <= SAMPLE:
+        return Bears(column, found, found)
+    some = ids[:: -(-len(ids) // SAMPLE)]
+    return Bears(column, found, fill("{} IN ({})", column, listed(some)), len(ids) / len(some))
 
 
 def name_ids(connection: Connection, match: Match, fuzzy: bool) -> list[int] | None:
