@@ -22,7 +22,7 @@ from relais.node import aftermath, compose
 SHOWN = 2  # files for each reason
 
 
-@click.command("import", short_help="Take in DICOM files: folders, zip files, a DICOMDIR.")
+@click.command("import", short_help="Take in DICOM files: folders, zip and tar files, a DICOMDIR.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--threads", type=click.IntRange(1, 64), default=8, show_default=True, help="Files taken in at a time.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes, each with so many.")
@@ -32,7 +32,7 @@ SHOWN = 2  # files for each reason
 def import_(
     paths: Sequence[Path], threads: int, jobs: int, again: bool, config_file: Path | None, as_json: bool
 ) -> None:
-    """Take DICOM files into the archive: files, folders, a DICOMDIR, zip files.
+    """Take DICOM files into the archive: files, folders, a DICOMDIR, zip files, tar files that are not compressed.
 
     The node may be running meanwhile. Files that are not DICOM are passed over and counted. The same command goes on
     where an earlier one ended, however it ended: a file of the same path, size and time that was read before is not

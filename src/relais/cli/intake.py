@@ -26,7 +26,7 @@ UID = re.compile(r"\b[0-9]+(\.[0-9]+){3,}\b")
 STUDIES = 100_000  # remembered to be here, during one import
 EXAMPLES = 5  # of each reason
 UNREADABLE = (OSError, EOFError, BadZipFile, ZlibError, RuntimeError, NotImplementedError)
-"""What reading a file or a member of a zip file raises; RuntimeError where it needs a password."""
+"""What reading a file or a member of a zip or tar file raises; RuntimeError where it needs a password."""
 
 
 @dataclass(slots=True)

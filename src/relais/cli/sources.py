@@ -1,14 +1,16 @@
-"""The files that an operator points at: single ones, folders, what a DICOMDIR names, members of a zip file.
+"""The files that an operator points at: single ones, folders, what a DICOMDIR names, members of zip and tar files.
 
 Knows how DICOM lies on media (PS3.10, PS3.11), not what becomes of it.
 """
 
 import os
+import tarfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 from zipfile import BadZipFile, ZipFile
@@ -16,6 +18,7 @@ from zipfile import BadZipFile, ZipFile
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
+from relais.cli.within import Within
 from relais.dicom import uids
 
 PREAMBLE = bytes(128) + b"DICM"
@@ -25,14 +28,16 @@ VRS = frozenset(
 )
 MARK_BYTES = 12  # of a digest: two of a thousand million files that are the same by chance are one in 10**11
 MAX_FIRST_LENGTH = 1024  # a longer first element is none of those that Data Sets begin with
+PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".dcm.gz", ".7z", ".rar")
+STAYS_PACKED = "It may hold DICOM files and is not read as it is: unpack it, or make it a zip or a plain tar file."
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file, not opened yet. *path* is None for a member of a zip file.
+    """One file, not opened yet. *path* is None for a member of a zip or tar file.
 
     *mark* is the same as long as the file is, as far as its name, size and time of change tell: of a member, also those
-    of its zip file.
+    of the file that it is in.
     """
 
     name: str
@@ -111,6 +116,10 @@ def _file(path: Path, keep: ExitStack) -> Iterator[Source | Unusable]:
         yield Unusable(str(path), "The file does not exist.")
     elif path.suffix.lower() == ".zip":
         yield from _members(path, keep)
+    elif path.suffix.lower() == ".tar" and path.is_file():
+        yield from _members_of_tar(path)
+    elif path.name.lower().endswith(PACKED):
+        yield Unusable(str(path), STAYS_PACKED)
     elif path.is_file():
         yield _on_disk(path)
 
@@ -142,6 +151,31 @@ def _members(path: Path, keep: ExitStack) -> Iterator[Source | Unusable]:
         if not member.is_dir() and Path(member.filename).name != "DICOMDIR":
             place = f"{member.filename}\0{member.header_offset}"
             yield Source(f"{path}!{member.filename}", partial(archive.open, member), mark=_mark(path, place))
+
+
+def _members_of_tar(path: Path) -> Iterator[Source | Unusable]:
+    """Its files, where they lie in it: links are not followed, and no name leads anywhere."""
+    try:
+        with closing(tarfile.open(path, "r:")) as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # it would remember each of a million
+                yield from _member_of_tar(path, member)
+    except (tarfile.TarError, OSError, EOFError, ValueError) as exc:
+        yield Unusable(str(path), f"The tar file cannot be read to its end: {exc}.")
+
+
+def _member_of_tar(path: Path, member: tarfile.TarInfo) -> Iterator[Source | Unusable]:
+    name, start, length = f"{path}!{member.name}", member.offset_data, member.size
+    if not member.isreg() or Path(member.name).name == "DICOMDIR":
+        return
+    if member.issparse():
+        yield Unusable(name, "The file has holes in the tar file: unpack it.")
+        return
+
+    def open_() -> IO[bytes]:
+        return BufferedReader(Within(path, start, length))
+
+    yield Source(name, open_, mark=_mark(path, f"{member.name}\0{start}"))
 
 
 def _named_by(path: Path) -> Iterator[Source | Unusable]:
