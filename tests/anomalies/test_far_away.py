@@ -1,6 +1,5 @@
 """An object store behind a slow line: what is asked for is read side by side, in order, within bounds."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from pydicom import Dataset, FileDataset, dcmread
 from werkzeug.test import Client, TestResponse
 
 from fixtures.builders import a_multiframe, a_series, part10
-from fixtures.faulty import Answered, Asked, Faulty, Forward, damages_the_answer, faulty, says
+from fixtures.faulty import DELAY_S, Answered, Asked, Faulty, Forward, SlowLine, damages_the_answer, faulty, says
 from fixtures.node import close_archive, make_archive
 from fixtures.object_server import ObjectServer, storage_settings
 from relais.access.principals import OPERATOR
@@ -28,34 +27,7 @@ from relais.storage.settings import RestoreTier
 from relais.web.app import create_app
 from relais.web.settings import WebSettings
 
-DELAY_S = 0.1
 COUNT = 24
-
-
-@dataclass
-class SlowLine:
-    """Every answer takes DELAY_S. *most* were on their way at once, *begun* in all."""
-
-    most: int = 0
-    now: int = 0
-    begun: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __call__(self, asked: Asked, forward: Forward) -> Answered:
-        with self.lock:
-            self.begun += 1
-            self.now += 1
-            self.most = max(self.most, self.now)
-        try:
-            time.sleep(DELAY_S)
-            return forward(asked)
-        finally:
-            with self.lock:
-                self.now -= 1
-
-    @property
-    def is_side_by_side(self) -> bool:
-        return ahead.AT_ONCE // 2 <= self.most <= ahead.AT_ONCE
 
 
 @pytest.fixture
@@ -122,6 +94,10 @@ def numbers_of(files: list[bytes]) -> list[int]:
     return [int(dcmread(BytesIO(file)).InstanceNumber) for file in files]
 
 
+def is_side_by_side(line: SlowLine) -> bool:
+    return ahead.AT_ONCE // 2 <= line.most <= ahead.AT_ONCE
+
+
 def wait_until_still(line: SlowLine) -> None:
     until(lambda: not line.now)
 
@@ -139,7 +115,7 @@ def test_a_series_is_read_side_by_side_and_sent_in_order(
     answer = client.get(url_of(series[0]), headers={"Accept": 'multipart/related; type="application/dicom"'})
     assert numbers_of(parts_of(answer)) == list(range(1, COUNT + 1))
     assert answer.content_length == len(answer.data)
-    assert line.is_side_by_side
+    assert is_side_by_side(line)
     assert line.begun == COUNT
 
 
@@ -148,18 +124,18 @@ def test_a_zip_is_read_side_by_side(client: Client, series: list[FileDataset], l
     with ZipFile(BytesIO(answer.data)) as found:
         files = [found.read(name) for name in sorted(found.namelist())]
     assert numbers_of(files) == list(range(1, COUNT + 1))
-    assert line.is_side_by_side
+    assert is_side_by_side(line)
 
 
 def test_metadata_are_made_side_by_side(client: Client, series: list[FileDataset], line: SlowLine) -> None:
     answer = client.get(f"{url_of(series[0])}/metadata", headers={"Accept": "application/dicom+json"})
     assert [one["00200013"]["Value"] for one in answer.json or ()] == [[n] for n in range(1, COUNT + 1)]
-    assert line.is_side_by_side
+    assert is_side_by_side(line)
 
 
 def test_metadata_are_made_beforehand_side_by_side(archive: Archive, line: SlowLine) -> None:
     assert documents.make_missing(archive) is not None
-    assert line.is_side_by_side
+    assert is_side_by_side(line)
     assert line.begun == COUNT
 
 
@@ -170,7 +146,7 @@ def test_frames_are_read_side_by_side_and_sent_in_order(client: Client, archive:
     url = f"{url_of(ds)}/instances/{ds.SOPInstanceUID}/frames/{asked}"
     answer = client.get(url, headers={"Accept": 'multipart/related; type="application/octet-stream"'})
     assert [part[0] for part in parts_of(answer)] == list(range(COUNT, 0, -1))
-    assert line.is_side_by_side
+    assert is_side_by_side(line)
 
 
 def test_who_goes_away_has_nothing_more_read(archive: Archive, series: list[FileDataset], line: SlowLine) -> None:
@@ -322,7 +298,7 @@ def test_a_check_reads_side_by_side_and_names_what_is_damaged(
     archive: Archive, door: Faulty, series: list[FileDataset], line: SlowLine
 ) -> None:
     assert maintenance.check(archive).checked == COUNT
-    assert line.is_side_by_side
+    assert is_side_by_side(line)
     door.heal()
     third = rows_of(archive, series)[2].key
     door.fail(damages_the_answer, method="GET", part=third[-12:])
@@ -334,5 +310,5 @@ def test_a_new_index_is_made_of_objects_read_side_by_side(
 ) -> None:
     before = [(row.key, row.digest, row.stored_at) for row in rows_of(archive, series)]
     assert maintenance.reindex(archive) == maintenance.Rebuilt(indexed=COUNT)
-    assert line.is_side_by_side
+    assert is_side_by_side(line)
     assert [(row.key, row.digest, row.stored_at) for row in rows_of(archive, series)] == before

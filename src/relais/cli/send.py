@@ -19,9 +19,10 @@ from relais.dicom.attributes import Level
 from relais.dicom.commitment import Reference
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
+from relais.dimse.suboperations import outgoing
 from relais.errors import InvalidDataSet, InvalidRequest, NodeError, NotFound
 from relais.node import compose
-from relais.node.outgoing import of_file, of_row
+from relais.node.outgoing import of_file
 from relais.peers.base import Outgoing, Peer, Sent, Verdict
 from relais.peers.dimse import DimsePeer
 
@@ -133,14 +134,14 @@ def _instances(archive: Archive, what: Sequence[str], summary: Summary) -> Itera
     for name in what:
         if uids.is_valid(name) and not Path(name).exists():
             rows = retrieve.instances(archive, OPERATOR, _ref(archive, name))
-            yield from (of_row(archive, row) for row in rows)
+            yield from (outgoing(archive, row) for row in rows)
             continue
         with ExitStack() as keep:
             for source in walk([Path(name)], keep):
                 if not isinstance(source, Source):
                     raise NotFound(f"{source.name}: {source.reason}")
                 if source.path is None:
-                    raise InvalidRequest(f"{name} is a zip file: import it, then send by UID.")
+                    raise InvalidRequest(f"{name} is a zip or tar file: import it, then send by UID.")
                 try:
                     yield of_file(source.path, archive.pixels)
                 except (InvalidDataSet, OSError):

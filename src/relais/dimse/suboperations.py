@@ -19,7 +19,7 @@ from relais.dimse.operation import Counters, Operation
 from relais.dimse.status import CANCEL, NONE_SENT, PENDING, SOME_FAILED, SUCCESS, TOO_MANY_MATCHES, Status
 from relais.errors import NotFound
 from relais.index.rows import InstanceRow
-from relais.peers.base import Outgoing, Sent, Verdict
+from relais.peers.base import Begun, Outgoing, Sent, Verdict
 from relais.peers.identifier import decode
 from relais.telemetry.line import fields
 
@@ -99,6 +99,8 @@ def outgoing(archive: Archive, row: InstanceRow) -> Outgoing:
 
 
 def _read(archive: Archive, row: InstanceRow, transfer_syntax_uid: str) -> Iterator[bytes]:
+    if transfer_syntax_uid == row.transfer_syntax_uid and (begun := retrieve.dataset_begun(archive, row)) is not None:
+        return Begun(begun)
     return retrieve.dataset_chunks(archive, row, transfer_syntax_uid).chunks
 
 

@@ -1,16 +1,14 @@
-"""Instances on their way to a peer, from files and from the archive. Knows Part 10 and rows, no protocol."""
+"""Files on their way to a peer. Knows Part 10, no protocol and no archive."""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from relais.archive import Archive, retrieve
 from relais.dicom.elements import reader_of
 from relais.dicom.header import read_header
 from relais.dicom.part10 import read_head
 from relais.errors import InvalidDataSet
-from relais.index.rows import InstanceRow
 from relais.peers.base import Outgoing
 from relais.pixels.workers import PixelWorkers
 
@@ -36,15 +34,6 @@ def of_file(path: Path, pixels: PixelWorkers) -> Outgoing:
             yield from _dataset_bytes(transcoded)
 
     return Outgoing(*named, meta.transfer_syntax_uid, read)
-
-
-def of_row(archive: Archive, row: InstanceRow) -> Outgoing:
-    """A registered instance."""
-
-    def read(transfer_syntax_uid: str) -> Iterator[bytes]:
-        return iter(retrieve.dataset_chunks(archive, row, transfer_syntax_uid).chunks)
-
-    return Outgoing(row.sop_class_uid, row.ref.sop_instance_uid, row.transfer_syntax_uid, read)
 
 
 def _dataset_bytes(path: Path) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ Unavailable; what it says about a single instance is a Sent.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -24,12 +25,30 @@ class Refused(InvalidRequest):
         self.status = status
 
 
+class Begun(Iterator[bytes]):
+    """All of an encoded Data Set, in one piece, which is being fetched already: meanwhile others can be asked for."""
+
+    def __init__(self, fetched: Future[bytes]) -> None:
+        self._left = [fetched]
+
+    def __next__(self) -> bytes:
+        if not self._left:
+            raise StopIteration
+        return self._left.pop().result()
+
+    def close(self) -> None:
+        """It is not wanted any more."""
+        for fetched in self._left:
+            fetched.cancel()
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """An instance on its way to a peer.
 
-    *read* gives its encoded Data Set in the Transfer Syntax asked for, in pieces, and raises a NodeError, before the
-    first piece, where it cannot be had so. It is asked for *transfer_syntax_uid* first: the one it is stored in.
+    *read* gives its encoded Data Set in the Transfer Syntax asked for, in pieces, of which it may have Begun to fetch
+    them, and raises a NodeError, before the first piece, where it cannot be had so. It is asked for
+    *transfer_syntax_uid* first: the one it is stored in.
     """
 
     sop_class_uid: str

@@ -1,7 +1,8 @@
 """C-STORE as SCU (PS3.4 B.2): the stored bytes of instances, one after the other, and what the peer said about each.
 
 Knows associations, not who opened them: C-MOVE, deliveries and `relais send` use ones that we requested, C-GET the
-peer's own. While the peer takes an instance, the next ones are read, checked and if need be transcoded.
+peer's own. While the peer takes an instance, the next ones are read, checked and if need be transcoded; those that come
+from afar are fetched side by side.
 """
 
 import logging
@@ -16,7 +17,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from relais.errors import NodeError
 from relais.peers import messages
 from relais.peers.association import Associated
-from relais.peers.base import MoveOriginator, Outgoing, Sent
+from relais.peers.base import Begun, MoveOriginator, Outgoing, Sent
 from relais.peers.contexts import Accepted, Selection
 from relais.peers.messages import AssociationLost
 from relais.peers.readahead import ReadAhead
@@ -37,9 +38,17 @@ class _Ready:
     source: Iterator[bytes] | None = None
     reason: str = ""
 
+    def wait(self) -> None:
+        """Until what was only begun to be fetched is there."""
+        if isinstance(self.source, Begun):
+            try:
+                self.data = _read_ahead(self.source)
+            except NodeError as exc:
+                self.context, self.reason = None, exc.message
+
     def close(self) -> None:
         """Let go of what it holds open, also if it was not read to its end."""
-        if isinstance(self.source, Generator):
+        if isinstance(self.source, Generator | Begun):
             self.source.close()
 
 
@@ -93,12 +102,13 @@ class Sending:
             return _Ready(instance, reason="No presentation context was accepted for it.")
         try:
             source = instance.read(context.transfer_syntax)
-            return _Ready(instance, context, _read_ahead(source), source)
+            return _Ready(instance, context, () if isinstance(source, Begun) else _read_ahead(source), source)
         except NodeError as exc:
             return _Ready(instance, reason=exc.message)
 
     def _offer(self, ready: _Ready) -> Sent:
         instance = ready.instance
+        ready.wait()
         if ready.context is None:
             return Sent(instance.sop_instance_uid, comment=ready.reason)
         self.on_its_way = instance
