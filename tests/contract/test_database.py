@@ -195,6 +195,25 @@ def test_a_read_sees_one_commit_however_long_it_takes(db: Database) -> None:
     assert _notes(db) == ["meanwhile"]
 
 
+def test_the_first_row_of_a_statement_is_found_without_a_read_and_none_where_there_is_none(db: Database) -> None:
+    db.write(_note("one"))
+    db.write(_note("two"))
+    sql = "SELECT action FROM audit WHERE action > ? ORDER BY id DESC"
+    for _ in range(40):  # more than there are connections kept open
+        found = db.first(sql, ("",))
+        assert found is not None
+        assert (found[0], found["action"]) == ("two", "two")
+    db.write(_note("zwei"))
+    assert [db.first(sql, ("u",))[0], db.first(sql, ("zz",))] == ["zwei", None]  # type: ignore[index]
+
+
+def test_a_first_row_cannot_be_had_by_writing_and_the_next_one_is_found(db: Database) -> None:
+    with pytest.raises(NodeError):
+        db.first(NOTE, (0.0, "never"))
+    assert _notes(db) == []
+    assert db.first("SELECT count(*) FROM audit", ()) is not None
+
+
 def test_a_read_cannot_write(db: Database) -> None:
     with pytest.raises(NodeError), db.read() as connection:
         connection.execute("DELETE FROM audit")

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from typing import TypeVar
 
 from relais.archive import Archive
-from relais.storage.base import FarAway
+from relais.storage.base import FarAway, is_far_away
 
 AT_ONCE = 8
 HELD_BYTES = 16 * 1024 * 1024  # beyond that nothing more is begun before something was taken
@@ -26,7 +26,7 @@ def each(archive: Archive, work: Callable[[S], T], sources: Iterable[S], size_by
 
     Where the store is on this machine, each when its turn comes.
     """
-    if isinstance(archive.store, FarAway):
+    if is_far_away(archive.store):
         return _side_by_side(archive.store, work, sources, size_bytes)
     return map(work, sources)
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from functools import cache
 from typing import ClassVar
 
 from relais.archive import Archive
@@ -10,7 +9,7 @@ from relais.db.database import Transaction
 from relais.errors import InvalidRequest, NotFound, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceFacts, InstanceRow, kept_of
-from relais.storage.base import Buffer, FarAway, ObjectStore
+from relais.storage.base import Buffer, is_far_away
 from relais.storage.digest import digest_of, new_checksum, new_digest
 
 CHUNK_BYTES = 256 * 1024
@@ -112,7 +111,7 @@ def lost_far_away(archive: Archive, facts: InstanceFacts) -> str | None:
 
     To be asked before the index is locked: that would hold up everybody. A store that does not answer has lost nothing.
     """
-    if not _is_far_away(type(archive.store)):
+    if not is_far_away(archive.store):
         return None
     kept = lookup.instance(archive.db, facts.ref)
     if kept is None or kept.key == facts.key or kept.digest != kept_of(facts.digest):
@@ -131,13 +130,7 @@ def is_lost(archive: Archive, tx: Transaction, facts: InstanceFacts, far_away: s
     kept = lookup.instance(tx, facts.ref)
     if kept is None or kept.key == facts.key:
         return False
-    return kept.key == far_away if _is_far_away(type(archive.store)) else not _is_whole(archive, kept)
-
-
-@cache
-def _is_far_away(kind: type[ObjectStore]) -> bool:
-    """Whether such stores are: to ask each of them takes 15 µs."""
-    return issubclass(kind, FarAway)
+    return kept.key == far_away if is_far_away(archive.store) else not _is_whole(archive, kept)
 
 
 def _is_whole(archive: Archive, row: InstanceRow) -> bool:

@@ -17,7 +17,7 @@ from relais.db.group import Group
 from relais.db.settings import IndexSettings
 from relais.db.soon import Soon
 from relais.db.sqlite import SqliteEngine
-from relais.db.transaction import Connection, Cursor, Row, Transaction
+from relais.db.transaction import Connection, Cursor, Params, Row, Transaction
 from relais.errors import OutOfResources, Unavailable
 
 NO_DRIVER = "An index on PostgreSQL needs psycopg: pip install 'relais[postgres]'."
@@ -66,6 +66,17 @@ class Database:
     def write_soon(self, work: Callable[[Transaction], object]) -> None:
         """Have *work* committed within a second. A process that is killed before that loses it."""
         self._process().soon.add(work)
+
+    def first(self, sql: str, params: Params) -> Row | None:
+        """The first row that one statement finds in one commit, None if it finds none. Raises Unavailable as `read`."""
+        engine = self._process().engine
+        words = engine.writer.words
+        try:
+            return engine.first(sql, params, self._settings.read_timeout_s)
+        except Exception as exc:
+            if isinstance(exc, (*words.FOREIGN, UnicodeDecodeError)):
+                raise words.of_reading(exc) from exc
+            raise
 
     @contextmanager
     def read(self, *, is_long: bool = False) -> Iterator[Connection]:

@@ -6,7 +6,7 @@ Everything here belongs to one process. The rooms above speak one SQL, SQLite's 
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from relais.db.transaction import Connection
+from relais.db.transaction import Connection, Params, Row
 from relais.errors import NodeError
 
 
@@ -75,6 +75,9 @@ class Engine(Protocol):
 
     def snapshot(self, timeout_s: float | None) -> AbstractContextManager[Connection]:
         """A connection that sees one commit and cannot write; after *timeout_s* it gives up."""
+
+    def first(self, sql: str, params: Params, timeout_s: float | None) -> Row | None:
+        """The first row that one statement finds in one commit, None if it finds none; otherwise as `snapshot`."""
 
     def alone(self) -> AbstractContextManager[None]:
         """Keep others from opening the index. Raises Unavailable if one has."""

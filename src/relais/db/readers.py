@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from relais.db import connect
 from relais.db.connect import SqliteConnection
 from relais.db.settings import IndexSettings
+from relais.db.transaction import Params, Row
 
 STEPS = 100_000  # of SQLite's machine, a few milliseconds, between two looks at the clock
 IDLE = 16  # connections kept open for the next reader; more are closed after use
@@ -30,10 +31,7 @@ class Readers:
 
         A statement that runs *timeout_s* after the beginning is interrupted.
         """
-        connection = self._take()
-        if timeout_s is not None:
-            deadline = time.monotonic() + timeout_s
-            connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+        connection = self._take(timeout_s)
         try:
             connection.execute("BEGIN")
             yield connection
@@ -41,19 +39,41 @@ class Readers:
             connection.close()
             raise
         except BaseException:
-            self._give_back(connection)
+            self._end(connection)
+            raise
+        self._end(connection)
+
+    def first(self, sql: str, params: Params, timeout_s: float | None) -> Row | None:
+        """The first row of one statement, which needs no transaction to see one commit; None if it finds none.
+
+        Beginning and ending one would take longer than finding a row, and among busy threads Python waits for its lock
+        behind each.
+        """
+        connection = self._take(timeout_s)
+        try:
+            found = connection.execute(sql, params).fetchall()
+        except BaseException:
+            connection.close()
             raise
         self._give_back(connection)
+        return found[0] if found else None
 
-    def _take(self) -> SqliteConnection:
+    def _take(self, timeout_s: float | None) -> SqliteConnection:
         with self._mutex:
-            if self._idle:
-                return self._idle.pop()
-        return connect.reader(self._settings)
+            connection = self._idle.pop() if self._idle else None
+        if connection is None:
+            connection = connect.reader(self._settings)
+        if timeout_s is not None:
+            deadline = time.monotonic() + timeout_s
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+        return connection
+
+    def _end(self, connection: SqliteConnection) -> None:
+        connection.execute("ROLLBACK")
+        self._give_back(connection)
 
     def _give_back(self, connection: SqliteConnection) -> None:
         connection.set_progress_handler(None, STEPS)
-        connection.execute("ROLLBACK")
         with self._mutex:
             if len(self._idle) < IDLE and not self._is_closed:
                 self._idle.append(connection)

@@ -13,7 +13,7 @@ from relais.db.lock import WritersLock
 from relais.db.migrate import migrate
 from relais.db.readers import Readers
 from relais.db.settings import IndexSettings
-from relais.db.transaction import Connection
+from relais.db.transaction import Connection, Params, Row
 
 LEAST_PATIENCE_S = 1.0  # what somebody outside holds for a moment only refuses nobody
 
@@ -103,6 +103,10 @@ class SqliteEngine:
     def snapshot(self, timeout_s: float | None) -> AbstractContextManager[Connection]:
         """A connection inside a read transaction."""
         return self._readers.snapshot(timeout_s)
+
+    def first(self, sql: str, params: Params, timeout_s: float | None) -> Row | None:
+        """The first row of one statement."""
+        return self._readers.first(sql, params, timeout_s)
 
     def alone(self) -> AbstractContextManager[None]:
         """Nothing to do: the node's folder, in which the file lies, is locked by who serves it."""

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import astuple
 from itertools import islice
 
 from relais.db import statements
@@ -13,7 +12,7 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.index import answers, packing, short
 from relais.index import instances as held
-from relais.index.mapping import under
+from relais.index.mapping import instance_in_rows, under
 from relais.index.rows import InstanceRow
 
 SQL = statements.load("relais.index.sql", "lookup.sql")
@@ -28,6 +27,8 @@ def reading(source: Source) -> AbstractContextManager[Connection]:
 
 def instances(db: Source, ref: Ref) -> list[InstanceRow]:
     """What is registered under *ref*, by series number, then instance number, then UID; [] if nothing is."""
+    if isinstance(ref, InstanceRef) and isinstance(db, Database) and (row := instance_in_rows(db, ref)):
+        return [row]
     with reading(db) as connection:
         return held.found(connection, ref)
 
@@ -110,7 +111,7 @@ def revision(db: Database, ref: Ref) -> int:
 
 def study_revision(db: Database, ref: StudyRef) -> int:
     """The newest change in the study, 0 if it is not there."""
-    return _number(db, SQL["study_revision"], astuple(ref))
+    return _number(db, SQL["study_revision"], (ref.study_instance_uid,))
 
 
 def series_revision(db: Database, ref: SeriesRef) -> int:
@@ -119,9 +120,8 @@ def series_revision(db: Database, ref: SeriesRef) -> int:
 
 
 def _number(db: Database, sql: str, values: tuple[object, ...]) -> int:
-    with db.read() as connection:
-        found = connection.execute(sql, values).fetchone()
-        return int(found[0]) if found is not None else 0
+    found = db.first(sql, values)
+    return int(found[0]) if found is not None else 0
 
 
 def keys(db: Database) -> Iterator[tuple[str, InstanceRow]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from relais.db.database import Connection
+from relais.db.database import Connection, Database, Row
 from relais.db.transaction import Params
 from relais.dicom.layout import Layout
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef
@@ -44,6 +44,12 @@ def under(ref: Ref) -> tuple[str, tuple[str, ...]]:
         levels.append("sop_instance_uid = ?")
         uids.append(ref.sop_instance_uid)
     return " AND ".join(levels), tuple(uids)
+
+
+def instance_in_rows(db: Database, ref: InstanceRef) -> InstanceRow | None:
+    """One instance, if its series has rows."""
+    values = db.first(_INSTANCE, (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid))
+    return None if values is None else _instance_row(values)
 
 
 def instance_rows(connection: Connection, select: str, params: Params = ()) -> list[InstanceRow]:
@@ -88,8 +94,16 @@ SELECT json_group_array(json_array(
 """
 
 
-def _instance_row(values: list[Any]) -> InstanceRow:
-    ref = InstanceRef(*values[2:5])
+_INSTANCE = """
+SELECT id, series_fk, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid,
+  instance_number, number_of_frames, key, size_bytes, digest, head_digest, dataset_offset, pixel_offset,
+  frame_table, stored_at, revision
+FROM instance_row WHERE study_instance_uid = ? AND series_instance_uid = ? AND sop_instance_uid = ?
+"""
+
+
+def _instance_row(values: Row | list[Any]) -> InstanceRow:
+    ref = InstanceRef(values[2], values[3], values[4])
     return InstanceRow(
         id=values[0],
         series_id=values[1],
@@ -100,9 +114,9 @@ def _instance_row(values: list[Any]) -> InstanceRow:
         number_of_frames=max(1, whole(values[8]) or 1),
         key=unpack_key(values[9], ref),
         size_bytes=values[10],
-        digest=kept_of(bytes.fromhex(values[11])),
-        head_digest=kept_of(bytes.fromhex(values[12])),
-        layout=Layout(values[13], values[14], bytes.fromhex(values[15]) or None),
+        digest=kept_of(blob(values[11])),
+        head_digest=kept_of(blob(values[12])),
+        layout=Layout(values[13], values[14], blob(values[15]) or None),
         stored_at=float(values[16]),
         revision=values[17],
     )

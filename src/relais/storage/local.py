@@ -30,6 +30,8 @@ from relais.storage.upload import ROOMS, LocalUpload, Rooms, pread
 INCOMING, JOURNAL = ".incoming", ".journal"
 SPARE = 8  # the disk must have this many times the room of a journal before one is made
 KNOWN_FOLDERS = 200_000  # folders remembered as durable; beyond that all are forgotten, and synced once more
+LARGE_BYTES = 16 * 1024 * 1024  # of a range that is longer it is asked first whether there are so many
+TOO_SHORT = "There are not so many bytes."
 RENAME_ATTEMPTS = 16  # a folder may be pruned between being made and being used; after that many the upload fails
 
 log = logging.getLogger(__name__)
@@ -95,11 +97,14 @@ class LocalStore:
         with _reading():
             fd = self._opened(key)
             try:
-                if offset < 0 or length < 0 or offset + length > os.fstat(fd).st_size:
-                    raise InvalidRequest("There are not so many bytes.")
-                return pread(fd, offset, length)
+                if offset < 0 or length < 0 or (length > LARGE_BYTES and offset + length > os.fstat(fd).st_size):
+                    raise InvalidRequest(TOO_SHORT)
+                found = pread(fd, offset, length)
             finally:
                 os.close(fd)
+        if len(found) < length:
+            raise InvalidRequest(TOO_SHORT)
+        return found
 
     def size_bytes(self, key: str) -> int:
         with _reading():

@@ -11,7 +11,7 @@ from relais.db.postgres.migrate import migrate
 from relais.db.postgres.readers import Readers
 from relais.db.postgres.writer import PostgresWriter
 from relais.db.settings import IndexSettings
-from relais.db.transaction import Connection
+from relais.db.transaction import Connection, Params, Row
 
 
 class PostgresEngine:
@@ -35,6 +35,12 @@ class PostgresEngine:
     def snapshot(self, timeout_s: float | None) -> AbstractContextManager[Connection]:
         """A connection inside a read transaction."""
         return self._readers.snapshot(timeout_s)
+
+    def first(self, sql: str, params: Params, timeout_s: float | None) -> Row | None:
+        """The first row of one statement."""
+        with self._readers.snapshot(timeout_s) as connection:
+            found: Row | None = connection.execute(sql, params).fetchone()
+            return found
 
     @contextmanager
     def alone(self) -> Iterator[None]:
