@@ -24,6 +24,7 @@ from relais.dicom.refs import StudyRef
 from relais.dicom.rejection_note import Reason
 from relais.node import compose
 from relais.node.inline import Node
+from relais.node.listen import eventually
 
 Run = Callable[..., Any]
 
@@ -168,21 +169,25 @@ def test_a_rate_slows_it_down(south: Node, peer: str, relais_json: Run) -> None:
     assert 1.2 < time.monotonic() - began < 120
 
 
+def is_locked(path: Path) -> bool:
+    """Whether somebody has it for himself; who tried it by locking would be in his way."""
+    return any(
+        line.split()[5].endswith(f":{path.stat().st_ino}") for line in Path("/proc/locks").read_text().splitlines()
+    )
+
+
 def test_two_pulls_from_one_peer_at_once_are_refused(
     south: Node, peer: str, relais: Run, config_file: Path, tmp_path: Path
 ) -> None:
     fill(south, *(a_ct() for _ in range(3)))
     slow = subprocess.Popen(
-        [sys.executable, "-m", "relais", "pull", peer, "--rate", "6 studies/min"],
+        [sys.executable, "-m", "relais", "pull", peer, "--rate", "1 studies/min"],
         env=os.environ | {"RELAIS_CONFIG": str(config_file)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 30
-        while not list((tmp_path / "data" / "pulls").rglob("SOUTH*")) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        time.sleep(0.3)
+        assert eventually(lambda: any(map(is_locked, (tmp_path / "data" / "pulls").rglob("SOUTH*"))), 120)
         assert "same work already" in relais("pull", peer, code=1).output
     finally:
         slow.kill()
