@@ -385,7 +385,7 @@ def test_we_ask_and_are_answered_on_the_same_association(node: DimseNode) -> Non
 
     wanted = [Reference(CT, fresh_uid()) for _ in range(3)]
     with provider("ARCHIVE", all_of_them) as port:
-        report = commitment_asked.commit(node.archive, DimsePeer(peer_at(port, "ARCHIVE")), wanted, 10)
+        report = commitment_asked.commit(node.archive, DimsePeer(peer_at(port, "ARCHIVE")), wanted, 120)
     assert report is not None
     assert list(report.committed) == wanted
     assert report.failed == ()
@@ -400,7 +400,7 @@ def test_we_ask_and_are_answered_over_a_new_association(node: DimseNode) -> None
 
     wanted = [Reference(CT, fresh_uid()) for _ in range(3)]
     with provider("ARCHIVE", all_but_one, lambda: node.port) as port:
-        report = commitment_asked.commit(node.archive, DimsePeer(peer_at(port, "ARCHIVE")), wanted, 10)
+        report = commitment_asked.commit(node.archive, DimsePeer(peer_at(port, "ARCHIVE")), wanted, 120)
     assert report is not None
     assert list(report.committed) == wanted[:2]
     assert [(one.reference, one.reason) for one in report.failed] == [(wanted[2], 0x0119)]
