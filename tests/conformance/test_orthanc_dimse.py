@@ -124,7 +124,7 @@ def test_orthanc_commits_to_what_we_sent_it(pair: Pair) -> None:
     pair.orthanc.post("/instances", part10(ds))
     wanted = [Reference(ds.SOPClassUID, ds.SOPInstanceUID), Reference(ds.SOPClassUID, uid("never"))]
     peer = DimsePeer(PeerSettings("orthanc", "ORTHANC", "127.0.0.1", pair.orthanc.dicom_port))
-    report = commitment_asked.commit(pair.node.archive, peer, wanted, 20)
+    report = commitment_asked.commit(pair.node.archive, peer, wanted, 120)
     assert report is not None
     assert list(report.committed) == wanted[:1]
     assert [(one.reference, one.reason) for one in report.failed] == [(wanted[1], 0x0112)]

@@ -107,7 +107,7 @@ def test_storage_commitment_is_asked_and_told_over_tls(tmp_path: Path, world: Wo
     with dimse_node(tmp_path / "north") as north, dimse_node(tmp_path / "south", **door(world, "required")) as south:
         ds = keep_one(south)
         wanted = [Reference(ds.SOPClassUID, ds.SOPInstanceUID)]
-        report = commitment_asked.commit(north.archive, DimsePeer(secured(world, south.port, "RELAIS")), wanted, 10)
+        report = commitment_asked.commit(north.archive, DimsePeer(secured(world, south.port, "RELAIS")), wanted, 120)
         assert report is not None
         assert report.committed == tuple(wanted)
         transaction_uid = report.transaction_uid

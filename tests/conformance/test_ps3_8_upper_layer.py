@@ -95,7 +95,8 @@ def at_work() -> set[threading.Thread]:
 
     Themselves, not their number: of another test's some may be about to end, in whose place others would go unnoticed.
     """
-    return {thread for thread in threading.enumerate() if thread.name not in {"late-writes", "checkpoints", "journal"}}
+    own = {"late-writes", "checkpoints", "journal", "helper"}
+    return {thread for thread in threading.enumerate() if thread.name not in own}
 
 
 def leaves_no_trace(node: DimseNode, threads: set[threading.Thread], files: set[Path]) -> bool:
