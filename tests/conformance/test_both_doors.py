@@ -6,7 +6,7 @@ from io import BytesIO
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -127,6 +127,11 @@ keys = st.dictionaries(st.sampled_from(sorted(VALUES)), st.integers(0, 99), min_
 
 
 @given(st.sampled_from(sorted(LEVELS)), keys, st.booleans())
+@example(level="STUDY", asked={"PatientName": "zoe"}, is_fuzzy=True)
+@example(level="IMAGE", asked={"PatientName": "zoe"}, is_fuzzy=False)
+@example(level="STUDY", asked={"StudyInstanceUID": f"{THORAX}\\{LOOP}"}, is_fuzzy=False)
+@example(level="SERIES", asked={"StudyTime": "2200-0100", "Modality": "CT"}, is_fuzzy=False)
+@example(level="IMAGE", asked={"ImageType": "ORIGINAL", "PatientSex": "m"}, is_fuzzy=False)
 @settings(
     max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

@@ -46,10 +46,14 @@ def seed(archive: Archive) -> None:
     knee.StudyDate, knee.StudyTime = "20230105", "235959"
     loop = a_multiframe(StudyInstanceUID=LOOP, AccessionNumber="", StudyDate="20240101", StudyTime="000000", **SURYA)
     last = a_ct(StudyInstanceUID=REPORT, AccessionNumber="a1", StudyDate="20251231", **LEFEBVRE)
-    request = Dataset()
-    request.ScheduledProcedureStepID, request.RequestedProcedureID = "SPS-7", "RP-7"
-    last.RequestAttributesSequence = [request]
+    last.RequestAttributesSequence = [requested("SPS-7", "RP-7"), requested("SPS-8", "RP-8")]
     keep(archive, *thorax, report, knee, loop, last)
+
+
+def requested(step: str, procedure: str) -> Dataset:
+    item = Dataset()
+    item.ScheduledProcedureStepID, item.RequestedProcedureID = step, procedure
+    return item
 
 
 def keep(archive: Archive, *instances: Dataset) -> None:
@@ -125,8 +129,9 @@ def test_a_sequence_key_matches_within_one_item(node: DimseNode, tmp_path: Path)
     ):
         _, answers = dcmtk.findscu(node.port, [*keys, *values], into=tmp_path / values[1][-4:])
         assert len(answers) == count
-    [item] = answers[0].RequestAttributesSequence
-    assert (item.ScheduledProcedureStepID, item.RequestedProcedureID) == ("SPS-7", "RP-7")
+    items = answers[0].RequestAttributesSequence
+    found = {(item.ScheduledProcedureStepID, item.RequestedProcedureID) for item in items}
+    assert found == {("SPS-7", "RP-7"), ("SPS-8", "RP-8")}
 
 
 def test_an_answer_holds_what_was_asked_for_and_where_to_get_it(node: DimseNode, tmp_path: Path) -> None:

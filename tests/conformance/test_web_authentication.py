@@ -1,6 +1,7 @@
 """Who gets in at the web door, and what for: tokens as Bearer and as Basic, over real sockets, and OHIF with one."""
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from io import BytesIO
@@ -24,6 +25,8 @@ from relais.config import load
 from relais.dicom.origin import Channel, Origin
 from relais.node.inline import Node
 from relais.node.listen import eventually
+from relais.web.app import create_app
+from relais.web.settings import WebSettings
 
 ROSA, CT1, NOBODY, FAR = (make() for _ in range(4))
 USERS = (
@@ -64,6 +67,13 @@ def status(node: Node, path: str, authorization: str = "", **options: str) -> in
     return requests.get(node.url + path, headers=headers, timeout=120).status_code
 
 
+def everything(node: Node) -> list[tuple[str, str]]:
+    """Each resource of the web door but the two that balancers ask for, with each of its methods."""
+    app = create_app(node.archive, WebSettings(), {})
+    rules = [(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()]
+    return [(method, re.sub("<[^>]*>", "1", path)) for path, method in rules if not path.startswith("/health/")]
+
+
 def audited(node: Node) -> list[tuple[str, str]]:
     with node.archive.db.read() as connection:
         return [(row[0], row[1]) for row in connection.execute("SELECT name, action FROM audit ORDER BY id")]
@@ -83,6 +93,15 @@ def test_who_shows_no_token_is_asked_for_one_everywhere(node: Node, path: str) -
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith('Basic realm="Relais"')
     assert 'Bearer realm="Relais"' in answer.headers["WWW-Authenticate"]
+
+
+def test_nothing_is_had_or_done_without_a_token(node: Node) -> None:
+    """Not by any method, of any resource that there is."""
+    asked = everything(node)
+    assert len(asked) > 60
+    for method, path in asked:
+        answer = requests.request(method, node.url + path, timeout=120)
+        assert (method, path, answer.status_code) == (method, path, 401)
 
 
 @pytest.mark.parametrize(
