@@ -31,7 +31,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield node
     finally:
         node.process.terminate()
-        node.process.wait(30)
+        node.process.wait(120)
 
 
 def _relais(node: Served, *arguments: str) -> subprocess.CompletedProcess[str]:
