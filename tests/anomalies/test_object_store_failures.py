@@ -103,6 +103,12 @@ def test_what_fails_once_is_tried_again(store: S3Store, door: Faulty, fault: Fau
     assert read(store, key) == WHOLE
 
 
+def test_a_store_that_knows_no_conditions_is_asked_once_before_what_is_new(store: S3Store, door: Faulty) -> None:
+    put(store, a_key())  # then that is known of it
+    put(store, key := a_key())
+    assert [method for method, path in door.asked if key in path] == ["HEAD", "PUT"]
+
+
 LASTING = {
     "500": FAILED,
     "503": SLOW_DOWN,

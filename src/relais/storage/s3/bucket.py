@@ -13,6 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
@@ -143,12 +144,10 @@ class Bucket:
             raise Unavailable("The bucket of the object store does not exist.") from None
 
     def require_absent(self, key: str) -> None:
-        """Raise Internal if there is something under *key*."""
-        try:
-            self._head(key)
-        except NotFound:
-            return
-        raise Internal("This storage key is taken.")
+        """Raise Internal if there is something under *key*. That there is no bucket is seen when it is written to."""
+        with suppress(NotFound), asking():
+            self._client.head_object(**self._object(key))
+            raise Internal("This storage key is taken.")
 
     def begin_parts(self, key: str) -> str:
         """Begin an object that comes in parts, and give the name of this upload."""
