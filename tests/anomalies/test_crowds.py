@@ -151,7 +151,7 @@ def test_uploads_that_drip_or_stall_hold_their_threads_for_a_while_and_no_longer
             assert eventually(lambda: all(map(status_of, stalled)), SOON_S)
             assert set(map(status_of, stalled)) in ({"408"}, {"408", "503"})
             assert eventually(lambda: all(map(is_closed, everybody)), SOON_S)
-        assert "upload cut off" in Path(node.errors).read_text()
+        assert eventually(lambda: "upload cut off" in Path(node.errors).read_text(), SOON_S)
     finally:
         put_away(node)
 

@@ -159,7 +159,7 @@ def test_slow_uploads_and_readers_are_cut_off_here_too(tmp_path: Path, world: Wo
         assert giant.c_store(node.dimse_port) == 0
         context = ssl.create_default_context(cafile=str(world.ca.certificate))
         with ExitStack() as keep:
-            plain = (socket.create_connection(("127.0.0.1", node.web_port), 20) for _ in range(2))
+            plain = (socket.create_connection(("127.0.0.1", node.web_port), 120) for _ in range(2))
             secured = (context.wrap_socket(one, server_hostname="127.0.0.1") for one in plain)
             upload, reader = (keep.enter_context(one) for one in secured)
             upload.sendall(
@@ -171,7 +171,7 @@ def test_slow_uploads_and_readers_are_cut_off_here_too(tmp_path: Path, world: Wo
             assert upload.recv(4096).startswith(b"HTTP/1.1 408 ")
             log = Path(node.errors)
             assert eventually(lambda: "answer cut off" in log.read_text(), 120)
-            assert "upload cut off" in log.read_text()
+            assert eventually(lambda: "upload cut off" in log.read_text(), 120)
     finally:
         put_away(node)
 

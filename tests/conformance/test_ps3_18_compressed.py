@@ -158,7 +158,7 @@ def test_who_leaves_early_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyt
         resource = path(images[0]) if HTJ2KLossless in accept else f"/studies/{uid('left early')}"
         request = f"GET /dicom-web{resource} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n".encode()
         for _ in range(3):
-            with socket.create_connection(("127.0.0.1", node.port), 30) as connection:
+            with socket.create_connection(("127.0.0.1", node.port), 120) as connection:
                 connection.sendall(request)
                 assert connection.recv(1000).startswith(b"HTTP/1.1 200")
         assert eventually(lambda: not list(scratch.glob("relais-transcode-*")), 120)
