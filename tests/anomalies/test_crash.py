@@ -113,7 +113,7 @@ def crash(senders: Senders, folder: Path, rounds: int, seed: int) -> int:
         close_archive(archive)
         acknowledged += len(said.stored)
         if acknowledged <= number:  # a busy machine gets to the middle of the work, too
-            longest_s *= 1.5
+            longest_s = min(1.5 * longest_s, 4 * LONGEST_S)
     return acknowledged
 
 
