@@ -30,7 +30,7 @@ from relais.errors import Gone, InvalidRequest, Nearline, NotAcceptable, NotFoun
 from relais.index import lookup
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import ENCODABLE, can_transcode
-from relais.storage.base import FarAway
+from relais.storage.base import is_far_away
 
 CHUNK_BYTES = 256 * 1024
 
@@ -137,7 +137,7 @@ def part10(archive: Archive, row: InstanceRow, transfer_syntax_uid: str | None =
 def part10s(archive: Archive, rows: Sequence[InstanceRow]) -> list[Body]:
     """Each of *rows* as it is stored, to be read in this order, where small ones may be read ahead."""
     bodies = [part10(archive, row) for row in rows]
-    if not isinstance(archive.store, FarAway):
+    if not is_far_away(archive.store):
         return bodies
     small = (body for body in bodies if body.length <= WHOLE_BYTES)
     read = ahead.each(archive, lambda body: b"".join(body.chunks), small, lambda body: body.length)
@@ -157,7 +157,7 @@ def dataset_begun(archive: Archive, row: InstanceRow) -> Future[bytes] | None:
 
     Who asks for several before he takes the first has them side by side.
     """
-    if not isinstance(archive.store, FarAway) or row.size_bytes > WHOLE_BYTES:
+    if not is_far_away(archive.store) or row.size_bytes > WHOLE_BYTES:
         return None
     return archive.store.beside(copy_context().run, _dataset, archive, row)
 
@@ -168,7 +168,7 @@ def _dataset(archive: Archive, row: InstanceRow) -> bytes:
 
 def _read(archive: Archive, row: InstanceRow, offset: int) -> Iterator[bytes]:
     chunks = verified_chunks(archive, row, offset)
-    return _read_far_away(archive, row, chunks) if isinstance(archive.store, FarAway) else chunks
+    return _read_far_away(archive, row, chunks) if is_far_away(archive.store) else chunks
 
 
 def _read_far_away(archive: Archive, row: InstanceRow, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -182,7 +182,7 @@ def _wanted(archive: Archive, row: InstanceRow) -> Iterator[None]:
     try:
         yield
     except Nearline:
-        if isinstance(archive.store, FarAway):
+        if is_far_away(archive.store):
             archive.store.bring_back(row.key)
         raise
 

@@ -52,10 +52,15 @@ def targets_for_frames(
     archive: Archive, rows: Sequence[InstanceRow], ranges: Sequence[MediaRange]
 ) -> Sequence[Targets]:
     """The same for frames, whose media type may be all that is asked for."""
+    return forms.encodable(archive, rows, _asked_of_frames(tuple(ranges)))
+
+
+@lru_cache(maxsize=256)
+def _asked_of_frames(ranges: tuple[MediaRange, ...]) -> frozenset[str]:
     asked = {wanted.transfer_syntax_uid for wanted in ranges}
     patterns = [wanted.media_type for wanted in ranges if wanted.media_type.startswith("image/")]
     asked.update(uid for name, uid in _DEFAULTS.items() if any(covers(pattern, name) for pattern in patterns))
-    return forms.encodable(archive, rows, asked)
+    return frozenset(asked)
 
 
 def instance_offers(row: InstanceRow, *, may_be_single: bool, targets: Targets = NONE) -> tuple[Offer, ...]:
