@@ -204,7 +204,7 @@ def test_the_first_row_of_a_statement_is_found_without_a_read_and_none_where_the
         assert found is not None
         assert (found[0], found["action"]) == ("two", "two")
     db.write(_note("zwei"))
-    assert [db.first(sql, ("u",))[0], db.first(sql, ("zz",))] == ["zwei", None]  # type: ignore[index]
+    assert [db.first(sql, ("u",))[0], db.first(sql, ("zz",))] == ["zwei", None]
 
 
 def test_a_first_row_cannot_be_had_by_writing_and_the_next_one_is_found(db: Database) -> None:

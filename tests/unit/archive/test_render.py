@@ -13,7 +13,7 @@ from fixtures.states import a_state
 from relais.access.policy import Policy
 from relais.access.principals import Principal, Protocol
 from relais.archive import Archive, render, reports, video
-from relais.archive.cache import Cache
+from relais.archive.cache import READ_BYTES, Cache
 from relais.archive.delete import delete
 from relais.archive.ingest import store_part10
 from relais.dicom.origin import Channel, Origin
@@ -79,6 +79,13 @@ def test_the_folder_stays_within_its_bound(tmp_path: Path) -> None:
         assert cache.get_or_make("a", str(number), lambda: bytes(1000)) == bytes(1000)
         kept_bytes = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
         assert min(number, 70) * 1000 <= kept_bytes <= 101_000
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, READ_BYTES - 1, READ_BYTES, READ_BYTES + 1, 3 * READ_BYTES])
+def test_what_is_kept_comes_back_whole_and_is_not_made_again(tmp_path: Path, size_bytes: int) -> None:
+    cache, content = Cache(str(tmp_path), 10_000_000), bytes(range(256)) * (size_bytes // 256 + 1)
+    for made in (content[:size_bytes], b"made again"):
+        assert cache.get_or_make("a", "b", lambda made=made: made) == content[:size_bytes]
 
 
 def test_a_folder_that_was_full_before_the_start_is_brought_within_its_bound(tmp_path: Path) -> None:
