@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from relais.dicom.origin import Origin
@@ -42,6 +43,7 @@ def of_environment(environ: Mapping[str, Any]) -> Principal:
     return Principal(Protocol.WEB, user, address, proofs=environ.get(PROOFS, frozenset()))
 
 
+@lru_cache(maxsize=1024)  # what comes over one association comes from one origin
 def of_origin(origin: Origin) -> Principal:
     """The principal behind an instance that arrives."""
     name = origin.calling_ae_title or origin.user

@@ -109,10 +109,12 @@ class Receiving:
 
     def write(self, chunk: Buffer) -> None:
         """Take the next piece of the Data Set. Raises TooLarge, OutOfResources."""
-        self._upload.write(chunk)
-        if self._upload.size_bytes > self._archive.settings.max_instance_bytes:
+        upload = self._upload
+        upload.write(chunk)
+        size_bytes = upload.size_bytes
+        if size_bytes > self._archive.settings.max_instance_bytes:
             raise TooLarge(f"An instance may have at most {self._archive.settings.max_instance_bytes} bytes.")
-        if self._upload.size_bytes > EARLY_BYTES and not self._is_expected:
+        if size_bytes > EARLY_BYTES and not self._is_expected:
             self._expect()
 
     def finish(self) -> Stored:

@@ -1,7 +1,6 @@
 """Storage as SCP: C-STORE (PS3.4 B.2). The Data Set goes to archive.ingest as it comes, never decoded on the way."""
 
 import logging
-from collections.abc import Callable
 
 from relais.archive import Archive
 from relais.archive.ingest import Claim, Receiving, Stored, receive
@@ -37,19 +36,28 @@ class Incoming:
         self.error: NodeError | None = None
         self.failure = _check(claim, context_sop_class_uid)
         if self.failure is None:
-            self._try(lambda: self._begin(archive, claim, origin))
+            try:
+                self._receiving = receive(archive, claim, origin)
+            except Exception as exc:
+                self._fail(exc)
 
     def write(self, data: Buffer) -> None:
         """Take the next piece. Raises nothing: see finish."""
         receiving = self._receiving
         if receiving is not None:
-            self._try(lambda: receiving.write(data))
+            try:
+                receiving.write(data)
+            except Exception as exc:
+                self._fail(exc)
 
     def finish(self) -> Status:
         """Make the instance durable; Success only if it is."""
         receiving = self._receiving
         if receiving is not None:
-            self._try(lambda: self._finish(receiving))
+            try:
+                self.stored = receiving.finish()
+            except Exception as exc:
+                self._fail(exc)
             self.discard()
         return self.failure or SUCCESS
 
@@ -59,24 +67,15 @@ class Incoming:
         if receiving is not None:
             receiving.__exit__()
 
-    def _begin(self, archive: Archive, claim: Claim, origin: Origin) -> None:
-        self._receiving = receive(archive, claim, origin)
-
-    def _finish(self, receiving: Receiving) -> None:
-        self.stored = receiving.finish()
-
-    def _try(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except NodeError as exc:
+    def _fail(self, exc: Exception) -> None:
+        if isinstance(exc, NodeError):
             self.error, self.failure = exc, of_error("C-STORE", exc)
             if isinstance(exc, OutOfResources):
                 log.error("an instance could not be stored: %s", exc.message)
-        except Exception:
-            log.exception("an instance could not be stored")
+        else:
+            log.error("an instance could not be stored", exc_info=exc)
             self.failure = PROCESSING_FAILURE
-        if self.failure is not None:
-            self.discard()
+        self.discard()
 
 
 def serve(operation: Operation, incoming: Incoming | None) -> None:

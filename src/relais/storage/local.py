@@ -32,7 +32,7 @@ SPARE = 8  # the disk must have this many times the room of a journal before one
 KNOWN_FOLDERS = 200_000  # folders remembered as durable; beyond that all are forgotten, and synced once more
 LARGE_BYTES = 16 * 1024 * 1024  # of a range that is longer it is asked first whether there are so many
 TOO_SHORT = "There are not so many bytes."
-RENAME_ATTEMPTS = 16  # a folder may be pruned between being made and being used; after that many the upload fails
+RENAME_ATTEMPTS = 100  # a folder may be pruned between being made and being used; after that many the upload fails
 
 log = logging.getLogger(__name__)
 

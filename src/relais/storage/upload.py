@@ -23,7 +23,7 @@ from relais.storage.redo import FILE_MODE
 ROOM_BYTES = 1024 * 1024
 ROOMS = 64  # of one process; whoever comes when all are taken gets a temporary file
 DIGEST_BYTES = 256 * 1024  # digested at once: each time costs the interpreter's lock
-WORTH_BYTES = 64 * 1024  # to digest fewer takes less than to have it done
+WORTH_BYTES = 256 * 1024  # with fewer, digesting and writing take less than having them done
 
 
 class Rooms:
@@ -138,7 +138,9 @@ class LocalUpload:
         return self._described()
 
     def complete(self) -> None:
-        if self._room is not None and not self._is_broken and self._store.rooms.is_one_taken:
+        if self._room is None or self._is_broken or self._size < WORTH_BYTES:
+            return
+        if self._store.rooms.is_one_taken:
             self._digest_room()
             self._writing = self._store.helper.send(self._to_file)
 

@@ -14,7 +14,7 @@ from relais.storage import upload as uploads
 from relais.storage.digest import digest_of
 from relais.storage.layout import fresh_token, instance_key
 from relais.storage.local import LocalStore
-from relais.storage.upload import ROOM_BYTES, Rooms
+from relais.storage.upload import ROOM_BYTES, WORTH_BYTES, Rooms
 
 HEAD = b"head"
 
@@ -95,6 +95,7 @@ def test_what_was_staged_and_given_up_is_not_there_and_cannot_be_sealed(store: L
     """Not by another thread either, which would then commit a row without bytes."""
     key = a_key()
     with a_store_with_journal(store).begin(HEAD) as upload:
+        upload.write(bytes(WORTH_BYTES))
         upload.complete()
         upload.stage(key)
     with pytest.raises(OutOfResources):
@@ -114,6 +115,7 @@ def test_what_another_thread_cannot_write_is_refused_and_leaves_nothing(
     kept = list(a_store_with_journal(store).iterate())
     monkeypatch.setattr(uploads.os, "write", full)
     with store.begin(HEAD) as upload:
+        upload.write(bytes(WORTH_BYTES))
         upload.complete()
         upload.stage(a_key())
         with pytest.raises(OutOfResources):

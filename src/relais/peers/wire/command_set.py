@@ -47,17 +47,18 @@ def decode(data: bytes | bytearray | memoryview) -> CommandSet:
     Raises ValueError if it is cut off, or holds an element of another group. The last of two equal elements counts.
     """
     found: CommandSet = {}
-    at, end = 0, len(data)
+    data, at, end = bytes(data), 0, len(data)
     while at < end:
         if end - at < _HEADER.size:
             raise ValueError("command set cut off in an element")
         group, element, length = _HEADER.unpack_from(data, at)
-        at += _HEADER.size
-        if group or length > end - at:
+        begins_at = at + _HEADER.size
+        at = begins_at + length
+        if group or at > end:
             raise ValueError("command set malformed")
         if element:
-            found[element] = _value(element, bytes(data[at : at + length]))
-        at += length
+            decoder = _DECODERS.get(element, bytes)
+            found[element] = decoder(data[begins_at:at])
     return found
 
 
@@ -77,11 +78,6 @@ def text(command: Mapping[int, Value], element: int) -> str | None:
     """The value of a UI, AE or LO element; None if it is missing."""
     value = command.get(element)
     return value if isinstance(value, str) else None
-
-
-def _value(element: int, data: bytes) -> Value:
-    decoder = _DECODERS.get(element)
-    return data if decoder is None else decoder(data)
 
 
 def _uid(data: bytes) -> str:

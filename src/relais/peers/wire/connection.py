@@ -42,6 +42,11 @@ class Connection:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
+    def is_filled(self) -> bool:
+        """Whether something was read that nobody has taken."""
+        return self._end > self._start
+
+    @property
     def has_data(self) -> bool:
         """Whether something can be read without waiting, be it the end."""
         if self._end > self._start:

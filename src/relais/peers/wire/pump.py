@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 class Messages(Protocol):
     """Whose fragments are read, and who may have something to send."""
 
+    @property
+    def is_receiving(self) -> bool:
+        """Whether a message has begun and not ended."""
+
     def flush(self) -> bool:
         """Send what waits to be sent. Whether the association is still there."""
 
@@ -112,7 +116,10 @@ class Pump:
             self._receive(time.monotonic() + AT_ONCE_S)
 
     def _receive(self, deadline: float) -> bool:
-        """Take one PDU that begins before *deadline*; whether one came or the connection ended."""
+        """Take one PDU that begins before *deadline*, and what is there already of the message that it belongs to.
+
+        Whether one came, or the connection ended.
+        """
         self.messages.flush()
         if not self.may_read:
             return True
@@ -123,6 +130,8 @@ class Pump:
             if not connection.wait(min(deadline, self.opening_deadline)):
                 return False
             self._take_pdu(connection)
+            while connection.is_filled and self.messages.is_receiving and self.takes_data:
+                self._take_pdu(connection)  # the rest of the message, as far as it is there
         except OSError as exc:  # also the end of patience inside a PDU
             self.lose(exc)
         except Exception as exc:  # a stranger's bytes in a parser
