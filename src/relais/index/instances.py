@@ -24,6 +24,7 @@ from relais.index.rows import InstanceRow
 
 SQL = statements.load("relais.index.sql", "instances.sql")
 AT_ONCE = 50  # packs that are fetched in one go
+_NAMED = ("sop_class_uid", "transfer_syntax_uid")  # columns of numbers that stand for UIDs
 
 Places = Callable[[Packed], Iterable[int]]
 """Which instances of a pack are wanted, in order."""
@@ -45,13 +46,18 @@ def found(connection: Connection, ref: Ref) -> list[InstanceRow]:
     rows = instance_rows(connection, f"SELECT * FROM instance_row WHERE {where} ORDER BY {order}", values)  # noqa: S608
     if rows and not isinstance(ref, StudyRef):
         return rows
-    uid = ref.sop_instance_uid if isinstance(ref, InstanceRef) else None
-    packed = list(_packed_under(connection, ref.series if isinstance(ref, InstanceRef) else ref))
-    more = _rows(connection, packed, _in_order if uid is None else _with_uids({uid}))
+    if isinstance(ref, InstanceRef):
+        return in_pack(connection, ref)
+    more = _rows(connection, list(_packed_under(connection, ref)), _in_order)
     if not rows or not more:
         return rows or more
     place = {row["id"]: place for place, row in enumerate(connection.execute(SQL["series_in_order"], values))}
     return sorted(rows + more, key=lambda row: place[row.series_id])
+
+
+def in_pack(connection: Connection, ref: InstanceRef) -> list[InstanceRow]:
+    """The instance *ref* if its series is packed; [] if it is not there, or has rows."""
+    return _rows(connection, list(_packed_under(connection, ref.series)), _with_uids({ref.sop_instance_uid}))
 
 
 def by_sop_uids(connection: Connection, sop_instance_uids: Iterable[str]) -> list[InstanceRow]:
@@ -182,16 +188,20 @@ def _with_ids(wanted: set[int]) -> Places:
 
 def _rows(connection: Connection, series: Sequence[PackedSeries], places: Places) -> list[InstanceRow]:
     """The wanted instances of packed *series*."""
-    uids = _uids(connection, [one.packed for one in series]) if series else {}
-    return [_row(one, place, uids) for one in series for place in places(one.packed)]
+    wanted = [(one, place) for one in series for place in places(one.packed)]
+    uids = _named(connection, {one.packed.columns[name][place] for one, place in wanted for name in _NAMED})
+    return [_row(one, place, uids) for one, place in wanted]
 
 
 def _uids(connection: Connection, found: Sequence[Packed]) -> Mapping[int, str]:
     """The SOP Class and Transfer Syntax UIDs of packs, by number."""
-    named = {
-        number for one in found for name in ("sop_class_uid", "transfer_syntax_uid") for number in one.columns[name]
-    }
-    return {row["id"]: row["uid"] for row in connection.execute(SQL["uids"], (json.dumps(sorted(named)),))}
+    return _named(connection, {number for one in found for name in _NAMED for number in one.columns[name]})
+
+
+def _named(connection: Connection, numbers: set[int]) -> Mapping[int, str]:
+    if not numbers:
+        return {}
+    return {row["id"]: row["uid"] for row in connection.execute(SQL["uids"], (json.dumps(sorted(numbers)),))}
 
 
 def _row(series: PackedSeries, place: int, uids: Mapping[int, str]) -> InstanceRow:

@@ -27,10 +27,18 @@ def reading(source: Source) -> AbstractContextManager[Connection]:
 
 def instances(db: Source, ref: Ref) -> list[InstanceRow]:
     """What is registered under *ref*, by series number, then instance number, then UID; [] if nothing is."""
-    if isinstance(ref, InstanceRef) and isinstance(db, Database) and (row := instance_in_rows(db, ref)):
-        return [row]
+    if isinstance(ref, InstanceRef) and isinstance(db, Database):
+        return _one_instance(db, ref)
     with reading(db) as connection:
         return held.found(connection, ref)
+
+
+def _one_instance(db: Database, ref: InstanceRef) -> list[InstanceRow]:
+    """Most are found by one statement. Between it and the snapshot a series may have got its rows back."""
+    if row := instance_in_rows(db, ref):
+        return [row]
+    with db.read() as connection:
+        return held.in_pack(connection, ref) or held.found(connection, ref)
 
 
 def instance(db: Source, ref: InstanceRef) -> InstanceRow | None:
