@@ -38,8 +38,8 @@ test-stock: $(DEV) test-deps ## Run the DIMSE tests on pynetdicom's own threads 
 test-postgres: $(DEV) test-deps ## Run all tests of what has an index on PostgreSQL
 	RELAIS_TEST_INDEX=postgresql $(PYTEST)
 
-test-s3: $(DEV) test-deps ## Run the tests of what has a store with the objects in a real S3 store
-	RELAIS_TEST_STORE=s3 $(PYTEST) tests/unit tests/contract tests/conformance
+test-s3: $(DEV) test-deps ## Run all tests of what has a store with the objects in a real S3 store
+	RELAIS_TEST_STORE=s3 $(PYTEST)
 
 fuzz: $(DEV) ## Send the DIMSE door and the reader of Data Sets nonsense, FUZZ_S seconds each (600)
 	RELAIS_FUZZ_S=$(FUZZ_S) $(BIN)/pytest -o faulthandler_timeout=$$(($(FUZZ_S) + 600)) -k whatever_comes \

@@ -27,6 +27,8 @@ from relais.storage.settings import RestoreTier
 from relais.web.app import create_app
 from relais.web.settings import WebSettings
 
+pytestmark = pytest.mark.own_store
+
 COUNT = 24
 
 

@@ -19,6 +19,8 @@ from relais.archive import retrieve
 from relais.dicom.refs import StudyRef
 from relais.peers.readahead import AHEAD
 
+pytestmark = pytest.mark.own_store
+
 COUNT = 24
 
 
