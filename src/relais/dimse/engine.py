@@ -1,7 +1,5 @@
 """Stock pynetdicom classes with the few changes that a node needs.
 
-Knows private names of pynetdicom, as relais.peers.mended does, and no other module; a contract test lists them.
-
 1. A connection never waits for ever, acknowledges at once, and never takes a PDU of any length a stranger declares.
 2. The Data Set of a C-STORE request is passed on piece by piece as it arrives: nothing is collected, nothing decoded.
 3. Presentation contexts are not copied per association; those that count are set when the request is known.
@@ -19,21 +17,20 @@ from socketserver import TCPServer
 from typing import Any, Protocol
 
 from pynetdicom import AE, evt
-from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.dimse_primitives import C_CANCEL, DimseServiceType
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import P_DATA, UserIdentityNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import ThreadedAssociationServer
 
 from relais.dicom.contexts import Supported
 from relais.dimse.association import NodeAssociation
 from relais.dimse.negotiation import Terms
 from relais.dimse.room import Collected, Room
 from relais.peers.association import Context
-from relais.peers.mended import ClosingSocket, mend
+from relais.peers.mended import ClosingSocket, ServedAssociation, Welcoming, mend
 from relais.peers.tls import proofs
 from relais.peers.wire import associate
 from relais.peers.wire.framing import PDU_HEADER
@@ -162,7 +159,7 @@ class StreamingProvider(DIMSEServiceProvider):
 
     def _receive_fragment(self, context_id: int, fragment: bytes) -> None:
         message = self.message = self.message or DIMSEMessage()
-        if context_id not in self.assoc._accepted_cx or message.context_id not in {None, context_id}:
+        if context_id not in self._node_assoc.contexts_by_id or message.context_id not in {None, context_id}:
             raise ValueError("not in an accepted presentation context")
         if self._sink is not None and not fragment[0] & 1:
             self._sink.write(fragment[1:])
@@ -183,7 +180,7 @@ class StreamingProvider(DIMSEServiceProvider):
             self._reserve(message, len(fragment))
         if not is_complete and isinstance(message, C_STORE_RQ):
             announced = {keyword: str(message.command_set.get(keyword) or "") for keyword in ANNOUNCED}
-            context = self.assoc._accepted_cx[context_id]
+            context = self._node_assoc.contexts_by_id[context_id]
             self._sink = self._node_assoc.services.receive(self._node_assoc, announced, context)
         return is_complete
 
@@ -213,7 +210,7 @@ class StreamingProvider(DIMSEServiceProvider):
             self._complete[message_id], self._sink = self._sink, None
 
 
-class StockAssociation(Association, NodeAssociation):
+class StockAssociation(ServedAssociation, NodeAssociation):
     """An association on pynetdicom's own threads."""
 
     def __init__(self, ae: AE, services: Services, room: Room) -> None:
@@ -279,20 +276,21 @@ class StockAssociation(Association, NodeAssociation):
                 self.dimse.discard()
                 self.services.ended(self)
 
-    def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
-        if msg.MessageIDBeingRespondedTo is not None or msg.MessageID is None:
+    def serve_request(self, request: DimseServiceType, context_id: int) -> None:
+        if request.MessageIDBeingRespondedTo is not None or request.MessageID is None:
             self.abort()  # a response to nothing
             return
         self._is_serving = True
         try:
-            self.services.serve(self, msg, self._accepted_cx[context_id], self.dimse.take_sink(msg.MessageID))
+            sink = self.dimse.take_sink(request.MessageID)
+            self.services.serve(self, request, self.contexts_by_id[context_id], sink)
         except Exception:
             log.exception("a request could not be served")
             self.abort()
         finally:
             self._is_serving = False
             self.dimse.release()
-            self.dul._idle_timer.restart()  # the peer was not silent: it waited for us
+            self.was_heard()  # the peer was not silent: it waited for us
 
 
 @cache
@@ -304,7 +302,7 @@ def _context(row: Supported) -> PresentationContext:
     return context
 
 
-class Handler(RequestHandler):
+class Handler(Welcoming):
     """Makes an association of a connection."""
 
     server: "Server"
@@ -322,10 +320,9 @@ class Handler(RequestHandler):
             return
         super().handle()
 
-    def _create_association(self) -> Association:
+    def associate(self) -> StockAssociation:
         server, ae = self.server, self.server.ae
         assoc = StockAssociation(ae, server.services, server.room)
-        assoc._server = server
         assoc.name = f"AcceptorThread-{assoc.id}"  # pynetdicom finds its associations by this name
         assoc.set_socket(BoundedSocket(assoc, client_socket=self.request))
         assoc.proofs = proofs(self.request)

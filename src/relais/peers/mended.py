@@ -1,20 +1,25 @@
-"""Parts of pynetdicom, mended where associations that we request and those that peers request both need it.
+"""Parts of pynetdicom, mended, and what we need of it that it keeps to itself, under public names.
 
-Knows private names of pynetdicom, as relais.dimse.engine does, and no other module; a contract test lists them.
+The only module that knows private names of pynetdicom, which a contract test lists and looks for elsewhere. Knows
+nothing of what is done with associations.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from pydicom.config import IGNORE
 from pydicom.config import settings as pydicom_settings
-from pynetdicom import _config
+from pynetdicom import _config, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import P_DATA
-from pynetdicom.transport import AssociationSocket
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import T_CONNECT, AssociationSocket, RequestHandler
 
+CONNECTED = "Evt2"  # PS3.8 table 9-10
 DATA_TRANSFER = frozenset({"Sta6", "Sta8"})  # the states in which P-DATA may be sent (PS3.8 table 9-10)
 
 
@@ -25,6 +30,23 @@ class ClosingSocket(AssociationSocket):
         super()._shutdown_socket()
         if self.socket is not None:
             self.socket.close()
+
+
+class HeldSocket(AssociationSocket):
+    """A connection that is opened, read and closed by whoever derives from it."""
+
+    def hang_up(self) -> None:
+        """Close what is open."""
+        raise NotImplementedError
+
+    def tell(self, primitive: T_CONNECT) -> None:
+        """What became of opening it, to the association that waits for it."""
+        self._is_connected = primitive.result == CONNECTED
+        self.provider_queue.put(primitive)
+        self._ready.set()
+
+    def _shutdown_socket(self) -> None:
+        self.hang_up()
 
 
 class TidyProvider(DULServiceProvider):
@@ -48,6 +70,79 @@ class TidyProvider(DULServiceProvider):
             self.to_provider_queue.get(block=False)
             return False
         return super()._process_recv_primitive()
+
+
+class DrivenProvider(TidyProvider):
+    """A network provider without a thread: whoever waits for something or has something to send drives it."""
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self._kill_thread)
+
+    def end(self) -> None:
+        self._kill_thread = True
+
+    def take_pdu(self, encoded: bytes) -> None:
+        """A PDU has come: what it is waits to be done as an event."""
+        pdu, event = self._decode_pdu(bytearray(encoded))
+        self._recv_pdu.put(pdu)
+        self.event_queue.put(event)
+
+    def take_primitive(self) -> bool:
+        """Make an event of the next thing that our user asks for. Whether there was one."""
+        return self._process_recv_primitive()
+
+
+class OpenAssociation(Association):
+    """An association that tells what it agreed to."""
+
+    @property
+    def contexts_by_id(self) -> Mapping[int, PresentationContext]:
+        """The accepted presentation contexts."""
+        return self._accepted_cx
+
+
+class DrivenAssociation(OpenAssociation):
+    """One that we request, whose network provider has no thread."""
+
+    def provider_started(self) -> None:
+        self._dul_ready.set()
+
+    def _abort_blocking(self, block: bool = True) -> None:
+        """PS3.8 9.3.8, at once."""
+        if not (self._sent_abort or self.is_released):
+            self._sent_abort = True
+            self.acse.send_abort(0x00)
+            evt.trigger(self, evt.EVT_ABORTED, {})
+            self.kill()
+
+
+class ServedAssociation(OpenAssociation):
+    """One that a peer requests, with its own way to serve what comes."""
+
+    def serve_request(self, request: DimseServiceType, context_id: int) -> None:
+        """A request has come over that presentation context."""
+        raise NotImplementedError
+
+    def was_heard(self) -> None:
+        """The peer has not been silent, though nothing came of it."""
+        self.dul._idle_timer.restart()
+
+    def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
+        self.serve_request(msg, context_id)
+
+
+class Welcoming(RequestHandler):
+    """Makes an association of a connection."""
+
+    def associate(self) -> Association:
+        """A new association, which waits to be requested over `self.request`."""
+        raise NotImplementedError
+
+    def _create_association(self) -> Association:
+        assoc = self.associate()
+        assoc._server = self.server
+        return assoc
 
 
 def mend(assoc: Association) -> None:

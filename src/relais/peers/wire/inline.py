@@ -1,7 +1,7 @@
 """pynetdicom's upper layer and association, for those that we request, without threads of their own.
 
-Knows private names of pynetdicom; a contract test lists them. PDU classes, state machine, ACSE and negotiation are
-pynetdicom's. What is ours: whoever waits reads the connection (relais.peers.wire.pump), whoever sends sends at once.
+PDU classes, state machine, ACSE and negotiation are pynetdicom's (relais.peers.mended). What is ours: whoever waits
+reads the connection (relais.peers.wire.pump), whoever sends sends at once.
 """
 
 import logging
@@ -11,13 +11,11 @@ from contextlib import suppress
 from socket import socket
 from typing import Any
 
-from pynetdicom import evt
-from pynetdicom.association import Association
 from pynetdicom.fsm import InvalidEventError
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
+from pynetdicom.transport import T_CONNECT, AddressInformation
 
-from relais.peers.mended import DATA_TRANSFER, TidyProvider
+from relais.peers.mended import CONNECTED, DATA_TRANSFER, DrivenAssociation, DrivenProvider, HeldSocket
 from relais.peers.tls import Secure
 from relais.peers.wire.connection import Connection
 from relais.peers.wire.framing import Buffer
@@ -25,12 +23,12 @@ from relais.peers.wire.messages import InlineMessages
 from relais.peers.wire.pump import AT_ONCE_S, Pump, seconds
 
 ESTABLISHED, CLOSING = "Sta6", "Sta13"  # PS3.8 9.2.2
-CONNECTED, CONNECTION_CLOSED, INVALID_PDU = "Evt2", "Evt17", "Evt19"  # PS3.8 table 9-10
+CONNECTION_CLOSED, INVALID_PDU = "Evt17", "Evt19"  # PS3.8 table 9-10
 
 log = logging.getLogger(__name__)
 
 
-class InlineSocket(AssociationSocket):
+class InlineSocket(HeldSocket):
     """pynetdicom's socket over our Connection."""
 
     assoc: "SingleThreaded"
@@ -59,10 +57,9 @@ class InlineSocket(AssociationSocket):
             connected.close()
             primitive.result = CONNECTION_CLOSED
         else:
-            self.socket, self.connection, self._is_connected = connected, Connection(connected), True
+            self.socket, self.connection = connected, Connection(connected)
             primitive.result = CONNECTED
-        self.provider_queue.put(primitive)
-        self._ready.set()
+        self.tell(primitive)
 
     def send(self, bytestream: bytes) -> None:
         self.send_buffers([bytestream])
@@ -87,14 +84,14 @@ class InlineSocket(AssociationSocket):
             return exc
         return None
 
-    def _shutdown_socket(self) -> None:
+    def hang_up(self) -> None:
         if self.connection is not None:
             self.connection.close()
         elif self.socket is not None:
             self.socket.close()
 
 
-class InlineProvider(Pump, TidyProvider):
+class InlineProvider(Pump, DrivenProvider):
     """The upper layer service of one association, run by whoever calls it."""
 
     assoc: "SingleThreaded"
@@ -106,11 +103,11 @@ class InlineProvider(Pump, TidyProvider):
 
     def start(self) -> None:
         self._is_running = True
-        self.assoc._dul_ready.set()
+        self.assoc.provider_started()
         self._settle()
 
     def is_alive(self) -> bool:
-        return self._is_running and not self._kill_thread
+        return self._is_running and not self.is_over
 
     def send_pdu(self, primitive: Any) -> None:
         super().send_pdu(primitive)
@@ -128,7 +125,7 @@ class InlineProvider(Pump, TidyProvider):
                 self.socket.connection.drain()
             self.socket.close()
             self._settle()
-        self._kill_thread = True
+        self.end()
         return True
 
     # What the network is read for
@@ -151,7 +148,7 @@ class InlineProvider(Pump, TidyProvider):
 
     @property
     def accepted_context_ids(self) -> Collection[int]:
-        return self.assoc._accepted_cx.keys()
+        return self.assoc.contexts_by_id.keys()
 
     @property
     def peer_max_length(self) -> int:
@@ -162,9 +159,7 @@ class InlineProvider(Pump, TidyProvider):
         return self.network_timeout
 
     def take(self, kind: int, header: bytes, body: bytes) -> None:
-        pdu, event = self._decode_pdu(bytearray(header + body))
-        self._recv_pdu.put(pdu)
-        self.event_queue.put(event)
+        self.take_pdu(header + body)
         self._settle()
 
     def lose(self, failure: OSError) -> None:
@@ -192,10 +187,10 @@ class InlineProvider(Pump, TidyProvider):
     def _settle(self) -> None:
         """Do what the events and primitives that wait ask for."""
         try:
-            while not self._kill_thread:
+            while not self.is_over:
                 if not self.event_queue.empty():
                     self.state_machine.do_action(self.event_queue.get(block=False))
-                elif not self._process_recv_primitive():
+                elif not self.take_primitive():
                     return
         except InvalidEventError:  # our own user asks for what is over already
             self._collapse()
@@ -205,13 +200,13 @@ class InlineProvider(Pump, TidyProvider):
 
     def _collapse(self) -> None:
         self.state_machine.current_state = CLOSING
-        self._kill_thread = True
+        self.end()
         self.stop_dul()
         with suppress(Exception):
             self.messages.msg_queue.put((None, None))
 
 
-class SingleThreaded(Association):
+class SingleThreaded(DrivenAssociation):
     """An association that we request, and that lives in the thread that does."""
 
     dul: InlineProvider
@@ -230,16 +225,8 @@ class SingleThreaded(Association):
 
     def context(self, context_id: int) -> PresentationContext:
         """The accepted presentation context with that ID."""
-        return self._accepted_cx[context_id]
+        return self.contexts_by_id[context_id]
 
     def kill(self) -> None:
         super().kill()
         self.dul.stop_dul()  # where pynetdicom has stopped its thread, it has not always closed the connection
-
-    def _abort_blocking(self, block: bool = True) -> None:
-        """PS3.8 9.3.8, at once."""
-        if not (self._sent_abort or self.is_released):
-            self._sent_abort = True
-            self.acse.send_abort(0x00)
-            evt.trigger(self, evt.EVT_ABORTED, {})
-            self.kill()
