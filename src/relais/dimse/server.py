@@ -24,7 +24,7 @@ from relais.dimse.services import NodeServices
 from relais.dimse.settings import DimseSettings
 from relais.dimse.wire import proxied
 from relais.dimse.wire.association import InlineNodeAssociation
-from relais.dimse.wire.listener import SILENT_S, Address, Limits, Listener, Welcome
+from relais.dimse.wire.listener import Address, Limits, Listener, Welcome
 from relais.peers import mended, tls
 from relais.peers.registry import Registry
 
@@ -71,7 +71,7 @@ class DimseServer:
         limits = Limits(
             silent=SILENT_CONNECTIONS,
             threads=settings.max_associations + SILENT_CONNECTIONS,
-            silent_s=min(settings.acse_timeout_s, SILENT_S),
+            silent_s=settings.acse_timeout_s,
         )
         listening = sock or _listening(settings.host, settings.port)
         make = partial(InlineNodeAssociation, self._services, settings, Room(settings.workers))

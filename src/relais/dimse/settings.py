@@ -37,7 +37,7 @@ class DimseSettings:
     max_associations: int = 64
     max_per_peer: int = 48
     check_called_ae_title: bool = False
-    acse_timeout_s: float = 30.0
+    acse_timeout_s: float = 20.0
     dimse_timeout_s: float = 60.0
     network_timeout_s: float = 60.0
     private_sop_classes: tuple[str, ...] = ()

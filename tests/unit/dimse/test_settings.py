@@ -6,6 +6,7 @@ from relais.dimse.settings import DimseSettings
 def test_the_defaults_are_the_contract() -> None:
     settings = DimseSettings()
     assert (settings.ae_title, settings.host, settings.port) == ("RELAIS", "127.0.0.1", 11112)
+    assert settings.acse_timeout_s <= 25  # a silent connection is closed within 30 s, on both engines
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,6 @@ from relais.peers.wire.connection import Connection
 from relais.peers.wire.messages import InlineMessages, InvalidMessage, Sink
 from relais.telemetry.context import bound
 
-OPENING_S = 20.0  # how long a peer may take for its A-ASSOCIATE-RQ, at most (PS3.8 9.1.5)
-
 log = logging.getLogger(__name__)
 
 
@@ -64,7 +62,7 @@ class InlineNodeAssociation(NodeAssociation):
         self.begin()
         self.services, self._settings = services, settings
         self.address, self.proofs = address[0], proofs(connection)
-        opening_deadline = time.monotonic() + min(settings.acse_timeout_s, OPENING_S)
+        opening_deadline = time.monotonic() + settings.acse_timeout_s  # of the A-ASSOCIATE-RQ (PS3.8 9.1.5)
         self._layer = UpperLayer(self, Connection(connection), opening_deadline, settings.network_timeout_s)
         self.dimse = self._layer.messages = ServedMessages(self._layer, room)
         self._is_serving = self.is_established = self.is_released = self.is_rejected = False

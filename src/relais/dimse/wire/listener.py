@@ -27,7 +27,6 @@ PAUSE_S = 0.05  # after an accept that failed, for instance because there are no
 HESITATION_S = 0.05  # at most: for other processes to be faster, also on a busy machine
 GLANCE_S = 0.001
 IDLE_S = 2.0  # a thread without work waits so long for the next connection: to start another costs 0.1 ms
-SILENT_S = 20.0  # how long a connection may say nothing, at most
 NO_CERTIFICATE = "PEER_DID_NOT_RETURN_A_CERTIFICATE"  # so a node that wants one asks itself whether it is ready
 GONE = (ConnectionError, ssl.SSLEOFError)  # so balancers ask: they come and go every few seconds
 
@@ -67,7 +66,7 @@ class Limits:
 
     silent: int = 256
     threads: int = 320
-    silent_s: float = SILENT_S
+    silent_s: float = 20.0
 
 
 class Listener:
