@@ -113,6 +113,20 @@ def test_some_stored_is_a_202(web: WebNode) -> None:
     assert all(is_kept(web, ds) for ds in good)
 
 
+def test_less_pixel_data_than_it_says_is_kept_with_a_warning(web: WebNode) -> None:
+    """PS3.18 tables 10.5.3-1 and I.2-1: Data Set does not match SOP Class."""
+    whole, short = a_ct(), a_ct(Rows=512)
+    response = web.store(whole, short)
+    assert response.status_code == 202
+    document = response.json()
+    assert "00081198" not in document
+    good, odd = document["00081199"]["Value"]
+    assert "00081196" not in good
+    assert (odd["00081155"]["Value"], odd["00081196"]["Value"]) == ([short.SOPInstanceUID], [0xB007])
+    assert "Pixel Data is shorter than its attributes say." in response.headers["Warning"]
+    assert is_kept(web, short)
+
+
 def with_text(ds: Dataset, former: str, text: bytes) -> bytes:
     """*ds* as a file with *text* in place of *former*, of the same length."""
     return part10(ds).replace(former.encode(), text.ljust(len(former), b"\0"))

@@ -169,6 +169,19 @@ def test_a_data_set_without_a_required_uid_is_refused(node: DimseNode, missing: 
     assert_nothing_was_kept(node)
 
 
+def test_less_pixel_data_than_it_says_is_kept_with_a_warning(node: DimseNode, tmp_path: Path) -> None:
+    """PS3.4 table B.2-1: Data Set does not match SOP Class; also those laid out like one before."""
+    short = [a_ct(Rows=512, SOPInstanceUID=uid(f"short {number}")) for number in range(4)]
+    with scu(node.port, [(CT, [EXPLICIT])]) as assoc:
+        answers = [assoc.send_c_store(ds) for ds in (*short, a_ct())]
+    assert [answer.Status for answer in answers] == [*[0xB007] * 4, 0x0000]
+    assert answers[0].ErrorComment == "Pixel Data is shorter than its attributes say."
+    assert answers[0].OffendingElement == 0x7FE00010
+    assert node.instances == 5
+    ran = dcmtk.storescu(node.port, write(tmp_path / "in", a_ct(Rows=512), a_ct()))
+    assert (ran.code, ran.statuses) == (0, [0xB007, 0x0000])
+
+
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
 def test_a_truncated_data_set_is_refused(node: DimseNode, kept: float) -> None:
     """PS3.4 B.2.3: Cxxx"""

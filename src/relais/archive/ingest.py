@@ -24,7 +24,7 @@ from relais.archive.sameness import is_same
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
 from relais.dicom import contexts, part10, uids
-from relais.dicom.header import Header, early_ref, read_header
+from relais.dicom.header import LACKS_PIXELS, Header, early_ref, read_header
 from relais.dicom.json_model import values
 from relais.dicom.origin import Origin
 from relais.dicom.refs import InstanceRef
@@ -75,6 +75,11 @@ class Stored:
     outcome: Outcome
     size_bytes: int
     warnings: tuple[str, ...] = ()
+
+    @property
+    def lacks_pixels(self) -> bool:
+        """Whether it is not what its SOP Class wants: it has less Pixel Data than it says."""
+        return LACKS_PIXELS in self.warnings
 
 
 class Receiving:

@@ -65,7 +65,7 @@ def _parameters(config: Config) -> Section:
                         "and above; of instances anything in their metadata, up to 1000 of them. A Warning names what "
                         "is not returned",
                     ),
-                    ("fuzzymatching", "supported: words of names by their beginnings, in any order"),
+                    ("fuzzymatching", "supported: words of names by their beginnings, in any order; not by sound"),
                     ("emptyvaluematching", "supported"),
                     ("multiplevaluematching", "supported; without it any of several values may match"),
                     ("accept", "as the Accept header field, which it overrides"),

@@ -103,21 +103,48 @@ def _native(found: Scan, attributes: JsonDataset, count: int) -> FrameTable | No
     """PS3.5 8.1.1. Seen: Pixel Data of full size though the Photometric Interpretation says 4:2:2."""
     pixel = found.pixel
     assert pixel is not None
-    samples = _number(attributes, _SAMPLES_PER_PIXEL, default=1)
-    numbers = [samples, *(_number(attributes, tag) for tag in (_ROWS, _COLUMNS, _BITS_ALLOCATED))]
-    if pixel.length == UNDEFINED or not all(number and number > 0 for number in numbers):
+    bits = _bits(attributes)
+    if pixel.length == UNDEFINED or not bits:
         return None
-    bits = prod(number or 0 for number in numbers)
-    if samples == 3 and _is_subsampled(attributes) and pixel.length < bits // 8 * count:
-        bits = bits // 3 * 2  # PS3.3 C.7.6.3.1.2: two chrominance samples for two pixels
+    if pixel.length < bits // 8 * count:
+        bits = _least_bits(attributes)
     if bits % 8 and count > 1:
         return None
     size = (bits + 7) // 8
     return FrameTable(count, pixel.value_offset, size=size) if size * count <= pixel.length else None
 
 
+def lacks_pixels(found: Scan, attributes: JsonDataset, transfer_syntax_uid: str) -> bool:
+    """Whether there is less Pixel Data than its attributes say: fewer bytes, or fewer fragments than frames."""
+    count = _number(attributes, _NUMBER_OF_FRAMES, default=1)
+    if found.pixel is None or count is None or count < 0:
+        return False
+    if uids.is_encapsulated(transfer_syntax_uid):
+        expected = 1 if transfer_syntax_uid in uids.VIDEO else count or 1
+        return found.fragments is not None and len(found.fragments.offsets) - 1 < expected
+    return found.pixel.length < (_least_bits(attributes) * (count or 1) + 7) // 8
+
+
+def _bits(attributes: JsonDataset) -> int:
+    """Of a native frame (PS3.5 8.1.1); 0 where that is not told."""
+    samples = _number(attributes, _SAMPLES_PER_PIXEL, default=1)
+    numbers = [samples, *(_number(attributes, tag) for tag in (_ROWS, _COLUMNS, _BITS_ALLOCATED))]
+    if not all(number and number > 0 for number in numbers):
+        return 0
+    return prod(number or 0 for number in numbers)
+
+
+def _least_bits(attributes: JsonDataset) -> int:
+    """The same with two chrominance samples for two pixels, where that is so (PS3.3 C.7.6.3.1.2)."""
+    bits = _bits(attributes)
+    return bits // 3 * 2 if _is_subsampled(attributes) else bits
+
+
 def _is_subsampled(attributes: JsonDataset) -> bool:
-    return values(attributes, _PHOTOMETRIC_INTERPRETATION)[:1] in (["YBR_FULL_422"], ["YBR_PARTIAL_422"])
+    return _number(attributes, _SAMPLES_PER_PIXEL) == 3 and values(attributes, _PHOTOMETRIC_INTERPRETATION)[:1] in (
+        ["YBR_FULL_422"],
+        ["YBR_PARTIAL_422"],
+    )
 
 
 def _shares(found: Scan, read_at: ReadAt, count: int, transfer_syntax_uid: str) -> tuple[int, ...] | None:

@@ -12,7 +12,7 @@ from relais.dicom import uids
 from relais.dicom.alike import Mold, mold
 from relais.dicom.attributes import Use, by_tag
 from relais.dicom.elements import Element, ReadAt, Source, name
-from relais.dicom.frames import frame_table
+from relais.dicom.frames import frame_table, lacks_pixels
 from relais.dicom.inflate import Inflated
 from relais.dicom.items import SPECIFIC_CHARACTER_SET, sequence_json, value_json
 from relais.dicom.json_model import JsonDataset, values
@@ -24,6 +24,8 @@ from relais.errors import InvalidDataSet, InvalidRequest
 
 MAX_VALUE_BYTES = 16 * 1024  # of an attribute to be kept; a longer one is not, with a warning
 MAX_SEQUENCE_BYTES = 64 * 1024  # likewise, of a sequence
+
+LACKS_PIXELS = "Pixel Data is shorter than its attributes say."
 
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
 STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = 0x0020000D, 0x0020000E
@@ -81,6 +83,8 @@ def _read(source: Source, start: int, end: int, dataset_offset: int, transfer_sy
     attributes = _attributes(found, source.read_at, uids.is_big_endian(transfer_syntax_uid), warnings)
     sop_class_uid, ref = _named(attributes)
     layout = _layout(found, source.read_at, attributes, dataset_offset, transfer_syntax_uid)
+    if lacks_pixels(found, attributes, transfer_syntax_uid):
+        warnings.append(LACKS_PIXELS)
     return Header(sop_class_uid, ref, transfer_syntax_uid, attributes, layout, tuple(warnings))
 
 

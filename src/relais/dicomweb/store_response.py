@@ -37,6 +37,7 @@ _FAILURE_REASONS: tuple[tuple[type[NodeError], int], ...] = (
 )
 PROCESSING_FAILURE = 0x0110
 COERCED = 0xB000  # PS3.18 table I.2-1: Coercion of Data Elements
+MISMATCHED = 0xB007  # likewise: Data Set does not match SOP Class
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ class NodeServices:
             operation.assoc.abort()
 
     def _record(self, assoc: NodeAssociation, operation: Operation, seconds: float) -> None:
-        """Count; log what was not a success, once."""
+        """Count; log what was not a success or has something odd in it, once."""
         service, final = operation.service, operation.final
         service_key = service.lower().replace("-", "_")
         assoc.tally[service_key] += 1
@@ -172,7 +172,7 @@ class NodeServices:
         metrics.dimse_request(service, final.code, seconds)
         if final.code:
             assoc.tally[f"{service_key}_{final.code:04X}"] += 1
-        if final.is_failure:
+        if final.is_failure or final.comment:
             sop_instance_uid = getattr(operation.request, "AffectedSOPInstanceUID", None)
             log.warning(
                 "%s",

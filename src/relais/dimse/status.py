@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relais import errors
+from relais.dicom import header
 from relais.errors import NodeError
 
 COMMENT_MAX = 64  # Error Comment (0000,0902) is an LO; a longer sentence ends in three dots
@@ -16,7 +17,7 @@ COMMENT_MAX = 64  # Error Comment (0000,0902) is an LO; a longer sentence ends i
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A status code and, for failures, a sentence for the Error Comment, and the tag of the Offending Element."""
+    """A status code and, where something is wrong, a sentence for the Error Comment and the Offending Element's tag."""
 
     code: int
     comment: str = ""
@@ -28,7 +29,7 @@ class Status:
 
     @property
     def is_failure(self) -> bool:
-        return self.is_final and self.code not in {0x0000, 0xB000, 0xFE00}
+        return self.is_final and self.code not in {0x0000, 0xFE00} and self.code >> 12 != 0xB
 
 
 SUCCESS: Final = Status(0x0000)
@@ -36,6 +37,7 @@ CANCEL: Final = Status(0xFE00)
 PENDING: Final = Status(0xFF00)
 PENDING_UNSUPPORTED_KEYS: Final = Status(0xFF01)
 SOME_FAILED: Final = Status(0xB000)
+LACKS_PIXELS: Final = Status(0xB007, header.LACKS_PIXELS, 0x7FE00010)
 NONE_SENT: Final = Status(0xA702, "No sub-operation could be performed.")
 MOVE_DESTINATION_UNKNOWN: Final = Status(0xA801, "This move destination is not configured.")
 INVALID_SOP_INSTANCE: Final = Status(0x0117, "Affected SOP Instance UID is not a UID.")
@@ -53,7 +55,7 @@ TOO_MANY_MATCHES: Final = Status(0xA701, "More sub-operations than their counter
 _ASKED_WRONGLY = (UNRECOGNIZED_OPERATION, MISTYPED_ARGUMENT, PROCESSING_FAILURE)
 ANSWERS: Mapping[str, tuple[Status, ...]] = {
     "C-ECHO": (SUCCESS,),
-    "C-STORE": (SUCCESS, INVALID_SOP_INSTANCE, SOP_CLASS_NOT_SUPPORTED, *_ASKED_WRONGLY),
+    "C-STORE": (SUCCESS, LACKS_PIXELS, INVALID_SOP_INSTANCE, SOP_CLASS_NOT_SUPPORTED, *_ASKED_WRONGLY),
     "C-FIND": (SUCCESS, PENDING, PENDING_UNSUPPORTED_KEYS, CANCEL, *_ASKED_WRONGLY),
     "C-MOVE": (
         *(SUCCESS, PENDING, CANCEL, SOME_FAILED, NONE_SENT),

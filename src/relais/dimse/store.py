@@ -9,6 +9,7 @@ from relais.dicom.uids import is_valid
 from relais.dimse.operation import Operation
 from relais.dimse.status import (
     INVALID_SOP_INSTANCE,
+    LACKS_PIXELS,
     MISTYPED_ARGUMENT,
     PROCESSING_FAILURE,
     SOP_CLASS_NOT_SUPPORTED,
@@ -51,7 +52,7 @@ class Incoming:
                 self._fail(exc)
 
     def finish(self) -> Status:
-        """Make the instance durable; Success only if it is."""
+        """Make the instance durable; Success, or a Warning of what is odd in it, only if it is (PS3.4 B.2.3)."""
         receiving = self._receiving
         if receiving is not None:
             try:
@@ -59,7 +60,7 @@ class Incoming:
             except Exception as exc:
                 self._fail(exc)
             self.discard()
-        return self.failure or SUCCESS
+        return self.failure or (LACKS_PIXELS if self.stored and self.stored.lacks_pixels else SUCCESS)
 
     def discard(self) -> None:
         """Let go of everything; what was not finished leaves no trace. May be called again."""

@@ -60,7 +60,7 @@ class Taken:
     def finished(self, incoming: Incoming, status: Status) -> None:
         """Count what became of an instance."""
         self.received += incoming.stored is not None
-        if status.code:
+        if status.is_failure:
             self.refusals[f"refused here with status {status.code:04X}: {status.comment}"] += 1
         if isinstance(incoming.error, OutOfResources):
             self.full = incoming.error

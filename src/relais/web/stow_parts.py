@@ -18,7 +18,7 @@ from relais.dicom.origin import Channel
 from relais.dicomweb import media_types
 from relais.dicomweb.media_types import DICOM
 from relais.dicomweb.multipart import Event, PartBegins, PartData, PartEnds
-from relais.dicomweb.store_response import Result
+from relais.dicomweb.store_response import MISMATCHED, Result
 from relais.errors import Internal, NodeError, UnsupportedMedia
 from relais.telemetry import metrics
 from relais.telemetry.line import fields
@@ -108,7 +108,9 @@ def failure_of(error: Exception) -> NodeError:
 
 
 def kept(here: Door, stored: ingest.Stored, reason: int | None = None) -> Result:
-    """The result of an instance that is kept; *reason* is its Warning Reason."""
+    """The result of an instance that is kept; *reason* is its Warning Reason, where that is not one of its own."""
+    if stored.lacks_pixels:
+        reason = MISMATCHED  # of several the one that the user agent should look at (PS3.18 table I.2-1)
     url = here.url(stored.ref)
     uid = stored.ref.sop_instance_uid
     return Result(stored.sop_class_uid, uid, url, warning_reason=reason, warnings=stored.warnings)

@@ -13,7 +13,7 @@ from fixtures.builders import a_ct, a_multiframe, dataset_bytes, part10
 from fixtures.encoded import EXPLICIT, IMPLICIT, JPEG, SEQUENCE_END, element, item, open_sequence
 from fixtures.real import real_files
 from relais.dicom import frames, uids
-from relais.dicom.frames import FrameTable, frame_table
+from relais.dicom.frames import FrameTable, frame_table, lacks_pixels
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.part10 import parse_whole_head
 from relais.dicom.scan import scan
@@ -53,6 +53,48 @@ def frames_of(data: bytes, table: FrameTable | None) -> list[bytes]:
 
 def pixels(*fragments: bytes, offsets: bytes = b"", before: bytes = b"") -> bytes:
     return before + open_sequence(0x7FE00010, item(offsets), *map(item, fragments), vr="OB")
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        ({}, 0),
+        ({}, 2),
+        ({"NumberOfFrames": 3}, 2),
+        ({"NumberOfFrames": 0}, 2),
+        ({"BitsAllocated": 1, "Rows": 3, "Columns": 5, "NumberOfFrames": 3}, 1),  # 45 bits: 6 bytes
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "BitsAllocated": 8, "Rows": 4}, 2),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "YBR_FULL_422", "BitsAllocated": 8, "Columns": 4}, 2),
+    ],
+)
+def test_missing_bytes_of_native_pixels_are_seen(values: dict[str, Any], missing: int) -> None:
+    """PS3.5 8.1.1; one byte more or less is padding where the number is odd."""
+    said = NATIVE_16_BIT | values
+    bits = said["Rows"] * said["Columns"] * said["BitsAllocated"] * said["SamplesPerPixel"]
+    if said.get("PhotometricInterpretation") == "YBR_FULL_422":
+        bits = bits // 3 * 2
+    length = (bits * (said.get("NumberOfFrames") or 1) + 7) // 8 - missing
+    data = element(0x7FE00010, "OB", bytes(length))
+    assert lacks(data, EXPLICIT, **said) == (missing > 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "syntax", "expected"), [(2, JPEG, False), (3, JPEG, True), (0, JPEG, False), (9, MPEG2, False)]
+)
+def test_a_missing_fragment_is_seen(count: int, syntax: str, expected: bool) -> None:
+    data = pixels(b"ab", b"cd")
+    assert lacks(data, syntax, NumberOfFrames=count) == expected
+    assert lacks(pixels(), syntax, NumberOfFrames=count)
+
+
+def test_what_is_no_image_or_tells_no_size_lacks_nothing() -> None:
+    assert not lacks(element(0x00100010, "PN", b"A "), EXPLICIT, **NATIVE_16_BIT)
+    assert not lacks(element(0x7FE00010, "OW", b""), EXPLICIT, Rows=2)
+
+
+def lacks(data: bytes, syntax: str, **values: Any) -> bool:
+    found = scan(lambda offset, length: data[offset : offset + length], 0, len(data), syntax)
+    return lacks_pixels(found, attributes(**values), syntax)
 
 
 # --- native ----------------------------------------------------------------------------------------------------------

@@ -52,8 +52,10 @@ def test_the_text_of_an_internal_error_stays_here() -> None:
 
 def test_only_failures_are_failures() -> None:
     """PS3.7 C"""
-    assert [Status(code).is_failure for code in (0, 0xFF00, 0xFF01, 0xFE00, 0xB000, 0xA700, 0xC000, 0x0110)] == [
-        *[False] * 5,
+    assert [
+        Status(code).is_failure for code in (0, 0xFF00, 0xFF01, 0xFE00, 0xB000, 0xB007, 0xA700, 0xC000, 0x0110)
+    ] == [
+        *[False] * 6,
         *[True] * 3,
     ]
     assert [Status(code).is_final for code in (0, 0xFF00, 0xFF01, 0xFE00, 0xB000)] == [True, False, False, True, True]
