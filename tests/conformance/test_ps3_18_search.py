@@ -412,6 +412,7 @@ def test_a_search_that_makes_no_sense_is_a_400_with_a_sentence(web: WebNode, que
         ("application/*", 200, "application/dicom+json"),
         ("text/html;q=0.9, */*;q=0.1", 200, "application/dicom+json"),
         ("application/dicom+json;q=0, application/json", 200, "application/json"),
+        ("application/dicom+json;q=0.3, application/json;q=0.9", 200, "application/json"),
         ("text/html", 406, None),
         ("application/dicom+json;q=0", 406, None),
         ("nonsense", 400, None),

@@ -20,7 +20,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from fixtures.builders import a_ct, a_film, a_multiframe, a_pdf, a_series, a_sr, uid
+from fixtures.builders import a_code, a_ct, a_film, a_multiframe, a_pdf, a_series, a_sr, uid
 from fixtures.images import an_image, texture
 from fixtures.states import a_state
 from fixtures.web import WebNode, web_node
@@ -242,6 +242,16 @@ def test_an_anonymous_instance_is_that_of_nobody(web: WebNode, ds: Dataset) -> N
     plain = ds if ds is not COMPRESSED else IMPLICIT
     assert found.PixelData == plain.PixelData
     assert (found.Modality, found.Rows, found.WindowWidth) == ("CT", ds.Rows, 400)
+
+
+def test_what_an_item_tells_of_the_patient_goes_too(web: WebNode) -> None:
+    """PS3.15 E.1.1: at all levels."""
+    region = a_code("51185008", "SCT", "Thorax")
+    region.PatientName, region.PatientID = "MOREL^Helene", "P-1"
+    ds = a_ct(SOPInstanceUID=uid("with an item"), AnatomicRegionSequence=[region])
+    web.store(ds)
+    [item] = anonymous(web, ds).AnatomicRegionSequence
+    assert (item.PatientName, item.PatientID, item.CodeValue) == ("", "ANONYMIZED", "51185008")
 
 
 def test_anonymous_instances_still_belong_together(web: WebNode) -> None:
