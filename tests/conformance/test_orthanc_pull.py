@@ -89,22 +89,26 @@ def test_another_database_behind_the_same_url_is_looked_at_whole(server: Orthanc
     assert held(relais) == 4
 
 
-def test_killed_three_times_it_finishes_complete(server: Orthanc, relais: Run, environ: dict[str, str]) -> None:
-    for number in range(50):
+@pytest.mark.parametrize("count", [50, pytest.param(500, marks=pytest.mark.slow)])  # of series with 20 instances
+def test_killed_three_times_it_finishes_complete(
+    server: Orthanc, relais: Run, environ: dict[str, str], count: int
+) -> None:
+    for number in range(count):
         fill(server, *a_series(20, rows=8, columns=8, StudyInstanceUID=uid(f"killed {number // 2}")))
     dice, most = random.Random(3), 0
     for _ in range(3):
         command = [sys.executable, "-m", "relais", "pull", server.url]
         victim = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(dice.uniform(1.5, 3.0))
+        time.sleep(dice.uniform(1.5, 3.0) * count / 50)
         victim.kill()
         victim.wait()
         now = held(relais)
         assert now >= most  # nothing that had come is lost
         most = now
     told = relais("pull", server.url)
-    assert (told["total"], told["complete"], told["instances"], told["is_complete"]) == (50, 50, 1000, True)
-    assert held(relais) == 1000
+    assert (told["total"], told["complete"], told["instances"], told["is_complete"]) == (count, count, 20 * count, True)
+    assert held(relais) == 20 * count
+    assert relais("check")["sound"]
     ours = {row["00080018"]["Value"][0] for row in relais("find", "--level", "instance", "--limit", "0")}
     theirs = {one["MainDicomTags"]["SOPInstanceUID"] for one in server.get("/instances?expand")}
     assert ours == theirs
