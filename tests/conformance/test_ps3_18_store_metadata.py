@@ -215,6 +215,19 @@ def test_a_character_set_that_had_to_go_is_told_as_a_coercion(web: WebNode) -> N
     assert web.get(f"{path(ds)}/metadata").json() == [found]
 
 
+def test_what_was_sent_with_the_right_character_set_before_is_the_same_instance(web: WebNode) -> None:
+    ds = a_sr()
+    apart = described(ds)
+    apart.metadata["00100010"] = {"vr": "PN", "Value": [{"Alphabetic": "山田"}]}
+    right = described(ds)
+    right.metadata |= {"00100010": apart.metadata["00100010"], "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]}}
+    assert store(web, right).status_code == 200
+    again = store(web, apart)
+    assert (again.status_code, "00081198" in again.json()) == (202, False)
+    (found,) = web.get(f"{path(ds)}/metadata").json()
+    assert "04000561" not in found
+
+
 @pytest.mark.parametrize(
     ("document", "status"),
     [

@@ -36,8 +36,11 @@ def _said(archive: Archive, row: InstanceRow) -> dict[str, dict[str, Any]]:
     document: dict[str, dict[str, Any]] = orjson.loads(documents.make(archive, row))
     if PIXEL_DATA in document:
         document[PIXEL_DATA]["vr"] = "OW"
-    if changes := document.pop(ORIGINAL_ATTRIBUTES, {}).get("Value"):
-        document[ORIGINAL_ATTRIBUTES] = {"Value": [change for change in changes if not _is_about_encoding(change)]}
+    changes = document.get(ORIGINAL_ATTRIBUTES, {}).get("Value", [])
+    if others := [change for change in changes if not _is_about_encoding(change)]:
+        document[ORIGINAL_ATTRIBUTES]["Value"] = others
+    elif changes:
+        del document[ORIGINAL_ATTRIBUTES]
     return {key: element for key, element in document.items() if key not in ABOUT_ENCODING and key[4:] != "0000"}
 
 
