@@ -48,20 +48,21 @@ class Database:
         try:
             result: T = own.group.write(work)
         except Unavailable as exc:
-            own.is_failing, own.is_away = True, not isinstance(exc, OutOfResources)
+            own.failure = type(exc)
             raise
-        own.is_failing = own.is_away = False
+        own.failure = None
         return result
 
     @property
     def is_failing(self) -> bool:
         """Whether the last write of this process failed: ask with a small one before much is taken in for the next."""
-        return self._process().is_failing
+        return self._process().failure is not None
 
     @property
     def is_away(self) -> bool:
         """Whether it failed because the index did not answer: the next one may wait as long. A full disk answers."""
-        return self._process().is_away
+        failure = self._process().failure
+        return failure is not None and not issubclass(failure, OutOfResources)
 
     def write_soon(self, work: Callable[[Transaction], object]) -> None:
         """Have *work* committed within a second. A process that is killed before that loses it."""
@@ -141,7 +142,7 @@ class _Process:
     def __init__(self, settings: IndexSettings) -> None:
         """Raises Unavailable for an index that cannot be used."""
         self.pid = os.getpid()
-        self.is_failing = self.is_away = False
+        self.failure: type[Unavailable] | None = None  # of the last write
         self.engine = open_engine(settings)
         self.group = Group(self.engine.writer, settings.group_limit)
         self.soon = Soon(self.group.write, settings.soon_limit, self.engine.writer.words)

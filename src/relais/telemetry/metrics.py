@@ -49,11 +49,6 @@ def _labelled(metric: Any, *labels: str) -> Any:
     return metric.labels(*labels)
 
 
-@lru_cache(maxsize=1024)
-def _of_dimse(service: str, status: int) -> tuple[Any, Any]:
-    return _dimse.labels(service, f"{status:04X}"), _dimse_seconds.labels(service)
-
-
 def store(channel: str, outcome: str, size_bytes: int = 0, seconds: float | None = None) -> None:
     """One instance was offered through *channel* (as dicom.origin); *outcome* as index.rows, or "refused"."""
     _labelled(_stores, channel, outcome).inc()
@@ -82,9 +77,8 @@ def association_rejected() -> None:
 
 def dimse_request(service: str, status: int, seconds: float) -> None:
     """One DIMSE request (*service* "C-STORE", "C-FIND", ...) got its final *status*."""
-    requests, durations = _of_dimse(service, status)
-    requests.inc()
-    durations.observe(seconds)
+    _labelled(_dimse, service, f"{status:04X}").inc()
+    _labelled(_dimse_seconds, service).observe(seconds)
 
 
 def http_request(method: str, route: str, status: int, seconds: float) -> None:
