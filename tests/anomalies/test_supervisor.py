@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from relais.node.listen import eventually
+from relais.node.signals import APART_S
 
 SUPERVISE = """
 import sys, pathlib
-from relais.node import log
+from relais.node import log, signals
 from relais.node.supervisor import Child, Supervisor
 log.configure("info")
+signals.APART_S = float(sys.argv[3])
 folder = pathlib.Path(sys.argv[1])
 children = [
     Child(path.stem, [sys.executable, "-u", str(path), str(folder)], given="given to " + path.stem)
@@ -40,12 +42,14 @@ SLEEP = NOTE + "time.sleep(60)\n"
 class Run:
     """A supervisor in a process of its own over the scripts in *folder*."""
 
-    def __init__(self, folder: Path, grace_s: float, scripts: dict[str, str]) -> None:
+    def __init__(self, folder: Path, grace_s: float, scripts: dict[str, str], apart_s: float = APART_S) -> None:
         self.folder = folder
         for name, script in scripts.items():
             (folder / f"{name}.py").write_text(script)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SUPERVISE, str(folder), str(grace_s)], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", SUPERVISE, str(folder), str(grace_s), str(apart_s)],
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def pids(self, name: str) -> list[int]:
@@ -141,15 +145,39 @@ def test_a_child_that_does_not_end_is_killed_after_the_grace(tmp_path: Path, run
     assert not is_alive(pid)
 
 
-def test_a_second_signal_shortens_the_grace(tmp_path: Path, runs: list[Run]) -> None:
+def test_whoever_asks_again_after_a_while_need_not_wait_for_the_grace(tmp_path: Path, runs: list[Run]) -> None:
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP
     runs.append(run := Run(tmp_path, 60, {"one": stubborn}))
     run.wait_for("one", 1)
     run.process.send_signal(signal.SIGINT)
     assert run.process.stderr
     assert any("event=ending" in line for line in run.process.stderr)
+    time.sleep(APART_S)
     run.process.terminate()
     assert run.ended()[0] == 0
+
+
+def test_signals_that_come_together_are_one(tmp_path: Path, runs: list[Run]) -> None:
+    """As those of Ctrl-C on `make run`: the terminal sends SIGINT to both, and make sends SIGTERM after it."""
+    patient = NOTE + (
+        "def drain(*_):\n"
+        "    (folder / 'draining').touch()\n"
+        "    while not (folder / 'drained').exists(): time.sleep(0.01)\n"
+        "    (folder / 'in peace').touch()\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, drain)\n"
+        "(folder / 'prepared').touch()\n"
+        "time.sleep(60)\n"
+    )
+    runs.append(run := Run(tmp_path, 60, {"one": patient}, apart_s=3600))
+    assert eventually((tmp_path / "prepared").exists, 120)
+    run.process.send_signal(signal.SIGINT)
+    assert eventually((tmp_path / "draining").exists, 120)
+    run.process.terminate()
+    assert not eventually(lambda: run.process.poll() is not None, 1)
+    (tmp_path / "drained").touch()
+    assert run.ended()[0] == 0
+    assert (tmp_path / "in peace").exists()
 
 
 def test_what_a_child_started_goes_with_it(tmp_path: Path, runs: list[Run]) -> None:

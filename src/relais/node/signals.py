@@ -2,21 +2,27 @@
 
 A handler may run between any two instructions, so it only counts; the wake-up pipe does the waking. An Event set by a
 handler could meet its own lock.
+
+One wish to end may come as several signals: a terminal's Ctrl-C reaches a whole process group, and so does what ends
+`timeout make run`, after which make passes it on. What comes within APART_S of one that was counted is part of it.
 """
 
 import os
 import select
 import signal
+import time
 from types import FrameType, TracebackType
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
+APART_S = 1.0  # a person who does not want to wait takes that long to notice
 
 
 class Signals:
-    """Counts the signals that ask this process to end. A context manager, in the main thread only."""
+    """Counts how often this process is asked to end. A context manager, in the main thread only."""
 
     def __init__(self) -> None:
         self.told_to_end = 0
+        self._told_at = 0.0
 
     def __enter__(self) -> "Signals":
         self._readable, self._writable = os.pipe()
@@ -40,6 +46,10 @@ class Signals:
         """Whether this process has been told to end."""
         return self.told_to_end > 0
 
+    def is_hurried(self) -> bool:
+        """Whether it has been told so again, since it did not end soon enough."""
+        return self.told_to_end > 1
+
     def wait(self, timeout_s: float | None = None) -> None:
         """Until a signal comes, of which the end of a child is one, or *timeout_s* is over."""
         readable, _, _ = select.select(
@@ -59,4 +69,7 @@ class Signals:
             self.wait()
 
     def _count(self, number: int, frame: FrameType | None) -> None:
-        self.told_to_end += 1
+        now = time.monotonic()
+        if self.told_to_end == 0 or now - self._told_at >= APART_S:
+            self.told_to_end += 1
+            self._told_at = now

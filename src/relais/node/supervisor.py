@@ -2,7 +2,8 @@
 
 1. A child that ends with an exit code before the node has been ready once stops the start: what it needs is missing,
    and it has said so. Killed by a signal, or any time later, it is started again, later and later while it keeps dying.
-2. SIGTERM or SIGINT ends every child: first by SIGTERM, after the grace by SIGKILL. A second signal shortens the grace.
+2. SIGTERM or SIGINT ends every child: first by SIGTERM, after the grace by SIGKILL. Told again (node.signals), it
+   waits no longer.
 3. What a child started is in the child's process group and goes with it.
 """
 
@@ -132,13 +133,12 @@ class Supervisor:
 
     def _end(self, signals: Signals) -> None:
         """End every child: politely, then not."""
-        enough = max(signals.told_to_end, 1)
         log.info(fields(event="ending", grace_s=self.grace_s))
         self.on_ending()
         deadline = time.monotonic() + self.grace_s
         for child in self.children:
             child.signal(signal.SIGTERM)
-        while self._living() and time.monotonic() < deadline and signals.told_to_end <= enough:
+        while self._living() and time.monotonic() < deadline and not signals.is_hurried():
             signals.wait(deadline - time.monotonic())
         for child in self._living():
             log.warning(fields(event="killed", child=child.name))
