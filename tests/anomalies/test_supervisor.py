@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from relais.node.listen import eventually
 from relais.node.signals import APART_S
+
+LONG_S = 180.0  # for what must come to pass, however busy the machine is; the children would live for much longer
 
 SUPERVISE = """
 import sys, pathlib
@@ -36,7 +39,7 @@ with (folder / (name + ".pids")).open("a") as file:
     file.write(f"{os.getpid()}\\n")
 (folder / (name + ".given")).write_text(sys.stdin.read())
 """
-SLEEP = NOTE + "time.sleep(60)\n"
+SLEEP = NOTE + "time.sleep(600)\n"
 
 
 class Run:
@@ -57,10 +60,10 @@ class Run:
         return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def wait_for(self, name: str, starts: int) -> list[int]:
-        assert eventually(lambda: len(self.pids(name)) >= starts, 120)
+        assert eventually(lambda: len(self.pids(name)) >= starts, LONG_S)
         return self.pids(name)
 
-    def ended(self, timeout_s: float = 30) -> tuple[int, str]:
+    def ended(self, timeout_s: float = LONG_S) -> tuple[int, str]:
         _, errors = self.process.communicate(timeout=timeout_s)
         return self.process.returncode, errors
 
@@ -76,7 +79,8 @@ def runs() -> Iterator[list[Run]]:
         for name in {path.stem for path in run.folder.glob("*.pids")}:
             for pid in run.pids(name):
                 if is_alive(pid):
-                    os.kill(pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
 
 
 def is_alive(pid: int) -> bool:
@@ -89,7 +93,7 @@ def is_alive(pid: int) -> bool:
 def test_children_get_what_is_given_and_end_with_the_supervisor(tmp_path: Path, runs: list[Run]) -> None:
     runs.append(run := Run(tmp_path, 5, {"one": SLEEP, "two": SLEEP}))
     first, second = run.wait_for("one", 1)[0], run.wait_for("two", 1)[0]
-    assert eventually(lambda: (tmp_path / "two.given").exists() and (tmp_path / "one.given").exists(), 120)
+    assert eventually(lambda: (tmp_path / "two.given").exists() and (tmp_path / "one.given").exists(), LONG_S)
     assert (tmp_path / "one.given").read_text() == "given to one"
     run.process.terminate()
     code, errors = run.ended()
@@ -104,18 +108,18 @@ def test_a_killed_child_is_started_again(tmp_path: Path, runs: list[Run]) -> Non
     first = run.wait_for("one", 1)[0]
     run.wait_for("two", 1)
     os.kill(first, signal.SIGKILL)
-    started = time.monotonic()
     run.wait_for("one", 2)
-    assert time.monotonic() - started < 30
     assert len(run.pids("two")) == 1
     run.process.terminate()
-    assert "event=died child=one" in run.ended()[1]
+    errors = run.ended()[1]
+    assert "event=died child=one" in errors
+    assert "again_in_s=0." in errors
 
 
 def test_a_child_that_keeps_dying_is_started_later_and_later(tmp_path: Path, runs: list[Run]) -> None:
     (tmp_path / "ready").touch()
-    runs.append(run := Run(tmp_path, 5, {"one": NOTE + "sys.exit(3)"}))
     started = time.monotonic()
+    runs.append(run := Run(tmp_path, 5, {"one": NOTE + "sys.exit(3)"}))
     run.wait_for("one", 4)
     assert time.monotonic() - started > 0.2 + 0.4 + 0.8
     run.process.terminate()
@@ -136,18 +140,18 @@ def test_a_child_that_does_not_end_is_killed_after_the_grace(tmp_path: Path, run
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP
     runs.append(run := Run(tmp_path, 1, {"one": stubborn}))
     pid = run.wait_for("one", 1)[0]
-    run.process.terminate()
     started = time.monotonic()
+    run.process.terminate()
     code, errors = run.ended()
     assert code == 0
-    assert 0.9 < time.monotonic() - started < 30
+    assert 0.9 < time.monotonic() - started < LONG_S
     assert "event=killed child=one" in errors
     assert not is_alive(pid)
 
 
 def test_whoever_asks_again_after_a_while_need_not_wait_for_the_grace(tmp_path: Path, runs: list[Run]) -> None:
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP
-    runs.append(run := Run(tmp_path, 60, {"one": stubborn}))
+    runs.append(run := Run(tmp_path, 600, {"one": stubborn}))
     run.wait_for("one", 1)
     run.process.send_signal(signal.SIGINT)
     assert run.process.stderr
@@ -167,12 +171,12 @@ def test_signals_that_come_together_are_one(tmp_path: Path, runs: list[Run]) -> 
         "    sys.exit()\n"
         "signal.signal(signal.SIGTERM, drain)\n"
         "(folder / 'prepared').touch()\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
-    runs.append(run := Run(tmp_path, 60, {"one": patient}, apart_s=3600))
-    assert eventually((tmp_path / "prepared").exists, 120)
+    runs.append(run := Run(tmp_path, 600, {"one": patient}, apart_s=3600))
+    assert eventually((tmp_path / "prepared").exists, LONG_S)
     run.process.send_signal(signal.SIGINT)
-    assert eventually((tmp_path / "draining").exists, 120)
+    assert eventually((tmp_path / "draining").exists, LONG_S)
     run.process.terminate()
     assert not eventually(lambda: run.process.poll() is not None, 1)
     (tmp_path / "drained").touch()
@@ -182,18 +186,18 @@ def test_signals_that_come_together_are_one(tmp_path: Path, runs: list[Run]) -> 
 
 def test_what_a_child_started_goes_with_it(tmp_path: Path, runs: list[Run]) -> None:
     parent = NOTE + (
-        "grandchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "grandchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         "(folder / 'grandchild.pids').open('a').write(f'{grandchild.pid}\\n')\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
     runs.append(run := Run(tmp_path, 5, {"one": parent}))
     first = run.wait_for("grandchild", 1)[0]
     os.kill(run.pids("one")[0], signal.SIGKILL)
     second = run.wait_for("grandchild", 2)[1]
-    assert eventually(lambda: not is_alive(first), 120)
+    assert eventually(lambda: not is_alive(first), LONG_S)
     run.process.terminate()
     run.ended()
-    assert eventually(lambda: not is_alive(second), 120)
+    assert eventually(lambda: not is_alive(second), LONG_S)
 
 
 def test_children_that_hold_the_lifeline_do_not_outlive_a_killed_supervisor(tmp_path: Path, runs: list[Run]) -> None:
@@ -202,7 +206,7 @@ def test_children_that_hold_the_lifeline_do_not_outlive_a_killed_supervisor(tmp_
     pid = run.wait_for("one", 1)[0]
     run.process.kill()
     run.ended()
-    assert eventually(lambda: not is_alive(pid), 120)
+    assert eventually(lambda: not is_alive(pid), LONG_S)
 
 
 def test_a_child_whose_parent_is_gone_already_ends_at_once() -> None:
