@@ -12,21 +12,23 @@ from click.testing import CliRunner
 
 from fixtures.builders import a_ct, a_pdf, a_series, part10
 from fixtures.engines import ENGINES, POSTGRESQL, SQLITE, index_settings
+from fixtures.faulty import Faulty, damages_the_request, faulty
 from fixtures.indexed import check_labels
 from fixtures.moved import answers
-from fixtures.object_server import storage_settings
+from fixtures.object_server import ObjectServer, storage_settings
 from fixtures.rebuilt import check_sides
 from relais.access.policy import Policy
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, backup, delete, ingest, maintenance, quiet, restoring
 from relais.archive.delete import Reason
 from relais.archive.settings import ArchiveSettings, OnConflict
+from relais.archive.transfer import Copied
 from relais.cli import program
 from relais.db.database import Database
 from relais.dicom.attributes import Level
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.query import Match, MatchKind, Query
-from relais.errors import InvalidRequest, Unwanted
+from relais.errors import InvalidRequest, NodeError, Unwanted
 from relais.index import changes, portable, search, statistics
 from relais.pixels.settings import PixelSettings
 from relais.pixels.workers import PixelWorkers
@@ -71,6 +73,10 @@ def opened() -> Iterator[Open]:
 
 def store(archive: Archive, *datasets: Any) -> list[ingest.Stored]:
     return [ingest.store_part10(archive, io.BytesIO(part10(ds)), ORIGIN) for ds in datasets]
+
+
+def copy_objects(archive: Archive, target: ObjectStore) -> Copied:
+    return restoring.copy_objects(archive, target, lambda objects, size_bytes: None)
 
 
 def live(archive: Archive) -> Any:
@@ -132,9 +138,9 @@ def test_an_index_moves_with_all_that_it_knows(
 def test_objects_move_while_others_arrive(tmp_path: Path, opened: Open, storage: Any, kind: str, new_kind: str) -> None:
     north = opened(Database(index_settings(tmp_path / "north")), open_store(storage("north", kind)))
     bad, target = live(north), open_store(storage("south", new_kind))
-    first = restoring.copy_objects(north, target, lambda objects, size: None)
+    first = copy_objects(north, target)
     store(north, a_ct())
-    last = restoring.copy_objects(north, target, lambda objects, size: None)
+    last = copy_objects(north, target)
     assert (first.copied, last.copied, last.present) == (8, 1, 8)  # one of them is history
     south = opened(north.db, target)
     assert answers(south) == answers(north)
@@ -181,3 +187,46 @@ def test_the_command_moves_both_at_once(tmp_path: Path, opened: Open, storage: A
     south = opened(Database(told["south"]["index"]), open_store(told["south"]["storage"]))
     assert answers(south) == answers(north)
     goes_on(south, bad)
+
+
+@pytest.fixture
+def door(object_server: ObjectServer) -> Iterator[Faulty]:
+    with faulty(object_server) as door:
+        yield door
+
+
+def test_a_bucket_is_asked_once_for_each_series_and_not_for_each_object(
+    tmp_path: Path, opened: Open, storage: Any, object_server: ObjectServer, door: Faulty
+) -> None:
+    north = opened(Database(index_settings(tmp_path / "north")), open_store(storage("north", FILES)))
+    store(north, *a_series(12), a_ct())
+    settings = storage_settings(door.server, object_server.make_bucket(), tmp_path / "south")
+    for copied in (13, 0):
+        target = open_store(settings)
+        del door.asked[:]
+        assert copy_objects(north, target).copied == copied
+        target.close()
+        assert sum(method == "GET" and "list-type=2" in path for method, path in door.asked) == 2
+        assert door.count("GET") == 2
+    assert len(door.asked) == 2
+
+
+def test_what_is_damaged_on_its_way_into_a_bucket_is_no_copy(
+    tmp_path: Path, opened: Open, storage: Any, object_server: ObjectServer, door: Faulty
+) -> None:
+    north = opened(Database(index_settings(tmp_path / "north")), open_store(storage("north", FILES)))
+    store(north, *a_series(3))
+    settings = storage_settings(door.server, object_server.make_bucket(), tmp_path / "south", spool_mb=0)
+    door.fail(damages_the_request, method="PUT")
+    target = open_store(settings)
+    with pytest.raises(NodeError):
+        copy_objects(north, target)
+    assert list(target.iterate()) == []
+    target.close()
+    door.heal()
+    target = open_store(settings)
+    assert copy_objects(north, target).copied == 3
+    for key in north.store.iterate():
+        with north.store.open(key) as sent, target.open(key) as kept:
+            assert kept.read() == sent.read()
+    target.close()

@@ -17,7 +17,7 @@ from relais.errors import InvalidRequest, NodeError, NotFound, OutOfResources
 from relais.storage import open_store
 from relais.storage.base import ObjectStore
 from relais.storage.digest import digest_of
-from relais.storage.layout import fresh_token, instance_key, study_folder
+from relais.storage.layout import fresh_token, instance_key, series_folder, study_folder
 from relais.storage.local import LocalStore
 from relais.storage.settings import SpoolUse
 
@@ -267,7 +267,17 @@ def test_the_keys_of_one_study_can_be_listed_alone(store: ObjectStore) -> None:
     study = study_folder(keys[0])
     assert sorted(store.iterate(study)) == sorted(key for key in keys if key.startswith(f"{study}/"))
     assert set(store.iterate(study.split("/")[0])) >= set(store.iterate(study))
+    assert sorted(store.iterate(series_folder(keys[0]))) == [keys[0]]
     assert list(store.iterate("00/9.9.9")) == []
+
+
+def test_the_objects_of_a_series_are_told_with_their_sizes(store: ObjectStore) -> None:
+    keys = [a_key(InstanceRef("1.2", "1.2.3", f"1.2.3.{number}")) for number in range(3)]
+    for number, key in enumerate(keys):
+        put(store, key, bytes(number))
+    put(store, a_key(InstanceRef("1.2", "1.2.33", "1.2.33.1")))  # no part of it, though its UID begins alike
+    assert store.sizes(series_folder(keys[0])) == {key: len(HEAD) + number for number, key in enumerate(keys)}
+    assert store.sizes("00/9.9.9/9.9.9.9") == {}
 
 
 def test_leavings_of_uploads_are_swept_when_they_are_old(store: ObjectStore) -> None:

@@ -1,27 +1,35 @@
 """Objects from an archive into another store, each compared with its digests. Knows rows and stores, not why they go.
 
-An object that is there already in its full size is left alone: keys are never written twice, and an object is under its
-key only when it is whole. So whatever is interrupted goes on where it was.
+1. An object that is there already in its full size is left alone: keys are never written twice, and an object is under
+   its key only when it is whole. So whatever is interrupted goes on where it was.
+2. What is there is asked series by series, not object by object.
+3. What is read is compared with the digests of its row before the end of it is given away. That it arrives as it was
+   given away is the promise of the store (storage.base): it is not read back.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 
 from relais.archive import Archive
 from relais.archive.integrity import Damaged, checked_head, damaged, verified_chunks
 from relais.dicom.part10 import read_head
 from relais.errors import Elsewhere, Nearline, NodeError, NotFound
 from relais.index.rows import InstanceRow, kept_of
-from relais.storage.base import ObjectStore
+from relais.storage.base import ObjectStore, is_far_away
+from relais.storage.layout import series_folder
 
 THREADS = 4
+FAR_THREADS = 16  # where one of the stores is asked over a network
 BATCH = 256
 CHUNK_BYTES = 1024 * 1024
 
 Progress = Callable[[int, int], None]
 """Told how many more objects are in their place, and how many bytes were copied for it."""
+
+_Wanted = tuple[str, InstanceRow | None]  # a key, and its row if it has one
 
 
 @dataclass(slots=True)
@@ -55,27 +63,35 @@ def copy_all(
     Raises OutOfResources or Unavailable if either store fails.
     """
     done = Copied()
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="copy") as pool:
-        for batch in _batches(rows):
-            for row, size in zip(batch, pool.map(lambda row: _outcome(archive, target, row), batch), strict=True):
-                _count(done, row.key, size)
-                progress(1, size if isinstance(size, int) else 0)
-    for key in history:
-        size = _copy_history(archive.store, target, key)
-        _count(done, key, size)
-        progress(1, size if isinstance(size, int) else 0)
+    wanted: Iterable[_Wanted] = chain(((row.key, row) for row in rows), ((key, None) for key in history))
+    with ThreadPoolExecutor(_threads(archive.store, target), thread_name_prefix="copy") as pool:
+        there = _There(target, pool)
+        for batch in _batches(wanted):
+            outcomes = pool.map(partial(_outcome, archive, target), batch, there.sizes([key for key, _ in batch]))
+            for (key, _), outcome in zip(batch, outcomes, strict=True):
+                _count(done, key, outcome)
+                progress(1, outcome if isinstance(outcome, int) else 0)
     return done
 
 
-def _is_there(store: ObjectStore, key: str, size_bytes: int) -> bool:
-    """Whether *store* has an object of that size under *key*; one of another size is not ours, and goes."""
-    try:
-        if store.size_bytes(key) == size_bytes:
-            return True
-    except NotFound:
-        return False
-    store.delete(key)
-    return False
+class _There:
+    """What *target* has already, asked by *pool*: each series once, as long as one comes after the other."""
+
+    def __init__(self, target: ObjectStore, pool: Executor) -> None:
+        self._target, self._pool = target, pool
+        self._known: dict[str, dict[str, int]] = {}
+
+    def sizes(self, keys: Sequence[str]) -> list[int | None]:
+        """How many bytes it has under each of *keys*, None where there is nothing."""
+        folders = list(map(series_folder, keys))
+        new = [folder for folder in dict.fromkeys(folders) if folder not in self._known]
+        self._known = {folder: self._known[folder] for folder in folders if folder in self._known}
+        self._known.update(zip(new, self._pool.map(self._target.sizes, new), strict=True))
+        return [self._known[folder].get(key) for folder, key in zip(folders, keys, strict=True)]
+
+
+def _threads(*stores: ObjectStore) -> int:
+    return FAR_THREADS if any(map(is_far_away, stores)) else THREADS
 
 
 def is_readable(store: ObjectStore, key: str) -> bool:
@@ -104,17 +120,25 @@ def _count(done: Copied, key: str, outcome: "int | NodeError") -> None:
         done.size_bytes += outcome
 
 
-def _outcome(archive: Archive, target: ObjectStore, row: InstanceRow) -> "int | NodeError":
-    """How many bytes were copied, or what went wrong."""
+def _outcome(archive: Archive, target: ObjectStore, wanted: _Wanted, there: int | None) -> "int | NodeError":
+    """How many bytes were copied, or what went wrong. *there* is the size of what *target* has under the key."""
+    key, row = wanted
     try:
-        return _copy(archive, target, row)
+        size_bytes = archive.store.size_bytes(key) if row is None else row.size_bytes
+        if there == size_bytes:
+            return 0
+        if there is not None:
+            target.delete(key)  # not ours
+        if row is None:
+            _copy_history(archive.store, target, key)
+        else:
+            _copy(archive, target, row)
+        return size_bytes
     except NodeError as error:
         return error
 
 
-def _copy(archive: Archive, target: ObjectStore, row: InstanceRow) -> int:
-    if _is_there(target, row.key, row.size_bytes):
-        return 0
+def _copy(archive: Archive, target: ObjectStore, row: InstanceRow) -> None:
     with target.begin(checked_head(archive, row)) as upload:
         for chunk in verified_chunks(archive, row, row.layout.dataset_offset, always=True):
             upload.write(chunk)
@@ -123,25 +147,17 @@ def _copy(archive: Archive, target: ObjectStore, row: InstanceRow) -> int:
     if found != (row.size_bytes, row.digest, row.head_digest):
         target.delete(row.key)
         raise damaged(row)
-    return row.size_bytes
 
 
-def _copy_history(source: ObjectStore, target: ObjectStore, key: str) -> "int | NodeError":
+def _copy_history(source: ObjectStore, target: ObjectStore, key: str) -> None:
     """The same for an object of which the index knows the key alone."""
-    try:
-        size = source.size_bytes(key)
-        if _is_there(target, key, size):
-            return 0
-        with source.open(key) as stream, target.begin(read_head(stream.read)[1]) as upload:
-            while chunk := stream.read(CHUNK_BYTES):
-                upload.write(chunk)
-            upload.commit(key)
-        return size
-    except NodeError as error:
-        return error
+    with source.open(key) as stream, target.begin(read_head(stream.read)[1]) as upload:
+        while chunk := stream.read(CHUNK_BYTES):
+            upload.write(chunk)
+        upload.commit(key)
 
 
-def _batches(rows: Iterable[InstanceRow]) -> Iterator[list[InstanceRow]]:
-    left = iter(rows)
+def _batches(wanted: Iterable[_Wanted]) -> Iterator[list[_Wanted]]:
+    left = iter(wanted)
     while batch := list(islice(left, BATCH)):
         yield batch

@@ -9,13 +9,11 @@ from relais.storage.local import LocalStore
 from relais.storage.settings import StorageSettings
 from relais.storage.spooling import Register
 
-NO_CLIENT = "Objects in S3 need botocore: pip install 'relais[s3]'."
-
 
 def require_client(settings: StorageSettings) -> None:
     """Raise Unavailable if the store that *settings* name needs a client that is not installed. Loads nothing."""
     if settings.is_s3 and find_spec("botocore") is None:
-        raise Unavailable(NO_CLIENT)
+        raise Unavailable("Objects in S3 need botocore: pip install 'relais[s3]'.")
 
 
 def open_store(
@@ -23,12 +21,11 @@ def open_store(
 ) -> ObjectStore:
     """The store that *settings* name, made if it is not there yet. *register* is what its nodes share.
 
-    Raises OutOfResources if it cannot be made.
+    Raises OutOfResources if it cannot be made, Unavailable if its client is not installed.
     """
     if settings.is_s3:
-        try:
-            from relais.storage.s3.store import open_s3_store  # noqa: PLC0415 - an optional extra
-        except ModuleNotFoundError as exc:
-            raise Unavailable(NO_CLIENT) from exc
+        require_client(settings)
+        from relais.storage.s3.store import open_s3_store  # noqa: PLC0415 - an optional extra
+
         return open_s3_store(settings, data_dir, register)
     return LocalStore(settings.root(data_dir), journal_bytes=settings.journal_mb * 1024 * 1024)

@@ -1,7 +1,7 @@
 """The port to the bytes: what every object store promises. Knows keys and bytes, nothing of DICOM.
 
-Adapters share tests/contract/object_store.py. Foreign exceptions are wrapped: OutOfResources where nothing can be made
-durable (full, read-only, too many files), Unavailable where the store does not answer, NotFound for a missing key.
+Adapters share tests/contract/test_object_store.py. Foreign exceptions are wrapped: OutOfResources where nothing can be
+made durable (full, read-only, too many files), Unavailable where the store does not answer, NotFound for a missing key.
 """
 
 from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ class Upload(Protocol):
         """
 
     def commit(self, key: str) -> StoredObject:
-        """Stage and seal."""
+        """Stage and seal. Bytes that were damaged on their way to the store are an error, never an object."""
 
 
 class ObjectStore(Protocol):
@@ -89,7 +89,10 @@ class ObjectStore(Protocol):
         """Remove the object; no error if it is gone already."""
 
     def iterate(self, folder: str = "") -> Iterator[str]:
-        """Every key, or those below *folder* (one or two whole segments of a key), in no promised order."""
+        """Every key, or those below *folder* (one to three whole segments of a key), in no promised order."""
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The keys below *folder*, as for iterate, each with the bytes of its object: one question instead of many."""
 
     def sweep(self, older_than_s: float) -> int:
         """Remove leavings of uploads that never committed and return their number."""

@@ -59,6 +59,11 @@ def study_folder(key: str) -> str:
     return "/".join(key.split("/")[:2])
 
 
+def series_folder(key: str) -> str:
+    """The folder that holds the whole series of *key*."""
+    return key.rpartition("/")[0]
+
+
 def is_key(text: str) -> bool:
     """Whether *text* looks like a key: nothing else is ever turned into a path."""
     return len(text) <= MAX_KEY_LENGTH and _KEY.fullmatch(text) is not None

@@ -138,6 +138,13 @@ class LocalStore:
         with _reading():
             yield from self._keys(folder, depth=3 - len(Path(folder).parts))
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        found = {}
+        for key in self.iterate(folder):
+            with suppress(NotFound):  # deleted meanwhile
+                found[key] = self.size_bytes(key)
+        return found
+
     def foreign(self) -> Iterator[str]:
         with _reading():
             for folder, folders, files in os.walk(self.root):

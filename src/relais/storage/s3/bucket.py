@@ -42,6 +42,7 @@ class Listed:
 
     key: str
     storage_class: str
+    size_bytes: int
 
 
 class Bucket:
@@ -130,7 +131,7 @@ class Bucket:
             for one in answer.get("Contents", ()):
                 key = one["Key"][len(self._prefix) :]
                 if is_key(key):
-                    yield Listed(key, one.get("StorageClass", ""))
+                    yield Listed(key, one.get("StorageClass", ""), one["Size"])
             if not answer.get("IsTruncated"):
                 return
             asked["ContinuationToken"] = answer["NextContinuationToken"]

@@ -5,6 +5,7 @@ import threading
 import time
 
 from relais.errors import NodeError
+from relais.storage.layout import series_folder
 from relais.storage.s3.bucket import Bucket
 from relais.storage.s3.threads import Threads
 from relais.storage.settings import SLOW_CLASSES, RestoreTier
@@ -28,7 +29,7 @@ class SlowStorage:
 
         Once asked for, it is not asked for again within AGAIN_S.
         """
-        folder, now = key.rpartition("/")[0], time.monotonic()
+        folder, now = series_folder(key), time.monotonic()
         with self._lock:
             if not self._days or now < self._asked.get(folder, 0.0):
                 return

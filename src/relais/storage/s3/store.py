@@ -17,7 +17,7 @@ from typing import BinaryIO, Self, TypeVar
 
 from relais.errors import Elsewhere, Internal, InvalidRequest, Nearline, NotFound, Unavailable
 from relais.storage.base import Buffer, StoredObject, Upload
-from relais.storage.layout import require_key
+from relais.storage.layout import require_key, series_folder
 from relais.storage.s3.bucket import Bucket
 from relais.storage.s3.failures import DAMAGED_ON_THE_WAY, NoAnswer
 from relais.storage.s3.kept_files import KeptFiles
@@ -217,6 +217,10 @@ class S3Store:
             if key not in spooled:
                 yield key
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        spooled = self.spool.files.sizes(folder)  # before the bucket: what moves meanwhile is found in one of them
+        return self._ask(lambda: {one.key: one.size_bytes for one in self.bucket.listed(folder)}) | spooled
+
     def sweep(self, older_than_s: float) -> int:
         removed = self.spool.files.sweep(older_than_s)
         self._kept.sweep(older_than_s)
@@ -329,7 +333,7 @@ class S3Store:
         """Every key in the bucket; the register is told what cannot be read at once, series by series."""
         series, is_nearline = "", False
         for one in self.bucket.listed(folder):
-            if (begins := one.key.rpartition("/")[0]) != series:
+            if (begins := series_folder(one.key)) != series:
                 if series:
                     self._register.listed(series, is_nearline=is_nearline)
                 series, is_nearline = begins, False
