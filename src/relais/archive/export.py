@@ -121,6 +121,10 @@ def _described(archive: Archive, row: InstanceRow) -> Dataset:
     if end is None or row.transfer_syntax_uid == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
         end = row.size_bytes
     ds = dcmread(BytesIO(archive.store.read_range(row.key, 0, end)), stop_before_pixels=True)
+    if not ds.original_encoding[0] and any(element.VR is None for element in ds.values()):
+        _ = list(
+            ds.iterall()
+        )  # Seen: Implicit VR in SC_rgb_jpeg.dcm of pydicom; what is looked at has a VR to be written
     for keyword, value in NEEDED.items():
         if not ds.get(keyword):
             setattr(ds, keyword, value)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.data import get_testdata_file
 from pydicom.uid import (
     ComprehensiveSRStorage,
     CTImageStorage,
@@ -157,6 +158,16 @@ def test_a_file_set_describes_what_lacks_nearly_everything(
     relais_json("import", tmp_path / "bare.dcm")
     assert relais_json("export", tmp_path / "disc", "--all", "--dicomdir")["written"] == 1
     assert by_uid(tmp_path / "disc") == stored()
+
+
+def test_a_file_set_holds_what_is_not_encoded_as_it_says(tmp_path: Path, relais_json: Run) -> None:
+    """Implicit VR under the Transfer Syntax of a JPEG."""
+    odd = get_testdata_file("SC_rgb_jpeg.dcm", download=False)
+    with pytest.warns(UserWarning, match="found implicit VR"):
+        dcmread(odd)  # type: ignore[arg-type]
+    assert relais_json("import", odd)["stored"] == 1
+    with pytest.warns(UserWarning, match="found implicit VR"):
+        assert relais_json("export", tmp_path / "disc", "--all", "--dicomdir")["written"] == 1
 
 
 def test_a_directory_record_of_a_report_holds_what_modifies_its_title_only(tmp_path: Path, relais_json: Run) -> None:
