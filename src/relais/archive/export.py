@@ -134,11 +134,17 @@ def _described(archive: Archive, row: InstanceRow) -> Dataset:
         code = Dataset()
         code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "UNKNOWN", "99RELAIS", "Unknown"
         ds.ConceptNameCodeSequence = [code]
-    return _without_content(ds)
+    return _as_document(ds)
 
 
-def _without_content(ds: Dataset) -> Dataset:
-    """*ds*, of whose document a directory record has what modifies its title, and no more (PS3.3 F.5.23)."""
+def _as_document(ds: Dataset) -> Dataset:
+    """*ds*, of whose document a directory record has what modifies its title, and no more (PS3.3 F.5.23).
+
+    When it was last verified is said there; in the document its observers say so, each in an Item.
+    """
+    observers: Sequence[Dataset] = ds.get("VerifyingObserverSequence") or ()
+    if moments := [str(item.VerificationDateTime) for item in observers if item.get("VerificationDateTime")]:
+        ds.VerificationDateTime = max(moments)
     content: Sequence[Dataset] = ds.get("ContentSequence") or ()
     title = [item for item in content if item.get("RelationshipType") == "HAS CONCEPT MOD"]
     if title:

@@ -170,19 +170,25 @@ def test_a_file_set_holds_what_is_not_encoded_as_it_says(tmp_path: Path, relais_
         assert relais_json("export", tmp_path / "disc", "--all", "--dicomdir")["written"] == 1
 
 
-def test_a_directory_record_of_a_report_holds_what_modifies_its_title_only(tmp_path: Path, relais_json: Run) -> None:
+def test_a_directory_record_of_a_report_says_what_modifies_its_title_and_when_it_was_verified(
+    tmp_path: Path, relais_json: Run
+) -> None:
     """PS3.3 F.5.23"""
     report = a_sr()
     kinds = ("HAS CONCEPT MOD", "CONTAINS", "HAS OBS CONTEXT")
     report.ContentSequence = [Dataset() for _ in kinds]
     for item, kind in zip(report.ContentSequence, kinds, strict=True):
         item.RelationshipType, item.ValueType = kind, "TEXT"
+    report.VerifyingObserverSequence = [Dataset(), Dataset()]
+    for item, moment in zip(report.VerifyingObserverSequence, ("20240612143000", "20240612120000"), strict=True):
+        item.VerificationDateTime = moment
     (tmp_path / "report.dcm").write_bytes(part10(report))
     relais_json("import", tmp_path / "report.dcm")
     relais_json("export", tmp_path / "disc", "--all", "--dicomdir")
     records = dcmread(tmp_path / "disc" / "DICOMDIR").DirectoryRecordSequence
     (record,) = [one for one in records if one.DirectoryRecordType == "SR DOCUMENT"]
     assert [item.RelationshipType for item in record.ContentSequence] == ["HAS CONCEPT MOD"]
+    assert record.VerificationDateTime == "20240612143000"
 
 
 def test_a_file_set_wants_an_empty_folder(tmp_path: Path, relais: Run, studies: dict[str, str]) -> None:
