@@ -63,6 +63,13 @@ def line(door: Faulty, series: list[FileDataset]) -> SlowLine:
 
 
 @pytest.fixture
+def gathering(line: SlowLine) -> SlowLine:
+    """The same, where much is to be asked for at once."""
+    line.at_once = ahead.AT_ONCE // 2
+    return line
+
+
+@pytest.fixture
 def client(archive: Archive) -> Client:
     return Client(create_app(archive, WebSettings(), {}), TestResponse)
 
@@ -105,50 +112,50 @@ def wait_until_still(line: SlowLine) -> None:
 
 
 def until(is_so: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 180
     while not is_so():
         assert time.monotonic() < limit
         time.sleep(0.02)
 
 
 def test_a_series_is_read_side_by_side_and_sent_in_order(
-    client: Client, series: list[FileDataset], line: SlowLine
+    client: Client, series: list[FileDataset], gathering: SlowLine
 ) -> None:
     answer = client.get(url_of(series[0]), headers={"Accept": 'multipart/related; type="application/dicom"'})
     assert numbers_of(parts_of(answer)) == list(range(1, COUNT + 1))
     assert answer.content_length == len(answer.data)
-    assert is_side_by_side(line)
-    assert line.begun == COUNT
+    assert is_side_by_side(gathering)
+    assert gathering.begun == COUNT
 
 
-def test_a_zip_is_read_side_by_side(client: Client, series: list[FileDataset], line: SlowLine) -> None:
+def test_a_zip_is_read_side_by_side(client: Client, series: list[FileDataset], gathering: SlowLine) -> None:
     answer = client.get(url_of(series[0]), headers={"Accept": "application/zip"})
     with ZipFile(BytesIO(answer.data)) as found:
         files = [found.read(name) for name in sorted(found.namelist())]
     assert numbers_of(files) == list(range(1, COUNT + 1))
-    assert is_side_by_side(line)
+    assert is_side_by_side(gathering)
 
 
-def test_metadata_are_made_side_by_side(client: Client, series: list[FileDataset], line: SlowLine) -> None:
+def test_metadata_are_made_side_by_side(client: Client, series: list[FileDataset], gathering: SlowLine) -> None:
     answer = client.get(f"{url_of(series[0])}/metadata", headers={"Accept": "application/dicom+json"})
     assert [one["00200013"]["Value"] for one in answer.json or ()] == [[n] for n in range(1, COUNT + 1)]
-    assert is_side_by_side(line)
+    assert is_side_by_side(gathering)
 
 
-def test_metadata_are_made_beforehand_side_by_side(archive: Archive, line: SlowLine) -> None:
+def test_metadata_are_made_beforehand_side_by_side(archive: Archive, gathering: SlowLine) -> None:
     assert documents.make_missing(archive) is not None
-    assert is_side_by_side(line)
-    assert line.begun == COUNT
+    assert is_side_by_side(gathering)
+    assert gathering.begun == COUNT
 
 
-def test_frames_are_read_side_by_side_and_sent_in_order(client: Client, archive: Archive, line: SlowLine) -> None:
+def test_frames_are_read_side_by_side_and_sent_in_order(client: Client, archive: Archive, gathering: SlowLine) -> None:
     ds = a_multiframe(frames=COUNT)
     store(archive, ds)
     asked = ",".join(map(str, range(COUNT, 0, -1)))
     url = f"{url_of(ds)}/instances/{ds.SOPInstanceUID}/frames/{asked}"
     answer = client.get(url, headers={"Accept": 'multipart/related; type="application/octet-stream"'})
     assert [part[0] for part in parts_of(answer)] == list(range(COUNT, 0, -1))
-    assert is_side_by_side(line)
+    assert is_side_by_side(gathering)
 
 
 def test_who_goes_away_has_nothing_more_read(archive: Archive, series: list[FileDataset], line: SlowLine) -> None:
@@ -297,10 +304,10 @@ def test_what_could_not_be_asked_for_is_asked_for_when_it_is_wanted_again(restor
 
 
 def test_a_check_reads_side_by_side_and_names_what_is_damaged(
-    archive: Archive, door: Faulty, series: list[FileDataset], line: SlowLine
+    archive: Archive, door: Faulty, series: list[FileDataset], gathering: SlowLine
 ) -> None:
     assert maintenance.check(archive).checked == COUNT
-    assert is_side_by_side(line)
+    assert is_side_by_side(gathering)
     door.heal()
     third = rows_of(archive, series)[2].key
     door.fail(damages_the_answer, method="GET", part=third[-12:])
@@ -308,9 +315,9 @@ def test_a_check_reads_side_by_side_and_names_what_is_damaged(
 
 
 def test_a_new_index_is_made_of_objects_read_side_by_side(
-    archive: Archive, series: list[FileDataset], line: SlowLine
+    archive: Archive, series: list[FileDataset], gathering: SlowLine
 ) -> None:
     before = [(row.key, row.digest, row.stored_at) for row in rows_of(archive, series)]
     assert maintenance.reindex(archive) == maintenance.Rebuilt(indexed=COUNT)
-    assert is_side_by_side(line)
+    assert is_side_by_side(gathering)
     assert [(row.key, row.digest, row.stored_at) for row in rows_of(archive, series)] == before

@@ -68,7 +68,7 @@ def by_move(far: Far) -> int:
 
 @pytest.mark.parametrize("how", [by_get, by_move])
 def test_what_is_far_away_is_read_side_by_side_and_sent_in_order(far: Far, how: Callable[[Far], int]) -> None:
-    line = SlowLine()
+    line = SlowLine(at_once=2)
     far.door.fail(line, method="GET")
     assert how(far) == 0x0000
     assert far.came == [ds.SOPInstanceUID for ds in far.series]

@@ -27,7 +27,7 @@ PROPOSALS = (
 STORE, FIND, STORE_DEFLATED = 1, 3, 5
 MAY_HOLD = 48  # associations of one address: [dimse] max_per_peer
 
-QUICK_S = 10.0  # less than a hundredth of it when the machine has nothing else to do
+QUICK_S = 30.0  # less than a hundredth of it when the machine has nothing else to do
 MOST_BYTES = 100 * MB  # that one peer costs, whatever it does
 SETTLES_WITHIN_S = 120.0
 

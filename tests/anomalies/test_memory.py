@@ -10,7 +10,7 @@ import pytest
 from fixtures import upper_layer as ul
 from fixtures.giant import Giant, a_giant
 from fixtures.object_server import chosen
-from fixtures.process import MB, command_line, descriptors, forget_peak, peak_bytes, resident_bytes, threads
+from fixtures.process import MB, descriptors, forget_peak, peak_bytes, resident_bytes, threads
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
 from relais.node.listen import eventually
@@ -30,11 +30,11 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def is_settled(node: Served) -> bool:
     """Whether each process of the node is there, also that in the background, and has loaded what it needs."""
+    if not node.has_settled():
+        return False
     before = {pid: resident_bytes(pid) for pid in node.pids()}
     time.sleep(1)
-    after = {pid: resident_bytes(pid) for pid in before}
-    is_calm = set(node.pids()) == set(before) and all(after[pid] - before[pid] < MB for pid in after)
-    return is_calm and any("--role background" in command_line(pid) for pid in after)
+    return set(node.pids()) == set(before) and all(resident_bytes(pid) - before[pid] < MB for pid in before)
 
 
 class Watched:
