@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.crowd import Crowd
-from fixtures.places import node_environ
+from fixtures.places import node_environ, wait_until_settled
 from fixtures.served import Served, put_away
 from relais import config
 from relais.archive import Archive, maintenance
@@ -20,6 +20,7 @@ from relais.node import compose
 from relais.node.listen import eventually
 
 CHILDREN = ("dimse", "web", "worker", "background")
+LONG_S = 300.0  # for what must come to pass, however busy the machine is
 AT_WORK = 50  # instances acknowledged: less would not be worth the kills
 KILLS_PER_START = 3  # of children; one that dies often is started again later and later
 
@@ -45,7 +46,7 @@ def end_hard(node: Served, chance: random.Random) -> None:
     else:
         node.process.kill()
         node.process.wait()
-    assert eventually(lambda: node.pids() == [], 120)
+    assert eventually(lambda: node.pids() == [], LONG_S)
 
 
 def check(archive: Archive, crowd: Crowd) -> None:
@@ -75,11 +76,12 @@ def crash(folder: Path, engine: str, rounds: int, seed: int) -> Crowd:
             else:
                 end_hard(node, chance)
                 node, kills = start(folder, engine, node), 0
-        assert eventually(node.is_ready, 120)
-        assert eventually(lambda: len(crowd.acknowledged) > AT_WORK, 120)
+        assert eventually(node.is_ready, LONG_S)
+        assert eventually(lambda: len(crowd.acknowledged) > AT_WORK, LONG_S)
     finally:
         crowd.stop()
         put_away(node)
+    wait_until_settled(folder / "data")
     given = config.load(None, node_environ(folder / "data")).config
     with compose.archive_of(given) as archive:
         check(archive, crowd)
