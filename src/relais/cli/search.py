@@ -14,12 +14,13 @@ from relais.cli.keys import parse, tag
 from relais.cli.peers import peer_of
 from relais.config import Config
 from relais.dicom import json_model
-from relais.dicom.attributes import Level
+from relais.dicom.attributes import Level, by_tag
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
 from relais.node import compose
 
 LEVELS = {"patient": Level.PATIENT, "study": Level.STUDY, "series": Level.SERIES, "instance": Level.IMAGE}
+NAMES = {level: name for name, level in LEVELS.items()}
 COLUMNS = {
     Level.PATIENT: ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     Level.STUDY: (
@@ -70,9 +71,16 @@ def _from_index(config: Config, query: Query) -> tuple[list[JsonDataset], bool]:
         verb = archive_search.stream if query.limit is None else archive_search.search
         found = verb(archive, OPERATOR, query)
         if found.unsupported:
-            names = ", ".join(keyword_for_tag(key) or json_model.tag_key(key) for key in found.unsupported)
-            raise click.ClickException(f"The index does not match {names} at this level.")
+            raise click.ClickException(_unsupported(found.unsupported))
         return list(found.rows), found.more
+
+
+def _unsupported(keys: Sequence[int]) -> str:
+    """What to say of keys that the index does not match, and where it does."""
+    names = ", ".join(keyword_for_tag(key) or json_model.tag_key(key) for key in keys)
+    known = [row for row in map(by_tag().get, keys) if row is not None and row.is_matched]
+    elsewhere = [f"{row.keyword} with --level {NAMES[row.level]}" for row in known]
+    return f"The index does not match {names} at this level{': ' if elsewhere else ''}{', '.join(elsewhere)}."
 
 
 def _from_peer(config: Config, peer: str, query: Query) -> tuple[list[JsonDataset], bool]:

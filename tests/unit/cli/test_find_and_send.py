@@ -77,7 +77,9 @@ def test_find_refuses_a_key_that_is_none(relais: Run, key: str) -> None:
 
 
 def test_find_refuses_a_key_that_the_index_does_not_match(relais: Run) -> None:
-    assert "does not match PixelSpacing" in relais("find", "PixelSpacing=1", code=1).stderr
+    assert "does not match PixelSpacing at this level." in relais("find", "PixelSpacing=1", code=1).stderr
+    told = relais("find", "Modality=CT", "PixelSpacing=1", code=1).stderr
+    assert "does not match Modality, PixelSpacing at this level: Modality with --level series." in told
 
 
 def test_find_refuses_a_value_that_makes_no_sense(relais: Run) -> None:
