@@ -10,6 +10,7 @@ from functools import cache
 from flask import Flask, Response
 
 from relais.node.http_server import Application, serve
+from relais.node.listen import listeners
 from relais.web.settings import WebSettings
 
 
@@ -30,4 +31,6 @@ def _bytes(count: int) -> bytes:
 
 
 if __name__ == "__main__":
-    serve(WebSettings(port=int(sys.argv[1])), application)
+    settings = WebSettings(port=int(sys.argv[1]))
+    with listeners(settings.host, settings.port, "web", settings.workers) as taken:
+        serve(settings, application, taken)

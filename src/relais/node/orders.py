@@ -1,6 +1,7 @@
 """What the supervisor tells each process that it starts, on standard input: secrets stay out of arguments and files."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relais.config import Config, from_json, to_json
@@ -11,7 +12,8 @@ class Orders:
     """What a child must know.
 
     *listener_fd* is the DIMSE door's socket, which outlives the processes behind it, *seats_fd* the table of who holds
-    associations there, *worker* the number of this one of them. *samples* is a folder, or "".
+    associations there, *worker* the number of this one of them, *web_fds* the web door's sockets. *samples* is a
+    folder, or "".
     """
 
     config: Config
@@ -19,10 +21,12 @@ class Orders:
     samples: str = ""
     seats_fd: int | None = None
     worker: int = 0
+    web_fds: Sequence[int] = ()
 
     def to_json(self) -> str:
         """Text for `read_orders`."""
-        return json.dumps([to_json(self.config), self.listener_fd, self.samples, self.seats_fd, self.worker])
+        others = self.listener_fd, self.samples, self.seats_fd, self.worker, self.web_fds
+        return json.dumps([to_json(self.config), *others])
 
 
 def read_orders(text: str) -> Orders:

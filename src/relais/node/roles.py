@@ -58,7 +58,8 @@ def _dimse(orders: Orders) -> None:
 
 
 def _web(orders: Orders) -> None:
-    http_server.serve(orders.config.web, functools.partial(_web_worker, orders.config, os.getpid()))
+    listeners = [socket.socket(fileno=descriptor) for descriptor in orders.web_fds]
+    http_server.serve(orders.config.web, functools.partial(_web_worker, orders.config, os.getpid()), listeners)
 
 
 def _web_worker(config: Config, parent_pid: int) -> http_server.Application:

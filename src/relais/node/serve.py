@@ -1,7 +1,7 @@
 """`relais serve`: takes the ports and the data directory, then supervises the processes behind them.
 
-The DIMSE door's socket belongs to the supervisor: who connects while the process behind it is being restarted waits,
-and is not refused. The HTTP server binds its own port, which is only checked here.
+The doors' sockets belong to the supervisor: who connects while the process behind one is being restarted waits, and is
+not refused.
 """
 
 import fcntl
@@ -57,6 +57,7 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
     with (
         data_directory(config),
         listen.listener(config.dimse.host, config.dimse.port, "dimse") as door,
+        listen.listeners(config.web.host, config.web.port, "web", config.web.workers) as web_doors,
         counters_directory(config) as counters,
         tempfile.TemporaryFile(dir=counters) as seats,
     ):
@@ -64,15 +65,17 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
         config = replace(
             config,
             dimse=replace(config.dimse, port=door.getsockname()[1]),
-            web=replace(config.web, port=listen.free_port(config.web.host, config.web.port, "web")),
+            web=replace(config.web, port=web_doors[0].getsockname()[1]),
         )
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **metrics.prepare(counters)}
-        orders = Orders(config, door.fileno(), str(samples or ""), seats.fileno())
+        web_fds = [one.fileno() for one in web_doors]
+        orders = Orders(config, door.fileno(), str(samples or ""), seats.fileno(), web_fds=web_fds)
         was_ready, is_ending = threading.Event(), threading.Event()
 
         def begin_to_end() -> None:
             is_ending.set()
-            door.close()
+            for one in (door, *web_doors):
+                one.close()
 
         def watch() -> None:
             about_samples = _watch(config, was_ready, is_ending, orders)
@@ -157,7 +160,7 @@ def _dimse_workers(orders: Orders, environment: dict[str, str]) -> Iterator[Chil
 
 
 def _child(role: str, orders: Orders, environment: dict[str, str]) -> Child:
-    child = Child(role, _command(role), orders.to_json(), environment)
+    child = Child(role, _command(role), orders.to_json(), environment, tuple(orders.web_fds) if role == "web" else ())
     if role == "background":
         child.start_at = time.monotonic() + BACKGROUND_AFTER_S
     return child
