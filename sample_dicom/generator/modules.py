@@ -104,7 +104,8 @@ def instance(series: Series, number: int, sop_class_uid: str, **attributes: Any)
     ds = Dataset()
     study, patient = series.study, series.study.patient
     _patient_and_study(ds, study)
-    clock = later(study.time, 60 + series.number * 20 + number)
+    began = 60 + series.number * 20  # seconds after the study did
+    clock = later(study.time, began + number)
     put(
         ds,
         SpecificCharacterSet=patient.charset,
@@ -117,7 +118,7 @@ def instance(series: Series, number: int, sop_class_uid: str, **attributes: Any)
         SeriesNumber=series.number,
         SeriesDescription=series.description,
         SeriesDate=study.date,
-        SeriesTime=clock,
+        SeriesTime=later(study.time, began),
         ContentDate=study.date,
         ContentTime=clock,
         InstanceNumber=number,

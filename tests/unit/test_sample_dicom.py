@@ -68,6 +68,14 @@ def test_uids_are_unique_and_a_patient_has_three_dates(headers: dict[Path, pydic
     assert {ds.IssuerOfPatientID for ds in headers.values()} == {"RIVEMONT", "VALDORME"}
 
 
+def test_a_series_began_once(headers: dict[Path, pydicom.FileDataset]) -> None:
+    """PS3.3 C.7.3.1: Series Time is of the series, not of its instances."""
+    times: dict[str, set[str]] = defaultdict(set)
+    for ds in headers.values():
+        times[ds.SeriesInstanceUID].add(f"{ds.SeriesDate}{ds.SeriesTime}")
+    assert {uid: len(found) for uid, found in times.items()} == dict.fromkeys(times, 1)
+
+
 def test_generating_again_gives_the_same_bytes(tmp_path: Path) -> None:
     studies = ["ivanenko_2024_ct", "benali_2024_mr"]
     command = [sys.executable, str(SAMPLES / "generate.py"), "--into", str(tmp_path), *studies]
