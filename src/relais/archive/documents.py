@@ -5,6 +5,7 @@ absolute. Values up to BULK_BYTES are inline. Knows Data Sets, not HTTP.
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from struct import unpack
 from typing import BinaryIO, NamedTuple
@@ -30,6 +31,7 @@ BULK_PREFIX = "bulkdata/"
 BATCH = 100
 WINDOW_BYTES = 512 * 1024  # what a store far away gives of an object whose header is read
 
+_PATH = re.compile(r"[0-9A-Fa-f]{8}(/[0-9]{1,9}/[0-9A-Fa-f]{8})*")
 log = logging.getLogger(__name__)
 
 
@@ -203,13 +205,9 @@ def _bulk_uri(path: str, size_bytes: int) -> str | None:
 
 def _steps(path: str) -> list[int]:
     """Tags and Item numbers of *path* in turn."""
-    parts = path.split("/")
-    try:
-        if len(parts) % 2 == 0 or any(len(tag) != 8 for tag in parts[::2]):
-            raise ValueError(path)
-        return [int(part, 16 if place % 2 == 0 else 10) for place, part in enumerate(parts)]
-    except ValueError as exc:
-        raise InvalidRequest("A bulk data path is tags and Item numbers in turn.") from exc
+    if not _PATH.fullmatch(path):
+        raise InvalidRequest("A bulk data path is tags and Item numbers in turn.")
+    return [int(part, 16 if place % 2 == 0 else 10) for place, part in enumerate(path.split("/"))]
 
 
 def _value_at(ds: Dataset, steps: list[int]) -> bytes:
