@@ -68,13 +68,14 @@ class Child:
         """The exit code (negative: the signal) if the process is gone, None while it lives or was not started."""
         return self.process.poll() if self.process else None
 
-    def put_off(self) -> None:
-        """Remember that the process is gone and when to start it again."""
+    def put_off(self) -> float:
+        """Remember that the process is gone, and after how many seconds, which are returned, to start it again."""
         steady = time.monotonic() - self.started_at >= STEADY_S
-        self.delay_s = FIRST_DELAY_S if steady else self.delay_s
-        self.start_at = time.monotonic() + self.delay_s
-        self.delay_s = min(self.delay_s * 2, LONGEST_DELAY_S)
+        wait_s = FIRST_DELAY_S if steady else self.delay_s
+        self.start_at = time.monotonic() + wait_s
+        self.delay_s = min(wait_s * 2, LONGEST_DELAY_S)
         self.process = None
+        return wait_s
 
 
 class Supervisor:
@@ -124,12 +125,12 @@ class Supervisor:
         pid = child.process.pid
         child.signal(signal.SIGKILL, group=True)
         self.on_end(pid)
-        child.put_off()
+        wait_s = child.put_off()
         if code > 0 and not self.is_ready():
             self.failed = True
             log.error(fields(event="start failed", child=child.name, child_pid=pid, exit_code=code))
         else:
-            log.warning(fields(event="died", child=child.name, child_pid=pid, exit_code=code, again_in_s=child.delay_s))
+            log.warning(fields(event="died", child=child.name, child_pid=pid, exit_code=code, again_in_s=wait_s))
 
     def _end(self, signals: Signals) -> None:
         """End every child: politely, then not."""
