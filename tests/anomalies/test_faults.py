@@ -10,7 +10,7 @@ import pytest
 
 from fixtures import engines, strace
 from fixtures.places import node_environ
-from fixtures.served import Served, put_away
+from fixtures.served import ONE_BEHIND_EACH_DOOR, Served, put_away
 from fixtures.visitor import Visitor
 from relais import config
 from relais.archive import maintenance
@@ -37,8 +37,7 @@ STORED = {"dimse": "0000", "web": "200"}
 @pytest.fixture(scope="module")
 def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A node whose DIMSE door runs on the engine that the test names."""
-    settings = {"RELAIS_WEB__WORKERS": "1", "RELAIS_DIMSE__ENGINE": request.param}
-    made = Served(tmp_path_factory.mktemp("faults"), **settings)
+    made = Served(tmp_path_factory.mktemp("faults"), RELAIS_DIMSE__ENGINE=request.param, **ONE_BEHIND_EACH_DOOR)
     made.wait_until_ready()
     yield made
     put_away(made)

@@ -13,7 +13,7 @@ from pydicom import Dataset
 from fixtures import upper_layer as ul
 from fixtures.builders import a_ct, dataset_bytes
 from fixtures.process import MB, descriptors, forget_peak, peak_bytes, resident_bytes, threads
-from fixtures.served import Served, put_away
+from fixtures.served import ONE_BEHIND_EACH_DOOR, Served, put_away
 from fixtures.visitor import Visitor
 from relais.node.listen import eventually
 
@@ -34,7 +34,7 @@ SETTLES_WITHIN_S = 120.0
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    made = Served(tmp_path_factory.mktemp("hostile"), RELAIS_WEB__WORKERS="1", RELAIS_DIMSE__ACSE_TIMEOUT_S="5")
+    made = Served(tmp_path_factory.mktemp("hostile"), RELAIS_DIMSE__ACSE_TIMEOUT_S="5", **ONE_BEHIND_EACH_DOOR)
     made.wait_until_ready()
     yield made
     put_away(made)

@@ -11,7 +11,7 @@ from fixtures import upper_layer as ul
 from fixtures.giant import Giant, a_giant
 from fixtures.object_server import chosen
 from fixtures.process import MB, descriptors, forget_peak, peak_bytes, resident_bytes, threads
-from fixtures.served import Served, put_away
+from fixtures.served import ONE_BEHIND_EACH_DOOR, Served, put_away
 from fixtures.visitor import Visitor
 from relais.node.listen import eventually
 
@@ -21,7 +21,7 @@ SETTLES_WITHIN_S = 120.0
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    made = Served(tmp_path_factory.mktemp("memory"), RELAIS_WEB__WORKERS="1")
+    made = Served(tmp_path_factory.mktemp("memory"), **ONE_BEHIND_EACH_DOOR)
     made.wait_until_ready()
     assert eventually(lambda: is_settled(made), 120)
     yield made

@@ -19,7 +19,7 @@ from relais.index import lookup
 from relais.node import compose
 from relais.node.listen import eventually
 
-CHILDREN = ("dimse", "web", "worker", "background")
+CHILDREN = ("dimse", "dimse-2", "web", "worker", "background")
 LONG_S = 300.0  # for what must come to pass, however busy the machine is
 AT_WORK = 50  # instances acknowledged: less would not be worth the kills
 KILLS_PER_START = 3  # of children; one that dies often is started again later and later

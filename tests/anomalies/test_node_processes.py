@@ -48,7 +48,7 @@ def node(tmp_path: Path, nodes: list[Served]) -> Served:
 @pytest.fixture(scope="module")
 def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A node for several tests, which leave it running."""
-    made = Served(tmp_path_factory.mktemp("lasting"))
+    made = Served(tmp_path_factory.mktemp("lasting"), RELAIS_DIMSE__WORKERS="1")  # none that goes on when one is killed
     made.wait_until_ready()
     yield made
     put_away(made)
@@ -98,7 +98,7 @@ def test_children_that_are_killed_are_started_again_and_the_node_is_ready_again(
         assert 'relais_stores_total{channel="dimse",outcome="stored"} 1.0' in answer.read().decode()
 
 
-def test_who_connects_while_the_dimse_process_is_down_waits_and_is_served(lasting: Served) -> None:
+def test_who_connects_while_the_only_dimse_process_is_down_waits_and_is_served(lasting: Served) -> None:
     killed = lasting.child("dimse")
     os.kill(killed, signal.SIGKILL)
     assert eventually(lambda: is_gone(killed), LONG_S)  # else it may take the connection with it

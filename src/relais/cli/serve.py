@@ -22,7 +22,7 @@ from relais.config import Config, address
 def serve(config_file: Path | None, samples: Path | None, role: str | None) -> None:
     """Run the node until it is told to end by Ctrl-C or SIGTERM.
 
-    It starts one process for DIMSE, several for HTTP and one for background work, and starts again what dies. Log
+    It starts several processes for DIMSE and for HTTP and one for background work, and starts again what dies. Log
     lines go to stderr; what to open is printed when the node is ready.
     """
     if role is not None:

@@ -32,7 +32,7 @@ class DimseSettings:
     ae_title: str = "RELAIS"
     host: str = "127.0.0.1"
     port: int = 11112
-    workers: int = 1
+    workers: int = 2
     max_pdu: int = 131072
     max_associations: int = 64
     max_per_peer: int = 48
