@@ -14,6 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from relais.cli.common import human_bytes
 
@@ -61,7 +62,7 @@ def telling(what: str, quiet: bool, total: int | None = None) -> Iterator[Teller
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),  # what the numbers leave
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
@@ -70,6 +71,7 @@ def telling(what: str, quiet: bool, total: int | None = None) -> Iterator[Teller
         console=console,
         disable=quiet or not console.is_terminal,
         transient=True,
+        expand=True,
     )
     with bar:
         yield Teller(bar, bar.add_task(what, total=total, rate=""))
