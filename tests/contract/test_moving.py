@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -12,14 +13,14 @@ from click.testing import CliRunner
 
 from fixtures.builders import a_ct, a_pdf, a_series, part10
 from fixtures.engines import ENGINES, POSTGRESQL, SQLITE, index_settings
-from fixtures.faulty import Faulty, damages_the_request, faulty
+from fixtures.faulty import Answered, Asked, Faulty, Forward, SlowLine, damages_the_request, faulty
 from fixtures.indexed import check_labels
 from fixtures.moved import answers
 from fixtures.object_server import ObjectServer, storage_settings
 from fixtures.rebuilt import check_sides
 from relais.access.policy import Policy
 from relais.access.principals import OPERATOR
-from relais.archive import Archive, backup, delete, ingest, maintenance, quiet, restoring
+from relais.archive import Archive, backup, delete, ingest, maintenance, quiet, restoring, transfer
 from relais.archive.delete import Reason
 from relais.archive.settings import ArchiveSettings, OnConflict
 from relais.archive.transfer import Copied
@@ -230,3 +231,39 @@ def test_what_is_damaged_on_its_way_into_a_bucket_is_no_copy(
         with north.store.open(key) as sent, target.open(key) as kept:
             assert kept.read() == sent.read()
     target.close()
+
+
+def test_small_objects_go_into_a_bucket_side_by_side(
+    tmp_path: Path, opened: Open, storage: Any, object_server: ObjectServer, door: Faulty
+) -> None:
+    """Eight PUT requests wait for each other: so many are on their way at once."""
+    north = opened(Database(index_settings(tmp_path / "north")), open_store(storage("north", FILES)))
+    store(north, *a_series(12))
+    together = Barrier(8)
+
+    def waits_for_the_others(asked: Asked, forward: Forward) -> Answered:
+        together.wait(60)
+        return forward(asked)
+
+    door.fail(waits_for_the_others, times=8, method="PUT")
+    target = open_store(storage_settings(door.server, object_server.make_bucket(), tmp_path / "south", timeout_s=120.0))
+    assert copy_objects(north, target).copied == 12
+    target.close()
+
+
+def test_of_large_objects_few_are_on_their_way_at_once(
+    tmp_path: Path,
+    opened: Open,
+    storage: Any,
+    object_server: ObjectServer,
+    door: Faulty,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    north = opened(Database(index_settings(tmp_path / "north")), open_store(storage("north", FILES)))
+    store(north, *a_series(12))
+    monkeypatch.setattr(transfer, "LARGE_BYTES", 0)
+    door.fail(line := SlowLine(), method="PUT")
+    target = open_store(storage_settings(door.server, object_server.make_bucket(), tmp_path / "south"))
+    assert copy_objects(north, target).copied == 12
+    target.close()
+    assert 1 <= line.most <= transfer.THREADS

@@ -9,9 +9,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
+from threading import BoundedSemaphore
 
 from relais.archive import Archive
 from relais.archive.integrity import Damaged, checked_head, damaged, verified_chunks
@@ -23,6 +25,9 @@ from relais.storage.layout import series_folder
 
 THREADS = 4
 FAR_THREADS = 16  # where one of the stores is asked over a network
+LARGE_BYTES = (
+    8 * 1024 * 1024
+)  # of objects above it only THREADS are on their way: each takes memory or room on the disk
 BATCH = 256
 CHUNK_BYTES = 1024 * 1024
 
@@ -64,10 +69,11 @@ def copy_all(
     """
     done = Copied()
     wanted: Iterable[_Wanted] = chain(((row.key, row) for row in rows), ((key, None) for key in history))
+    copy = partial(_outcome, archive, target, BoundedSemaphore(THREADS))
     with ThreadPoolExecutor(_threads(archive.store, target), thread_name_prefix="copy") as pool:
         there = _There(target, pool)
         for batch in _batches(wanted):
-            outcomes = pool.map(partial(_outcome, archive, target), batch, there.sizes([key for key, _ in batch]))
+            outcomes = pool.map(copy, batch, there.sizes([key for key, _ in batch]))
             for (key, _), outcome in zip(batch, outcomes, strict=True):
                 _count(done, key, outcome)
                 progress(1, outcome if isinstance(outcome, int) else 0)
@@ -120,8 +126,13 @@ def _count(done: Copied, key: str, outcome: "int | NodeError") -> None:
         done.size_bytes += outcome
 
 
-def _outcome(archive: Archive, target: ObjectStore, wanted: _Wanted, there: int | None) -> "int | NodeError":
-    """How many bytes were copied, or what went wrong. *there* is the size of what *target* has under the key."""
+def _outcome(
+    archive: Archive, target: ObjectStore, large: BoundedSemaphore, wanted: _Wanted, there: int | None
+) -> "int | NodeError":
+    """How many bytes were copied, or what went wrong. *there* is the size of what *target* has under the key.
+
+    *large* is held by those that are.
+    """
     key, row = wanted
     try:
         size_bytes = archive.store.size_bytes(key) if row is None else row.size_bytes
@@ -129,10 +140,11 @@ def _outcome(archive: Archive, target: ObjectStore, wanted: _Wanted, there: int 
             return 0
         if there is not None:
             target.delete(key)  # not ours
-        if row is None:
-            _copy_history(archive.store, target, key)
-        else:
-            _copy(archive, target, row)
+        with large if size_bytes > LARGE_BYTES else nullcontext():
+            if row is None:
+                _copy_history(archive.store, target, key)
+            else:
+                _copy(archive, target, row)
         return size_bytes
     except NodeError as error:
         return error
