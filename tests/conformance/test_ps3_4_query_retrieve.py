@@ -356,6 +356,32 @@ def test_dates_and_times_are_meant_and_told_in_the_zone_of_who_asks(tmp_path: Pa
     assert answer.TimezoneOffsetFromUTC == other.TimezoneOffsetFromUTC == "+0100"
 
 
+def test_a_time_alone_is_found_in_every_zone_without_a_look_at_all_studies(tmp_path: Path) -> None:
+    """In the zone of who asks, in that of the study, and in none at all."""
+    told = [
+        a_ct(PatientID=name, StudyDate="20240301", StudyTime=time, **({"TimezoneOffsetFromUTC": zone} if zone else {}))
+        for name, time, zone in (
+            ("PARIS", "0030", "+0100"),
+            ("LONDON", "233015", "+0000"),
+            ("NOWHERE", "0030", ""),
+            ("LATER", "0031", "+0100"),
+            ("NOON", "1230", "+0000"),
+        )
+    ]
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.PatientID, identifier.TimezoneOffsetFromUTC = "STUDY", "", "+0100"
+    identifier.StudyTime = "0030"
+    with dimse_node(tmp_path) as node:
+        keep(node.archive, *told)
+        with scu(node.port, [(FIND, UNCOMPRESSED)], extended={FIND: b"\1\1\1\1"}) as assoc:
+            found = [answer for _, answer in assoc.send_c_find(identifier, FIND) if answer]
+    assert sorted((one.PatientID, one.StudyTime) for one in found) == [
+        ("LONDON", "003015"),
+        ("NOWHERE", "0030"),
+        ("PARIS", "0030"),
+    ]
+
+
 @pytest.mark.parametrize("level", ["SERIES", "IMAGE"])
 def test_the_zone_counts_at_every_level(tmp_path: Path, level: str) -> None:
     ds = a_ct(

@@ -3,11 +3,12 @@
 1. A date with the time beside it (Study Date and Study Time, ...) is a moment in the zone of Timezone Offset From UTC.
    Reading: a Data Set that tells no offset is taken to be of whatever zone it is asked for in.
 2. A date alone is a day, in whatever zone; a time alone is turned round the clock. A patient's are never moved.
-3. What is found by wide conditions, two days more at each end, is moved into the zone and then meets the exact ones.
+3. What is found by wide conditions is moved into the zone and then meets the exact ones. Dates are two days wider at
+   each end; times are the same minutes in each zone that any Data Set tells, or all where these zones are not known.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +27,7 @@ MOST_MINUTES = 14 * 60  # PS3.5 6.2: offsets lie between -1200 and +1400
 _OFFSET = re.compile(r"([+-])([0-9]{2})([0-5][0-9])")
 FARTHEST, NOTHING = timedelta(days=2), timedelta()  # in whole days: two zones are 26 hours apart at most
 SOME_DAY = "20000101"  # of a time that has none
+MINUTES_OF_DAY = 24 * 60
 
 
 def _time_beside(keyword: str) -> int | None:
@@ -66,15 +68,34 @@ def zone_of(query: Query, offset: str) -> Zone:
     return Zone(offset, found, replace(query, matches=exact))
 
 
-def widened(query: Query) -> Query:
-    """A query that finds all that *query* may mean in any zone, with what tells their moments."""
-    wide = (_wide(match) if _is_moved(match.tag, query.level) else match for match in query.matches)
+def widened(query: Query, distances: Collection[int] | None = None) -> Query:
+    """A query that finds all that *query* may mean in any zone, with what tells their moments.
+
+    *distances* are those of `distances_to` the zone of *query*; None if the zones are not known.
+    """
+    moved_tags = {match.tag for match in query.matches if _is_moved(match.tag, query.level)}
+    joined = {tag for tag in moved_tags if query.combined_date_time and _BESIDE[tag] in moved_tags}  # their dates do
+    wide = (
+        _wide(match, None if match.tag in joined else distances) if match.tag in moved_tags else match
+        for match in query.matches
+    )
     timed = {tag for tag in (*query.return_keys, *(match.tag for match in query.matches)) if tag in _BESIDE}
     return replace(
         query,
         matches=tuple(match for match in wide if match is not None),
         return_keys=query.return_keys | timed | {_BESIDE[tag] for tag in timed} | {OFFSET_TAG},
     )
+
+
+def distances_to(offset: str, zones: Collection[int]) -> frozenset[int]:
+    """How many minutes clocks in *zones*, minutes from UTC, are ahead of one in *offset*; and one of no zone."""
+    here = minutes(offset) or 0
+    return frozenset({0, *(zone - here for zone in zones)})
+
+
+def offset_of(row: JsonDataset) -> int | None:
+    """The minutes east of Greenwich that *row* tells, None if it tells no offset."""
+    return minutes(_text(row, tag_key(OFFSET_TAG)))
 
 
 def minutes(text: str) -> int | None:
@@ -92,16 +113,38 @@ def _is_moved(tag: int, level: Level) -> bool:
     return tag in _BESIDE and row is not None and row.is_matched and row.level in (*levels_above(level), level)
 
 
-def _wide(match: Match) -> Match | None:
+def _wide(match: Match, distances: Collection[int] | None) -> Match | None:
     """A condition that is met by whatever meets *match* in any zone; None if that is everything."""
     if match.kind is MatchKind.EMPTY_VALUE:
         return match
     if vr_of(match.tag) == "TM":
-        return None
-    ranges = tuple(map(_wide_days, alternatives(match)))
-    if len(ranges) == 1:
-        return simple(match.tag, ranges[0])
+        ranges = tuple(_wide_times(match, distances)) if distances else ()
+    else:
+        ranges = tuple(map(_wide_days, alternatives(match)))
+    if len(ranges) <= 1:
+        return simple(match.tag, ranges[0]) if ranges else None
     return Match(match.tag, MatchKind.MULTIPLE_VALUES, ranges)
+
+
+def _wide_times(match: Match, distances: Collection[int]) -> Iterator[str]:
+    """Ranges of the minutes at which it is a time of *match* somewhere; none if these are all, or it is no time."""
+    asked = [_minutes_of(one) for one in alternatives(match)]
+    found = {minute for minutes_of_one in asked for minute in minutes_of_one}
+    there = {(minute + distance) % MINUTES_OF_DAY for distance in distances for minute in found}
+    if not all(asked) or len(there) == MINUTES_OF_DAY:
+        return
+    for first in sorted(minute for minute in there if minute - 1 not in there):
+        last = next(minute for minute in range(first, MINUTES_OF_DAY) if minute + 1 not in there)
+        yield f"{first // 60:02}{first % 60:02}-{last // 60:02}{last % 60:02}60"
+
+
+def _minutes_of(match: Match) -> range:
+    """The minutes of the day that a time or range of times touches."""
+    ends = interval("TM", match.values[0], match.values[-1])
+    if ends is None:
+        return range(0)
+    first, last = (int(text[:2]) * 60 + int(text[2:4]) for text in (str(ends[0] or "0000"), str(ends[1] or "2359")))
+    return range(first, last + 1)
 
 
 def _wide_days(match: Match) -> str:
@@ -120,7 +163,7 @@ def _days_from(day: Any, distance: timedelta) -> str:
 
 def moved(row: JsonDataset, offset: int) -> JsonDataset:
     """*row* with its dates and times as they are *offset* minutes from UTC, where it tells its own offset."""
-    own = minutes(_text(row, tag_key(OFFSET_TAG)))
+    own = offset_of(row)
     if own is None or own == offset:
         return row
     return row | dict(_moved(row, timedelta(minutes=offset - own)))

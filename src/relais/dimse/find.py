@@ -14,6 +14,7 @@ from relais.dimse.models import model_of
 from relais.dimse.operation import Operation
 from relais.dimse.status import CANCEL, PENDING, PENDING_UNSUPPORTED_KEYS, SUCCESS
 from relais.errors import TooBroad
+from relais.index import offsets
 from relais.peers.identifier import decode
 
 AT_ONCE = 100  # responses between two looks for a C-CANCEL; they come from the index in larger batches
@@ -26,7 +27,7 @@ def serve(operation: Operation, archive: Archive, ae_title: str) -> None:
     """
     model, _ = model_of(operation.sop_class_uid)
     asked = decode(operation.identifier, operation.transfer_syntax_uid)
-    request = find_request(asked, model, negotiated(operation.extended))
+    request = find_request(asked, model, negotiated(operation.extended), lambda: offsets.known(archive.db))
     found = archive_search.stream(archive, operation.principal, request.query)
     pending = PENDING_UNSUPPORTED_KEYS if found.unsupported or request.unknown else PENDING
     matches = Matches(request, ae_title, operation.transfer_syntax_uid)
@@ -47,7 +48,7 @@ def serve(operation: Operation, archive: Archive, ae_title: str) -> None:
 def picked(zone: Zone, rows: Iterable[JsonDataset], patience_s: float) -> Iterator[JsonDataset]:
     """What is asked for in *zone* of the *rows* that may be.
 
-    No index finds a time in another zone: alone it is looked for among all. Raises TooBroad after *patience_s* in vain.
+    A time that may be any in its own zone is looked for among all. Raises TooBroad after *patience_s* in vain.
     """
     since = time.monotonic()
     for row in rows:

@@ -4,7 +4,7 @@ Raises Mismatch where the Identifier does not fit the SOP Class (status A900) an
 cannot be understood (C000).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +47,13 @@ class FindRequest:
     zone: Zone | None = None
 
 
-def find_request(identifier: JsonDataset, model: Model, negotiated: Negotiated) -> FindRequest:
-    """The query that *identifier* stands for.
+def find_request(
+    identifier: JsonDataset,
+    model: Model,
+    negotiated: Negotiated,
+    zones: Callable[[], Collection[int] | None] = lambda: None,
+) -> FindRequest:
+    """The query that *identifier* stands for. *zones*, asked only if it names one, are all that studies tell, if known.
 
     Reading: Timezone Offset From UTC in it counts whether it was negotiated or not (PS3.4 C.2.2.2.5.2, C.2.2.2.5.4).
     """
@@ -69,7 +74,9 @@ def find_request(identifier: JsonDataset, model: Model, negotiated: Negotiated) 
     offset = _first(identifier, OFFSET_TAG)
     if not offset:
         return FindRequest(query, asked, unknown)
-    return FindRequest(timezones.widened(query), asked, unknown, timezones.zone_of(query, offset))
+    zone, known = timezones.zone_of(query, offset), zones()
+    distances = None if known is None else timezones.distances_to(offset, known)
+    return FindRequest(timezones.widened(query, distances), asked, unknown, zone)
 
 
 def retrieve_query(identifier: JsonDataset, model: Model, *, relational: bool) -> Query:

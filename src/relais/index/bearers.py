@@ -68,7 +68,7 @@ def name_ids(connection: Connection, match: Match, fuzzy: bool) -> list[int] | N
     """Ids of all names that satisfy *match*; None if they are many, or much is asked."""
     if len(alternatives(match)) > MAX_ALTERNATIVES:
         return None
-    candidates = name_candidates(match, fuzzy)
+    candidates = name_candidates(match, fuzzy, by_words=connection.is_remote)
     ids = few(connection, joined(" UNION ALL ", candidates), MANY_NAMES) if candidates else []
     if ids is None:
         return None
@@ -89,8 +89,12 @@ def _exactly(connection: Connection, match: Match, fuzzy: bool, ids: list[int]) 
     return few(connection, found, MANY_NAMES)
 
 
-def name_candidates(match: Match, fuzzy: bool) -> list[Fragment]:
-    """SELECTs that together find every name that may satisfy *match*."""
+def name_candidates(match: Match, fuzzy: bool, *, by_words: bool = False) -> list[Fragment]:
+    """SELECTs that together find every name that may satisfy *match*.
+
+    Letters that lie in a word are looked for in the distinct *by_words*, or only those too few for trigrams: a server
+    reads each name that has the trigrams, while SQLite's trigrams tell all.
+    """
     found = []
     for one in alternatives(match):
         text = one.values[0]
@@ -98,7 +102,7 @@ def name_candidates(match: Match, fuzzy: bool) -> list[Fragment]:
         if "=" in text:
             named = [(group, key) for group, key in zip(sql.GROUPS, wanted, strict=True) if key]
             found += [_in_group(group, key, is_wild) for group, key in named[:1]]
-        elif is_wild and (piece := _piece_of_a_word(wanted[0])):
+        elif is_wild and (piece := _piece_of_a_word(wanted[0])) and (by_words or len(piece) < TRIGRAM):
             found.append(_with_piece(piece))
         elif is_wild and len(letters := letters_between_stars(storable(wanted[0]))) >= TRIGRAM:
             found.append(with_letters("person_name_trigram", letters))
@@ -110,9 +114,9 @@ def name_candidates(match: Match, fuzzy: bool) -> list[Fragment]:
 
 
 def _piece_of_a_word(key: str) -> str:
-    """The one or two letters between stars that a pattern consists of, "" for any other pattern."""
+    """The letters between stars that a pattern consists of, "" for any other pattern."""
     piece = letters_between_stars(key)
-    return piece if len(piece) < TRIGRAM and all(unicodedata.category(letter)[0] in "LMN" for letter in piece) else ""
+    return piece if all(unicodedata.category(letter)[0] in "LMN" for letter in piece) else ""
 
 
 def _with_piece(piece: str) -> Fragment:

@@ -22,7 +22,7 @@ from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.origin import Origin
 from relais.dicom.refs import InstanceRef, Ref
-from relais.index import columns, instances, keys, labels, names, packing, packs, short
+from relais.index import columns, instances, keys, labels, names, offsets, packing, packs, short
 from relais.index.mapping import pack_key, unpack_key
 from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered, kept_of
 
@@ -244,11 +244,13 @@ def _searched(tx: Transaction, part: columns.Part, level: Level) -> dict[str, An
     values = columns.values(part.attributes, level)
     for column in columns.name_columns(level):
         values[column.name] = names.name_id(tx, columns.text_of(part.attributes, column))
+    present = part.present
     if level is Level.STUDY:
         values["date_time"] = columns.date_time(values["study_date"], values["study_time"])
+        present = offsets.mark(tx, present, part.attributes)
     is_short = not tx.connection.is_remote  # a node of before would not know what is left out
     said = short.pack(level, part.attributes, values) if is_short else packing.pack(part.attributes)
-    return values | {"present": part.present, "attributes": said}
+    return values | {"present": present, "attributes": said}
 
 
 def _fill(tx: Transaction, table: str, level: Level, row_id: int, more: columns.Part) -> None:

@@ -27,6 +27,7 @@ from relais.index.ids import few
 
 EVERYTHING = 2**62  # as a number of rows
 BEARER_COST = 2  # of who bears a name, counted and sorted, in studies that are passed over
+PATIENT_COST = 6  # the same for patients, of whom the index on names does not tell
 MANY = 20_000  # studies that bear a name; where more do, a walk from the newest soon finds a page of them
 FEW_BEARERS = 500  # no better place to start from is looked for
 PROBED = 200  # of the newest studies tell how frequent names are,
@@ -101,13 +102,14 @@ def plan(connection: Connection, level: Level, conditions: list[Condition], rows
 
 
 def _is_nearer(connection: Connection, level: Level, conditions: list[Condition], rows: int) -> bool:
-    """Whether studies are asked for by names alone, and fewer are passed over for *rows* of them than bear one."""
+    """Whether names alone are asked for, and for *rows* studies or patients fewer are passed over than bear one."""
     asked = _alone(conditions)
-    bears = asked.bears if asked is not None and level is not Level.PATIENT else None
+    bears = asked.bears if asked is not None else None
     if bears is None or bears.times == 1:
         return False
     studies = connection.execute("SELECT studies FROM totals").fetchone()[0]
-    enough = math.isqrt(studies * rows // BEARER_COST)  # bearers: then as much is to be done one way as the other
+    cost = PATIENT_COST if level is Level.PATIENT else BEARER_COST
+    enough = math.isqrt(studies * rows // cost)  # bearers: then as much is to be done one way as the other
     some = max(1, round(enough / bears.times))
     start = all_of([bears.some, _between("s.date_time BETWEEN ? AND ?", conditions)])
     return enough <= MANY and _count(connection, bears, start, some) >= some
@@ -152,7 +154,7 @@ def inside(level: Level, row_id: object) -> Plan:
 
 
 def _walk(level: Level, conditions: list[Condition]) -> Plan:
-    """From the newest study to the oldest."""
+    """From the newest study to the oldest, or from patient to patient."""
     if level is Level.PATIENT:
         return Plan(Level.STUDY, read("study", "s", "study_patient_id"), TRUE)
     modality = next((one for one in map(_single_modality, conditions) if one is not None), None)

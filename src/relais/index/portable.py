@@ -34,6 +34,7 @@ TABLES: dict[str, tuple[str, ...]] = {  # and their primary keys
     "series": ("id",),
     "series_request": ("series_fk", "item"),
     "label": ("id",),
+    "utc_offset": ("minutes",),
     "instance": ("id",),
     "instance_json": ("instance_fk",),
     "change": ("revision",),

@@ -10,7 +10,7 @@ from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.matching import matches
 from relais.dicom.query import Match, MatchKind, Query
-from relais.dicom.timezones import OFFSET_TAG, minutes, moved, widened, zone_of
+from relais.dicom.timezones import OFFSET_TAG, distances_to, minutes, moved, widened, zone_of
 from relais.errors import InvalidRequest
 
 STUDY_DATE, STUDY_TIME, SERIES_DATE, ACQUISITION_TIME = 0x00080020, 0x00080030, 0x00080021, 0x00080032
@@ -110,6 +110,45 @@ def test_conditions_that_the_level_matches_by_are_widened(asked: Match, wide: tu
     assert widened(Query(Level.STUDY, (asked,))).matches == wide
 
 
+@pytest.mark.parametrize(
+    ("asked", "zones", "wide"),
+    [
+        (ranged(STUDY_TIME, "1030"), (), (ranged(STUDY_TIME, "1030-103060"),)),
+        (ranged(STUDY_TIME, "1030"), (60,), (ranged(STUDY_TIME, "1030-103060"),)),
+        (ranged(STUDY_TIME, "103015.5-1031"), (), (ranged(STUDY_TIME, "1030-103160"),)),
+        (
+            ranged(STUDY_TIME, "0030"),
+            (0, -300),
+            (Match(STUDY_TIME, MatchKind.MULTIPLE_VALUES, ("0030-003060", "1830-183060", "2330-233060")),),
+        ),
+        (
+            ranged(STUDY_TIME, "2330-"),
+            (90,),
+            (Match(STUDY_TIME, MatchKind.MULTIPLE_VALUES, ("0000-002960", "2330-235960")),),
+        ),
+        (
+            Match(STUDY_TIME, MatchKind.MULTIPLE_VALUES, ("08", "10-11")),
+            (60, 120),
+            (ranged(STUDY_TIME, "0800-125960"),),
+        ),
+        (ranged(STUDY_TIME, "00-23"), (0,), ()),
+        (ranged(STUDY_TIME, "noon"), (0,), ()),
+        (Match(STUDY_TIME, MatchKind.MULTIPLE_VALUES, ("08", "noon")), (0,), ()),
+    ],
+)
+def test_where_all_zones_are_known_a_time_is_the_same_minutes_in_each(
+    asked: Match, zones: tuple[int, ...], wide: tuple[Match, ...]
+) -> None:
+    """Asked for in a zone an hour east of Greenwich."""
+    assert widened(Query(Level.STUDY, (asked,)), distances_to("+0100", zones)).matches == wide
+
+
+def test_a_time_that_is_joined_with_its_date_is_looked_for_by_the_date_alone() -> None:
+    asked = (ranged(STUDY_DATE, "20200101-20200101"), ranged(STUDY_TIME, "10-11"))
+    wide = widened(Query(Level.STUDY, asked, combined_date_time=True), distances_to("+0100", (0,)))
+    assert wide.matches == (ranged(STUDY_DATE, "20191230-20200103"),)
+
+
 @given(days, clocks, st.none() | offsets, offsets, st.sampled_from(["{0}", "{0}-", "-{0}"]), st.booleans())
 def test_whatever_a_zone_picks_was_found_by_the_wider_query(
     day: str, clock: str, own: str | None, asked_in: str, form: str, combined: bool
@@ -122,6 +161,18 @@ def test_whatever_a_zone_picks_was_found_by_the_wider_query(
     query = Query(Level.STUDY, asked, combined_date_time=combined)
     assert list(zone_of(query, asked_in).pick([row])) == [there]
     assert matches(row, widened(query))
+    assert matches(row, widened(query, distances_to(asked_in, [] if own is None else [minutes(own) or 0])))
+
+
+@given(clocks, st.none() | offsets, offsets, st.sampled_from(["{0}", "{0}-", "-{0}"]))
+def test_a_time_alone_is_found_in_whatever_zone_it_is_told(
+    clock: str, own: str | None, asked_in: str, form: str
+) -> None:
+    row = a_row("20200101", clock, own)
+    there = moved(row, minutes(asked_in) or 0)
+    query = Query(Level.STUDY, (ranged(STUDY_TIME, form.format(*of(there, "00080030"))),))
+    assert list(zone_of(query, asked_in).pick([row])) == [there]
+    assert matches(row, widened(query, distances_to(asked_in, [] if own is None else [minutes(own) or 0])))
 
 
 @given(days, clocks, offsets, offsets)

@@ -9,12 +9,13 @@ import pytest
 from fixtures.engines import only_sqlite
 from fixtures.indexed import a_dataset, an_index, facts
 from relais.db.database import Connection, Database
+from relais.dicom import timezones
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.query_keys import match_from_text
 from relais.errors import InvalidRequest
-from relais.index import bearers, candidates, columns, composite, ids, images, plan, search, walk
+from relais.index import bearers, candidates, columns, composite, ids, images, offsets, plan, search, walk
 from relais.index import compile as sql
 from relais.index import page as search_page
 from relais.index.fragments import Fragment
@@ -36,6 +37,7 @@ SAID = (
     ("t00080021", "DA", "20240102"),
     ("t00080031", "TM", "101112.5"),
     ("t00081010", "SH", "CT1"),
+    ("t00080201", "SH", "+0100"),
 )
 
 
@@ -185,6 +187,15 @@ def test_names_are_found_in_their_dictionary_first(db: Database, raw: str, index
     with db.read() as connection:
         plans = [_explain(connection, one) for one in bearers.name_candidates(_match(NAME, raw), fuzzy=False)]
     assert any(index in line for lines in plans for line in lines), plans
+
+
+@pytest.mark.parametrize("raw", ["*EB*", "*FEB*", "*LEFEBVRE*"])
+def test_letters_of_a_word_can_be_found_among_the_distinct_words(db: Database, raw: str) -> None:
+    """As a server finds them; two letters are found so everywhere."""
+    [found] = bearers.name_candidates(_match(NAME, raw), fuzzy=False, by_words=True)
+    with db.read() as connection:
+        assert "SEARCH w USING PRIMARY KEY (word=?)" in _explain(connection, found)
+        assert ids.few(connection, found) == bearers.name_ids(connection, _match(NAME, raw), fuzzy=False) != []
 
 
 def test_fuzzy_names_are_found_by_the_beginnings_of_their_words(db: Database) -> None:
@@ -337,6 +348,22 @@ def _explain_labels(db: Database, match: Match) -> list[str]:
         return _explain(connection, condition)
 
 
+def test_a_time_in_a_zone_of_ones_own_is_found_by_labels(db: Database) -> None:
+    known = offsets.known(db)
+    assert known is not None
+    wide = timezones.widened(Query(Level.STUDY, (_match(TIME, "1111"),)), timezones.distances_to("+0200", known))
+    tries, found = _explained(db, Level.STUDY, *wide.matches)
+    assert tries == ["SCAN study_label VIRTUAL TABLE INDEX 0:M1"]
+    assert found[0].startswith("SEARCH s USING INTEGER PRIMARY KEY"), found
+    assert len(search.search(db, wide).rows) == 10
+
+
+def test_studies_whose_offset_is_not_listed_are_found_by_their_index(db: Database) -> None:
+    with db.read() as connection:
+        lines = _explain(connection, Fragment(offsets.SQL["unread"].removesuffix("LIMIT ?")))
+    assert lines == ["SCAN study USING INDEX study_offset"]
+
+
 def test_several_labels_are_looked_up_together(db: Database) -> None:
     tries, found = _explained(db, Level.STUDY, _match(TIME, "101112"), _match(SEX, "O"), _match(DESCRIPTION, "*O*"))
     assert len([line for line in tries if "study_label" in line]) == 1, tries
@@ -367,6 +394,20 @@ def test_the_keys_of_a_request_have_an_index(db: Database, keyword: str) -> None
 def test_patients_are_read_in_the_order_of_their_index(db: Database) -> None:
     _, found = _explained(db, Level.PATIENT)
     assert found == ["SCAN s USING INDEX study_patient_id"]
+
+
+def test_patients_of_very_many_names_are_looked_for_in_a_walk_that_looks_at_no_row(many_names: Database) -> None:
+    """Few of them, that is: to sort all costs less where nearly all are wanted."""
+    query = Query(Level.PATIENT, (_match(NAME, "A*"),))
+    with many_names.read() as connection:
+        conditions = bearers.resolved(connection, sql.conditions(query), False)
+        filters = [one.fragment for one in conditions]
+        chosen = [plan.plan(connection, Level.PATIENT, conditions, rows) for rows in (2, plan.EVERYTHING)]
+        wholes = [walk.select(Level.PATIENT, one, filters) for one in chosen]
+        few, every = (connection.execute(f"EXPLAIN QUERY PLAN {one.sql}", one.params).fetchall() for one in wholes)
+    assert few[0]["detail"] == "SCAN s USING COVERING INDEX study_patient_id"
+    assert not any("TEMP B-TREE" in row["detail"] for row in few)
+    assert every[0]["detail"] == "SEARCH s USING INDEX study_patient_name (patient_name=?)"
 
 
 def test_what_patients_say_is_read_by_their_index(db: Database) -> None:

@@ -25,9 +25,9 @@ RULES = tuple(
         (r"IN \(SELECT value FROM json_each\((\?|:\w+)\)\)", r"= ANY(translate(\1, '[]', '{}')::bigint[])"),
         (r"IN \(SELECT CAST\(value AS TEXT\) FROM json_each\((\?|:\w+)\)\)", r"= ANY(as_texts(\1))"),
         (r"json_each\((\?|:\w+)\) AS (\w+)", r"jsonb_array_elements(\1::jsonb) WITH ORDINALITY AS \2(value, key)"),
-        (r" GLOB \?", " LIKE as_like(?)"),
+        (r" GLOB \?", " LIKE (SELECT as_like(?))"),  # SELECT: once, not for each row
         (r"\b\w+_label MATCH \?", "labels @@ as_question(?)"),
-        (r" MATCH \?", " LIKE as_letters(?)"),
+        (r" MATCH \?", " LIKE (SELECT as_letters(?))"),
         (r" NOT INDEXED\b| INDEXED BY \w+", ""),
         (r"\bCROSS JOIN\b", "JOIN"),
         (r"SELECT json_group_array\((.+?)\)\s+FROM\b", r"SELECT coalesce(json_agg(\1), '[]')::text FROM"),

@@ -15,6 +15,9 @@ INSERT INTO series_label(series_label) VALUES ('delete-all');
 -- name: labels
 DELETE FROM label;
 
+-- name: offsets
+DELETE FROM utc_offset;
+
 -- name: words
 DELETE FROM person_name_word;
 

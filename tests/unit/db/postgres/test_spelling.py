@@ -31,7 +31,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         ("SELECT '?', ':no', '5 %'", "SELECT '?', ':no', '5 %%'"),
         ('SELECT "a?b" FROM t', 'SELECT "a?b" FROM t'),
         ("SELECT a::bigint", "SELECT a::bigint"),
-        ("n.alphabetic GLOB ?", "n.alphabetic LIKE as_like(%s)"),
+        ("n.alphabetic GLOB ?", "n.alphabetic LIKE (SELECT as_like(%s))"),
         (
             "SELECT rowid FROM study_label WHERE study_label MATCH ?",
             "SELECT rowid FROM study_label WHERE labels @@ as_question(%s)",
@@ -50,7 +50,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         ("EXISTS (SELECT 1 FROM person_name AS n WHERE TRUE)", "(SELECT TRUE FROM person_name AS n WHERE TRUE)"),
         (
             "w.word IN (SELECT p.word FROM person_word AS p WHERE p.word GLOB ?)",
-            "w.word = ANY(ARRAY(SELECT p.word FROM person_word AS p WHERE p.word LIKE as_like(%s)))",
+            "w.word = ANY(ARRAY(SELECT p.word FROM person_word AS p WHERE p.word LIKE (SELECT as_like(%s))))",
         ),
         (
             "SELECT json_group_array(json_array(a, b)) FROM found",
