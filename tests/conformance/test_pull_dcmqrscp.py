@@ -1,6 +1,5 @@
 """DCMTK's archive, dcmqrscp, brought here by C-GET and by C-MOVE."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +13,6 @@ from fixtures import dcmtk
 from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.node import content_of
-from fixtures.ports import free_port
 from relais.archive.ledger import Ledger
 from relais.archive.pull import Pull, Report
 from relais.dicom.origin import Channel, Origin
@@ -33,7 +31,7 @@ def dcmqrscp(folder: Path, here_port: int) -> Iterator[int]:
 
     Of the compressed Transfer Syntaxes it takes the one that its options name.
     """
-    files, config, port = folder / "files", folder / "dcmqrscp.cfg", free_port()
+    files, config = folder / "files", folder / "dcmqrscp.cfg"
     files.mkdir(parents=True)
     config.write_text(
         "MaxPDUSize = 131072\nMaxAssociations = 16\n"
@@ -41,16 +39,10 @@ def dcmqrscp(folder: Path, here_port: int) -> Iterator[int]:
         "VendorTable BEGIN\nVendorTable END\n"
         f"AETable BEGIN\nQRSCP {files} RW (1000, 8192mb) ANY\nAETable END\n"
     )
-    with (folder / "dcmqrscp.log").open("wb") as log:
-        process = subprocess.Popen(
-            ["dcmqrscp", "+xr", "-c", str(config), str(port)], stdout=log, stderr=log, env=dcmtk.ENVIRONMENT
-        )
-    try:
-        dcmtk.wait_for_port(port)
+    with dcmtk.listening(
+        lambda port: ["dcmqrscp", "+xr", "-c", str(config), str(port)], folder / "dcmqrscp.log"
+    ) as port:
         yield port
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A certificate shown to a balancer is a user of the web door (RFC 9440): HAProxy, and requests as callers."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +7,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from fixtures import certificates
+from fixtures import certificates, haproxy
 from fixtures.builders import a_ct, part10
 from fixtures.certificates import Identity, World
-from fixtures.dcmtk import wait_for_port
-from fixtures.ports import free_port
 from fixtures.served import Served, put_away
 from relais.access.tokens import digest, make
 
@@ -67,26 +64,16 @@ def balancer(node: Served, world: World, tmp_path_factory: pytest.TempPathFactor
 
 @contextmanager
 def before(node: Served, world: World, folder: Path) -> Iterator[str]:
-    port = free_port()
     (folder / "node.pem").write_text(world.node.certificate.read_text() + world.node.key.read_text())
     (folder / "ca.pem").write_text(world.ca.certificate.read_text())
     frontend = GUIDE.read_text().partition("# HAProxy\n")[2].partition("```")[0]
     frontend = frontend.replace("/etc/haproxy/node.pem", str(folder / "node.pem"))
     frontend = frontend.replace("/etc/haproxy/hospital-ca.pem", str(folder / "ca.pem"))
-    frontend = frontend.replace("bind :8443", f"bind 127.0.0.1:{port}")
     times = "".join(f"    timeout {name} 30s\n" for name in ("connect", "client", "server"))
     backend = f"backend web_nodes\n    mode http\n    server node 127.0.0.1:{node.web_port}\n"
-    (folder / "haproxy.cfg").write_text(f"defaults\n{times}\n{frontend}\n{backend}")
-    with (folder / "log").open("wb") as log:
-        command = ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        wait_for_port(port)
-        assert process.poll() is None, (folder / "log").read_text()
+    text = f"defaults\n{times}\n{frontend}\n{backend}"
+    with haproxy.running(lambda port: text.replace("bind :8443", f"bind 127.0.0.1:{port}"), folder) as port:
         yield f"https://127.0.0.1:{port}/dicom-web/studies"
-    finally:
-        process.kill()
-        process.wait()
 
 
 def session(world: World, who: Identity | None) -> requests.Session:
