@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from fixtures.engines import index_settings
-from fixtures.served import Served
+from fixtures.served import Served, put_away
 from relais.db.database import Database
 from relais.node.listen import eventually
 
@@ -30,8 +30,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         assert done.returncode in (0, 1), done.stderr  # not everything there is DICOM
         yield node
     finally:
-        node.process.terminate()
-        node.process.wait(120)
+        put_away(node)
 
 
 def _relais(node: Served, *arguments: str) -> subprocess.CompletedProcess[str]:

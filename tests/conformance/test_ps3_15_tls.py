@@ -116,7 +116,7 @@ def test_fifty_stalled_handshakes_hold_up_nobody(node: DimseNode, world: World) 
         started = time.monotonic()
         for _ in range(3):
             assert dcmtk.echoscu(node.port, *as_whom(world.modality, world.ca)).code == 0
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 18  # less than anybody is waited for
 
 
 def test_a_stalled_handshake_ends(tmp_path: Path, world: World) -> None:

@@ -179,7 +179,7 @@ def calling_for_certificates(world: World, version: ssl.TLSVersion) -> Iterator[
         thread = threading.Thread(target=serve, args=(listening,))
         thread.start()
         yield listening.getsockname()[1]
-        thread.join(10)
+        thread.join(120)
     assert refused
 
 

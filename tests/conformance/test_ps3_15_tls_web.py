@@ -144,7 +144,7 @@ def test_a_hundred_stalled_handshakes_hold_up_nobody_and_are_closed(node: Served
         began = time.monotonic()
         for _ in range(5):
             assert as_whom(world, None).get(f"{node.url}/health/live").ok
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 20  # less than anybody is waited for
         for member in stalled:
             member.settimeout(120)
             assert member.recv(10) == b""

@@ -113,7 +113,7 @@ def test_a_preflight_gets_its_answer_and_no_description(web: WebNode) -> None:
     response = requests.options(
         f"{web.service}/studies",
         headers={"Origin": "https://viewer.example.org", "Access-Control-Request-Method": "GET"},
-        timeout=30,
+        timeout=120,
     )
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["Access-Control-Allow-Origin"] == "https://viewer.example.org"

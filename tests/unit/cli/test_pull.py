@@ -218,7 +218,7 @@ def test_killed_at_random_it_goes_on_and_is_complete(
 def test_a_key_pressed_ends_it_soon(south: Node, peer: str, config_file: Path, tmp_path: Path) -> None:
     fill(south, a_ct(rows=512, columns=512))
     victim = subprocess.Popen(
-        ["env", "--default-signal=INT", sys.executable, "-m", "relais", "pull", peer, "--rate", "10kB/s"],
+        ["env", "--default-signal=INT", sys.executable, "-m", "relais", "pull", peer, "--rate", "1kB/s"],
         env=os.environ | {"RELAIS_CONFIG": str(config_file)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -228,6 +228,6 @@ def test_a_key_pressed_ends_it_soon(south: Node, peer: str, config_file: Path, t
     time.sleep(1)
     victim.send_signal(signal.SIGINT)
     began = time.monotonic()
-    _, said = victim.communicate(timeout=120)
-    assert time.monotonic() - began < 30
+    _, said = victim.communicate(timeout=300)
+    assert time.monotonic() - began < 180  # it would take ten minutes
     assert (victim.returncode, said.decode().splitlines()[-1]) == (1, "Aborted!")

@@ -232,7 +232,7 @@ def test_a_search_for_instances_ends_at_its_time_limit_whatever_it_has_seen(db: 
     query = Query(Level.IMAGE, (Match(ROWS, MatchKind.SINGLE_VALUE, ("4711",)),))
     slow = Database(replace(db.settings, read_timeout_s=2.0))
     with patch.object(images, "FIRST", 1), patch.object(images, "MOST", 1), patch.object(images, "matches", _slowly):
-        pack_series(slow)
+        pack_series(db)
         with pytest.raises(TooBroad, match="too long"):
             search.search(slow, query)
     assert search.search(slow, query).rows == []

@@ -48,7 +48,7 @@ def peer(*behaviours: Behaviour, patience_s: float = 30) -> Iterator[PeerSetting
         thread = threading.Thread(target=run)
         thread.start()
         yield PeerSettings("there", "THERE", "127.0.0.1", listening.getsockname()[1], timeout_s=patience_s)
-        thread.join(60)
+        thread.join(180)
     assert not thread.is_alive()
     assert failures == []
 
@@ -110,9 +110,9 @@ def test_what_the_peer_still_sends_during_a_release_is_dropped() -> None:
 
 
 def test_a_peer_that_never_answers_a_release_is_aborted() -> None:
-    with peer(accept, expects(5), expects(7), closed, patience_s=1) as settings, associated(settings) as assoc:
+    with peer(accept, expects(5), expects(7), closed, patience_s=4) as settings, associated(settings) as assoc:
         began_at = time.monotonic()
-    assert time.monotonic() - began_at < 30
+    assert time.monotonic() - began_at < 60
     assert assoc.is_aborted
 
 
@@ -134,7 +134,7 @@ def test_a_peer_that_closes_or_sends_what_it_must_not_is_a_lost_association(sent
 
 
 def test_a_peer_that_does_not_answer_in_time_is_a_lost_association_and_aborted() -> None:
-    with peer(accept, expects(4), expects(7), patience_s=1) as settings:
+    with peer(accept, expects(4), expects(7), patience_s=4) as settings:
         with pytest.raises(AssociationLost, match="in time"), associated(settings) as assoc:
             echo(assoc)
         assert assoc.is_aborted
@@ -150,12 +150,12 @@ def test_without_an_acceptance_there_is_no_association(sent: bytes) -> None:
 
 def test_a_peer_that_takes_no_answer_at_all_is_not_waited_for() -> None:
     stop = threading.Event()
-    with peer(expects(1), lambda connection: stop.wait(60), patience_s=1) as settings:
+    with peer(expects(1), lambda connection: stop.wait(120), patience_s=4) as settings:
         began_at = time.monotonic()
         with pytest.raises(NotAssociated), associated(settings):
             pass
         stop.set()
-        assert time.monotonic() - began_at < 30
+        assert time.monotonic() - began_at < 60
 
 
 def test_a_data_set_leaves_in_fragments_that_the_peer_takes() -> None:
@@ -184,7 +184,7 @@ def C_ECHO_with_data() -> C_ECHO:
 
 def test_a_peer_that_reads_nothing_ends_the_sending() -> None:
     stop = threading.Event()
-    with peer(accept, lambda connection: stop.wait(60), patience_s=1) as settings:
+    with peer(accept, lambda connection: stop.wait(120), patience_s=4) as settings:
         with associated(settings) as assoc, pytest.raises(AssociationLost):
             messages.send(assoc, 1, C_ECHO_with_data(), (bytes(1 << 20) for _ in range(100)))
         stop.set()

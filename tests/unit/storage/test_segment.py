@@ -88,7 +88,7 @@ def test_one_sync_serves_all_who_wrote_before_it_and_no_other(
     def slow(fd: int) -> None:
         nonlocal calls
         calls += 1
-        may_go_on.wait(10)
+        may_go_on.wait(120)
 
     monkeypatch.setattr(os, "fdatasync", slow)
     first, beside = write(segment, "first")[1], write(segment, "beside")[1]
