@@ -29,7 +29,7 @@ from relais.db.database import Database
 from relais.dicom.attributes import Level
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.query import Match, MatchKind, Query
-from relais.errors import InvalidRequest, NodeError, Unwanted
+from relais.errors import InvalidRequest, OutOfResources, Unwanted
 from relais.index import changes, portable, search, statistics
 from relais.pixels.settings import PixelSettings
 from relais.pixels.workers import PixelWorkers
@@ -220,7 +220,7 @@ def test_what_is_damaged_on_its_way_into_a_bucket_is_no_copy(
     settings = storage_settings(door.server, object_server.make_bucket(), tmp_path / "south", spool_mb=0)
     door.fail(damages_the_request, method="PUT")
     target = open_store(settings)
-    with pytest.raises(NodeError):
+    with pytest.raises(OutOfResources, match=r"takes nothing now\."):
         copy_objects(north, target)
     assert list(target.iterate()) == []
     target.close()

@@ -56,7 +56,8 @@ class Spool:
         with self._lock:
             room = self.bound_bytes - size_bytes
             if self._measured() > room and self._measured(soon=True) > room:
-                raise OutOfResources("The object store takes nothing now, and the spool of this node is full.")
+                full = ", and the spool of this node is full" if self.bound_bytes else ""
+                raise OutOfResources(f"The object store takes nothing now{full}.")
             self._used_bytes += size_bytes
 
     def _measured(self, *, soon: bool = False) -> int:
