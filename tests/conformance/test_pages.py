@@ -173,8 +173,8 @@ def test_the_study_page_leads_to_the_prior_and_back(page: Page) -> None:
 def test_the_node_page_says_how_to_reach_it_and_stays_current(page: Page) -> None:
     page.goto("/node")
     expect(page.locator(".tile", has_text="Studies")).to_contain_text("12")
-    expect(page.locator(".command", has_text="storescu").locator("code")).to_have_text(
-        re.compile(r"storescu -aec RELAIS 127\.0\.0\.1 \d+ \+sd \+r FOLDER")
+    expect(page.locator(".command", has_text="dcmsend").locator("code")).to_have_text(
+        re.compile(r"dcmsend -aec RELAIS \+sd \+r -nh 127\.0\.0\.1 \d+ FOLDER")
     )
     page.wait_for_load_state("networkidle")
 

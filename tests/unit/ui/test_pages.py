@@ -39,7 +39,7 @@ def studies_of(html: str) -> list[str]:
 def test_an_empty_archive_tells_how_to_send_the_first_study(client: FlaskClient) -> None:
     html = text(client, "/")
     assert "Waiting for the first study" in html
-    assert "storescu -aec RIVEMONT 127.0.0.1 11112" in html
+    assert "dcmsend -aec RIVEMONT +sd +r -nh 127.0.0.1 11112 FOLDER" in html
     assert "data-filters" not in html
 
 
