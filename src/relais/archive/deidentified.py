@@ -21,7 +21,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from relais.archive import Archive, retrieve
-from relais.archive.retrieve import CHUNK_BYTES, Body
+from relais.archive.integrity import CHUNK_BYTES
+from relais.archive.retrieve import Body
 from relais.archive.stored_dataset import StoredDataset, open_dataset, split
 from relais.dicom import deidentify, uids
 from relais.dicom.elements import Element, reader_of

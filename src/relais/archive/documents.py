@@ -14,7 +14,8 @@ import orjson
 from pydicom import Dataset
 
 from relais.archive import Archive, ahead, retrieve
-from relais.archive.retrieve import CHUNK_BYTES, Body
+from relais.archive.integrity import CHUNK_BYTES
+from relais.archive.retrieve import Body
 from relais.archive.stored_dataset import BULK_BYTES, open_dataset, swapped
 from relais.db.database import Transaction
 from relais.dicom import uids

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from relais.archive import Archive
+from relais.archive.readers import READERS
 from relais.db.database import Transaction
 from relais.errors import InvalidRequest, NotFound, Unavailable
 from relais.index import lookup
@@ -12,8 +13,10 @@ from relais.index.rows import InstanceFacts, InstanceRow, kept_of
 from relais.storage.base import Buffer, is_far_away
 from relais.storage.digest import digest_of, new_checksum, new_digest
 
-CHUNK_BYTES = 256 * 1024
-WHOLE_BYTES = 2 * 1024 * 1024  # up to it an object is read at once: most instances are smaller
+CHUNK_BYTES = 48 * 1024
+SMALL_BYTES = 144 * 1024  # up to it an object is one chunk, such as an MR
+HANDY_BYTES = 576 * 1024  # up to it it is, too, while readers are few, such as a CT: it costs a quarter less so
+WHOLE_BYTES = 2 * 1024 * 1024  # up to it it is for who keeps no chunk waiting, and where it lies far away
 KNOWN_OBJECTS = 200_000  # objects whose checksum is remembered, 30 MB; beyond that all are forgotten
 
 log = logging.getLogger(__name__)
@@ -30,9 +33,17 @@ def verified_chunks(archive: Archive, row: InstanceRow, offset: int, *, always: 
     object for a whole one. Raises Damaged instead. *always* compares with the digest itself, whatever is known.
     """
     check = _Check(row, always=always) if always or archive.settings.verify_on_read else None
-    if row.size_bytes - offset <= WHOLE_BYTES:
+    if row.size_bytes - offset <= (WHOLE_BYTES if always or is_far_away(archive.store) else _most_bytes()):
         yield _whole(archive, row, offset, check)
-        return
+    else:
+        yield from _in_chunks(archive, row, offset, check)
+
+
+def _most_bytes() -> int:
+    return HANDY_BYTES if READERS.are_few() else SMALL_BYTES
+
+
+def _in_chunks(archive: Archive, row: InstanceRow, offset: int, check: "_Check | None") -> Iterator[bytes]:
     if offset == 0:
         yield checked_head(archive, row)
     left, held = row.size_bytes - row.layout.dataset_offset, b""

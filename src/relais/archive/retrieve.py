@@ -19,7 +19,7 @@ from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import Principal
 from relais.archive import Archive, ahead
-from relais.archive.integrity import WHOLE_BYTES, verified_chunks
+from relais.archive.integrity import CHUNK_BYTES, WHOLE_BYTES, verified_chunks
 from relais.db.database import Transaction
 from relais.dicom import uids
 from relais.dicom.frames import FrameTable
@@ -31,8 +31,6 @@ from relais.index import lookup
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import ENCODABLE, can_transcode
 from relais.storage.base import is_far_away
-
-CHUNK_BYTES = 256 * 1024
 
 Span = Callable[[BinaryIO], tuple[int, int]]
 """Start and length of what is wanted of a Part 10 file."""

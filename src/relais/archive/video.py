@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from relais.archive import Archive
-from relais.archive.retrieve import CHUNK_BYTES, Body
+from relais.archive.integrity import CHUNK_BYTES
+from relais.archive.retrieve import Body
 from relais.dicom import uids
 from relais.dicom.frames import FrameTable
 from relais.index.rows import InstanceRow

@@ -27,6 +27,7 @@ _holder: Callable[..., Any] = _SocketHolder  # its parameters differ between sys
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 DRAIN_S = 8  # requests that last longer than this after SIGTERM are cut off
 SILENT_S = 25  # a connection on which no request comes, or not all of its header, is closed
+BUFFER_BYTES = 192 * 1024  # of each connection: waiting to be sent, or to be read
 IDLE_S = 8  # a thread without work for so long ends: what a crowd made us start is gone soon after it
 QUEUE = (BACKLOG,) if sys.platform == "linux" else ()  # granian asks for it there only
 LOGGING = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"handlers": [], "propagate": True}}}
@@ -48,7 +49,7 @@ def serve(settings: WebSettings, load: Callable[[], Application], listeners: Seq
         port=settings.port,
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=SILENT_S * 1000),
+        http1_settings=HTTP1Settings(header_read_timeout=SILENT_S * 1000, max_buffer_size=BUFFER_BYTES),
         workers=settings.workers,
         blocking_threads=settings.threads,
         blocking_threads_idle_timeout=IDLE_S,

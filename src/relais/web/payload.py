@@ -12,6 +12,7 @@ import zstandard
 from flask import Response, request
 from werkzeug.http import parse_range_header
 
+from relais.archive.readers import READERS
 from relais.dicomweb.media_types import DICOM_JSON
 from relais.dicomweb.multipart import Part, Writer
 from relais.web import errors
@@ -78,7 +79,8 @@ def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False) 
     """*parts* under a fresh boundary, with Content-Length if that is known. *is_lazy* parts are made as they go out."""
     writer = Writer(media_type)
     parts = parts if is_lazy else list(parts)
-    response = Response(writer.chunks(parts), content_type=writer.content_type, direct_passthrough=True)
+    chunks = READERS.one_more(writer.chunks(parts))
+    response = Response(chunks, content_type=writer.content_type, direct_passthrough=True)
     response.headers["Cache-Control"] = NO_CACHE
     response.headers["Vary"] = "Accept"
     if isinstance(parts, list) and (length := writer.content_length(parts)) is not None:

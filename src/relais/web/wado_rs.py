@@ -18,6 +18,7 @@ from typing import NamedTuple
 from flask import Blueprint, Response, request
 
 from relais.archive import retrieve, zipped
+from relais.archive.readers import READERS
 from relais.archive.retrieve import Body
 from relais.dicom.refs import InstanceRef, Ref
 from relais.dicomweb import media_types, paths
@@ -31,7 +32,7 @@ from relais.web.door import Door, acceptable, door, principal
 from relais.web.offers import NEVER_SENT, Targets, instance_offers, targets_for_instances, zip_offers
 from relais.web.payload import Single
 
-SMALL_BYTES = 1024 * 1024  # a single instance up to this size is read before the answer begins
+SMALL_BYTES = 640 * 1024  # a single instance up to this size is read before the answer begins
 BULK = Offer(OCTET_STREAM, is_multipart=True)
 
 log = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ def _zip(here: Door, ref: Ref, chosen: list[_Chosen], count: int) -> Response:
     is_lazy = not all(one.is_stored for one in chosen)
     named = zip(names, chosen, _bodies(here, chosen, is_lazy=is_lazy), strict=True)
     files = (zipped.File(name, one.row.stored_at, body) for name, one, body in named)
-    response = Response(zipped.chunks(files), content_type=ZIP, direct_passthrough=True)
+    response = Response(READERS.one_more(zipped.chunks(files)), content_type=ZIP, direct_passthrough=True)
     sizes = (one.row.size_bytes for one in chosen)
     if not is_lazy and (length := zipped.length(zip(names, sizes, strict=True))):
         response.content_length = length
