@@ -62,10 +62,10 @@ def test_each_word_of_sqlite_has_one_of_postgresql(said: str, understood: str) -
     assert spelled(said) == understood
 
 
-def _plan(db: Database, statement: str, *params: object) -> str:
+def _plan(db: Database, statement: str, *params: object, no_scan: tuple[str, ...] = ("seq", "bitmap")) -> str:
     """How the server goes about it, in a table that is as large as tables are: it reads none, nor index, as a whole."""
     with db.read() as connection:
-        connection.raw.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        connection.raw.execute("; ".join(f"SET LOCAL enable_{kind}scan = off" for kind in no_scan))
         return "\n".join(row[0] for row in connection.raw.execute(f"EXPLAIN {spelled(statement)}", params))
 
 
@@ -84,6 +84,13 @@ def test_where_names_drive_their_index_is_entered_and_not_that_of_dates(db: Data
     plan = _plan(db, f"SELECT s.id FROM study AS s INDEXED BY study_patient_name WHERE {asked} {NEWEST}", MANY)
     assert "study_patient_name" in plan
     assert "study_date_time" not in plan
+
+
+def test_letters_of_words_are_looked_for_in_an_index_by_a_pattern_that_is_turned_once(db: Database) -> None:
+    wanted = "SELECT p.word FROM person_word AS p WHERE p.word GLOB ?"
+    plan = _plan(db, wanted, "*abc*", no_scan=("seq", "index", "indexonly"))
+    assert "Bitmap Index Scan on person_word_letters" in plan
+    assert "InitPlan" in plan  # and not for each row
 
 
 def test_a_name_that_many_have_is_asked_of_each_study_in_turn(db: Database) -> None:
