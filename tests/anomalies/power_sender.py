@@ -32,7 +32,7 @@ DELETE_EVERY = 5
 CHECKPOINT_PAGES = 60  # many checkpoints within a few instances
 IDLE_S = 0.03
 MANY = 3  # files: then the whole file system is synced
-READY_S = 10.0
+READY_S = 120.0
 
 
 def say(verb: str, ref: InstanceRef) -> None:

@@ -19,6 +19,7 @@ from fixtures.engines import index_environ, index_settings
 from fixtures.moved import answers
 from fixtures.node import close_archive, make_archive, make_store
 from fixtures.object_server import chosen, chosen_settings, environment, section
+from fixtures.places import wait_until_settled
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, backup, delete, ingest, maintenance, restoring
 from relais.archive.removal import Removal
@@ -110,11 +111,12 @@ def kill_somewhere(folder: Path, *words: object) -> None:
     time.sleep(random.uniform(STARTED_S, DONE_S))
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    wait_until_settled(folder)
 
 
 def run(folder: Path, *words: object) -> None:
     process = start(folder, *words)
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=500)
     assert process.returncode == 0, said.decode()
 
 

@@ -13,13 +13,14 @@ def test_readers_see_every_revision_once_and_in_order(tmp_path: Path) -> None:
     close_archive(make_archive(tmp_path))
     spawn = multiprocessing.get_context("spawn")
     together = spawn.Barrier(WRITERS + 2)
-    writers = [spawn.Process(target=write, args=(tmp_path, number, together)) for number in range(WRITERS)]
-    readers = [spawn.Process(target=read, args=(tmp_path, together, limit)) for limit in (1, 100)]
-    for process in (*writers, *readers):
+    writers = [(write, (tmp_path, number, together)) for number in range(WRITERS)]
+    readers = [(read, (tmp_path, together, limit)) for limit in (1, 100)]
+    processes = [spawn.Process(target=target, args=args, daemon=True) for target, args in (*writers, *readers)]
+    for process in processes:
         process.start()
-    for process in (*writers, *readers):
-        process.join(120)
-    assert [process.exitcode for process in (*writers, *readers)] == [0] * (WRITERS + 2)
+    for process in processes:
+        process.join(400)
+    assert [process.exitcode for process in processes] == [0] * (WRITERS + 2)
 
 
 def test_processes_that_name_the_feed_at_the_same_time_agree(tmp_path: Path) -> None:

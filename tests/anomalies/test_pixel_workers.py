@@ -21,7 +21,7 @@ from PIL import Image
 
 from fixtures.builders import part10
 from fixtures.images import JPEG, an_image, compressed, encode, part10_split, texture
-from fixtures.process import command_line
+from fixtures.process import command_line, worked_s
 from relais.dicom import uids
 from relais.errors import InvalidDataSet, InvalidRequest, NodeError, NotAcceptable, NotFound, TooLarge, Unavailable
 from relais.pixels import wire
@@ -37,7 +37,7 @@ PNG = RenderRequest("image/png")
 
 @pytest.fixture
 def workers() -> Iterator[PixelWorkers]:
-    with_pool = PixelWorkers(PixelSettings(workers=2, timeout_s=20))
+    with_pool = PixelWorkers(PixelSettings(workers=2, timeout_s=120))
     yield with_pool
     with_pool.close()
 
@@ -58,6 +58,12 @@ def children() -> set[int]:
             if int(stat.rpartition(")")[2].split()[1]) == os.getpid():
                 found.add(int(entry.name))
     return found
+
+
+def works(pool: PixelWorkers, worked_before_s: float) -> bool:
+    """Whether the only worker has worked for a moment since then: it is in the midst of a slow frame."""
+    (pid,) = processes(pool)
+    return worked_s(pid) > worked_before_s + 0.03
 
 
 def wait_until(condition, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
@@ -133,10 +139,11 @@ def test_a_frame_that_crashes_its_decoder_is_one_failed_request(
     workers: PixelWorkers, number: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The decoder is made to crash from outside, while it works."""
+    workers.decode(HEADER, NATIVE, FRAME)
+    before, frame = worked_s(processes(workers)[0]), slow_frame()
     with ThreadPoolExecutor(1) as thread:
-        asked = thread.submit(workers.decode, *slow_frame())
-        wait_until(lambda: processes(workers))
-        time.sleep(0.1)
+        asked = thread.submit(workers.decode, *frame)
+        wait_until(lambda: works(workers, before))
         os.kill(processes(workers)[0], number)
         with caplog.at_level(logging.WARNING), pytest.raises(InvalidDataSet, match="decoder fail"):
             asked.result()
@@ -145,10 +152,11 @@ def test_a_frame_that_crashes_its_decoder_is_one_failed_request(
 
 
 def test_a_worker_that_the_kernel_kills_for_its_memory_was_too_large(workers: PixelWorkers) -> None:
+    workers.decode(HEADER, NATIVE, FRAME)
+    before, frame = worked_s(processes(workers)[0]), slow_frame()
     with ThreadPoolExecutor(1) as thread:
-        asked = thread.submit(workers.decode, *slow_frame())
-        wait_until(lambda: processes(workers))
-        time.sleep(0.1)
+        asked = thread.submit(workers.decode, *frame)
+        wait_until(lambda: works(workers, before))
         os.kill(processes(workers)[0], signal.SIGKILL)
         with pytest.raises(TooLarge):
             asked.result()
@@ -267,7 +275,7 @@ def keepers() -> set[threading.Thread]:
 
 def test_idle_workers_are_ended_and_waited_for() -> None:
     before, others = children(), keepers()
-    pool = PixelWorkers(PixelSettings(idle_s=2))
+    pool = PixelWorkers(PixelSettings(idle_s=5))  # long enough to be seen
     try:
         pool.decode(HEADER, NATIVE, FRAME)
         assert children() - before == set(processes(pool)) != set()

@@ -104,7 +104,7 @@ def test_a_connection_that_is_ended_between_two_statements_is_made_again_for_the
         composite.register(tx, facts(a_dataset(1, 1, 1)))
         if len(runs) == 1:
             pid = tx.execute("SELECT pg_backend_pid() AS pid").fetchone()["pid"]
-            server.tell(f"SELECT pg_terminate_backend({pid}, 10000)")
+            server.tell(f"SELECT pg_terminate_backend({pid}, 60000)")
             tx.execute("SELECT 1")
 
     db.write(work)
@@ -118,7 +118,7 @@ def test_a_work_that_loses_its_connection_each_time_is_given_up_as_unavailable(
     def work(tx: Transaction) -> None:
         composite.register(tx, facts(a_dataset(1, 1, 1)))
         pid = tx.execute("SELECT pg_backend_pid() AS pid").fetchone()["pid"]
-        server.tell(f"SELECT pg_terminate_backend({pid}, 10000)")
+        server.tell(f"SELECT pg_terminate_backend({pid}, 60000)")
 
     with pytest.raises(Unavailable) as caught:
         db.write(work)
@@ -137,7 +137,7 @@ def test_a_commit_whose_outcome_nobody_knows_is_unavailable_and_not_run_again(
 
     def cut() -> None:
         pid = writer.connection.execute("SELECT pg_backend_pid() AS pid").fetchone()["pid"]
-        server.tell(f"SELECT pg_terminate_backend({pid}, 10000)")
+        server.tell(f"SELECT pg_terminate_backend({pid}, 60000)")
         commit()
 
     monkeypatch.setattr(writer, "commit", cut)

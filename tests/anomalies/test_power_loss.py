@@ -28,6 +28,8 @@ SENDER = Path(__file__).with_name("power_sender.py")
 SHARED_MEMORY = Path("/dev/shm")
 KEPT = (0.0, 0.0, 0.1, 0.5, 0.9, 1.0)  # how much of what was not synced is there after the cut
 
+RECORDINGS = 3  # of a run without a sync: in one of them something lies open to a cut
+
 
 @dataclass
 class Recording:
@@ -50,7 +52,7 @@ class Recording:
 
 def recorded(folder: Path, count: int, journal_mb: int, mutation: str = "") -> Recording:
     root = folder / "disk"
-    root.mkdir()
+    root.mkdir(parents=True)
     environment = os.environ | {"PYTHONPATH": str(SENDER.parent.parent)}
     command: list[str | Path] = [sys.executable, "-P", SENDER, root, str(count), str(journal_mb)]
     command += filter(None, [mutation])
@@ -109,7 +111,10 @@ def test_nothing_acknowledged_is_lost_in_200_power_cuts(tmp_path: Path, journal_
     [(0, "objects"), (0, "folders"), (0, "index"), (1, "index"), (1, "journal"), (1, "settling")],
 )
 def test_a_sync_that_is_left_out_is_noticed(tmp_path: Path, journal_mb: int, mutation: str) -> None:
-    assert complaints(recorded(tmp_path, 3, journal_mb, mutation), tmp_path, 400, most=1)
+    assert any(
+        complaints(recorded(tmp_path / str(number), 3, journal_mb, mutation), tmp_path, 400, most=1)
+        for number in range(RECORDINGS)
+    )
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def objects(archive: Archive) -> S3Store:
     return archive.store
 
 
-def later(is_so: Callable[[], object], seconds: float = 30) -> None:
+def later(is_so: Callable[[], object], seconds: float = 180) -> None:
     limit = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < limit
@@ -336,7 +336,7 @@ def test_nothing_is_lost_when_the_mover_is_killed_again_and_again(
     kills = 0
     while objects(north).waiting().objects:
         mover = _mover(tmp_path, door.server.port, bucket)
-        time.sleep(random.uniform(0.1, 0.6) + kills * 0.1)  # a busy machine gets on, too
+        time.sleep(random.uniform(0.1, 0.6) * 1.5**kills)  # a busy machine gets on, too
         kills += mover.poll() is None
         mover.kill()  # no error if it has ended
         mover.wait()

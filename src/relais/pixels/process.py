@@ -22,7 +22,7 @@ from relais.pixels.settings import MEGABYTE, PixelSettings
 
 START_TIMEOUT_S = 60.0  # importing numpy on a busy machine
 
-_DYING_S = 2.0  # from the end of a pipe to the end of its process
+_DYING_S = 10.0  # from the end of a pipe to the end of its process, on a busy machine
 _KILLED_FOR_SIZE = frozenset({-signal.SIGKILL, -signal.SIGALRM, -signal.SIGXCPU})  # by the kernel, or by its own alarm
 
 # All that a worker learns of our environment: secrets stay here.
