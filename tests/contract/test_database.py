@@ -251,7 +251,7 @@ def test_many_threads_read_while_others_write(db: Database) -> None:
 def test_threads_and_processes_into_one_study_lose_and_duplicate_nothing(tmp_path: Path, engine: str) -> None:
     url = index_settings(tmp_path, engine).url
     writers = [_writers(url, series, 8, 10) for series in (1, 1, 2, 3)]  # they also open a new index at once
-    acknowledged = [line for writer in writers for line in writer.communicate(timeout=120)[0].split()]
+    acknowledged = [line for writer in writers for line in writer.communicate(timeout=400)[0].split()]
     assert [writer.returncode for writer in writers] == [0, 0, 0, 0]
     assert len(acknowledged) == 320
     with an_index(tmp_path, engine) as db:
