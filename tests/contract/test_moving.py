@@ -212,6 +212,17 @@ def test_a_bucket_is_asked_once_for_each_series_and_not_for_each_object(
     assert len(door.asked) == 2
 
 
+def test_an_object_is_read_from_a_bucket_in_one_go(
+    tmp_path: Path, opened: Open, storage: Any, object_server: ObjectServer, door: Faulty
+) -> None:
+    settings = storage_settings(door.server, object_server.make_bucket(), tmp_path / "north")
+    north = opened(Database(index_settings(tmp_path / "north")), open_store(settings))
+    store(north, *a_series(3), a_ct())
+    del door.asked[:]
+    assert copy_objects(north, open_store(storage("south", FILES))).copied == 4
+    assert [method for method, _ in door.asked] == ["GET"] * 4
+
+
 def test_what_is_damaged_on_its_way_into_a_bucket_is_no_copy(
     tmp_path: Path, opened: Open, storage: Any, object_server: ObjectServer, door: Faulty
 ) -> None:

@@ -16,7 +16,7 @@ from itertools import chain, islice
 from threading import BoundedSemaphore
 
 from relais.archive import Archive
-from relais.archive.integrity import Damaged, checked_head, damaged, verified_chunks
+from relais.archive.integrity import Damaged, damaged, verified_chunks
 from relais.dicom.part10 import read_head
 from relais.errors import Elsewhere, Nearline, NodeError, NotFound
 from relais.index.rows import InstanceRow, kept_of
@@ -151,8 +151,11 @@ def _outcome(
 
 
 def _copy(archive: Archive, target: ObjectStore, row: InstanceRow) -> None:
-    with target.begin(checked_head(archive, row)) as upload:
-        for chunk in verified_chunks(archive, row, row.layout.dataset_offset, always=True):
+    chunks, head_bytes = verified_chunks(archive, row, 0, always=True), row.layout.dataset_offset
+    first = next(chunks)  # all of a small object, else what is before the Data Set
+    with target.begin(first[:head_bytes]) as upload:
+        upload.write(memoryview(first)[head_bytes:])
+        for chunk in chunks:
             upload.write(chunk)
         stored = upload.commit(row.key)
     found = (stored.size_bytes, kept_of(stored.digest), kept_of(stored.head_digest))
