@@ -27,7 +27,7 @@ from relais.index.ids import few
 
 EVERYTHING = 2**62  # as a number of rows
 BEARER_COST = 2  # of who bears a name, counted and sorted, in studies that are passed over
-PATIENT_COST = 10  # the same for patients, of whom the index on names does not tell: rows are read
+PATIENT_COST = 16  # the same for patients, of whom the index on names does not tell: rows are read
 MANY = 20_000  # studies that bear a name; where more do, a walk from the newest soon finds a page of them
 FEW_BEARERS = 500  # no better place to start from is looked for
 PROBED = 200  # of the newest studies tell how frequent names are,
