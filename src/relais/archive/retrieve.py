@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from io import SEEK_END
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
@@ -19,14 +19,14 @@ from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import Principal
 from relais.archive import Archive, ahead
-from relais.archive.integrity import CHUNK_BYTES, WHOLE_BYTES, verified_chunks
+from relais.archive.integrity import CHUNK_BYTES, HANDY_BYTES, WHOLE_BYTES, verified_chunks
 from relais.db.database import Transaction
 from relais.dicom import uids
 from relais.dicom.frames import FrameTable
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.part10 import read_head
 from relais.dicom.refs import Ref
-from relais.errors import Gone, InvalidRequest, Nearline, NotAcceptable, NotFound
+from relais.errors import Gone, InvalidRequest, Nearline, NotAcceptable, NotFound, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import ENCODABLE, can_transcode
@@ -35,7 +35,8 @@ from relais.storage.base import is_far_away
 Span = Callable[[BinaryIO], tuple[int, int]]
 """Start and length of what is wanted of a Part 10 file."""
 
-_FRAME_TARGETS = ENCODABLE | {uids.EXPLICIT_VR_LITTLE_ENDIAN}
+_NATIVE = uids.EXPLICIT_VR_LITTLE_ENDIAN
+_FRAME_TARGETS = ENCODABLE | {_NATIVE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +243,38 @@ def stored_frame(archive: Archive, row: InstanceRow, number: int) -> tuple[Frame
         data = b"".join(archive.store.read_range(row.key, offset, length) for offset, length in table.pieces(number))
     encapsulated = uids.is_encapsulated(row.transfer_syntax_uid)
     return Frame(data, row.transfer_syntax_uid if encapsulated else uids.EXPLICIT_VR_LITTLE_ENDIAN), table
+
+
+def large_frame(archive: Archive, row: InstanceRow, number: int, transfer_syntax_uid: str | None) -> Body | None:
+    """Frame *number* in chunks, if it is large, lies on this machine and is wanted as it is stored; else None.
+
+    Who is sent one and takes nothing keeps some chunks waiting, and not all of it. The first one is read already.
+    """
+    if row.size_bytes <= HANDY_BYTES or row.layout.frame_table is None or is_far_away(archive.store):
+        return None
+    stored_uid = row.transfer_syntax_uid if uids.is_encapsulated(row.transfer_syntax_uid) else _NATIVE
+    table = FrameTable.unpack(row.layout.frame_table)
+    if transfer_syntax_uid not in {None, stored_uid} or not 1 <= number <= table.count:
+        return None
+    pieces = table.pieces(number)
+    length = sum(size for _, size in pieces)
+    if length <= HANDY_BYTES:
+        return None
+    chunks = _in_chunks(archive, row, pieces)
+    return Body(length, chain((next(chunks),), chunks), stored_uid)
+
+
+def _in_chunks(archive: Archive, row: InstanceRow, pieces: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    with archive.store.open(row.key) as stream:
+        for offset, length in pieces:
+            stream.seek(offset)
+            left = length
+            while left:
+                chunk = stream.read(min(CHUNK_BYTES, left))
+                if not chunk:
+                    raise Unavailable("The stored frame ends too early.")
+                left -= len(chunk)
+                yield chunk
 
 
 def frame_count(row: InstanceRow) -> int:

@@ -13,7 +13,7 @@ from itertools import chain
 from flask import Blueprint, Response
 
 from relais.archive import ahead, documents, retrieve
-from relais.archive.retrieve import Body, Frame
+from relais.archive.retrieve import Body
 from relais.dicom import json_model
 from relais.dicom.refs import InstanceRef, Ref
 from relais.dicomweb import media_types, paths
@@ -124,11 +124,11 @@ def pixel_parts(here: Door, row: InstanceRow, offer: Offer) -> Iterator[Part]:
 
 
 def _one_frame(here: Door, row: InstanceRow, number: int, offer: Offer) -> Response:
-    frame = retrieve.frame(here.archive, row, number, _wanted(row, offer))
-    part = _part(here, row, number, frame)
+    body = _body(here, row, number, _wanted(row, offer))
+    part = _part(here, row, number, body)
     if offer.is_multipart:
-        return payload.multipart(media_types.frame_media_type(frame.transfer_syntax_uid), [part])
-    return _single(row, part, frame.transfer_syntax_uid)
+        return payload.multipart(media_types.frame_media_type(body.transfer_syntax_uid), [part])
+    return _single(row, part, body.transfer_syntax_uid)
 
 
 def _frame_parts(here: Door, row: InstanceRow, numbers: Sequence[int], offer: Offer) -> Iterator[Part]:
@@ -137,7 +137,7 @@ def _frame_parts(here: Door, row: InstanceRow, numbers: Sequence[int], offer: Of
         return (_part(here, row, number, _frame(here, row, number, wanted)) for number in numbers)
     size_bytes = row.size_bytes // max(1, row.number_of_frames)
     found = ahead.each(here.archive, partial(_frame, here, row, wanted=None), numbers, lambda number: size_bytes)
-    return (_part(here, row, number, frame) for number, frame in zip(numbers, found, strict=True))
+    return (_part(here, row, number, body) for number, body in zip(numbers, found, strict=True))
 
 
 def _wanted(row: InstanceRow, offer: Offer) -> str | None:
@@ -145,18 +145,26 @@ def _wanted(row: InstanceRow, offer: Offer) -> str | None:
     return None if offer.transfer_syntax_uid == row.transfer_syntax_uid else offer.transfer_syntax_uid
 
 
-def _frame(here: Door, row: InstanceRow, number: int, wanted: str | None) -> Frame:
+def _body(here: Door, row: InstanceRow, number: int, wanted: str | None) -> Body:
+    large = retrieve.large_frame(here.archive, row, number, wanted)
+    if large is not None:
+        return large
+    frame = retrieve.frame(here.archive, row, number, wanted)
+    return Body(len(frame.data), iter((frame.data,)), frame.transfer_syntax_uid)
+
+
+def _frame(here: Door, row: InstanceRow, number: int, wanted: str | None) -> Body:
     try:
-        return retrieve.frame(here.archive, row, number, wanted)
+        return _body(here, row, number, wanted)
     except NodeError as error:
         uid = row.ref.sop_instance_uid
         log.warning(fields(event="sent as stored", sop_instance_uid=uid, frame=number, error=error.message))
-        return retrieve.frame(here.archive, row, number)
+        return _body(here, row, number, None)
 
 
-def _part(here: Door, row: InstanceRow, number: int, frame: Frame) -> Part:
-    headers = _headers(frame.transfer_syntax_uid, f"{here.url(row.ref)}/frames/{number}")
-    return Part(headers, (frame.data,), len(frame.data))
+def _part(here: Door, row: InstanceRow, number: int, body: Body) -> Part:
+    headers = _headers(body.transfer_syntax_uid, f"{here.url(row.ref)}/frames/{number}")
+    return Part(headers, body.chunks, body.length)
 
 
 def _headers(transfer_syntax_uid: str, location: str) -> tuple[tuple[str, str], ...]:
