@@ -16,6 +16,8 @@ from fixtures.served import Served, put_away
 from fixtures.web import multipart_body, path
 from relais.node.listen import eventually
 
+pytestmark = pytest.mark.files("what lies far away is read ahead for each reader, up to 16 MB")
+
 READERS = 100
 MOST_BYTES = 100 * MB
 TAKEN_BYTES = 64 * 1024  # what the kernel of a reader takes for it
