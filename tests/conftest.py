@@ -35,8 +35,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     reports = reporter.stats.get("failed", []) if reporter else []
     has_crashed = any(report.when == "???" for report in reports)  # a process of pytest-xdist, with tests not yet run
-    if session.config.cache is not None:
-        session.config.cache.set("relais/ended", "crashed" if has_crashed else int(exitstatus))
+    if (cache := getattr(session.config, "cache", None)) is not None:  # there is none with "-p no:cacheprovider"
+        cache.set("relais/ended", "crashed" if has_crashed else int(exitstatus))
 
 
 @pytest.fixture(scope="session")
