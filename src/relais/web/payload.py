@@ -79,7 +79,9 @@ def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False) 
     """*parts* under a fresh boundary, with Content-Length if that is known. *is_lazy* parts are made as they go out."""
     writer = Writer(media_type)
     parts = parts if is_lazy else list(parts)
-    chunks = READERS.one_more(writer.chunks(parts))
+    chunks = writer.chunks(parts)
+    if not isinstance(parts, list) or len(parts) > 1:
+        chunks = READERS.one_more(chunks)
     response = Response(chunks, content_type=writer.content_type, direct_passthrough=True)
     response.headers["Cache-Control"] = NO_CACHE
     response.headers["Vary"] = "Accept"
