@@ -25,9 +25,7 @@ from relais.storage.layout import series_folder
 
 THREADS = 4
 FAR_THREADS = 16  # where one of the stores is asked over a network
-LARGE_BYTES = (
-    8 * 1024 * 1024
-)  # of objects above it only THREADS are on their way: each takes memory or room on the disk
+LARGE_BYTES = 8 * 1024 * 1024  # of objects above it THREADS are on their way at most: they take memory, or a disk's room
 BATCH = 256
 CHUNK_BYTES = 1024 * 1024
 
