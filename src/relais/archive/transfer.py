@@ -25,7 +25,7 @@ from relais.storage.layout import series_folder
 
 THREADS = 4
 FAR_THREADS = 16  # where one of the stores is asked over a network
-LARGE_BYTES = 8 * 1024 * 1024  # of objects above it THREADS are on their way at most: they take memory, or a disk's room
+LARGE_BYTES = 8 * 1024 * 1024  # of objects above it THREADS are on their way at most: they take memory, or disk
 BATCH = 256
 CHUNK_BYTES = 1024 * 1024
 
