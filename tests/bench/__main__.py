@@ -1,6 +1,6 @@
 """`python -m bench`, for `make bench`: Relais beside DCMTK, Orthanc and nginx, in one run on one machine.
 
-    make bench                           everything, a quarter of an hour; kept in docs/benchmarks
+    make bench                           everything, a quarter of an hour, 25 GB of disk; kept in docs/benchmarks
     make bench PARTS="store find"        only these parts
     make bench SIZE=quick PARTS=store    less of it, for a first impression; kept in build/bench
 
@@ -23,7 +23,7 @@ from typing import Any
 from bench import machine, plot, report
 from bench.figures import compare
 from bench.parts import echo, find, memory, nagle, rendered, retrieve, store, stow, unflushed, viewer, web
-from bench.run import FULL, SIZES, Run
+from bench.run import FULL, PREFIX, SIZES, Run
 
 PARTS = {
     "store": store,
@@ -55,8 +55,9 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(1))  # so that every peer is ended, and every folder removed
     facts = machine.facts(chosen.folder)
-    run = Run(SIZES[chosen.size], chosen.folder)
-    failed = _measure(run, chosen.parts or PARTS)
+    with tempfile.TemporaryDirectory(dir=chosen.folder, prefix=PREFIX, ignore_cleanup_errors=True) as folder:
+        run = Run(SIZES[chosen.size], Path(folder))
+        failed = _measure(run, chosen.parts or PARTS)
     goals = [goal for name in chosen.parts or PARTS for goal in PARTS[name].goals(run.size)]
     into = chosen.into or (KEPT if chosen.size == FULL.name else NOT_KEPT)
     lines = report.table(list(compare(run.figures, goals)), report.earlier(into / "runs", chosen.size))
