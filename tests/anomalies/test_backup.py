@@ -20,11 +20,11 @@ from fixtures.moved import answers
 from fixtures.node import close_archive, make_archive, make_store
 from fixtures.object_server import chosen, chosen_settings, environment, section
 from fixtures.places import wait_until_settled
+from fixtures.waiting import eventually
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, backup, delete, ingest, maintenance, restoring
 from relais.archive.removal import Removal
 from relais.dicom.origin import Channel, Origin
-from relais.node.listen import eventually
 
 ORIGIN = Origin(Channel.IMPORT)
 INSTANCES = 300 if chosen() == "local" else 60  # a bucket on this machine takes one at a time

@@ -15,7 +15,7 @@ from fixtures.builders import a_ct, part10
 from fixtures.giant import a_giant
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
-from relais.node.listen import eventually
+from fixtures.waiting import eventually
 
 PATIENCE_S = 24  # of the node in these tests, with a connection that does not become an association
 QUICK_S = 20.0  # shorter than anybody is waited for; less than a hundredth of it on a machine with nothing else to do

@@ -13,7 +13,7 @@ import pytest
 
 from fixtures import upper_layer as ul
 from fixtures.served import Served, put_away
-from relais.node.listen import eventually
+from fixtures.waiting import eventually
 
 LIMIT = 6
 REJECTED = bytes((0, 2, 3, 2))  # transient, by the presentation service: local limit exceeded (PS3.8 9.3.4)

@@ -1,7 +1,7 @@
 """An object store behind a slow line: what is asked for is read side by side, in order, within bounds."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import islice
@@ -16,6 +16,7 @@ from fixtures.builders import a_multiframe, a_series, part10
 from fixtures.faulty import DELAY_S, Answered, Asked, Faulty, Forward, SlowLine, damages_the_answer, faulty, says
 from fixtures.node import close_archive, make_archive
 from fixtures.object_server import ObjectServer, storage_settings
+from fixtures.waiting import eventually
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, ahead, documents, ingest, maintenance, retrieve
 from relais.archive.integrity import Damaged
@@ -108,14 +109,7 @@ def is_side_by_side(line: SlowLine) -> bool:
 
 
 def wait_until_still(line: SlowLine) -> None:
-    until(lambda: not line.now)
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 180
-    while not is_so():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    assert eventually(lambda: not line.now)
 
 
 def test_a_series_is_read_side_by_side_and_sent_in_order(
@@ -260,7 +254,7 @@ def test_who_wants_to_read_a_series_in_slow_storage_has_all_of_it_fetched(restor
     for _ in range(3):
         answer = client.get(url_of(series[0]), headers={"Accept": 'multipart/related; type="application/dicom"'})
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "3600")
-    until(lambda: len(glacier.asked) == 3)
+    assert eventually(lambda: len(glacier.asked) == 3)
     assert set(glacier.asked) == glacier.slow
     glacier.slow.clear()
     answer = client.get(url_of(series[0]), headers={"Accept": 'multipart/related; type="application/dicom"'})
@@ -272,7 +266,7 @@ def test_a_frame_in_slow_storage_is_fetched_too(restoring: Archive, door: Faulty
     client = Client(create_app(restoring, WebSettings(), {}), TestResponse)
     answer = client.get(f"{url_of(series[0])}/instances/{series[0].SOPInstanceUID}/frames/1")
     assert answer.status_code == 503
-    until(lambda: set(glacier.asked) == glacier.slow)
+    assert eventually(lambda: set(glacier.asked) == glacier.slow)
 
 
 def test_what_only_checks_has_nothing_fetched(restoring: Archive, door: Faulty) -> None:
@@ -300,7 +294,7 @@ def test_what_could_not_be_asked_for_is_asked_for_when_it_is_wanted_again(restor
         assert client.get(url).status_code == 503
         return set(glacier.asked) == glacier.slow
 
-    until(is_asked_for)
+    assert eventually(is_asked_for)
 
 
 def test_a_check_reads_side_by_side_and_names_what_is_damaged(

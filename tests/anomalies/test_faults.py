@@ -12,10 +12,10 @@ from fixtures import engines, strace
 from fixtures.places import node_environ
 from fixtures.served import ONE_BEHIND_EACH_DOOR, Served, put_away
 from fixtures.visitor import Visitor
+from fixtures.waiting import eventually
 from relais import config
 from relais.archive import maintenance
 from relais.node import compose
-from relais.node.listen import eventually
 
 pytestmark = pytest.mark.files("the calls that they need fail")
 SYNCS = "fsync,fdatasync,syncfs"

@@ -17,7 +17,7 @@ import pytest
 from fixtures.engines import only_sqlite
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
-from relais.node.listen import eventually
+from fixtures.waiting import eventually
 
 pytestmark = pytest.mark.files("their disk is full")
 SMALL_MB = 24

@@ -15,7 +15,7 @@ from fixtures.builders import a_ct, dataset_bytes
 from fixtures.process import MB, descriptors, forget_peak, peak_bytes, resident_bytes, threads
 from fixtures.served import ONE_BEHIND_EACH_DOOR, Served, put_away
 from fixtures.visitor import Visitor
-from relais.node.listen import eventually
+from fixtures.waiting import eventually
 
 STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 IMPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"

@@ -17,7 +17,7 @@ from fixtures.builders import a_ct, part10
 from fixtures.process import MB, descriptors, forget_peak, peak_bytes, resident_bytes, threads
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
-from relais.node.listen import eventually
+from fixtures.waiting import eventually
 
 MOST_BYTES = 64 * MB
 SETTLES_WITHIN_S = 120.0  # a quarter of a minute when the machine has nothing else to do

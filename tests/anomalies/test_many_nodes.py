@@ -20,13 +20,13 @@ from fixtures.crowd import BROKEN, Crowd
 from fixtures.engines import POSTGRESQL, index_url
 from fixtures.object_server import ObjectServer, storage_settings
 from fixtures.served import Served, put_away
+from fixtures.waiting import eventually
 from relais import config
 from relais.access.principals import OPERATOR
 from relais.archive import feed, maintenance
 from relais.index import lookup
 from relais.index.rows import kept_of
 from relais.node import compose
-from relais.node.listen import eventually
 
 pytestmark = [pytest.mark.own_index, pytest.mark.own_store]
 LONG_S = 300.0  # for what must come to pass, however busy the machine is

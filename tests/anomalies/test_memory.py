@@ -13,7 +13,7 @@ from fixtures.object_server import chosen
 from fixtures.process import MB, descriptors, forget_peak, peak_bytes, resident_bytes, threads
 from fixtures.served import ONE_BEHIND_EACH_DOOR, Served, put_away
 from fixtures.visitor import Visitor
-from relais.node.listen import eventually
+from fixtures.waiting import eventually
 
 MOST_BYTES = 64 * MB  # above the baseline, for one association or request
 SETTLES_WITHIN_S = 120.0

@@ -13,8 +13,8 @@ from fixtures.builders import a_ct, part10
 from fixtures.giant import a_giant
 from fixtures.process import MB, resident_bytes
 from fixtures.served import Served, put_away
+from fixtures.waiting import eventually
 from fixtures.web import multipart_body, path
-from relais.node.listen import eventually
 
 pytestmark = pytest.mark.files("what lies far away is read ahead for each reader, up to 16 MB")
 

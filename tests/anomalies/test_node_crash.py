@@ -13,11 +13,11 @@ import pytest
 from fixtures.crowd import Crowd
 from fixtures.places import node_environ, wait_until_settled
 from fixtures.served import Served, put_away
+from fixtures.waiting import eventually
 from relais import config
 from relais.archive import Archive, maintenance
 from relais.index import lookup
 from relais.node import compose
-from relais.node.listen import eventually
 
 CHILDREN = ("dimse", "dimse-2", "web", "worker", "background")
 LONG_S = 300.0  # for what must come to pass, however busy the machine is

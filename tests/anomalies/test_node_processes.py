@@ -18,7 +18,8 @@ from fixtures.builders import a_ct, part10
 from fixtures.engines import only_sqlite
 from fixtures.process import is_gone
 from fixtures.served import Served, put_away
-from relais.node.listen import answers, eventually
+from fixtures.waiting import eventually
+from relais.node.listen import answers
 from relais.node.outgoing import of_file
 from relais.peers.base import Verdict
 from relais.pixels.settings import PixelSettings

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +21,7 @@ from PIL import Image
 from fixtures.builders import part10
 from fixtures.images import JPEG, an_image, compressed, encode, part10_split, texture
 from fixtures.process import command_line, worked_s
+from fixtures.waiting import eventually
 from relais.dicom import uids
 from relais.errors import InvalidDataSet, InvalidRequest, NodeError, NotAcceptable, NotFound, TooLarge, Unavailable
 from relais.pixels import wire
@@ -64,13 +64,6 @@ def works(pool: PixelWorkers, worked_before_s: float) -> bool:
     """Whether the only worker has worked for a moment since then: it is in the midst of a slow frame."""
     (pid,) = processes(pool)
     return worked_s(pid) > worked_before_s + 0.03
-
-
-def wait_until(condition, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 @cache
@@ -143,7 +136,7 @@ def test_a_frame_that_crashes_its_decoder_is_one_failed_request(
     before, frame = worked_s(processes(workers)[0]), slow_frame()
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(workers.decode, *frame)
-        wait_until(lambda: works(workers, before))
+        assert eventually(lambda: works(workers, before))
         os.kill(processes(workers)[0], number)
         with caplog.at_level(logging.WARNING), pytest.raises(InvalidDataSet, match="decoder fail"):
             asked.result()
@@ -156,7 +149,7 @@ def test_a_worker_that_the_kernel_kills_for_its_memory_was_too_large(workers: Pi
     before, frame = worked_s(processes(workers)[0]), slow_frame()
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(workers.decode, *frame)
-        wait_until(lambda: works(workers, before))
+        assert eventually(lambda: works(workers, before))
         os.kill(processes(workers)[0], signal.SIGKILL)
         with pytest.raises(TooLarge):
             asked.result()
@@ -166,7 +159,7 @@ def test_a_worker_that_died_while_idle_is_replaced_unnoticed(workers: PixelWorke
     workers.decode(HEADER, NATIVE, FRAME)
     (first,) = processes(workers)
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: not any(worker.is_alive for worker in list(workers._workers)))
+    assert eventually(lambda: not any(worker.is_alive for worker in list(workers._workers)))
     assert workers.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
     assert processes(workers) != [first]
 
@@ -177,7 +170,7 @@ def test_a_frame_that_takes_too_long_is_given_up() -> None:
         with pytest.raises(TooLarge, match="too long"):
             pool.decode(*slow_frame())
         assert processes(pool) == []
-        wait_until(lambda: decodes(pool))
+        assert eventually(lambda: decodes(pool))
     finally:
         pool.close()
 
@@ -243,7 +236,7 @@ def test_who_waits_too_long_for_a_worker_is_told_to_come_again() -> None:
     try:
         with ThreadPoolExecutor(1) as thread:
             slow = thread.submit(pool.decode, *slow_frame())
-            wait_until(lambda: processes(pool))
+            assert eventually(lambda: processes(pool))
             with pytest.raises(Unavailable, match="busy"):
                 pool.decode(HEADER, NATIVE, FRAME)
             pool.close()
@@ -259,7 +252,7 @@ def test_close_ends_everything_and_leaves_no_zombie() -> None:
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda _: pool.decode(HEADER, NATIVE, FRAME), range(8)))
         asked = threads.submit(pool.decode, *slow_frame())
-        wait_until(lambda: len(pool._idle) < len(pool._workers))
+        assert eventually(lambda: len(pool._idle) < len(pool._workers))
         pool.close()
         with pytest.raises(Unavailable):
             asked.result()
@@ -279,8 +272,8 @@ def test_idle_workers_are_ended_and_waited_for() -> None:
     try:
         pool.decode(HEADER, NATIVE, FRAME)
         assert children() - before == set(processes(pool)) != set()
-        wait_until(lambda: children() <= before)
-        wait_until(lambda: not keepers() - others)
+        assert eventually(lambda: children() <= before)
+        assert eventually(lambda: not keepers() - others)
         assert pool.decode(HEADER, NATIVE, FRAME) == PIXELS.tobytes()
     finally:
         pool.close()
@@ -321,7 +314,7 @@ def test_workers_die_with_their_parent() -> None:
         worker = int(parent.stdout.readline())
         assert Path(f"/proc/{worker}").exists()
         parent.kill()
-    wait_until(lambda: not command_line(worker))
+    assert eventually(lambda: not command_line(worker))
 
 
 def test_a_forked_child_has_a_pool_of_its_own_and_leaves_ours_alone(workers: PixelWorkers) -> None:

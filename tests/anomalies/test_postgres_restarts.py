@@ -8,6 +8,7 @@ import pytest
 
 from fixtures.indexed import a_dataset, facts
 from fixtures.postgres import PostgresServer
+from fixtures.waiting import eventually
 from relais.db.database import Database, Transaction
 from relais.db.postgres import failures
 from relais.db.settings import IndexSettings
@@ -191,13 +192,12 @@ def test_late_writes_wait_for_a_server_that_restarts(server: PostgresServer, db:
     db.write_soon(lambda tx: tx.execute(note, (tx.now,)))
     time.sleep(1)
     server.start()
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        with db.read() as connection:
-            if connection.execute("SELECT count(*) FROM audit").fetchone()[0]:
-                return
-        time.sleep(0.1)
-    pytest.fail("the late write is lost")
+    assert eventually(lambda: is_noted(db))
+
+
+def is_noted(db: Database) -> bool:
+    with db.read() as connection:
+        return bool(connection.execute("SELECT count(*) FROM audit").fetchone()[0])
 
 
 def test_a_node_that_was_stopped_in_a_transaction_is_told_and_others_wait_no_longer_than_they_must(

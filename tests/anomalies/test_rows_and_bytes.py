@@ -16,13 +16,13 @@ from fixtures import strace
 from fixtures.builders import a_ct, part10
 from fixtures.engines import only_sqlite
 from fixtures.node import close_archive, make_archive
+from fixtures.waiting import eventually
 from relais.access import audit
 from relais.archive import Archive, ingest, maintenance, registration
 from relais.archive.removal import Removal
 from relais.dicom.origin import Channel, Origin
 from relais.errors import NodeError, OutOfResources, Unavailable
 from relais.index import statistics
-from relais.node.listen import eventually
 
 ORIGIN = Origin(Channel.IMPORT)
 TESTS = Path(__file__).parents[1]

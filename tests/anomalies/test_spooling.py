@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from fixtures.builders import a_ct, part10
 from fixtures.faulty import Faulty, damages_the_answer, faulty, resets, says, waits, writes
 from fixtures.node import close_archive, make_archive
 from fixtures.object_server import ObjectServer, storage_settings
+from fixtures.waiting import eventually
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, delete, ingest, maintenance, retrieve, search
 from relais.archive.integrity import Damaged, verified_chunks
@@ -52,13 +53,6 @@ def read(archive: Archive, ref: InstanceRef) -> bytes:
 def objects(archive: Archive) -> S3Store:
     assert isinstance(archive.store, S3Store)
     return archive.store
-
-
-def later(is_so: Callable[[], object], seconds: float = 180) -> None:
-    limit = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -105,7 +99,7 @@ def test_what_waits_on_one_node_is_unavailable_to_the_other_and_never_lost(
     assert (report.waiting, report.missing, report.is_sound) == ([row.key], [], True)
     assert "1 objects wait in" in report.spools[0]
     door.heal()
-    later(lambda: not objects(north).presence.is_away)
+    assert eventually(lambda: not objects(north).presence.is_away)
     assert move_spool(north)
     assert read(south, ref) == whole
     assert maintenance.check(south) == maintenance.check(north)
@@ -159,7 +153,7 @@ def test_what_comes_again_while_the_bucket_is_away_replaces_nothing(north: Archi
         door.fail(fault)
         assert store_again(north, ds) is Outcome.DUPLICATE
         door.heal()
-        later(lambda: not objects(north).presence.is_away)
+        assert eventually(lambda: not objects(north).presence.is_away)
     assert list(north.store.iterate()) == [key]
 
 
@@ -172,7 +166,7 @@ def test_what_waits_on_another_node_is_not_lost_when_it_comes_again(
     assert store_again(south, ds) is Outcome.DUPLICATE
     assert list(objects(north).spooled()) == [key]
     door.heal()
-    later(lambda: not objects(north).presence.is_away)
+    assert eventually(lambda: not objects(north).presence.is_away)
     move_spool(north)
     assert maintenance.check(south).is_sound
 
@@ -213,7 +207,7 @@ def test_a_store_that_goes_away_while_much_comes_in_loses_nothing(north: Archive
             door.fail(resets)
         if number == 22:
             door.heal()
-            later(lambda: not objects(north).presence.is_away)
+            assert eventually(lambda: not objects(north).presence.is_away)
         refs.append(store(north, a_ct()))
     waiting = objects(north).waiting().objects
     assert 14 <= waiting < 30
@@ -232,7 +226,7 @@ def test_what_was_deleted_while_it_waited_is_not_moved(north: Archive, south: Ar
     delete.delete(south, OPERATOR, StudyRef(ref.study_instance_uid))
     assert objects(north).is_spooled(key)
     door.heal()
-    later(lambda: not objects(north).presence.is_away)
+    assert eventually(lambda: not objects(north).presence.is_away)
     move_spool(north)
     assert list(north.store.iterate()) == []
     removal = Removal(south)
@@ -248,7 +242,7 @@ def test_a_deletion_while_the_store_is_away_is_done_when_it_is_back(north: Archi
     delete.delete(north, OPERATOR, StudyRef(ref.study_instance_uid))
     door.heal()
     assert list(north.store.iterate()) != []
-    later(lambda: not objects(north).presence.is_away)
+    assert eventually(lambda: not objects(north).presence.is_away)
     removal = Removal(north)
     while removal.step():
         pass
@@ -285,7 +279,7 @@ def test_a_large_instance_is_sent_while_it_comes_in(
     with ingest.receive_part10(north, Origin(Channel.IMPORT)) as receiving:
         for start in range(0, len(content), MB // 4):
             receiving.write(content[start : start + MB // 4])
-        later(lambda: any("partNumber" in path for _, path in door.asked))
+        assert eventually(lambda: any("partNumber" in path for _, path in door.asked))
         stored = receiving.finish()
     assert not objects(north).is_spooled(retrieve.instances(north, OPERATOR, stored.ref)[0].key)
     assert read(south, stored.ref).endswith(content[2000:])
@@ -299,7 +293,7 @@ def test_the_index_can_be_made_anew_from_bucket_and_spool(north: Archive, door: 
     second = store(north, a_ct())
     before = {ref: read(north, ref) for ref in (first, second)}
     door.heal()
-    later(lambda: not objects(north).presence.is_away)
+    assert eventually(lambda: not objects(north).presence.is_away)
     assert maintenance.reindex(north).indexed == 2
     assert {ref: read(north, ref) for ref in (first, second)} == before
 
@@ -316,12 +310,12 @@ def test_slow_storage_is_found_by_readers_and_by_listings(north: Archive, south:
     door.fail(says(403, "InvalidObjectState"), 1, method="GET", part=key[-12:])
     with pytest.raises(Nearline):
         read(north, ref)
-    later(lambda: all_say("NEARLINE"))
+    assert eventually(lambda: all_say("NEARLINE"))
     list(south.store.iterate())
-    later(lambda: all_say(None))
+    assert eventually(lambda: all_say(None))
     door.fail(writes(b"<StorageClass>STANDARD<", b"<StorageClass>GLACIER<"), method="GET", part="list-type")
     list(north.store.iterate())
-    later(lambda: all_say("NEARLINE"))
+    assert eventually(lambda: all_say("NEARLINE"))
 
 
 def test_nothing_is_lost_when_the_mover_is_killed_again_and_again(

@@ -11,7 +11,7 @@ from fixtures.builders import a_ct, part10
 from fixtures.faulty import faulty, resets
 from fixtures.object_server import ObjectServer, environment, storage_settings
 from fixtures.served import Served, put_away
-from relais.node.listen import eventually
+from fixtures.waiting import eventually
 
 pytestmark = pytest.mark.own_store
 LONG_S = 300.0  # for what must come to pass, however busy the machine is

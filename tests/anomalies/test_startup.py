@@ -12,7 +12,7 @@ import pytest
 from fixtures.engines import only_sqlite
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
-from relais.node.listen import eventually
+from fixtures.waiting import eventually
 
 pytestmark = [only_sqlite("it looks for its log"), pytest.mark.files("they are made by the hundred thousand")]
 FILLER = Path(__file__).with_name("startup_filler.py")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from relais.node.listen import eventually
+from fixtures.waiting import eventually
 from relais.node.signals import APART_S
 
 LONG_S = 180.0  # for what must come to pass, however busy the machine is; the children would live for much longer

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.served import Served, put_away
-from relais.node.listen import eventually
+from fixtures.waiting import eventually
 
 LONG_S = 300.0  # for what must come to pass, however busy the machine is
 CLIENTS = 12  # of which each of two workers has some, but once in 2,000 times

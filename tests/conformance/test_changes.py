@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from fixtures.builders import a_ct, a_series
+from fixtures.waiting import eventually
 from fixtures.web import WebNode, web_node
 from relais.archive import maintenance
-from relais.node.listen import eventually
 
 
 @pytest.fixture(scope="module")
@@ -178,11 +178,12 @@ def test_reading_the_feed_is_recorded_unless_it_told_nothing(web: WebNode) -> No
     web.store(a_ct())
     ask(web, f"?since={start}")
     ask(web, f"?since={latest(web)}")
-    deadline = time.monotonic() + 120
-    found: list[str] = []
-    while not found and time.monotonic() < deadline:
-        with web.archive.db.read() as connection:
-            rows = connection.execute("SELECT detail FROM audit WHERE action = 'search'").fetchall()
-        found = [row["detail"] for row in rows if f'"since":{start}' in row["detail"]]
-        time.sleep(0.1)
-    assert found == [f'{{"changes":1,"since":{start}}}']
+    assert eventually(lambda: searches_since(web, start))
+    assert searches_since(web, start) == [f'{{"changes":1,"since":{start}}}']
+
+
+def searches_since(web: WebNode, start: int) -> list[str]:
+    """What the audit says of them."""
+    with web.archive.db.read() as connection:
+        rows = connection.execute("SELECT detail FROM audit WHERE action = 'search'").fetchall()
+    return [row["detail"] for row in rows if f'"since":{start}' in row["detail"]]

@@ -14,8 +14,8 @@ import pytest
 
 from fixtures.engines import index_settings
 from fixtures.served import Served, put_away
+from fixtures.waiting import eventually
 from relais.db.database import Database
-from relais.node.listen import eventually
 
 SAMPLES = Path(__file__).parents[2] / "sample_dicom"
 

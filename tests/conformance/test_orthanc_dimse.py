@@ -14,12 +14,12 @@ from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.node import content_of
 from fixtures.orthanc import Orthanc, orthanc
 from fixtures.ports import free_port
+from fixtures.waiting import eventually
 from relais.archive import commitment_asked
 from relais.archive.ingest import store_part10
 from relais.dicom.commitment import Reference
 from relais.dicom.origin import Channel, Origin
 from relais.node.commitments import Commitments
-from relais.node.listen import eventually
 from relais.peers.dimse import DimsePeer
 from relais.peers.registry import Registry
 from relais.peers.settings import PeerSettings

@@ -16,10 +16,10 @@ from fixtures.builders import a_multiframe, a_series, part10
 from fixtures.certificates import World, as_whom, door
 from fixtures.dimse_node import ENGINE, DimseNode, dimse_node
 from fixtures.places import node_environ
+from fixtures.waiting import eventually
 from relais.config import load
 from relais.dimse.settings import DimseSettings
 from relais.node.inline import Node
-from relais.node.listen import eventually
 
 pytestmark = pytest.mark.anywhere("is about TLS")
 

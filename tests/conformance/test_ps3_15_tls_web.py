@@ -18,9 +18,9 @@ from fixtures.builders import a_ct
 from fixtures.certificates import Identity, World
 from fixtures.giant import a_giant
 from fixtures.served import Served, put_away
+from fixtures.waiting import eventually
 from relais.config import load
 from relais.node.inline import Node
-from relais.node.listen import eventually
 
 pytestmark = pytest.mark.anywhere("is about TLS")
 

@@ -24,8 +24,8 @@ from pydicom.uid import (
 from fixtures.builders import a_ct, a_multiframe, a_sr, uid
 from fixtures.images import Pixels, an_image, decode, texture
 from fixtures.real_files import RealFile, real_files
+from fixtures.waiting import eventually
 from fixtures.web import WebNode, parts_of, path, web_node
-from relais.node.listen import eventually
 
 TARGETS = (RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless, HTJ2KLosslessRPCL)
 DICOM = 'multipart/related; type="application/dicom"'

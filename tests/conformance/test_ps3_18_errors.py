@@ -2,7 +2,6 @@
 
 import re
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import requests
 
 from fixtures.builders import a_ct, uid
 from fixtures.cast import MALLORY
+from fixtures.waiting import eventually
 from fixtures.web import WebNode, web_node
 from relais.web.app import routed
 
@@ -190,13 +190,12 @@ def test_errors_tell_nothing_of_the_machine(web: WebNode) -> None:
 
 def lines_of(web: WebNode, method: str, count: int) -> list[str]:
     """The last *count* log lines of requests with *method*; they are written after the answer has left."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        lines = [line for line in web.log_lines() if f"method={method} " in line]
-        if len(lines) >= count:
-            return lines[-count:]
-        time.sleep(0.05)
-    raise AssertionError(web.log_lines())
+    assert eventually(lambda: len(lines_with(web, f"method={method} ")) >= count), web.log_lines()
+    return lines_with(web, f"method={method} ")[-count:]
+
+
+def lines_with(web: WebNode, part: str) -> list[str]:
+    return [line for line in web.log_lines() if part in line]
 
 
 def test_one_line_is_logged_for_each_transaction_without_what_patients_are_called(tmp_path: Path) -> None:
@@ -231,10 +230,8 @@ def test_an_answer_that_was_cut_off_is_logged_as_such(tmp_path: Path) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.sendall(request.encode())
             connection.recv(1000)
-        deadline = time.monotonic() + 120
-        while not (lines := [line for line in node.log_lines() if "cut=yes" in line]) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert ["status=200" in line for line in lines] == [True]
+        assert eventually(lambda: lines_with(node, "cut=yes"))
+        assert ["status=200" in line for line in lines_with(node, "cut=yes")] == [True]
 
 
 def test_live_and_ready(web: WebNode) -> None:

@@ -1,7 +1,7 @@
 """Storage Commitment (PS3.4 J) over real sockets: pynetdicom asks and is asked, on the same and on new associations."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,7 @@ from fixtures.node import lose, overwrite, spoil
 from fixtures.ports import free_port
 from fixtures.pynetdicom_scu import UNCOMPRESSED, scu
 from fixtures.upper_layer import fresh_uid
+from fixtures.waiting import eventually
 from relais.access.policy import Action, Mode, Policy, Rule
 from relais.archive import Archive, commitment, commitment_asked
 from relais.archive.ingest import store_part10
@@ -24,7 +25,6 @@ from relais.dicom.commitment import Reference
 from relais.dicom.origin import Channel, Origin
 from relais.errors import Unavailable
 from relais.node.commitments import Commitments
-from relais.node.listen import eventually as within
 from relais.peers.dimse import DimsePeer
 from relais.peers.registry import Registry
 from relais.peers.settings import PeerSettings
@@ -81,10 +81,6 @@ def audited(node: DimseNode) -> list[tuple[str, str, str]]:
     with node.archive.db.read() as connection:
         found = connection.execute("SELECT name, action, detail FROM audit WHERE action = 'commit' ORDER BY id")
         return [(row[0], row[1], row[2]) for row in found]
-
-
-def eventually(is_so: Callable[[], bool]) -> bool:
-    return within(is_so, 120)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Storage (PS3.4 B) over real sockets: DCMTK and pynetdicom send, the store and the index are looked at."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +21,7 @@ from fixtures.cast import LEFEBVRE, MALLORY, SURYA, YAMADA
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.node import content_of
 from fixtures.pynetdicom_scu import scu, store_bytes
+from fixtures.waiting import eventually
 from relais.access.policy import Action, Mode, Policy, Rule
 from relais.access.principals import OPERATOR
 from relais.archive import retrieve
@@ -282,9 +282,9 @@ def test_a_transfer_that_is_aborted_leaves_nothing_behind(node: DimseNode) -> No
     whole = dataset_bytes(a_ct(rows=512, columns=512))
     with scu(node.port, [(CT, [EXPLICIT])]) as assoc:
         send_without_end(assoc, whole[: len(whole) // 2], "1.2.3")
-        assert soon(lambda: bool(node.kept))
+        assert eventually(lambda: bool(node.kept))
         assoc.abort()
-    assert soon(lambda: not node.kept)
+    assert eventually(lambda: not node.kept)
     assert_nothing_was_kept(node)
 
 
@@ -348,15 +348,6 @@ def send_at_once(node: DimseNode, shares: Sequence[Sequence[Path]]) -> list[list
     """One storescu for each share, all at the same time, and their statuses."""
     with ThreadPoolExecutor(len(shares)) as pool:
         return list(pool.map(lambda share: dcmtk.storescu(node.port, share).statuses, shares))
-
-
-def soon(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def _peak_kilobytes(*, reset: bool = True) -> int:

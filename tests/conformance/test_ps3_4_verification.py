@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotific
 from fixtures import dcmtk
 from fixtures.dimse_node import ENGINE, DimseNode, dimse_node
 from fixtures.pynetdicom_scu import scu
+from fixtures.waiting import eventually
 from relais.dimse.server import DimseServer
 from relais.dimse.settings import DimseSettings
 from relais.peers.registry import Registry
@@ -107,7 +108,7 @@ def test_more_associations_than_the_limit_are_rejected_until_one_ends(tmp_path: 
             ran = dcmtk.echoscu(node.port)
             assert ran.code != 0
             assert "Local Limit Exceeded" in ran.output
-        assert _soon(lambda: dcmtk.echoscu(node.port).code == 0)
+        assert eventually(lambda: dcmtk.echoscu(node.port).code == 0)
 
 
 def test_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_silent_connections_keep_nobody_out(tmp_path: Path) -> None:
 def test_an_association_that_falls_silent_is_aborted(tmp_path: Path) -> None:
     with dimse_node(tmp_path, network_timeout_s=3) as node, scu(node.port, ECHO) as assoc:
         assert assoc.send_c_echo().Status == 0
-        assert _soon(assoc.acse.is_aborted)
+        assert eventually(assoc.acse.is_aborted)
 
 
 def test_a_connection_that_stalls_within_a_pdu_is_closed(tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ def test_stopping_lets_a_request_end_and_then_closes(tmp_path: Path) -> None:
         began = time.monotonic()
         node.server.stop(60)
         assert time.monotonic() - began < 30  # idle associations are not waited for
-        assert _soon(assoc.acse.is_aborted)
+        assert eventually(assoc.acse.is_aborted)
 
 
 def test_stopping_closes_silent_connections_at_once(tmp_path: Path) -> None:
@@ -218,12 +219,3 @@ def _is_closed(connection: socket.socket) -> bool:
     except ConnectionResetError:
         return True
     return True
-
-
-def _soon(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pynetdicom.pdu_primitives import P_DATA
 from fixtures.builders import a_ct, a_series, dataset_bytes, part10, uid
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.pynetdicom_scu import STUDY_ROOT, UNCOMPRESSED, Inbox, scu, storage_scp, store_bytes
+from fixtures.waiting import eventually
 from relais.archive.ingest import store_part10
 from relais.dicom.origin import Channel, Origin
 from relais.peers.settings import PeerSettings
@@ -121,7 +122,7 @@ def test_a_wrong_message_aborts_its_association_and_nothing_else(
     """PS3.8 9.2.3: AA-8"""
     with scu(node.port, BOTH) as other, scu(node.port, BOTH, timeout_s=10) as assoc:
         send(assoc, *fragments)
-        assert soon(assoc.acse.is_aborted)
+        assert eventually(assoc.acse.is_aborted)
         assert other.send_c_echo().Status == 0
     assert node.instances == 0
     assert node.kept == []
@@ -135,7 +136,7 @@ def test_an_identifier_without_end_aborts(node: DimseNode) -> None:
         assoc.dimse.send_msg(request, 1)
         for _ in range(60):
             send(assoc, (1, DATA, bytes(100_000)))
-        assert soon(assoc.acse.is_aborted)
+        assert eventually(assoc.acse.is_aborted)
 
 
 def test_many_requests_without_waiting_are_more_than_was_negotiated(node: DimseNode) -> None:
@@ -146,8 +147,8 @@ def test_many_requests_without_waiting_are_more_than_was_negotiated(node: DimseN
     ]
     with scu(node.port, BOTH, timeout_s=10) as assoc:
         send(assoc, *fragments)
-        assert soon(assoc.acse.is_aborted)
-    assert soon(lambda: node.kept == [])
+        assert eventually(assoc.acse.is_aborted)
+    assert eventually(lambda: node.kept == [])
 
 
 def test_a_response_to_nothing_aborts(node: DimseNode) -> None:
@@ -155,7 +156,7 @@ def test_a_response_to_nothing_aborts(node: DimseNode) -> None:
         response = C_ECHO()
         response.MessageIDBeingRespondedTo, response.Status = 7, 0
         assoc.dimse.send_msg(response, 1)
-        assert soon(assoc.acse.is_aborted)
+        assert eventually(assoc.acse.is_aborted)
 
 
 def test_a_peer_that_waited_long_for_us_was_not_silent(tmp_path: Path) -> None:
@@ -187,7 +188,7 @@ def test_each_association_is_one_line_and_each_refusal_another(
             identifier = Dataset()
             identifier.QueryRetrieveLevel, identifier.PatientName = "STUDY", "MOREL*"
             assert len(list(assoc.send_c_find(identifier, FIND))) == 2
-        assert soon(lambda: any("outcome=" in record.getMessage() for record in caplog.records))
+        assert eventually(lambda: any("outcome=" in record.getMessage() for record in caplog.records))
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("relais")]
     refusals = [line for line in lines if "status=C000" in line]
     ends = [line for line in lines if "outcome=released" in line]
@@ -203,18 +204,9 @@ def test_a_stranger_cannot_write_lines_of_his_own_into_the_log(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="relais"), scu(node.port, BOTH) as assoc:
         store_bytes(assoc, b"\0\0", sop_class_uid=CT, sop_instance_uid="1\n2 outcome=released", context_id=3)
-        assert soon(lambda: any(ours(caplog)))
+        assert eventually(lambda: any(ours(caplog)))
     assert all("\n" not in message for message in ours(caplog))
 
 
 def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in list(caplog.records) if record.name.startswith("relais.")]
-
-
-def soon(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False

@@ -19,11 +19,11 @@ from fixtures import upper_layer as ul
 from fixtures.builders import a_ct, part10
 from fixtures.certificates import Identity, World, as_whom, door
 from fixtures.dimse_node import ENGINE, DimseNode, dimse_node
+from fixtures.waiting import eventually
 from relais.access.policy import Mode
 from relais.archive.ingest import store_part10
 from relais.config import Config, ConfigError, load
 from relais.dicom.origin import Channel, Origin
-from relais.node.listen import eventually
 from relais.peers.settings import PeerSettings
 
 NOT_RECOGNIZED = (ul.A_ASSOCIATE_RJ, bytes((0, 1, 1, 3)))  # permanent, service user, calling AE title

@@ -17,9 +17,9 @@ from fixtures import upper_layer as ul
 from fixtures.builders import a_ct, dataset_bytes
 from fixtures.dimse_node import ENGINE, DimseNode, dimse_node
 from fixtures.fuzz import for_a_while
+from fixtures.waiting import eventually
 from relais.dimse.engine import Sink
 from relais.dimse.services import NodeServices
-from relais.node.listen import eventually
 
 pytestmark = pytest.mark.anywhere("is about PDUs")
 

@@ -24,6 +24,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 from fixtures.builders import a_ct, a_multiframe, a_pdf, a_series, a_sr, part10, uid
 from fixtures.orthanc import orthanc
 from fixtures.ports import free_port
+from fixtures.waiting import eventually
 from relais.archive import ingest
 from relais.config import load
 from relais.dicom.attributes import Level
@@ -305,6 +306,10 @@ def test_who_is_refused_or_finds_nobody_hears_one_sentence(door: Door, relais: R
         DicomwebPeer(PeerSettings("theirs", kind="dicomweb", url=door.root)).echo()
 
 
+def is_far_enough(process: "subprocess.Popen[bytes]", door: Door, asked: int) -> Callable[[], bool]:
+    return lambda: process.poll() is not None or len(door.paths) >= asked
+
+
 def test_a_pull_that_is_killed_again_and_again_ends_complete(
     south: Node, door: Door, relais: Run, environ: dict[str, str]
 ) -> None:
@@ -315,10 +320,7 @@ def test_a_pull_that_is_killed_again_and_again_ends_complete(
         command = [sys.executable, "-m", "relais", "pull", door.root, "--by", "web"]
         asked = len(door.paths)
         process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        limit = time.monotonic() + 180
-        while process.poll() is None and len(door.paths) < asked + random.randint(4, 12):
-            assert time.monotonic() < limit
-            time.sleep(0.01)
+        assert eventually(is_far_enough(process, door, asked + random.randint(4, 12)))
         process.send_signal(signal.SIGKILL)
         process.wait()
     told = relais("pull", door.root, "--by", "web")

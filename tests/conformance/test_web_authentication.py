@@ -19,12 +19,12 @@ from fixtures.browser import PATIENCE_MS, SAMPLES
 from fixtures.builders import a_ct, part10
 from fixtures.ohif import need_viewer
 from fixtures.places import node_environ
+from fixtures.waiting import eventually
 from relais.access.tokens import Tokens, TokenSettings, digest, make
 from relais.archive.ingest import store_part10
 from relais.config import load
 from relais.dicom.origin import Channel, Origin
 from relais.node.inline import Node
-from relais.node.listen import eventually
 from relais.web.app import create_app
 from relais.web.settings import WebSettings
 

@@ -14,12 +14,12 @@ import pytest
 import relais
 from fixtures.engines import ENGINES, index_settings
 from fixtures.indexed import a_dataset, an_index, facts
+from fixtures.waiting import eventually
 from relais.db import soon
 from relais.db.database import Database, Transaction
 from relais.dicom.refs import StudyRef
 from relais.errors import Internal, NodeError, NotFound
 from relais.index import composite, lookup, statistics
-from relais.node.listen import eventually
 
 SOURCES = Path(relais.__file__).parents[1]
 TESTS = Path(__file__).parents[1]

@@ -5,17 +5,15 @@
 2. Where every key names many rows, hits are frequent: studies are walked from the newest to the oldest and filtered,
    until the page is full. A single modality, common or rare, has an index in that order, which is walked instead.
    Names alone are walked for, too, where a page of them lies nearer than all who bear them: some names tell how near.
-   Where names are so frequent that some of the newest studies bear them already, they are not even looked up.
 3. Whatever drives, every condition is checked exactly on every row: a plan can be slow, never wrong.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from relais.db.database import Connection
 from relais.dicom.attributes import Level
 from relais.dicom.matching import alternatives
-from relais.dicom.query import MatchKind
 from relais.dicom.values import text_key
 from relais.index import compile as sql
 from relais.index.candidates import candidates_of, is_exact
@@ -30,9 +28,6 @@ BEARER_COST = 2  # of who bears a name, counted and sorted, in studies that are 
 PATIENT_COST = 16  # the same for patients, of whom the index on names does not tell: rows are read
 MANY = 20_000  # studies that bear a name; where more do, a walk from the newest soon finds a page of them
 FEW_BEARERS = 500  # no better place to start from is looked for
-PROBED = 200  # of the newest studies tell how frequent names are,
-DOUBT = 2  # deviations above what is sure: so many hits may be there by chance
-MOST_PASSED = 3000  # studies for a page of frequent names; as long takes it to look up very many names
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,43 +41,7 @@ class Plan:
     study: str = "s.id"
 
 
-def nearby(connection: Connection, conditions: list[Condition], rows: int) -> Plan | None:
-    """A walk over the newest studies only, where the first *rows* by frequent names and dates alone should be found.
-
-    They are if so many are found; if not, that says nothing. *conditions* come as index.compile leaves them.
-    """
-    asked = _alone(conditions)
-    if rows > MOST_PASSED or asked is None or not _may_be_frequent(asked):
-        return None
-    bounds = _between("s.date_time BETWEEN ? AND ?", conditions)
-    hits, studies = _hits(connection, asked, bounds)
-    surely = max(0, hits - DOUBT * math.isqrt(hits))
-    passed = rows * PROBED // max(1, surely)
-    if passed > min(MOST_PASSED, studies * surely // PROBED):  # the latter: who bears these names
-        return None
-    last = fill("SELECT s.date_time FROM {} WHERE {}", Fragment(read("study", "s", "study_date_time")), bounds)
-    last = fill("{} ORDER BY s.date_time DESC, s.id DESC LIMIT 1 OFFSET {}", last, Fragment("?", (passed,)))
-    near = fill("s.date_time >= coalesce(({}), 0)", last)
-    return replace(_walk(Level.STUDY, conditions), start=all_of([bounds, near]))
-
-
-def _may_be_frequent(asked: Condition) -> bool:
-    """Whether it asks for more than one name, in some way."""
-    match = asked.match
-    return match is not None and match.tag in sql.NAMES and (asked.fuzzy or match.kind is MatchKind.WILD_CARD)
-
-
-def _hits(connection: Connection, asked: Condition, bounds: Fragment) -> tuple[int, int]:
-    """How many of the newest studies satisfy *asked*, and how many studies there are."""
-    source = Fragment(read("study", "s", "study_names"))
-    names = fill("SELECT s.patient_name, s.referring_physician_name FROM {} WHERE {}", source, bounds)
-    newest = fill("{} ORDER BY s.date_time DESC, s.id DESC LIMIT {}", names, Fragment("?", (PROBED,)))
-    counted = fill("SELECT count(*), (SELECT studies FROM totals) FROM ({}) AS s WHERE {}", newest, asked.fragment)
-    found = connection.execute(counted.sql, counted.params).fetchone()
-    return int(found[0]), int(found[1])
-
-
-def _alone(conditions: list[Condition]) -> Condition | None:
+def alone(conditions: list[Condition]) -> Condition | None:
     """The only condition beside dates."""
     asked = [one for one in conditions if one.between is None and one.fragment != TRUE]
     return asked[0] if len(asked) == 1 else None
@@ -91,19 +50,19 @@ def _alone(conditions: list[Condition]) -> Condition | None:
 def plan(connection: Connection, level: Level, conditions: list[Condition], rows: int = EVERYTHING) -> Plan:
     """The plan for a search at *level* for the first *rows*. Conditions on names come as index.bearers leaves them."""
     if _is_nearer(connection, level, conditions, rows):
-        return _walk(level, conditions)
+        return walked(level, conditions)
     bearers, named = _by_names(connection, conditions)
     tried = [one for one in conditions if level is Level.PATIENT or _single_modality(one) is None]
     for at, candidates in candidates_of(connection, tried) if bearers > FEW_BEARERS else ():
         ids = few(connection, candidates)
         if ids is not None and len(ids) <= bearers:
             return _driven_by(at, ids)
-    return named or _walk(level, conditions)
+    return named or walked(level, conditions)
 
 
 def _is_nearer(connection: Connection, level: Level, conditions: list[Condition], rows: int) -> bool:
     """Whether names alone are asked for, and for *rows* studies or patients fewer are passed over than bear one."""
-    asked = _alone(conditions)
+    asked = alone(conditions)
     bears = asked.bears if asked is not None else None
     if bears is None or bears.times == 1:
         return False
@@ -111,14 +70,14 @@ def _is_nearer(connection: Connection, level: Level, conditions: list[Condition]
     cost = PATIENT_COST if level is Level.PATIENT else BEARER_COST
     enough = math.isqrt(studies * rows // cost)  # bearers: then as much is to be done one way as the other
     some = max(1, round(enough / bears.times))
-    start = all_of([bears.some, _between("s.date_time BETWEEN ? AND ?", conditions)])
+    start = all_of([bears.some, between("s.date_time BETWEEN ? AND ?", conditions)])
     return enough <= MANY and _count(connection, bears, start, some) >= some
 
 
 def _by_names(connection: Connection, conditions: list[Condition]) -> tuple[int, Plan | None]:
     """The plan that starts from the names that fewest studies bear, and how many do; without one, more than MANY."""
     found: tuple[int, Plan | None] = (MANY + 1, None)
-    bounds = _between("s.date_time BETWEEN ? AND ?", conditions)
+    bounds = between("s.date_time BETWEEN ? AND ?", conditions)
     for bears in (one.bears for one in conditions if one.bears is not None):
         start = all_of([bears.names, bounds])
         count = _count(connection, bears, start, found[0])
@@ -153,22 +112,22 @@ def inside(level: Level, row_id: object) -> Plan:
     return Plan(level, _ROWS[level], Fragment(f"{sql.ALIAS[level]}.id = ?", (row_id,)))
 
 
-def _walk(level: Level, conditions: list[Condition]) -> Plan:
+def walked(level: Level, conditions: list[Condition]) -> Plan:
     """From the newest study to the oldest, or from patient to patient."""
     if level is Level.PATIENT:
         return Plan(Level.STUDY, read("study", "s", "study_patient_id"), TRUE)
     modality = next((one for one in map(_single_modality, conditions) if one is not None), None)
     if modality is None:
-        bounds = _between("s.date_time BETWEEN ? AND ?", conditions)
+        bounds = between("s.date_time BETWEEN ? AND ?", conditions)
         index = "study_names" if any(_is_of_names(one) for one in conditions) else "study_date_time"
         return Plan(Level.STUDY, read("study", "s", index), bounds)
-    bounds = _between("d.date_time BETWEEN ? AND ?", conditions)
+    bounds = between("d.date_time BETWEEN ? AND ?", conditions)
     start = all_of([Fragment("d.modality = ?", (modality,)), bounds])
     source = "study_modality AS d CROSS JOIN study AS s ON s.id = d.study_fk"
     return Plan(Level.STUDY, source, start, "d.date_time", "d.study_fk")
 
 
-def _between(template: str, conditions: list[Condition]) -> Fragment:
+def between(template: str, conditions: list[Condition]) -> Fragment:
     """What the conditions say about the date and time that is walked."""
     return all_of([Fragment(template, one.between) for one in conditions if one.between is not None])
 

@@ -24,8 +24,9 @@ from relais.index.compile import Condition, supported
 from relais.index.fragments import Fragment
 from relais.index.images import Instances
 from relais.index.mapping import all_rows
+from relais.index.nearby import nearby
 from relais.index.page import rows
-from relais.index.plan import EVERYTHING, Plan, nearby, plan
+from relais.index.plan import EVERYTHING, Plan, plan
 from relais.index.walk import Place, behind, oldest_first, page
 
 __all__ = ["Page", "search", "stream", "supported", "unsupported"]
@@ -116,7 +117,7 @@ class _Select:
     def _nearby(self, limit: int, offset: int) -> list[Place]:
         """The first rows where they lie near, or not all of them."""
         near = nearby(self._connection, self._asked, offset + limit)
-        return [] if near is None else self._run(near, [one.fragment for one in self._asked], limit, offset)
+        return [] if near is None else self._run(near.plan, near.filters, limit, offset)
 
     def _of_all_studies(self, limit: int, offset: int) -> list[Place]:
         """The studies behind *offset* among all of them, counted off from the nearer end."""

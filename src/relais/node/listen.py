@@ -4,7 +4,7 @@ import errno
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -58,16 +58,6 @@ def answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
     with suppress(OSError), socket.create_connection((host, port), timeout_s):
         return True
     return False
-
-
-def eventually(condition: Callable[[], bool], timeout_s: float, every_s: float = 0.05) -> bool:
-    """Whether *condition* comes true within *timeout_s*."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(every_s)
-    return True
 
 
 def _bound(host: str, port: int) -> socket.socket:

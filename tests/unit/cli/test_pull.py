@@ -16,6 +16,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
 from fixtures.places import node_environ
+from fixtures.waiting import eventually
 from relais.access.principals import OPERATOR
 from relais.archive import delete, ingest
 from relais.config import load
@@ -24,7 +25,6 @@ from relais.dicom.refs import StudyRef
 from relais.dicom.rejection_note import Reason
 from relais.node import compose
 from relais.node.inline import Node
-from relais.node.listen import eventually
 
 Run = Callable[..., Any]
 

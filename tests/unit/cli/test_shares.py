@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fixtures.builders import a_ct, a_series, part10
+from fixtures.waiting import eventually
 from relais.cli.intake import Summary
 from relais.cli.shares import BLOCK, Share
 
@@ -28,13 +28,6 @@ def children(process: "subprocess.Popen[bytes]") -> list[int]:
     """Its processes that import: not the one that watches over what they share."""
     found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [int(pid) for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
-def until(is_so: Callable[[], object]) -> None:
-    limit = time.monotonic() + 180
-    while not is_so():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
 
 
 def start(config_file: Path, folder: Path) -> "subprocess.Popen[bytes]":
@@ -84,7 +77,7 @@ def test_several_processes_take_in_everything_once(tmp_path: Path, config_file: 
 def test_a_process_that_is_killed_is_told_and_made_good(tmp_path: Path, config_file: Path, relais_json: Run) -> None:
     fill(tmp_path / "in", 8 * BLOCK)
     with start(config_file, tmp_path / "in") as process:
-        until(lambda: has_begun(tmp_path))
+        assert eventually(lambda: has_begun(tmp_path))
         os.kill(children(process)[0], signal.SIGKILL)
         _, complaint = process.communicate(timeout=300)
     assert process.returncode != 0
@@ -98,9 +91,9 @@ def test_a_process_that_is_killed_is_told_and_made_good(tmp_path: Path, config_f
 def test_when_the_command_is_killed_its_processes_end(tmp_path: Path, config_file: Path, relais_json: Run) -> None:
     fill(tmp_path / "in", 8 * BLOCK)
     with start(config_file, tmp_path / "in") as process:
-        until(lambda: has_begun(tmp_path))
+        assert eventually(lambda: has_begun(tmp_path))
         ours = children(process)
         process.kill()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ours))
+    assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ours))
     told = relais_json("import", tmp_path / "in")
     assert told["stored"] + told["duplicates"] == 8 * BLOCK

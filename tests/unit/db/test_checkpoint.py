@@ -9,12 +9,12 @@ import pytest
 
 from fixtures.engines import only_sqlite
 from fixtures.indexed import an_index
+from fixtures.waiting import eventually
 from relais.db import checkpoint, connect
 from relais.db.checkpoint import Checkpoints, move
 from relais.db.database import Database
 from relais.db.lock import WritersLock
 from relais.db.settings import IndexSettings, for_path
-from relais.node.listen import eventually
 
 pytestmark = only_sqlite("its log is moved")
 

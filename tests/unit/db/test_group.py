@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from fixtures.indexed import an_index
+from fixtures.waiting import eventually
 from relais.db import group
 from relais.db.database import Database, Transaction
 from relais.errors import Unavailable
-from relais.node.listen import eventually
 
 
 class Interrupted(BaseException):

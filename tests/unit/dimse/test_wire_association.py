@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fixtures import upper_layer as ul
 from fixtures.dimse_node import dimse_node
-from relais.node.listen import eventually
+from fixtures.waiting import eventually
 
 
 def test_an_association_that_is_over_does_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 
+from fixtures.waiting import eventually
 from relais.dimse.wire.listener import Address, Limits, Listener
 
 
@@ -50,13 +51,6 @@ def says(connection: socket.socket, text: bytes) -> bytes:
     return connection.recv(100)
 
 
-def soon(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 120
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return condition()
-
-
 def at_work() -> int:
     """How many threads there are for connections, those of listeners that are ending included."""
     return sum(thread.name == "dimse" for thread in threading.enumerate())
@@ -68,11 +62,11 @@ def test_who_speaks_is_served() -> None:
         assert says(other, b"other") == b"OTHER"
         assert len(listener.active_associations) == 2
         other.close()
-        assert soon(lambda: len(listener.active_associations) == 1)
+        assert eventually(lambda: len(listener.active_associations) == 1)
 
 
 def test_who_says_nothing_costs_no_thread_and_is_closed_after_a_while() -> None:
-    assert soon(lambda: at_work() == 0)
+    assert eventually(lambda: at_work() == 0)
     with listening(Limits(silent_s=0.3)) as listener, connected(listener) as silent:
         time.sleep(0.1)
         assert at_work() == 0
@@ -100,7 +94,7 @@ def test_of_too_many_that_speak_the_oldest_that_is_not_associated_makes_room() -
             raise ConnectionAbortedError  # closed, or reset
         assert first.recv(1) == b""
         with connected(listener) as fourth:
-            assert soon(lambda: len(listener.active_associations) == 1)
+            assert eventually(lambda: len(listener.active_associations) == 1)
             assert says(fourth, b"fourth") == b"FOURTH"
 
 
@@ -133,14 +127,14 @@ def test_what_is_being_served_outlives_the_listener() -> None:
 
 def test_a_thread_serves_one_connection_after_another_and_ends_when_none_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relais.dimse.wire.listener.IDLE_S", 0.2)
-    assert soon(lambda: at_work() == 0)
+    assert eventually(lambda: at_work() == 0)
     with listening(Limits()) as listener:
         for _ in range(20):
             with connected(listener) as one:
                 assert says(one, b"one") == b"ONE"
-            assert soon(lambda: listener.active_associations == [])
+            assert eventually(lambda: listener.active_associations == [])
         assert at_work() <= 5  # not twenty
         with ExitStack() as stack:
             crowd = [stack.enter_context(connected(listener)) for _ in range(30)]
             assert [says(one, b"x") for one in crowd] == [b"X"] * 30
-        assert soon(lambda: at_work() == 0)
+        assert eventually(lambda: at_work() == 0)

@@ -10,6 +10,7 @@ import pytest
 
 from fixtures.builders import a_ct, part10
 from fixtures.node import close_archive, make_archive
+from fixtures.waiting import eventually
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, ingest, retrieve
 from relais.archive import documents as archive_documents
@@ -20,7 +21,6 @@ from relais.errors import Unavailable
 from relais.index import composite, documents, statistics
 from relais.node import background as background_module
 from relais.node.background import AFTER_ERROR_S, IDLE_S, Background
-from relais.node.listen import eventually
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from fixtures.waiting import eventually
 from relais.node import connections
-from relais.node.listen import eventually
 
 Ends = tuple[socket.socket, socket.socket, int]
 

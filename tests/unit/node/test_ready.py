@@ -10,11 +10,11 @@ import pytest
 from fixtures import certificates
 from fixtures import upper_layer as ul
 from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.waiting import eventually
 from relais.config import Config, load
 from relais.dimse.settings import DimseSettings
 from relais.errors import Unavailable
 from relais.node import compose, ready
-from relais.node.listen import eventually
 
 
 def ask(node: DimseNode, port: int, **settings: str) -> None:

@@ -3,12 +3,12 @@
 import errno
 import os
 import signal
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from fixtures.waiting import eventually
 from relais.dicom.refs import InstanceRef
 from relais.errors import OutOfResources
 from relais.storage import journal, redo
@@ -18,7 +18,6 @@ from relais.storage.system import FileSystem
 
 HEAD, BODY = b"head", b"body" * 1000
 JOURNAL_BYTES = 512 * 1024
-WAIT_S = 120
 
 
 def a_key(number: int = 1) -> str:
@@ -30,13 +29,6 @@ def put(store: LocalStore, key: str, body: bytes = BODY) -> str:
         upload.write(body)
         upload.commit(key)
     return key
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + WAIT_S
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
 
 
 def is_ready(store: LocalStore) -> bool:
