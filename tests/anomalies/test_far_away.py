@@ -13,9 +13,9 @@ from pydicom import Dataset, FileDataset, dcmread
 from werkzeug.test import Client, TestResponse
 
 from fixtures.builders import a_multiframe, a_series, part10
-from fixtures.faulty import DELAY_S, Answered, Asked, Faulty, Forward, SlowLine, damages_the_answer, faulty, says
+from fixtures.faulty import DELAY_S, Answered, Asked, Faulty, Forward, SlowLine, damages_the_answer, says
 from fixtures.node import close_archive, make_archive
-from fixtures.object_server import ObjectServer, storage_settings
+from fixtures.object_server import storage_settings
 from fixtures.waiting import eventually
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, ahead, documents, ingest, maintenance, retrieve
@@ -31,12 +31,6 @@ from relais.web.settings import WebSettings
 pytestmark = pytest.mark.own_store
 
 COUNT = 24
-
-
-@pytest.fixture
-def door(object_server: ObjectServer) -> Iterator[Faulty]:
-    with faulty(object_server) as door:
-        yield door
 
 
 @pytest.fixture

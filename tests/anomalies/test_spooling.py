@@ -13,7 +13,7 @@ import pytest
 from pydicom import FileDataset
 
 from fixtures.builders import a_ct, part10
-from fixtures.faulty import Faulty, damages_the_answer, faulty, resets, says, waits, writes
+from fixtures.faulty import Faulty, damages_the_answer, resets, says, waits, writes
 from fixtures.node import close_archive, make_archive
 from fixtures.object_server import ObjectServer, storage_settings
 from fixtures.waiting import eventually
@@ -53,12 +53,6 @@ def read(archive: Archive, ref: InstanceRef) -> bytes:
 def objects(archive: Archive) -> S3Store:
     assert isinstance(archive.store, S3Store)
     return archive.store
-
-
-@pytest.fixture
-def door(object_server: ObjectServer) -> Iterator[Faulty]:
-    with faulty(object_server) as door:
-        yield door
 
 
 @pytest.fixture
