@@ -15,7 +15,7 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.query_keys import match_from_text
 from relais.errors import InvalidRequest
-from relais.index import bearers, candidates, columns, composite, ids, images, offsets, plan, search, walk
+from relais.index import bearers, candidates, columns, composite, ids, images, nearby, offsets, plan, search, walk
 from relais.index import compile as sql
 from relais.index import page as search_page
 from relais.index.fragments import Fragment
@@ -245,13 +245,35 @@ def test_names_that_some_of_the_newest_studies_bear_are_not_looked_up(many_names
     query = Query(Level.STUDY, (_match(NAME, raw),))
     with many_names.read() as connection:
         conditions = sql.conditions(query)
-        near = plan.nearby(connection, conditions, 2)
+        near = nearby.nearby(connection, conditions, 2)
         assert near is not None
-        found = _explain(connection, walk.select(Level.STUDY, near, [one.fragment for one in conditions]))
-        everybody = plan.nearby(connection, conditions, bearers.SAMPLE * 2)
+        found = _explain(connection, walk.select(Level.STUDY, near.plan, near.filters))
+        everybody = nearby.nearby(connection, conditions, (nearby.BEARER_COST + 1) * bearers.SAMPLE * 2)
     assert found[0] == "SEARCH s USING INDEX study_names (date_time>?)"
     assert not any("TEMP B-TREE" in line for line in found), found
-    assert everybody is None  # as many are wanted as bear them: to look them up costs no more
+    assert everybody is None  # more are wanted than bear them: to look them up costs no more
+
+
+@pytest.mark.parametrize(
+    ("raw", "index"),
+    [
+        ("A*", "SEARCH n USING INDEX sqlite_autoindex_person_name_1 (alphabetic>? AND alphabetic<?)"),
+        ("*1*", "SEARCH w USING PRIMARY KEY (word=?)"),
+        ("*^B1", "SCAN person_name_trigram VIRTUAL TABLE INDEX 0:G0"),
+        ("*^B1*", "SEARCH w USING PRIMARY KEY (word>? AND word<?)"),
+    ],
+)
+def test_less_frequent_names_are_looked_up_in_the_statement_that_walks(
+    many_names: Database, raw: str, index: str
+) -> None:
+    query = Query(Level.STUDY, (_match(NAME, raw),))
+    with many_names.read() as connection, patch.object(nearby, "TEXT_COST", 1000):
+        near = nearby.nearby(connection, sql.conditions(query), 2)
+        assert near is not None
+        found = _explain(connection, walk.select(Level.STUDY, near.plan, near.filters))
+    assert found[0] == "SEARCH s USING INDEX study_names (date_time>?)"
+    assert index in found, found
+    assert not any("TEMP B-TREE" in line for line in found), found
 
 
 @pytest.mark.parametrize(
@@ -268,7 +290,7 @@ def test_names_that_some_of_the_newest_studies_bear_are_not_looked_up(many_names
 )
 def test_names_that_may_be_rare_are_looked_up(many_names: Database, matches: tuple[Match, ...]) -> None:
     with many_names.read() as connection:
-        assert plan.nearby(connection, sql.conditions(Query(Level.STUDY, matches)), 2) is None
+        assert nearby.nearby(connection, sql.conditions(Query(Level.STUDY, matches)), 2) is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from relais.dicom.json_model import JsonDataset, tag_key, text
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.refs import StudyRef
 from relais.errors import TooBroad
-from relais.index import composite, images, plan, search
+from relais.index import composite, images, nearby, search
 
 UID, SERIES_UID, SOP_UID, NAME, MODALITY, ROWS = 0x0020000D, 0x0020000E, 0x00080018, 0x00100010, 0x00080060, 0x00280010
 DESCRIPTION, COMMENTS, REQUESTS = 0x00081030, 0x00104000, 0x00400275
@@ -244,7 +244,8 @@ def _slowly(ds: JsonDataset, query: Query) -> bool:
     return False
 
 
-def test_frequent_names_are_found_near_and_where_they_are_not_near_after_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text_cost", [0, 1000])  # by the texts of names, by names that are looked up
+def test_frequent_names_are_found_near_and_where_they_are_not_near_after_all(tmp_path: Path, text_cost: int) -> None:
     """The newest ten are called as asked, then nobody for long, then everybody."""
     with an_index(tmp_path) as db:
         for study in range(60):
@@ -253,7 +254,7 @@ def test_frequent_names_are_found_near_and_where_they_are_not_near_after_all(tmp
             said = {"t00100010": name, "t00080020": date}
             db.write(lambda tx, study=study, said=said: composite.register(tx, facts(a_dataset(study, **said))))
         asked = Match(NAME, MatchKind.WILD_CARD, ("A*",))
-        with patch.object(plan, "PROBED", 10), patch.object(plan, "DOUBT", 0):
+        with patch.multiple(nearby, PROBED=10, DOUBT=1, TEXT_COST=text_cost):
             for limit in (1, 4, 9, 10, 11, 29, 30, 31):
                 found = search.search(db, Query(Level.STUDY, (asked,), limit=limit))
                 names = [one["00100010"]["Value"][0]["Alphabetic"] for one in found.rows]

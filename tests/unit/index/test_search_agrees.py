@@ -16,7 +16,7 @@ from relais.db.database import Database, Transaction
 from relais.dicom.attributes import LEVELS
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
-from relais.index import bearers, composite, ids, plan, search, statistics
+from relais.index import bearers, composite, ids, nearby, plan, search, statistics
 
 ISSUER = 0x00100021  # a patient is named by ID and issuer
 FEW = st.sampled_from((-1, 0, 1, 2000))  # how many rows are few: -1 walks always, 2000 hardly ever
@@ -52,15 +52,19 @@ def _found(db: Database, query: Query) -> set[tuple[str, ...]]:
 
 @contextmanager
 def _few(number: int) -> Iterator[None]:
-    """*number* rows are few and as many names or bearers of names are not too many; -1 looks up nothing."""
+    """*number* rows are few and as many names or bearers of names are not too many; -1 looks up nothing.
+
+    A walk nearby is always worth it, by texts of names where nothing is looked up.
+    """
     with (
         patch.object(ids, "FEW", number),
         patch.object(bearers, "MANY_NAMES", number),
         patch.object(bearers, "SAMPLE", 1),
         patch.object(plan, "MANY", number),
         patch.object(plan, "FEW_BEARERS", 0),
-        patch.object(plan, "PROBED", 1),
-        patch.object(plan, "DOUBT", 0),
+        patch.object(nearby, "PROBED", 1),
+        patch.object(nearby, "BEARER_COST", plan.EVERYTHING),
+        patch.object(nearby, "TEXT_COST", number + 1),
     ):
         yield
 
