@@ -7,54 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pydicom.datadict import tag_for_keyword
 
-from fixtures.strategies import LETTERS, Study, cases, seen
-from relais.dicom import person_name
+from fixtures.keys import asks, element, fits, name, tag
+from fixtures.strategies import Study, cases, seen
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset, tag_key
-from relais.dicom.matching import (
-    DateTimeRange,
-    alternatives,
-    as_text,
-    combine,
-    is_universal,
-    match_one,
-    matches,
-    texts,
-    wild_card,
-)
+from relais.dicom.matching import alternatives, as_text, is_universal, match_one, matches, texts, wild_card
 from relais.dicom.query import Match, MatchKind, Query
-from relais.dicom.query_keys import match_from_text
-from relais.dicom.values import vr_of
 
 SINGLE, WILD, RANGE = MatchKind.SINGLE_VALUE, MatchKind.WILD_CARD, MatchKind.RANGE
 EMPTY = MatchKind.EMPTY_VALUE
-
-
-def tag(keyword: str) -> int:
-    found = tag_for_keyword(keyword)
-    assert found is not None
-    return found
-
-
-def element(keyword: str, *values: Any) -> dict[str, Any]:
-    return {"vr": vr_of(tag(keyword)), "Value": list(values)}
-
-
-def asks(keyword: str, raw: str) -> Match:
-    match = match_from_text(tag(keyword), raw)
-    assert match is not None
-    return match
-
-
-def fits(keyword: str, raw: str, *values: Any, fuzzy: bool = False) -> bool:
-    """Whether a key of a request matches an attribute with these values."""
-    return match_one(element(keyword, *values), asks(keyword, raw), fuzzy)
-
-
-def name(text: str) -> dict[str, str]:
-    return person_name.to_json(text) or {}
 
 
 # Single values (C.2.2.2.1)
@@ -200,113 +162,6 @@ def test_a_pattern_matches_no_empty_attribute() -> None:
     assert not match_one({"vr": "LO", "Value": [None, " "]}, asks("PatientID", "A*"))
 
 
-# Ranges (C.2.2.2.5)
-
-
-@pytest.mark.parametrize(
-    ("raw", "day", "is_in"),
-    [
-        ("20240101-20240131", "20240101", True),
-        ("20240101-20240131", "20240131", True),
-        ("20240101-20240131", "20240201", False),
-        ("-20240131", "19000101", True),
-        ("-20240131", "20240201", False),
-        ("20240101-", "99991231", True),
-        ("20240101-", "20231231", False),
-        ("20240101-20240131", "2024.01.15", True),
-    ],
-)
-def test_a_range_of_dates_includes_its_ends(raw: str, day: str, is_in: bool) -> None:
-    assert fits("StudyDate", raw, day) is is_in
-
-
-@pytest.mark.parametrize(
-    ("raw", "time", "is_in"),
-    [
-        ("10-11", "115959.999999", True),
-        ("10-11", "12", False),
-        ("1030-", "1030", True),
-        ("1030-", "10", False),
-        ("-103000", "103000.9", True),
-        ("-103000.5", "103000.6", False),
-    ],
-)
-def test_the_end_of_a_range_of_times_covers_its_precision(raw: str, time: str, is_in: bool) -> None:
-    assert fits("StudyTime", raw, time) is is_in
-
-
-def test_a_range_of_date_times_heeds_offsets_from_utc() -> None:
-    assert fits("AcquisitionDateTime", "2024022910-2024022912", "20240229123000+0100")
-    assert not fits("AcquisitionDateTime", "2024022910-2024022911", "20240229103000+0100")
-
-
-def test_a_range_matches_no_empty_attribute() -> None:
-    assert not match_one(None, asks("StudyDate", "-20240131"))
-
-
-# Combined date-time (C.2.2.2.5.4)
-
-
-def at(day: str | None, time: str | None) -> JsonDataset:
-    found = {"StudyDate": day, "StudyTime": time}
-    return {tag_key(tag(keyword)): element(keyword, value) for keyword, value in found.items() if value is not None}
-
-
-def combined(days: str, times: str, ds: JsonDataset, *, is_combined: bool = True) -> bool:
-    conditions = (asks("StudyDate", days), asks("StudyTime", times))
-    return matches(ds, Query(Level.STUDY, conditions, combined_date_time=is_combined))
-
-
-def test_a_date_and_a_time_range_are_one_where_that_was_negotiated() -> None:
-    assert combined("20060705-20060707", "1000-1800", at("20060706", "0200"))
-    assert not combined("20060705-20060707", "1000-1800", at("20060706", "0200"), is_combined=False)
-    assert not combined("20060705-20060707", "1000-1800", at("20060705", "0959"))
-    assert combined("20060705-20060707", "1000-1800", at("20060705", "1000"))
-    assert combined("20060705-20060707", "1000-1800", at("20060707", "180059"))
-    assert not combined("20060705-20060707", "1000-1800", at("20060707", "1801"))
-    assert combined("20060705-", "1000-", at("20060706", "09"))
-    assert combined("-20060705", "-10", at("20060704", "23"))
-    assert not combined("-20060705", "-10", at("20060705", "11"))
-
-
-def test_a_date_without_a_time_counts_as_its_midnight() -> None:
-    assert combined("20060705-20060707", "1000-1800", at("20060706", None))
-    assert combined("20060705-20060707", "1000-1800", at("20060706", "x"))
-    assert not combined("20060705-20060707", "1000-1800", at("20060705", None))
-    assert not combined("20060705-20060707", "1000-1800", at(None, "12"))
-
-
-@pytest.mark.parametrize(
-    ("days", "times"),
-    [("20060705-", "-1000"), ("20060705", "10-11"), ("20060705-", "10-11"), ("20060705-20060706", "10")],
-)
-def test_ranges_of_different_forms_stay_apart(days: str, times: str) -> None:
-    conditions = (asks("StudyDate", days), asks("StudyTime", times))
-    assert combine(conditions) == ((), conditions)
-
-
-def test_only_a_date_and_the_time_beside_it_are_joined() -> None:
-    days, times = asks("StudyDate", "20060705-20060707"), asks("StudyTime", "10-11")
-    other, patient = asks("SeriesTime", "10-11"), asks("PatientID", "x")
-    ranges, rest = combine([patient, days, other, times])
-    assert rest == (patient, other)
-    low, high = "20060705100000000000", "20060707115959999999"
-    assert ranges == (DateTimeRange(tag("StudyDate"), tag("StudyTime"), low, high),)
-
-
-def test_ranges_that_cannot_be_parsed_stay_apart() -> None:
-    conditions = (Match(tag("StudyDate"), RANGE, ("x", "y")), Match(tag("StudyTime"), RANGE, ("10", "11")))
-    assert combine(conditions) == ((), conditions)
-    conditions = (Match(tag("StudyDate"), RANGE, ("20060705", "")), Match(tag("StudyTime"), RANGE, ("x", "")))
-    assert combine(conditions) == ((), conditions)
-
-
-def test_a_single_value_beside_joined_ranges_still_counts() -> None:
-    single = asks("StudyDate", "20060706")
-    _, rest = combine([asks("StudyDate", "20060705-20060707"), single, asks("StudyTime", "10-11")])
-    assert rest == (single,)
-
-
 # Sequences (C.2.2.2.6)
 
 
@@ -403,67 +258,6 @@ def test_values_as_texts() -> None:
     assert as_text({"Alphabetic": "A", "Ideographic": "B"}) == "A=B"
     assert texts({"vr": "OB", "InlineBinary": "YWI="}, 0x7FE00010) == ()
     assert texts(element("PatientName", name("A^B"), {}), tag("PatientName")) == ("A^B",)
-
-
-# Person names
-
-
-@pytest.mark.parametrize("raw", ["lefebvre^zoe", "LEFÈBVRE^ZOÉ^^^", "LEF*", "*^zoé", "lef?bvre^*", " lefèbvre ^ zoe "])
-def test_names_match_without_regard_to_case_and_accents(raw: str) -> None:
-    assert fits("PatientName", raw, name("LEFÈBVRE^Zoé"))
-
-
-@pytest.mark.parametrize("raw", ["lefebvre", "zoe^lefebvre", "*x*", "lef?^*"])
-def test_names_match_as_a_whole(raw: str) -> None:
-    assert not fits("PatientName", raw, name("LEFÈBVRE^Zoé"))
-
-
-YAMADA = name("Yamada^Tarou=山田^太郎=やまだ^たろう")
-
-
-@pytest.mark.parametrize(
-    "raw", ["yamada^tarou", "山田*", "*たろう", "=山田^太郎", "yamada*=山田*", "*=*=やまだ*", "==やまだ^たろう"]
-)
-def test_a_key_matches_any_group_or_the_groups_that_it_names(raw: str) -> None:
-    assert fits("PatientName", raw, YAMADA)
-
-
-@pytest.mark.parametrize("raw", ["=yamada*", "yamada^tarou=太郎", "山田=*", "==*x"])
-def test_a_group_that_is_named_must_match(raw: str) -> None:
-    assert not fits("PatientName", raw, YAMADA)
-
-
-def test_a_group_that_is_named_must_be_there() -> None:
-    assert not fits("PatientName", "surya=*", name("SURYA"))
-    assert not match_one(element("PatientName", name("SURYA")), Match(tag("PatientName"), SINGLE, ("=",)))
-    assert not match_one(element("PatientName", name("SURYA")), Match(tag("PatientName"), SINGLE, ("^",)))
-
-
-@pytest.mark.parametrize("raw", ["zoe lefeb", "Lefèbvre", "*zoe*", "*EBV*", "lef*"])
-def test_fuzzy_matching_finds_words_in_any_order_and_what_patterns_find(raw: str) -> None:
-    assert fits("PatientName", raw, name("LEFÈBVRE^Zoé"), fuzzy=True)
-
-
-@pytest.mark.parametrize("raw", ["zoe martin", "ebvre", "x*"])
-def test_fuzzy_matching_is_not_universal(raw: str) -> None:
-    assert not fits("PatientName", raw, name("LEFÈBVRE^Zoé"), fuzzy=True)
-    assert not fits("PatientID", "a", "A", fuzzy=True)
-
-
-NAME = st.text(LETTERS, max_size=8)
-
-
-@given(NAME, NAME, st.sampled_from([SINGLE, WILD]))
-def test_fuzzy_matching_only_adds(raw: str, held: str, kind: MatchKind) -> None:
-    match, found = Match(tag("PatientName"), kind, (raw,)), element("PatientName", name(held))
-    assert not match_one(found, match) or match_one(found, match, fuzzy=True)
-
-
-@given(NAME.filter(lambda held: "*" not in held and "?" not in held))
-def test_every_name_that_is_not_empty_finds_itself(held: str) -> None:
-    found = element("PatientName", name(held))
-    if texts(found, tag("PatientName")):
-        assert match_one(found, Match(tag("PatientName"), SINGLE, (held,)))
 
 
 # Whole queries

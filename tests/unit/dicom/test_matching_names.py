@@ -1,0 +1,70 @@
+"""PS3.4 C.2.2.2.1: names match without regard to case and accents, by any of their groups, or by words."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fixtures.keys import element, fits, name, tag
+from fixtures.strategies import LETTERS
+from relais.dicom.matching import match_one, texts
+from relais.dicom.query import Match, MatchKind
+
+SINGLE, WILD = MatchKind.SINGLE_VALUE, MatchKind.WILD_CARD
+
+
+@pytest.mark.parametrize("raw", ["lefebvre^zoe", "LEFÈBVRE^ZOÉ^^^", "LEF*", "*^zoé", "lef?bvre^*", " lefèbvre ^ zoe "])
+def test_names_match_without_regard_to_case_and_accents(raw: str) -> None:
+    assert fits("PatientName", raw, name("LEFÈBVRE^Zoé"))
+
+
+@pytest.mark.parametrize("raw", ["lefebvre", "zoe^lefebvre", "*x*", "lef?^*"])
+def test_names_match_as_a_whole(raw: str) -> None:
+    assert not fits("PatientName", raw, name("LEFÈBVRE^Zoé"))
+
+
+YAMADA = name("Yamada^Tarou=山田^太郎=やまだ^たろう")
+
+
+@pytest.mark.parametrize(
+    "raw", ["yamada^tarou", "山田*", "*たろう", "=山田^太郎", "yamada*=山田*", "*=*=やまだ*", "==やまだ^たろう"]
+)
+def test_a_key_matches_any_group_or_the_groups_that_it_names(raw: str) -> None:
+    assert fits("PatientName", raw, YAMADA)
+
+
+@pytest.mark.parametrize("raw", ["=yamada*", "yamada^tarou=太郎", "山田=*", "==*x"])
+def test_a_group_that_is_named_must_match(raw: str) -> None:
+    assert not fits("PatientName", raw, YAMADA)
+
+
+def test_a_group_that_is_named_must_be_there() -> None:
+    assert not fits("PatientName", "surya=*", name("SURYA"))
+    assert not match_one(element("PatientName", name("SURYA")), Match(tag("PatientName"), SINGLE, ("=",)))
+    assert not match_one(element("PatientName", name("SURYA")), Match(tag("PatientName"), SINGLE, ("^",)))
+
+
+@pytest.mark.parametrize("raw", ["zoe lefeb", "Lefèbvre", "*zoe*", "*EBV*", "lef*"])
+def test_fuzzy_matching_finds_words_in_any_order_and_what_patterns_find(raw: str) -> None:
+    assert fits("PatientName", raw, name("LEFÈBVRE^Zoé"), fuzzy=True)
+
+
+@pytest.mark.parametrize("raw", ["zoe martin", "ebvre", "x*"])
+def test_fuzzy_matching_is_not_universal(raw: str) -> None:
+    assert not fits("PatientName", raw, name("LEFÈBVRE^Zoé"), fuzzy=True)
+    assert not fits("PatientID", "a", "A", fuzzy=True)
+
+
+NAME = st.text(LETTERS, max_size=8)
+
+
+@given(NAME, NAME, st.sampled_from([SINGLE, WILD]))
+def test_fuzzy_matching_only_adds(raw: str, held: str, kind: MatchKind) -> None:
+    match, found = Match(tag("PatientName"), kind, (raw,)), element("PatientName", name(held))
+    assert not match_one(found, match) or match_one(found, match, fuzzy=True)
+
+
+@given(NAME.filter(lambda held: "*" not in held and "?" not in held))
+def test_every_name_that_is_not_empty_finds_itself(held: str) -> None:
+    found = element("PatientName", name(held))
+    if texts(found, tag("PatientName")):
+        assert match_one(found, Match(tag("PatientName"), SINGLE, (held,)))
