@@ -1,12 +1,17 @@
-"""One node with the samples and one browser for all tests that look at pages; one node and its peer for retrieving."""
+"""One node with the samples and one browser for all tests that look at pages; one node and its peer for retrieving.
 
-from collections.abc import Iterator
+And whether what was refused over HTTP has left anything, for those that store.
+"""
+
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from fixtures.browser import PATIENCE_MS, Troubles, chromium, served
 from fixtures.retrieving import Shared, shared_node
+from fixtures.web import WebNode
+from relais.index import statistics
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -47,3 +52,14 @@ def shared(retrieving: Shared) -> Shared:
     """A node that is only asked, with an empty inbox at its peer."""
     retrieving.inbox.received.clear()
     return retrieving
+
+
+@pytest.fixture
+def nothing_is_left(web: WebNode) -> Iterator[Callable[[], None]]:
+    """A check that neither a file nor a row was added since the test began."""
+    before = (web.kept, statistics.statistics(web.archive.db).instances)
+
+    def check() -> None:
+        assert (web.kept, statistics.statistics(web.archive.db).instances) == before
+
+    yield check
