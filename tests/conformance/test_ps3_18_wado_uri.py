@@ -1,13 +1,11 @@
 """WADO-URI over real sockets: PS3.18 9; trap 13: what it cannot do is told."""
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
-from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import (
@@ -22,6 +20,7 @@ from pydicom.uid import (
 
 from fixtures.builders import a_code, a_ct, a_film, a_multiframe, a_pdf, a_series, a_sr, uid
 from fixtures.images import an_image, texture
+from fixtures.pictures import picture
 from fixtures.states import a_state
 from fixtures.web import WebNode, web_node
 
@@ -42,14 +41,6 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
     with web_node(folder, archive_deidentify_key_file=str(folder / "key")) as node:
         assert node.store(*HELD).status_code == 200
         yield node
-
-
-def picture(response: requests.Response, media_type: str = "image/jpeg") -> Image.Image:
-    assert response.status_code == 200, response.text
-    assert response.headers["Content-Type"] == media_type
-    image = Image.open(io.BytesIO(response.content))
-    image.load()
-    return image
 
 
 def wado(web: WebNode, ds: Dataset, query: str = "", **headers: str) -> requests.Response:
