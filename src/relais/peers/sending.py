@@ -1,8 +1,8 @@
 """C-STORE as SCU (PS3.4 B.2): the stored bytes of instances, one after the other, and what the peer said about each.
 
 Knows associations, not who opened them: C-MOVE, deliveries and `relais send` use ones that we requested, C-GET the
-peer's own. While the peer takes an instance, the next ones are read, checked and if need be transcoded; those that come
-from afar are fetched side by side.
+peer's own. While the peer takes an instance, the next one is read and checked. Where that takes time, as on a slow disk
+or if it is transcoded, a thread of its own does so with several; those from afar are fetched side by side.
 """
 
 import logging
@@ -96,7 +96,7 @@ class Sending:
         ready.close()
 
     def _prepare(self, instance: Outgoing) -> _Ready:
-        """In the other thread."""
+        """Before its turn, perhaps in another thread."""
         context = self._selection.select(instance)
         if context is None:
             return _Ready(instance, reason="No presentation context was accepted for it.")
@@ -108,6 +108,8 @@ class Sending:
 
     def _offer(self, ready: _Ready) -> Sent:
         instance = ready.instance
+        if isinstance(ready.source, Begun):  # more than one at a time
+            self._ahead.use_thread()
         ready.wait()
         if ready.context is None:
             return Sent(instance.sop_instance_uid, comment=ready.reason)
@@ -117,6 +119,7 @@ class Sending:
             messages.send(self._assoc, ready.context.context_id, request, _honest(ready.data))
         finally:
             ready.close()
+        self._ahead.make_next()  # while the peer is busy with this one
         response = messages.expect(messages.receive(self._assoc), request)
         self.on_its_way = None
         return Sent(instance.sop_instance_uid, response.Status, getattr(response, "ErrorComment", None) or "")
