@@ -34,6 +34,7 @@ from relais.access.policy import Mode, Policy, Rule
     [
         ("-S", ["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={THORAX}"], 4),
         ("-S", ["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={THORAX}\\{KNEE}"], 5),
+        ("-S", ["QueryRetrieveLevel=STUDY", f"StudyInstanceUID={THORAX}\\{THORAX}"], 4),
         ("-S", ["QueryRetrieveLevel=SERIES", f"StudyInstanceUID={THORAX}", f"SeriesInstanceUID={SLICES}"], 3),
         ("-P", ["QueryRetrieveLevel=PATIENT", "PatientID=JP-0007"], 1),
         ("-P", ["QueryRetrieveLevel=STUDY", "PatientID=JP-0007", f"StudyInstanceUID={KNEE}"], 1),

@@ -1,6 +1,7 @@
 """The chapter of DIMSE services: what is negotiated, stored, matched and answered. Knows tables of dimse and dicom."""
 
 from collections.abc import Iterator
+from itertools import compress
 
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.uid import UID
@@ -23,7 +24,11 @@ EXTENSIONS = (
     "combined date-time matching",
     "fuzzy matching of person names",
     "timezone query adjustment",
+    "conversion of enhanced multi-frame images",
+    "empty value matching",
+    "multiple value matching",
 )
+"""What the bytes of C-FIND's SOP Class Extended Negotiation are about, in their order (PS3.4 C.5.1.1)."""
 ASKED = frozenset({STUDY_ROOT_FIND, PATIENT_ROOT_FIND, retrieving.GET, retrieving.MOVE})
 """Of the Query/Retrieve SOP Classes, those that `relais find --peer` and `relais pull` ask with."""
 
@@ -55,7 +60,7 @@ def _negotiation() -> Section:
     rows = [("Verification", contexts.VERIFICATION, "SCP", "C-ECHO", "")]
     for uid, levels in models_of.items():
         service = models.model_of(uid)[1]
-        names = EXTENSIONS[: len(EXTENDED[service])] if service == "C-FIND" else ("relational retrieval",)
+        names = tuple(compress(EXTENSIONS, EXTENDED[service])) if service == "C-FIND" else ("relational retrieval",)
         role = "SCP, SCU" if uid in ASKED else "SCP"
         rows.append((UID(uid).name, uid, role, f"{service}, levels {levels}", "; ".join(names)))
     rows.append((UID(PUSH_MODEL).name, PUSH_MODEL, "SCP, SCU", "N-ACTION, N-EVENT-REPORT", ""))

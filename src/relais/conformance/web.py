@@ -51,9 +51,9 @@ def _parameters(config: Config) -> Section:
     return Section(
         "Parameters of the Search transaction",
         (
-            "Every attribute of the table of attributes is a matching key where it is matched there; any other known "
-            "attribute is told in a Warning and narrows nothing, an unknown one is a 400. Keys are keywords, tags, "
-            "or paths of them into sequences. The answer is an empty list where nothing matches.",
+            "Every attribute of the table of attributes is a matching key where it is matched there; any other "
+            "attribute, and what is none, is told in a Warning and narrows nothing. Keys are keywords, "
+            "tags, or paths of them into sequences. The answer is an empty list where nothing matches.",
             Table(
                 ("Parameter", "Meaning here"),
                 (

@@ -61,5 +61,5 @@ def picked(zone: Zone, rows: Iterable[JsonDataset], patience_s: float) -> Iterat
 
 def negotiated(extended: bytes) -> Negotiated:
     """The bytes of SOP Class Extended Negotiation, by name (PS3.4 C.5.1.1)."""
-    relational, combined, fuzzy = (byte == 1 for byte in extended[:3].ljust(3, b"\0"))
-    return Negotiated(relational, combined, fuzzy)
+    relational, combined, fuzzy, _, _, _, multiple_values = (byte == 1 for byte in extended[:7].ljust(7, b"\0"))
+    return Negotiated(relational, combined, fuzzy, multiple_values)

@@ -15,7 +15,7 @@ from relais.dicom.attributes import Level, by_tag, levels_above
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.matching import as_text
 from relais.dicom.query import Match, MatchKind, Query
-from relais.dicom.query_keys import NEVER_MATCHED, matches_from_json
+from relais.dicom.query_keys import NEVER_MATCHED, every_value, matches_from_json
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.dicom.timezones import OFFSET_TAG, Zone
 from relais.dicom.uids import require
@@ -32,6 +32,7 @@ class Negotiated:
     relational: bool = False
     combined_date_time: bool = False
     fuzzy: bool = False
+    multiple_values: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,12 @@ def find_request(
             _single_value(identifier, above)
     asked = {key: element for key, element in identifier.items() if int(key, 16) not in NEVER_MATCHED}
     tags = frozenset(int(key, 16) for key in asked)
+    matches = matches_from_json(asked, combined_date_time=negotiated.combined_date_time)
+    if negotiated.multiple_values:
+        matches = tuple(one for match in matches for one in every_value(match))
     query = Query(
         level,
-        matches_from_json(asked, combined_date_time=negotiated.combined_date_time),
+        matches,
         return_keys=tags,
         fuzzy=negotiated.fuzzy,
         combined_date_time=negotiated.combined_date_time,
@@ -82,7 +86,8 @@ def find_request(
 def retrieve_query(identifier: JsonDataset, model: Model, *, relational: bool) -> Query:
     """The instances that a C-MOVE or C-GET names, by unique keys alone; every other key is ignored.
 
-    A unique key that is empty or a wild card names nothing: it never stands for everything. Raises Mismatch if it is
+    A unique key that is empty or a wild card names nothing: it never stands for everything. One that is named twice is
+    meant once. Raises Mismatch if it is
     missing where it must stand, and if one below the level has a value: whoever sets it wants less than the level says.
     """
     level = _level(identifier, model)
@@ -96,10 +101,10 @@ def retrieve_query(identifier: JsonDataset, model: Model, *, relational: bool) -
     if level is Level.PATIENT:
         matches.append(Match(UNIQUE_KEYS[level], MatchKind.SINGLE_VALUE, (_single_value(identifier, level),)))
     else:
-        values = tuple(require(text, _keyword(level), UNIQUE_KEYS[level]) for text in _texts(identifier, level))
+        values = dict.fromkeys(require(text, _keyword(level), UNIQUE_KEYS[level]) for text in _texts(identifier, level))
         if not values:
             raise Mismatch(f"{_keyword(level)} is missing.", tag=UNIQUE_KEYS[level])
-        matches.append(Match(UNIQUE_KEYS[level], MatchKind.LIST_OF_UID, values))
+        matches.append(Match(UNIQUE_KEYS[level], MatchKind.LIST_OF_UID, tuple(values)))
     return Query(level, tuple(matches))
 
 

@@ -11,9 +11,9 @@ from relais.peers.wire import associate
 from relais.peers.wire.associate import Answer, Proposal, Proposed, Remembered
 
 # What we can do where the peer proposes it, byte by byte (PS3.4 C.5.1.1, C.5.2.1, C.5.3.1). C-FIND: relational queries,
-# combined date-time matching, fuzzy matching of person names, timezone query adjustment. C-MOVE and C-GET: relational
-# retrieval.
-EXTENDED: Mapping[str, bytes] = {"C-FIND": b"\1\1\1\1", "C-MOVE": b"\1", "C-GET": b"\1"}
+# combined date-time matching, fuzzy matching of person names, timezone query adjustment, no conversion of enhanced
+# multi-frame images, empty value matching, multiple value matching. C-MOVE and C-GET: relational retrieval.
+EXTENDED: Mapping[str, bytes] = {"C-FIND": b"\1\1\1\1\0\1\1", "C-MOVE": b"\1", "C-GET": b"\1"}
 
 # Storage Commitment: as SCP we are asked, as SCU we are told (PS3.4 J.3.1).
 COMMITMENT_SERVICES = ("N-ACTION", "N-EVENT-REPORT")

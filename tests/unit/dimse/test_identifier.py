@@ -68,6 +68,20 @@ def test_relational_queries_need_no_keys_above() -> None:
     assert request.query.level is Level.IMAGE
 
 
+def test_every_value_of_a_key_must_match_where_that_was_negotiated() -> None:
+    """PS3.4 C.2.2.2.8, C.5.1.1"""
+    identifier = keys(level="STUDY", ModalitiesInStudy=["CT", "SR"])
+    for negotiated, kinds in (
+        (Negotiated(), [(MatchKind.MULTIPLE_VALUES, ("CT", "SR"))]),
+        (
+            Negotiated(multiple_values=True),
+            [(MatchKind.SINGLE_VALUE, ("CT",)), (MatchKind.SINGLE_VALUE, ("SR",))],
+        ),
+    ):
+        matches = find_request(identifier, STUDY_ROOT, negotiated).query.matches
+        assert [(match.kind, match.values) for match in matches] == kinds
+
+
 def test_keys_that_we_do_not_keep_at_this_level_are_told() -> None:
     """PS3.4 C.2.2.1.3"""
     identifier = keys(level="STUDY", PregnancyStatus=None, SeriesDescription=None, PatientID=None)
@@ -92,6 +106,7 @@ def test_how_to_answer_is_no_key() -> None:
             keys(level="IMAGE", StudyInstanceUID="1", SeriesInstanceUID="2", SOPInstanceUID=["3", "4"]),
             [InstanceRef("1", "2", "3"), InstanceRef("1", "2", "4")],
         ),
+        (keys(level="STUDY", StudyInstanceUID=["1.3", "1.2", "1.3"]), [StudyRef("1.3"), StudyRef("1.2")]),
     ],
 )
 def test_a_retrieve_that_names_all_levels_needs_no_search(identifier: JsonDataset, expected: list[object]) -> None:

@@ -49,6 +49,7 @@ def test_an_abstract_syntax_stands_for_a_service(uid: str, service: str) -> None
     ("proposed", "answer"),
     [
         ({FIND: b"\1\1\1\1\1"}, {FIND: b"\1\1\1\1\0"}),
+        ({FIND: b"\0\0\0\0\1\1\1\1"}, {FIND: b"\0\0\0\0\0\1\1\0"}),
         ({FIND: b"\0\1"}, {FIND: b"\0\1"}),
         ({FIND: b"\1"}, {FIND: b"\1"}),
         ({MOVE: b"\1\1"}, {MOVE: b"\1\0"}),
