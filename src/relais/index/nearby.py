@@ -20,7 +20,8 @@ PROBED = 200  # of the newest studies tell how frequent names are
 DOUBT = 3  # times as far as expected the walk may go: then hits were there by chance
 MOST_ROWS = 3000  # of a page; for more no walk is tried
 BEARER_COST = 4  # of who bears a name, found and sorted, in studies that are passed over
-TEXT_COST = 3  # of a study passed over by the text of its name, in bearers whose names are looked up first
+TEXT_COST = 3  # of a study passed over by the text of its name, in bearers whose names are looked up first;
+FUZZY_COST = 12  # the same by the words of its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,12 @@ def nearby(connection: Connection, conditions: list[Condition], rows: int) -> Ne
     if expected > BEARER_COST * borne:
         return None
     filters = [one.fragment for one in conditions]
-    if expected * TEXT_COST > borne:
-        if connection.is_remote:  # a server would find all who bear one of the names, and then sort them
+    if expected * (FUZZY_COST if asked.fuzzy else TEXT_COST) > borne:
+        given = _has_given_name(connection, asked)
+        if given is None:
             return None
-        filters.insert(0, _likely(asked))
-    return Near(_walk(conditions, bounds, expected * DOUBT), filters)
+        filters.insert(0, given)
+    return Near(_walk(conditions, bounds, min(expected * DOUBT, borne * BEARER_COST)), filters)
 
 
 def _walk(conditions: list[Condition], bounds: Fragment, most: int) -> Plan:
@@ -76,7 +78,11 @@ def _hits(connection: Connection, asked: Condition, bounds: Fragment) -> tuple[i
     return int(found[0]), int(found[1])
 
 
-def _likely(asked: Condition) -> Fragment:
-    """That a name is one of those in the dictionary that may satisfy *asked*: most studies are passed over unread."""
-    assert asked.match is not None
-    return among(bearers.column_of(asked.match), bearers.likely(asked.match, asked.fuzzy))
+def _has_given_name(connection: Connection, asked: Condition) -> Fragment | None:
+    """That a name is one of those that may satisfy *asked*, found at once in this statement: the others go unread.
+
+    None where that takes too long, and with a server: it would find all who bear one of the names, and then sort them.
+    """
+    match = asked.match
+    found = None if match is None or asked.fuzzy or connection.is_remote else bearers.with_given_name(match)
+    return None if match is None or found is None else among(bearers.column_of(match), found)

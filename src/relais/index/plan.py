@@ -5,6 +5,7 @@
 2. Where every key names many rows, hits are frequent: studies are walked from the newest to the oldest and filtered,
    until the page is full. A single modality, common or rare, has an index in that order, which is walked instead.
    Names alone are walked for, too, where a page of them lies nearer than all who bear them: some names tell how near.
+   Before any of this index.nearby tries whether they are so frequent that they need not be looked up.
 3. Whatever drives, every condition is checked exactly on every row: a plan can be slow, never wrong.
 """
 
