@@ -165,12 +165,6 @@ def by_tag() -> dict[int, Attribute]:
     return {attribute.tag: attribute for attribute in TABLE}
 
 
-@cache
-def at_level(level: Level) -> tuple[Attribute, ...]:
-    """The rows of one level, in table order."""
-    return tuple(attribute for attribute in TABLE if attribute.level is level)
-
-
 DECLARABLE_VRS = frozenset({"AS", "CS", "DA", "DS", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "UT"})
 
 

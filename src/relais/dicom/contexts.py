@@ -116,11 +116,6 @@ def is_transfer_syntax(uid: str) -> bool:
     return uid in TRANSFER_SYNTAXES
 
 
-def is_storage(sop_class_uid: str, private_sop_classes: Iterable[str] = ()) -> bool:
-    """Whether instances of this SOP Class are taken: those of the standard, and those configured."""
-    return sop_class_uid in STORAGE_SOP_CLASSES or sop_class_uid in set(private_sop_classes)
-
-
 def storage(private_sop_classes: Iterable[str] = ()) -> tuple[Supported, ...]:
     """The presentation contexts of the Storage service, as acceptor: in both roles, so that C-GET can answer."""
     sop_classes = sorted({*STORAGE_SOP_CLASSES, *private_sop_classes})

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pydicom import DataElement, Dataset
 from pydicom.datadict import keyword_for_tag
-from pydicom.dataelem import RawDataElement
 
-from relais.dicom import charset, json_model, person_name, uids
+from relais.dicom import charset, person_name, uids
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.matching import alternatives, as_text, combine, simple
 from relais.dicom.query import Match, MatchKind
@@ -163,27 +161,12 @@ def every_value(match: Match) -> tuple[Match, ...]:
     return tuple(simple(match.tag, value) for value in match.values)
 
 
-def matches_from_identifier(identifier: Dataset) -> tuple[Match, ...]:
-    """All conditions of a C-FIND Identifier, decoded by its own character set (PS3.4 C.2.2.2)."""
-    return matches_from_json(json_model.from_dataset(identifier))
-
-
 def matches_from_json(identifier: JsonDataset, *, combined_date_time: bool = False) -> tuple[Match, ...]:
     """All conditions of an Identifier in the DICOM JSON model; keys that are never matched are left out."""
     found = (_match_from_json(int(key, 16), element) for key, element in identifier.items())
     matches = tuple(match for match in found if match is not None and match.tag not in NEVER_MATCHED)
     check_ranges(matches, combined_date_time=combined_date_time)
     return matches
-
-
-def match_from_element(
-    elem: DataElement | RawDataElement, specific_character_set: str | Sequence[str] | None = None
-) -> Match | None:
-    """The condition that one element of a C-FIND Identifier asks for; None for universal matching."""
-    match = _match_from_json(int(elem.tag), json_model.from_element(elem, specific_character_set))
-    if match is not None:
-        _check_order(match)
-    return match
 
 
 def _match_from_json(tag: int, element: dict[str, Any]) -> Match | None:

@@ -3,25 +3,11 @@
 Every UID is validated before it becomes part of a reference: nothing from outside names a file.
 """
 
-from dataclasses import dataclass
-from urllib.parse import quote, unquote
-
 from relais.dicom import uids
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.errors import InvalidRequest
 
 MAX_FRAMES = 10_000  # more frame numbers in one path make it an InvalidRequest
-
-_SEGMENTS = ("studies", "series", "instances")
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """What a path names: instances, and what of them. *suffix* is like "metadata" or "bulkdata/00420011"."""
-
-    ref: Ref
-    frames: tuple[int, ...] = ()
-    suffix: str = ""
 
 
 def ref(study: str, series: str | None = None, instance: str | None = None) -> Ref:
@@ -59,31 +45,6 @@ def format_ref(ref: Ref) -> str:
             return f"studies/{study}/series/{series}"
         case InstanceRef(study, series, instance):
             return f"studies/{study}/series/{series}/instances/{instance}"
-
-
-def format_path(resource: Resource) -> str:
-    """The path of any resource, without a leading slash."""
-    path = format_ref(resource.ref)
-    if resource.frames:
-        path += "/frames/" + ",".join(map(str, resource.frames))
-    return f"{path}/{quote(resource.suffix)}" if resource.suffix else path
-
-
-def parse(path: str) -> Resource:
-    """What *path* names, percent-decoded once. InvalidRequest if it is not a resource of studies."""
-    segments = [unquote(segment) for segment in path.strip("/").split("/")]
-    found: list[str] = []
-    while segments and len(found) < len(_SEGMENTS) and segments[0] == _SEGMENTS[len(found)]:
-        found.append(segments[1] if len(segments) > 1 else "")
-        del segments[:2]
-    if not found:
-        raise InvalidRequest("The path does not begin with studies/ and a Study Instance UID.")
-    target = ref(*found)
-    frames: tuple[int, ...] = ()
-    if len(segments) > 1 and segments[0] == "frames" and isinstance(target, InstanceRef):
-        frames = frame_numbers(segments[1])
-        del segments[:2]
-    return Resource(target, frames, "/".join(segments))
 
 
 def _uid(text: str, keyword: str) -> str:

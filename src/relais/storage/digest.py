@@ -7,7 +7,6 @@ from xxhash import xxh3_128
 
 from relais.storage.base import Buffer
 
-ALGORITHM = "sha256"
 SIZE_BYTES = 32
 
 

@@ -16,7 +16,6 @@ APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 ACCEPTED, USER_REJECTION, ABSTRACT_SYNTAX_NOT_SUPPORTED, TRANSFER_SYNTAXES_NOT_SUPPORTED = 0, 1, 3, 4  # PS3.8 9.3.3.2
 
 FIXED_BYTES = 68  # before the items: version, AE titles, reserved
-MAX_AE_TITLE = 16
 REMEMBERED = 32  # proposals that are kept decoded; then all are forgotten and it begins anew
 REMEMBERED_BYTES = 16 * 1024  # a longer one is decoded each time
 
