@@ -21,7 +21,8 @@ DOUBT = 3  # times as far as expected the walk may go: then hits were there by c
 MOST_ROWS = 3000  # of a page; for more no walk is tried
 BEARER_COST = 4  # of who bears a name, found and sorted, in studies that are passed over
 TEXT_COST = 3  # of a study passed over by the text of its name, in bearers whose names are looked up first;
-FUZZY_COST = 12  # the same by the words of its name
+FUZZY_COST = 12  # the same by the words of its name,
+REMOTE_COST = 30  # and on a server
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,18 @@ def nearby(connection: Connection, conditions: list[Condition], rows: int) -> Ne
     if expected > BEARER_COST * borne:
         return None
     filters = [one.fragment for one in conditions]
-    if expected * (FUZZY_COST if asked.fuzzy else TEXT_COST) > borne:
+    if expected * _cost_of_text(connection, asked) > borne:
         given = _has_given_name(connection, asked)
         if given is None:
             return None
         filters.insert(0, given)
     return Near(_walk(conditions, bounds, min(expected * DOUBT, borne * BEARER_COST)), filters)
+
+
+def _cost_of_text(connection: Connection, asked: Condition) -> int:
+    if connection.is_remote:
+        return REMOTE_COST
+    return FUZZY_COST if asked.fuzzy else TEXT_COST
 
 
 def _walk(conditions: list[Condition], bounds: Fragment, most: int) -> Plan:

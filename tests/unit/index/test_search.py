@@ -261,7 +261,7 @@ def test_frequent_names_are_found_near_and_where_they_are_not_near_after_all(
             said = {"t00100010": name, "t00080020": date}
             db.write(lambda tx, study=study, said=said: composite.register(tx, facts(a_dataset(study, **said))))
         asked = Match(NAME, MatchKind.WILD_CARD, (raw,))
-        with patch.multiple(nearby, PROBED=10, DOUBT=1, TEXT_COST=text_cost):
+        with patch.multiple(nearby, PROBED=10, DOUBT=1, TEXT_COST=text_cost, REMOTE_COST=text_cost):
             for limit in (1, 4, 9, 10, 11, 29, 30, 31):
                 found = search.search(db, Query(Level.STUDY, (asked,), limit=limit))
                 names = [one["00100010"]["Value"][0]["Alphabetic"] for one in found.rows]

@@ -66,6 +66,7 @@ def _few(number: int) -> Iterator[None]:
         patch.object(nearby, "BEARER_COST", plan.EVERYTHING),
         patch.object(nearby, "TEXT_COST", number + 1),
         patch.object(nearby, "FUZZY_COST", number + 1),
+        patch.object(nearby, "REMOTE_COST", number + 1),
     ):
         yield
 
