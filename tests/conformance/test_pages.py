@@ -69,6 +69,24 @@ def test_chips_and_dates_search_at_once(page: Page) -> None:
     expect(page.locator(".study")).to_have_count(1)
 
 
+def test_a_date_can_be_typed_and_searches_when_it_is_whole(page: Page) -> None:
+    page.goto("/")
+    page.get_by_label("From", exact=True).focus()
+    page.keyboard.type("01012024")  # the same day in either order
+    expect(page.locator(".study")).to_have_count(8)
+    assert page.url.endswith("/?date_from=2024-01-01")
+
+
+def test_who_narrows_the_list_by_keyboard_stays_where_he_was(page: Page) -> None:
+    page.goto("/")
+    page.locator("input[value=US]").focus()
+    page.keyboard.press("Space")
+    expect(page.locator(".study")).to_have_count(2)
+    expect(page.locator("input[value=US]")).to_be_focused()
+    page.keyboard.press("Space")
+    expect(page.locator(".study")).to_have_count(STUDIES)
+
+
 def test_a_study_page_shows_a_picture_and_its_attributes(page: Page) -> None:
     open_study(page, "TDM THORAX AVEC INJECTION")
     assert greys(picture(page)) > 100
@@ -197,6 +215,22 @@ def test_nothing_is_wider_than_a_telephone(browser: Browser, sampled_node: str, 
     page.goto(path)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
+
+
+def test_long_names_and_numbers_stay_within_a_telephone(browser: Browser, tmp_path: Path) -> None:
+    long = {"PatientName": f"{'LANGENBURG' * 6}^Maximiliana", "PatientID": "L" * 60, "StudyDescription": "D" * 60}
+    (tmp_path / "empty.toml").touch()
+    with Node(load(tmp_path / "empty.toml", node_environ(tmp_path / "data")).config) as node:
+        ds = a_ct(**long, SeriesDescription="S" * 60, AccessionNumber="A" * 16)
+        ingest.store_part10(node.archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+        context = browser.new_context(base_url=node.url, viewport={"width": 390, "height": 800})
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        for path in ("/", f"/studies/{ds.StudyInstanceUID}"):
+            page.goto(path)
+            expect(page.locator("h1")).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        context.close()
 
 
 def test_list_and_study_work_without_scripts(browser: Browser, sampled_node: str) -> None:

@@ -9,10 +9,10 @@ import click
 from relais.archive import backup, restoring
 from relais.archive.transfer import Copied
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
+from relais.cli.own import existing_archive
 from relais.cli.progress import telling
 from relais.errors import InvalidRequest
 from relais.index import statistics
-from relais.node import compose
 from relais.node.serve import data_directory
 from relais.storage import open_store
 from relais.storage.base import ObjectStore
@@ -37,7 +37,7 @@ def backup_(target: Path, keep: int | None, config_file: Path | None, as_json: b
     config = config_of(config_file)
     if target.resolve().is_relative_to(config.node.data_dir.resolve()):
         raise InvalidRequest(INSIDE.format(target, config.node.data_dir))
-    with compose.archive_of(config) as archive, telling("Backing up", as_json) as tell:
+    with existing_archive(config) as archive, telling("Backing up", as_json) as tell:
         tell.of(2 * statistics.statistics(archive.db).instances)
         made = backup.make(archive, target, keep=keep, progress=tell.more)
     if as_json:

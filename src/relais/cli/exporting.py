@@ -1,6 +1,7 @@
 """`relais export`: copies of studies out of the archive, as files that any DICOM tool reads."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -8,17 +9,16 @@ from typing import Any
 
 import click
 
-from relais.access.principals import OPERATOR
 from relais.archive import Archive, export, retrieve, zipped
 from relais.archive import search as archive_search
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
+from relais.cli.own import existing_archive, operator
 from relais.cli.progress import telling
 from relais.dicom import json_model
 from relais.dicom.attributes import Level
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.refs import StudyRef
-from relais.errors import InvalidRequest, NotFound
-from relais.node import compose
+from relais.errors import InvalidRequest, NotFound, OutOfResources
 
 STUDY_INSTANCE_UID, PATIENT_ID = 0x0020000D, 0x00100020
 PAGE = 500  # studies asked for at a time
@@ -43,16 +43,16 @@ def export_(destination: Path, is_media: bool, config_file: Path | None, as_json
     is_zip = destination.suffix.lower() == ".zip"
     if is_zip and is_media:
         raise click.UsageError("--dicomdir wants a folder.")
-    with compose.archive_of(config_of(config_file)) as archive, telling("Exporting", as_json) as tell:
+    with existing_archive(config_of(config_file)) as archive, telling("Exporting", as_json) as tell:
         refs, told = _refs(archive, **chosen), partial(tell.more, 1)
         if is_media:
-            done = export.to_media(archive, OPERATOR, list(refs), destination, told)
+            done = export.to_media(archive, operator(), list(refs), destination, told)
         elif is_zip:
             done = _to_zip(archive, refs, destination, told)
         else:
             done = export.Exported()
             for ref in refs:
-                _add(done, export.to_folder(archive, OPERATOR, ref, destination, told))
+                _add(done, export.to_folder(archive, operator(), ref, destination, told))
     if as_json:
         print_json(asdict(done))
     else:
@@ -60,9 +60,11 @@ def export_(destination: Path, is_media: bool, config_file: Path | None, as_json
 
 
 def _refs(archive: Archive, studies: Sequence[str], patients: Sequence[str], is_all: bool) -> Iterator[StudyRef]:
-    """What was asked for, each study once. Raises NotFound for a patient without studies."""
+    """What was asked for, each study once. Raises NotFound for a study that is not here and a patient without any."""
     seen: set[str] = set()
     for uid in studies:
+        if not any(_found(archive, (Match(STUDY_INSTANCE_UID, MatchKind.SINGLE_VALUE, (uid,)),))):
+            raise NotFound(f"The archive holds no study {uid}.")
         seen.add(uid)
         yield StudyRef(uid)
     for patient in patients:
@@ -81,7 +83,7 @@ def _found(archive: Archive, matches: tuple[Match, ...]) -> Iterator[str]:
     offset = 0
     while True:
         query = Query(Level.STUDY, matches, limit=PAGE, offset=offset)
-        rows = list(archive_search.search(archive, OPERATOR, query).rows)
+        rows = list(archive_search.search(archive, operator(), query).rows)
         yield from (str(json_model.text(row, STUDY_INSTANCE_UID)) for row in rows)
         if len(rows) < PAGE:
             return
@@ -95,7 +97,7 @@ def _to_zip(archive: Archive, refs: Iterator[StudyRef], path: Path, tell: export
 
     def files() -> Iterator[zipped.File]:
         for ref in refs:
-            named = list(export.study_files(archive, OPERATOR, ref))
+            named = list(export.study_files(archive, operator(), ref))
             bodies = retrieve.part10s(archive, [row for _, row in named])
             for (name, row), body in zip(named, bodies, strict=True):
                 yield zipped.File(str(name), row.stored_at, body)
@@ -109,8 +111,11 @@ def _to_zip(archive: Archive, refs: Iterator[StudyRef], path: Path, tell: export
             for chunk in zipped.chunks(files()):
                 out.write(chunk)
         part.rename(path)
+    except OSError as exc:
+        raise OutOfResources(f"{path} cannot be written: {exc.strerror}.") from exc
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or cannot be
+            part.unlink()
     return done
 
 

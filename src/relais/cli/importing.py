@@ -1,6 +1,5 @@
 """`relais import`: take files from disk into the archive."""
 
-import getpass
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ import click
 from relais.archive.ledger import Ledger
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
 from relais.cli.intake import Intake, Summary
+from relais.cli.own import login
 from relais.cli.progress import telling
 from relais.cli.shares import Share, Tell, side_by_side
 from relais.cli.sources import walk
@@ -61,7 +61,7 @@ def _take(
 ) -> Summary:
     """Take in the files below *paths* that are in *share*."""
     config = config_of(config_file)
-    origin = Origin(Channel.IMPORT, address=socket.gethostname(), user=getpass.getuser())
+    origin = Origin(Channel.IMPORT, address=socket.gethostname(), user=login())
     with ExitStack() as keep:
         archive = keep.enter_context(compose.archive_of(config))
         ledger = None if again else Ledger(archive, config.node.data_dir / "imports", "files", alone=False)

@@ -9,6 +9,7 @@ import click
 
 from relais.archive import Archive, maintenance
 from relais.cli.common import config_of, config_option, json_option, print_json
+from relais.cli.own import existing_archive
 from relais.cli.progress import telling
 from relais.config import Config
 from relais.index import statistics
@@ -27,7 +28,7 @@ def check(config_file: Path | None, as_json: bool) -> None:
     The node may be running meanwhile. Exit code 1 if anything is damaged, missing, unknown to the index, foreign or
     miscounted.
     """
-    with compose.archive_of(config_of(config_file)) as archive, telling("Checking", as_json) as tell:
+    with existing_archive(config_of(config_file)) as archive, telling("Checking", as_json) as tell:
         tell.of(statistics.statistics(archive.db).instances)
         report = maintenance.check(archive, tell)
     if as_json:

@@ -9,11 +9,11 @@ from relais.archive import Archive, restoring
 from relais.archive.transfer import Copied
 from relais.cli.backup import open_target, tell_lacking
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
+from relais.cli.own import existing_archive
 from relais.cli.progress import telling
 from relais.config import Config, load
 from relais.errors import InvalidRequest
 from relais.index import statistics
-from relais.node import compose
 from relais.node.serve import data_directory
 
 SAME = "Both configurations name the same index and the same storage: there is nothing to move."
@@ -55,13 +55,13 @@ def migrate(to_file: Path, finish: bool, despite_damage: bool, config_file: Path
     if moves_index and not finish and restoring.is_taken(wanted.index):
         raise InvalidRequest(restoring.TAKEN)
     if finish:
-        with data_directory(config), compose.archive_of(config) as archive:
+        with data_directory(config), existing_archive(config) as archive:
             copied = _objects(archive, wanted, as_json) if moves_store else Copied()
             is_ready = copied.is_whole or despite_damage
             rows = restoring.move_index(archive, wanted.index, config.node.data_dir) if moves_index and is_ready else {}
         next_step = DONE.format(to_file)
     else:
-        with compose.archive_of(config) as archive:
+        with existing_archive(config) as archive:
             copied, rows = _objects(archive, wanted, as_json) if moves_store else Copied(), {}
         next_step = GO_ON if moves_store else IN_PLACE
     _tell(copied, rows, next_step, as_json)

@@ -8,7 +8,7 @@ import click
 
 from relais.cli.common import config_of, config_option, json_option, print_json, print_table
 from relais.config import Config
-from relais.errors import NodeError, Unavailable
+from relais.errors import NodeError, NotFound, Unavailable
 from relais.peers.base import Peer
 from relais.peers.dicomweb import DicomwebPeer
 from relais.peers.dimse import DimsePeer
@@ -64,7 +64,7 @@ def peers(with_echo: bool, config_file: Path | None, as_json: bool) -> None:
 
 
 def peer_of(config: Config, name: str) -> Peer:
-    """The peer called *name*, or the one at an address written as AE_TITLE@HOST:PORT. Raises NotFound."""
+    """The peer called *name*, or the one at an address written as AE_TITLE@HOST:PORT. Raises NotFound for others."""
     ae_title, at, where = name.partition("@")
     host, colon, port = where.rpartition(":")
     if at and colon and port.isdecimal():
@@ -73,6 +73,9 @@ def peer_of(config: Config, name: str) -> Peer:
         except ValueError as exc:
             raise click.BadParameter(f"{name}: {exc}") from exc
         return DimsePeer(settings, config.dimse.ae_title)
+    if all(peer.name != name for peer in config.peers):
+        known = ", ".join(peer.name for peer in config.peers) or "none"
+        raise NotFound(f"There is no peer called {name} (configured: {known}), and it is no AE_TITLE@HOST:PORT either.")
     return Registry(config.peers, config.dimse.ae_title).get(name)
 
 

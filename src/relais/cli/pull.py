@@ -1,6 +1,5 @@
 """`relais pull`: have another archive's studies brought here, as many sittings as it takes."""
 
-import getpass
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from relais.archive.pace import Hours, Rate
 from relais.archive.pull import Pull, Report
 from relais.cli import keys
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
+from relais.cli.own import login
 from relais.cli.peers import dicomweb_of, orthanc_of, peer_of
 from relais.cli.progress import Teller, telling
 from relais.config import Config
@@ -95,7 +95,7 @@ def _tell(tell: Teller, report: Report) -> None:
 def _run(
     config: Config, run: Pull, archive: Archive, name: str, matches: tuple[Match, ...], how: Mapping[str, Any]
 ) -> Report:
-    by, title, user = By(how["by"]), config.dimse.ae_title, getpass.getuser()
+    by, title, user = By(how["by"]), config.dimse.ae_title, login()
     if (web := dicomweb_of(config, name, is_by_web=by is By.WEB)) is not None:
         origin = Origin(Channel.IMPORT, web.settings.url, user=user)
         return DicomwebPull(run, archive, web, origin).run(matches, how["parallel"] or PARALLEL_WEB)

@@ -7,17 +7,16 @@ from pathlib import Path
 import click
 from pydicom.datadict import keyword_for_tag
 
-from relais.access.principals import OPERATOR
 from relais.archive import search as archive_search
 from relais.cli.common import config_of, config_option, json_option, print_json, print_table
 from relais.cli.keys import parse, tag
+from relais.cli.own import existing_archive, operator
 from relais.cli.peers import peer_of
 from relais.config import Config
 from relais.dicom import json_model
 from relais.dicom.attributes import Level, by_tag
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
-from relais.node import compose
 
 LEVELS = {"patient": Level.PATIENT, "study": Level.STUDY, "series": Level.SERIES, "instance": Level.IMAGE}
 NAMES = {level: name for name, level in LEVELS.items()}
@@ -67,9 +66,9 @@ def _query(level: Level, keys: Sequence[str], limit: int, fuzzy: bool) -> tuple[
 
 
 def _from_index(config: Config, query: Query) -> tuple[list[JsonDataset], bool]:
-    with compose.archive_of(config) as archive:
+    with existing_archive(config) as archive:
         verb = archive_search.stream if query.limit is None else archive_search.search
-        found = verb(archive, OPERATOR, query)
+        found = verb(archive, operator(), query)
         if found.unsupported:
             raise click.ClickException(_unsupported(found.unsupported))
         return list(found.rows), found.more

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from relais.access.principals import OPERATOR
 from relais.archive import Archive, commitment_asked, retrieve
 from relais.archive import search as archive_search
 from relais.cli.common import config_of, config_option, json_option, print_json, print_table
+from relais.cli.own import operator
 from relais.cli.peers import peer_of
 from relais.cli.progress import telling
 from relais.cli.sources import Source, walk
@@ -133,7 +133,7 @@ def _instances(archive: Archive, what: Sequence[str], summary: Summary) -> Itera
     """Everything that *what* names, in that order. Raises NotFound for a UID that the archive does not hold."""
     for name in what:
         if uids.is_valid(name) and not Path(name).exists():
-            rows = retrieve.instances(archive, OPERATOR, _ref(archive, name))
+            rows = retrieve.instances(archive, operator(), _ref(archive, name))
             yield from (outgoing(archive, row) for row in rows)
             continue
         with ExitStack() as keep:
@@ -152,7 +152,7 @@ def _ref(archive: Archive, uid: str) -> Ref:
     """What *uid* names: a study, a series or an instance."""
     for level, tag in ((Level.STUDY, STUDY), (Level.SERIES, SERIES), (Level.IMAGE, INSTANCE)):
         query = Query(level, (Match(tag, MatchKind.SINGLE_VALUE, (uid,)),), limit=1)
-        for row in archive_search.search(archive, OPERATOR, query).rows:
+        for row in archive_search.search(archive, operator(), query).rows:
             study, series, instance = (str(json_model.text(row, tag)) for tag in (STUDY, SERIES, INSTANCE))
             if level is Level.STUDY:
                 return StudyRef(study)

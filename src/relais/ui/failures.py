@@ -23,6 +23,12 @@ _STATUS: tuple[tuple[type[NodeError], int], ...] = (
     (Unavailable, 503),
 )
 
+_TITLES = {400: "This address cannot be read", 404: "Not found", 410: "Deleted", 503: "Not available now"}
+_PLAIN: dict[type[NodeError], str] = {  # where the error has no words of its own
+    NotFound: "This study, series or image is not in this archive, or its address is not complete.",
+    Gone: "This study, series or image was in this archive and has been deleted.",
+}
+
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +44,8 @@ def page(error: NodeError) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     if status == 500 or isinstance(error, Internal):
         return _unexpected(error)
-    return _render(status, error.message)
+    kind = type(error)
+    return _render(status, _PLAIN.get(kind, error.message) if error.message == kind().message else error.message)
 
 
 def _http_exception(error: HTTPException) -> Response:
@@ -54,6 +61,6 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _render(status: int, message: str) -> Response:
-    title = HTTP_STATUS_CODES.get(status, "Error")
+    title = _TITLES.get(status) or HTTP_STATUS_CODES.get(status, "Error")
     body = render_template("failure.html", status=status, title=title, message=message)
     return headers.protect(Response(body, status, content_type="text/html; charset=utf-8"))

@@ -1,9 +1,11 @@
 """`relais export`."""
 
+import os
 import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from pydicom.uid import (
 from fixtures.builders import a_ct, a_sr, part10
 from fixtures.node import spoil
 from fixtures.upper_layer import fresh_uid
+from relais.cli import own
 from relais.config import load
 from relais.index import lookup
 from relais.node import compose
@@ -204,6 +207,31 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path, relais: Run, studies: d
     relais("export", tmp_path / "out", "--study", "1.2.3", code=1)
     (tmp_path / "there.zip").write_bytes(b"")
     assert "is there already" in relais("export", tmp_path / "there.zip", "--all", code=1).output
+    assert "The archive holds no study 1.2.3." in relais("export", tmp_path / "out", "--study", "1.2.3", code=1).output
+
+
+def test_a_zip_file_that_cannot_be_written_is_told(tmp_path: Path, relais: Run, studies: dict[str, str]) -> None:
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "nowhere" / "all.zip", tmp_path / "file" / "all.zip"):
+        assert f"Error: {target} cannot be written: " in relais("export", target, "--all", code=1).stderr
+
+
+def test_an_export_is_audited_with_who_is_logged_in_and_where(
+    tmp_path: Path, config_file: Path, relais: Run, studies: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "rosa")
+    relais("export", tmp_path / "out", "--study", studies["bob"])
+    with compose.archive_of(load(config_file).config) as archive, archive.db.read() as tx:
+        text = "SELECT protocol, name, address, study_instance_uid FROM audit WHERE action = 'retrieve'"
+        (told,) = tx.execute(text).fetchall()
+    assert tuple(told) == ("local", "rosa", gethostname(), studies["bob"])
+
+
+def test_who_has_no_name_is_audited_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    assert own.operator().name == str(os.getuid())
 
 
 def test_a_damaged_instance_is_not_passed_on(

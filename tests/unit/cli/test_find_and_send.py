@@ -76,7 +76,8 @@ def test_find_refuses_a_key_that_is_none(relais: Run, key: str) -> None:
     assert "neither a keyword" in relais("find", key, code=2).stderr
 
 
-def test_find_refuses_a_key_that_the_index_does_not_match(relais: Run) -> None:
+def test_find_refuses_a_key_that_the_index_does_not_match(tmp_path: Path, relais: Run) -> None:
+    filled(tmp_path, relais)
     assert "does not match PixelSpacing at this level." in relais("find", "PixelSpacing=1", code=1).stderr
     told = relais("find", "Modality=CT", "PixelSpacing=1", code=1).stderr
     assert "does not match Modality, PixelSpacing at this level: Modality with --level series." in told
@@ -134,7 +135,8 @@ def test_echo_tells_whether_a_peer_answers(relais: Run, relais_json: Run, peer: 
     assert relais_json("echo", peer)["answers"] is True
     told = relais("echo", "gone", code=1)
     assert told.stderr.startswith("Error: gone ")
-    assert "There is no peer called nobody." in relais("echo", "nobody", code=1).stderr
+    told = relais("echo", "nobody", code=1).stderr
+    assert "no peer called nobody (configured: south, gone), and it is no AE_TITLE@HOST:PORT" in " ".join(told.split())
     assert relais("echo", "BAD\\TITLE@127.0.0.1:104", code=2)
 
 

@@ -36,6 +36,17 @@ def test_check_finds_nothing_where_all_is_well(relais: Run, stored: Path) -> Non
     assert relais("check").stdout == "1 objects checked.\nEverything is sound.\n"
 
 
+@only_sqlite("it is a file")
+@pytest.mark.parametrize("command", [["check"], ["find"], ["export", "out", "--all"], ["backup", "out"]])
+def test_an_archive_that_does_not_exist_is_neither_sound_nor_made(
+    tmp_path: Path, relais: Run, command: list[str]
+) -> None:
+    words = [str(tmp_path / "out") if word == "out" else word for word in command]
+    assert f"There is no archive here: the index {tmp_path}/data/index.sqlite" in relais(*words, code=1).stderr
+    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "out").exists()
+
+
 def test_check_finds_a_flipped_byte(relais: Run, relais_json: Run, stored: Path) -> None:
     content = bytearray(stored.read_bytes())
     content[-7] ^= 1
@@ -84,7 +95,7 @@ def test_reindex_after_deleting_the_index_gives_the_same_answers(
     before = relais_json("find", "--level", "instance")
     for path in (tmp_path / "data").glob("index.sqlite*"):
         path.unlink()
-    assert relais_json("find", "--level", "instance") == []
+    assert "`relais reindex`" in relais("find", code=1).stderr
     assert relais_json("reindex")["indexed"] == 1
     assert relais_json("find", "--level", "instance") == before
     assert "Everything is sound." in relais("check").stdout

@@ -15,8 +15,10 @@ from flask.testing import FlaskClient
 from fixtures.builders import a_ct, part10, uid
 from fixtures.node import close_archive, make_archive
 from relais.access.policy import Mode, Policy
-from relais.archive import Archive, ingest
+from relais.access.principals import OPERATOR
+from relais.archive import Archive, delete, ingest
 from relais.dicom.origin import Channel, Origin
+from relais.dicom.refs import StudyRef
 from relais.errors import Unavailable
 from relais.ui import pages
 from relais.ui.facts import NodeFacts
@@ -187,6 +189,16 @@ def test_wrong_addresses_get_a_page_with_a_sentence(client: FlaskClient, path: s
     assert "Traceback" not in html
 
 
+@pytest.mark.usefixtures("studies")
+def test_a_page_of_what_was_deleted_says_so_and_one_of_what_never_came_does_not(
+    client: FlaskClient, archive: Archive
+) -> None:
+    delete.delete(archive, OPERATOR, StudyRef(str(THORAX)))
+    assert "was in this archive and has been deleted" in text(client, f"/studies/{THORAX}", 410)
+    assert "is not in this archive, or its address is not complete" in text(client, "/studies/1.2.3", 404)
+    assert "There is no such page." in text(client, "/nowhere", 404)
+
+
 def test_errors_of_machines_are_left_to_their_own_door(client: FlaskClient) -> None:
     for path in ("/dicom-web/nothing", "/api/x", "/metrics", "/health/x", "/wado"):
         answer = client.get(path)
@@ -261,4 +273,6 @@ def test_a_study_that_is_mostly_empty_is_shown_all_the_same(client: FlaskClient,
     ds = a_ct(StudyInstanceUID=THORAX, **bare)
     ingest.store_part10(archive, io.BytesIO(part10(ds)), Origin(Channel.IMPORT))
     assert "No name" in text(client, "/")
-    assert "No description" in text(client, f"/studies/{THORAX}")
+    html = text(client, f"/studies/{THORAX}")
+    assert "No description" in html
+    assert re.search(r"<title>No name +· Rivemont</title>", html)

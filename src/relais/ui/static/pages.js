@@ -2,6 +2,8 @@
 
 const LIVE_MS = 5000;
 const WAIT_MS = 3000;
+const TYPING_MS = 800;
+const FOCUS = "relais.focus"; // the place in the form from which it was sent, for the page that follows
 
 for (const image of document.querySelectorAll(".thumb img")) {
   const missing = () => { image.closest(".thumb").classList.add("empty"); image.remove(); };
@@ -30,8 +32,22 @@ if (filters) {
     filters.submit();
   };
   filters.addEventListener("submit", (event) => { event.preventDefault(); send(); });
-  filters.addEventListener("change", (event) => { if (event.target.matches("[type=checkbox], [type=date]")) send(); });
+  let soon = 0;
+  filters.addEventListener("change", ({ target }) => {
+    clearTimeout(soon);
+    if (!target.matches("[type=checkbox], [type=date]")) return;
+    sessionStorage.setItem(FOCUS, [...filters.elements].indexOf(target));
+    if (target.type === "checkbox") send();
+    else if (isWhole(target)) soon = setTimeout(send, TYPING_MS);
+  });
+  filters.elements[sessionStorage.getItem(FOCUS) ?? -1]?.focus({ preventScroll: true });
+  sessionStorage.removeItem(FOCUS);
   addEventListener("pageshow", () => { for (const input of filters.querySelectorAll("input")) input.disabled = false; });
+}
+
+// Who types a date changes it with every key, and has reached the year 2 before 2024.
+function isWhole(date) {
+  return date.value ? date.value >= "1000" : !date.validity.badInput;
 }
 
 const live = document.querySelector("[data-live]");

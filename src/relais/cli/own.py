@@ -1,0 +1,43 @@
+"""The node's own archive, as a command line meets it: whether there is one, and who asks. Knows no command."""
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from relais.access.principals import Principal, Protocol
+from relais.archive import Archive
+from relais.config import Config
+from relais.errors import NotFound
+from relais.node import compose
+
+NONE_HERE = (
+    "There is no archive here: the index {} does not exist. --config names the configuration of the node; an index "
+    "that was lost is made anew by `relais reindex`."
+)
+
+
+@contextmanager
+def existing_archive(config: Config) -> Iterator[Archive]:
+    """`compose.archive_of`, for commands that look for what is kept. Raises NotFound where there is no index.
+
+    Made where there is none, as the node makes it, an empty archive in the wrong folder would be "sound" for ever.
+    """
+    if not config.index.is_postgresql and not config.index.path.exists():
+        raise NotFound(NONE_HERE.format(config.index.path))
+    with compose.archive_of(config) as archive:
+        yield archive
+
+
+def login() -> str:
+    """Who is logged in; the number of a user who has no name, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def operator() -> Principal:
+    """Who asks on this command line, as the audit names them: the user at this machine."""
+    return Principal(Protocol.LOCAL, login(), socket.gethostname())
