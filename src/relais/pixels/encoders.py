@@ -94,7 +94,7 @@ def _jpeg_lossless(decoded: Decoded, pixel: ImagePixel) -> bytes:
 def _jpeg(decoded: Decoded, pixel: ImagePixel) -> bytes:
     """Processes 1 (8 bits) and 4 (12 bits). Colour becomes YCbCr with half the chroma (PS3.5 8.2.1)."""
     bits = 8 if pixel.bits_stored <= 8 else 12
-    samples = stored_values(decoded.samples, pixel).astype(np.uint8 if bits == 8 else np.uint16)
+    samples = np.ascontiguousarray(stored_values(decoded.samples, pixel), np.uint8 if bits == 8 else np.uint16)
     options: dict[str, Any] = {}
     if pixel.samples_per_pixel == 3:
         given = "RGB" if decoded.photometric_interpretation == "RGB" else "YCBCR"

@@ -105,6 +105,14 @@ def test_colour_is_called_what_it_became(transcoded: Transcoded, target: str, ph
     assert (transcoded(found, uids.EXPLICIT_VR_LITTLE_ENDIAN).pixel_array == pixels).all()
 
 
+@pytest.mark.parametrize("target", [BASELINE, EXTENDED])
+def test_colour_by_plane_is_compressed_like_colour_by_pixel(transcoded: Transcoded, target: str) -> None:
+    """PS3.3 C.7.6.3.1.3"""
+    pixels = np.dstack([np.add.outer(np.arange(32), np.arange(40)).astype(np.uint8) + step for step in (0, 40, 80)])
+    by_plane = transcoded(an_image(np.moveaxis(pixels, 2, 0).copy(), **_planar(pixels)), target)
+    assert bitstreams(by_plane) == bitstreams(transcoded(an_image(pixels), target))
+
+
 def _planar(pixels: Pixels) -> dict[str, Any]:
     rows, columns, _ = pixels.shape
     return {
