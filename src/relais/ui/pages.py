@@ -4,6 +4,9 @@
 """
 
 from datetime import date, timedelta
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -53,7 +56,14 @@ def install(app: Flask, archive: Archive, facts: NodeFacts) -> None:
 def _everywhere() -> dict[str, Any]:
     """What every template may use."""
     here = context.facts()
-    return {"facts": here, "has_viewer": viewer.installed(here.viewer_dir), "meaning": rows.MODALITIES}
+    return {"facts": here, "look": _look(), "has_viewer": viewer.installed(here.viewer_dir), "meaning": rows.MODALITIES}
+
+
+@cache
+def _look() -> str:
+    """What static files are told by: browsers keep them until one of them is another."""
+    folder = Path(__file__).parent / "static"
+    return sha256(b"".join(file.read_bytes() for file in sorted(folder.iterdir()))).hexdigest()[:12]
 
 
 def _nowhere(path: str) -> Response:
