@@ -13,6 +13,8 @@ def fields(**values: object) -> str:
 
 def value_text(value: object) -> str:
     """*value* bare if it is one plain word, else quoted with quotes, backslashes and control characters escaped."""
+    if type(value) is int:
+        return str(value)
     text = f"{value:.1f}" if isinstance(value, float) else str(value)
     if len(text) > MAX_VALUE_CHARACTERS:
         text = text[:MAX_VALUE_CHARACTERS] + "..."

@@ -1,9 +1,12 @@
 """The web door as one Flask application. Knows which routes there are, not what they do; any WSGI server can run it."""
 
+from collections.abc import Callable
 from ipaddress import ip_network
 from threading import Semaphore
+from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
+from werkzeug.routing import MapAdapter
 
 from relais.archive import Archive
 from relais.web import (
@@ -33,6 +36,21 @@ WAITING_SHARE = 8  # one thread in so many may be held by who waits for somethin
 DICOMWEB = (qido, wado_rs, metadata, frames, bulkdata, rendered, thumbnails, stow, deletion)
 
 
+class _Application(Flask):
+    """Flask, but for the name that a request was sent to: no route depends on it, and none is redirected."""
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Where *request* is looked up: by its path alone. Finding out about its host took as long as the rest."""
+        if request is None:
+            return super().create_url_adapter(None)
+        scheme, method = request.scheme, request.method
+        return self.url_map.bind("", request.root_path, "", scheme, method, request.path)
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """*func* as it is: none here is a coroutine, and Flask would look for one several times in each request."""
+        return func
+
+
 def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, public_url: str = "") -> Flask:
     """The application. *public_url* is the base of every absolute URL that it emits, its own address if "".
 
@@ -55,7 +73,7 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
 
 def routed() -> Flask:
     """All routes with nothing behind them: for create_app, and for those who only say what can be asked."""
-    app = Flask("relais.web", static_folder=None)
+    app = _Application("relais.web", static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     for module in DICOMWEB:
@@ -71,8 +89,8 @@ def routed() -> Flask:
 def _finish(response: Response) -> Response:
     """What every answer carries, and the route for the log line."""
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if request.url_rule is not None:
-        request.environ[ROUTE] = request.url_rule.rule
+    if (rule := request.url_rule) is not None:
+        request.environ[ROUTE] = rule.rule
     return response
 
 

@@ -5,6 +5,9 @@ Knows HTTP, not what anybody may do. Where access is enforced nobody gets furthe
 of balancers and for preflights (Fetch 4.8); an open node takes notice of who shows one and asks nobody.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from flask import Flask, Response, request
 
 from relais.access.policy import Mode
@@ -21,7 +24,8 @@ def register(app: Flask, tokens: Tokens, mode: Mode) -> None:
     """Find out who asks before anything else is done."""
 
     def authenticate() -> Response | None:
-        request.environ[USER] = name = _name(tokens)
+        environ = request.environ
+        environ[USER] = name = _name(tokens, environ)
         if name or mode is not Mode.ENFORCED or request.path in FREE or _is_preflight():
             return None
         response = answer(401, "Show a token of this node, as Bearer or as the password of its name.")
@@ -32,11 +36,11 @@ def register(app: Flask, tokens: Tokens, mode: Mode) -> None:
     app.before_request(authenticate)
 
 
-def _name(tokens: Tokens) -> str:
+def _name(tokens: Tokens, environ: Mapping[str, Any]) -> str:
     """Whom the request proves that it comes from; "" without proof."""
-    shown = request.authorization if "HTTP_AUTHORIZATION" in request.environ else None
+    shown = request.authorization if "HTTP_AUTHORIZATION" in environ else None
     if shown is None:
-        return tokens.name_by(request.environ.get(PROOFS, frozenset()))
+        return tokens.name_by(environ.get(PROOFS, frozenset()))
     if shown.type == "bearer":
         return tokens.name_of(shown.token or "")
     name = tokens.name_of(shown.password or "") if shown.type == "basic" else ""

@@ -3,7 +3,7 @@
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,15 +46,17 @@ class Single:
     filename: str = ""
 
 
-class _Located(Response):
-    """An answer whose Content-Location is a URI: Werkzeug would turn it into one, slower than it sets all the rest."""
+class _Ready(Response):
+    """An answer whose header fields say all there is to say, such as its length where that is known.
+
+    Werkzeug would go through them again, and turn a Content-Location into the URI that it is.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], status: int, fields: Sequence[tuple[str, str]]) -> None:
+        super().__init__(chunks, status, fields, direct_passthrough=True)
 
     def get_wsgi_headers(self, environ: "WSGIEnvironment") -> "Headers":
-        location = self.headers.pop("Content-Location", None)
-        headers = super().get_wsgi_headers(environ)
-        if location is not None:
-            headers["Content-Location"] = self.headers["Content-Location"] = location
-        return headers
+        return self.headers
 
 
 def json_document(content: object, media_type: str = DICOM_JSON, status: int = 200) -> Response:
@@ -82,25 +84,24 @@ def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False) 
     chunks = writer.chunks(parts)
     if not isinstance(parts, list) or len(parts) > 1:
         chunks = READERS.one_more(chunks)
-    response = Response(chunks, content_type=writer.content_type, direct_passthrough=True)
-    response.headers["Cache-Control"] = NO_CACHE
-    response.headers["Vary"] = "Accept"
+    fields = [("Content-Type", writer.content_type), ("Cache-Control", NO_CACHE), ("Vary", "Accept")]
     if isinstance(parts, list) and (length := writer.content_length(parts)) is not None:
-        response.content_length = length
-    return response
+        fields.append(("Content-Length", str(length)))
+    return _Ready(chunks, 200, fields)
 
 
 def single(body: Single) -> Response:
     """*body*, or the range of it that was asked for (RFC 9110 14). Several ranges are answered with the whole."""
     if body.etag and is_unchanged(body.etag):
         return not_modified(body.etag)
-    headers = {"Cache-Control": NO_CACHE, "Accept-Ranges": "bytes", "Vary": "Accept"}
+    fields = [("Content-Type", body.content_type), ("Cache-Control", NO_CACHE), ("Accept-Ranges", "bytes")]
+    fields.append(("Vary", "Accept"))
     if body.etag:
-        headers["ETag"] = f'"{body.etag}"'
+        fields.append(("ETag", f'"{body.etag}"'))
     if body.location:
-        headers["Content-Location"] = body.location
+        fields.append(("Content-Location", body.location))
     if body.filename:
-        headers["Content-Disposition"] = f'attachment; filename="{body.filename}"'
+        fields.append(("Content-Disposition", f'attachment; filename="{body.filename}"'))
     wanted = _range(body)
     if wanted == ():
         return _beyond(body.size_bytes)
@@ -108,10 +109,8 @@ def single(body: Single) -> Response:
     if wanted:
         start, stop = wanted
         status, chunks, size_bytes = 206, _slice(body.chunks, start, stop), stop - start
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{body.size_bytes}"
-    response = _Located(chunks, status, headers, content_type=body.content_type, direct_passthrough=True)
-    response.content_length = size_bytes
-    return response
+        fields.append(("Content-Range", f"bytes {start}-{stop - 1}/{body.size_bytes}"))
+    return _Ready(chunks, status, [*fields, ("Content-Length", str(size_bytes))])
 
 
 def _beyond(size_bytes: int) -> Response:
@@ -138,17 +137,15 @@ class Encoded:
 
 def encoded(body: Encoded) -> Response:
     """*body*, which caches must not give to those who asked for another encoding."""
-    response = _Located(body.chunks, content_type=body.content_type, direct_passthrough=True)
-    response.headers["Cache-Control"] = NO_CACHE
-    response.headers["ETag"] = f'W/"{body.etag}"'
-    response.headers["Vary"] = VARY_TEXT
+    fields = [("Content-Type", body.content_type), ("Cache-Control", NO_CACHE), ("ETag", f'W/"{body.etag}"')]
+    fields.append(("Vary", VARY_TEXT))
     if body.location:
-        response.headers["Content-Location"] = body.location
+        fields.append(("Content-Location", body.location))
     if body.content_encoding:
-        response.headers["Content-Encoding"] = body.content_encoding
+        fields.append(("Content-Encoding", body.content_encoding))
     if body.size_bytes is not None:
-        response.content_length = body.size_bytes
-    return response
+        fields.append(("Content-Length", str(body.size_bytes)))
+    return _Ready(body.chunks, 200, fields)
 
 
 def encode(content_encoding: str, chunks: Iterable[bytes]) -> Iterable[bytes]:

@@ -99,6 +99,7 @@ class _Body:
 
     def __init__(self, exchange: _Exchange, body: Iterable[bytes]) -> None:
         self._exchange, self._body, self._chunks = exchange, body, iter(body)
+        self._bound = context.bound(request=exchange.id)
         self._is_whole = False
         self._is_closed = False
 
@@ -106,7 +107,7 @@ class _Body:
         return self
 
     def __next__(self) -> bytes:
-        with context.bound(request=self._exchange.id):
+        with self._bound:
             chunk = next(self._chunks, None)
         if chunk is None:
             self._is_whole = True
@@ -118,7 +119,7 @@ class _Body:
         if self._is_closed:
             return
         self._is_closed = True
-        with context.bound(request=self._exchange.id):
+        with self._bound:
             if close := getattr(self._body, "close", None):
                 close()
             self._exchange.ends(is_whole=self._is_whole)
