@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from fixtures.builders import a_ct, part10
@@ -51,7 +50,7 @@ def new_facts(root: Path, original: Path, like: InstanceFacts, count: int) -> It
         key = instance_key(ref, fresh_token())
         (root / key).parent.mkdir(parents=True, exist_ok=True)
         os.link(original, root / key)
-        yield replace(like, ref=ref, key=key)
+        yield like._replace(ref=ref, key=key)
 
 
 def register(archive: Archive, batch: list[InstanceFacts]) -> None:

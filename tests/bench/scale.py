@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -128,7 +128,7 @@ def arriving(writer: int) -> Iterator[InstanceFacts]:
                 uids = {"00080018": {"vr": "UI", "Value": [ref.sop_instance_uid]}}
                 uids["00200013"] = {"vr": "IS", "Value": [instance]}
                 key = instance_key(ref, f"{instance:08x}")
-                yield replace(first, ref=ref, key=key, attributes=first.attributes | uids)
+                yield first._replace(ref=ref, key=key, attributes=first.attributes | uids)
 
 
 def register(db: Database, facts: InstanceFacts) -> None:

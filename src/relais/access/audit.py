@@ -31,7 +31,7 @@ def write(tx: Transaction, record: Record) -> None:
     who = record.principal
     said = {"user": who.user} if who.user not in {"", who.name} else {}
     detail = _encode(record.detail | said)
-    values = (tx.now, record.action, who.protocol, who.name, who.address, record.study_instance_uid, detail)
+    values = (tx.now, str(record.action), str(who.protocol), who.name, who.address, record.study_instance_uid, detail)
     tx.execute(INSERT, values)
 
 

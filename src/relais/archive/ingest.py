@@ -8,10 +8,9 @@
 
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from pydicom.uid import UID
 
@@ -51,8 +50,7 @@ EARLY_BYTES = 8 * 1024 * 1024  # of an instance; who has more to come is asked w
 HEAD_BYTES = 64 * 1024  # of a Part 10 stream, looked at before the Data Set is passed on
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What was announced with a Data Set: by the command set, the File Meta Information or the URL.
 
     *transfer_syntax_uid* is believed; the others must agree with the Data Set where they are given. Only the study must
@@ -93,24 +91,26 @@ class Receiving:
         archive.policy.decide(self._principal, Action.STORE)
         if not contexts.is_transfer_syntax(claim.transfer_syntax_uid):
             raise UnsupportedTransferSyntax
-        if not all(uids.is_valid(uid) for uid in (claim.sop_class_uid, claim.sop_instance_uid) if uid):
-            raise Mismatch("What was announced with the Data Set is not a UID.")
+        for uid in (claim.sop_class_uid, claim.sop_instance_uid):
+            if uid and not uids.is_valid(uid):
+                raise Mismatch("What was announced with the Data Set is not a UID.")
         if claim.sop_class_uid:
             _check_sop_class(claim.sop_class_uid)
         registration.check_writable(archive)
         self._archive, self._claim, self._origin = archive, claim, origin
         self._received_at = round(time.time(), 3)
-        self._exit = ExitStack()
-        self._is_expected = False
+        self._is_expected = self._is_closed = False
         self._expected: tuple[InstanceRef | None, str] = (None, "")
         self._head = self._encode_head(claim.sop_class_uid or "", claim.sop_instance_uid or "")
-        self._upload = self._exit.enter_context(archive.store.begin(self._head))
+        self._upload = archive.store.begin(self._head)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._exit.close()
+        if not self._is_closed:
+            self._is_closed = True
+            self._upload.__exit__(*exc_info)
 
     def write(self, chunk: Buffer) -> None:
         """Take the next piece of the Data Set. Raises TooLarge, OutOfResources."""
@@ -128,7 +128,7 @@ class Receiving:
         Raises InvalidDataSet if it is truncated or lacks a required UID, Mismatch if it is not what was announced,
         UnsupportedSOPClass, Conflict (only with on_conflict = keep), Unwanted, OutOfResources or Unavailable.
         """
-        with self._exit:
+        with self:
             self._upload.complete()
             header = self._read_header()
             self._check(header)
@@ -180,17 +180,19 @@ class Receiving:
                 raise Mismatch(f"{keyword} in the Data Set is not the one announced with it.", tag=tag)
 
     def _warnings(self, header: Header) -> tuple[str, ...]:
-        announced = zip((self._claim.sop_class_uid, self._claim.sop_instance_uid), _sop(header), strict=True)
-        return header.warnings + ((OTHER_META,) if any(claim and claim != found for claim, found in announced) else ())
+        announced, found = (self._claim.sop_class_uid, self._claim.sop_instance_uid), _sop(header)
+        is_other = announced != found and any(a and a != f for a, f in zip(announced, found, strict=True))
+        return header.warnings + ((OTHER_META,) if is_other else ())
 
     def _begin_again(self, header: Header) -> Header:
         """Write the same Data Set behind a true head, where its UIDs had not been announced, or others had been."""
         former, offset = self._upload, len(self._head)
         self._head = self._encode_head(header.sop_class_uid, header.ref.sop_instance_uid)
-        self._upload = self._exit.enter_context(self._archive.store.begin(self._head))
-        while chunk := former.read_range(offset, CHUNK_BYTES):
-            self._upload.write(chunk)
-            offset += len(chunk)
+        self._upload = self._archive.store.begin(self._head)
+        with former:
+            while chunk := former.read_range(offset, CHUNK_BYTES):
+                self._upload.write(chunk)
+                offset += len(chunk)
         return self._read_header()
 
     def _facts(self, header: Header, key: str, stored: StoredObject) -> InstanceFacts:
@@ -257,13 +259,13 @@ class Part10Receiving:
         self._archive, self._origin, self._study = archive, origin, study_instance_uid
         self._start = bytearray()
         self._receiving: Receiving | None = None
-        self._exit = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._exit.close()
+        if self._receiving:
+            self._receiving.__exit__(*exc_info)
 
     def write(self, chunk: Buffer) -> None:
         """Take the next piece of the file. Raises as Receiving does, and InvalidDataSet if it is no Part 10 file."""
@@ -276,9 +278,7 @@ class Part10Receiving:
 
     def finish(self) -> Stored:
         """As Receiving.finish."""
-        receiving = self._receiving or self._begin()
-        with self._exit:
-            return receiving.finish()
+        return (self._receiving or self._begin()).finish()
 
     def _begin(self) -> Receiving:
         meta, end = part10.parse_whole_head(self._start)
@@ -286,11 +286,10 @@ class Part10Receiving:
             raise InvalidDataSet("The File Meta Information names no Transfer Syntax.")
         class_uid, instance_uid = (u if uids.is_valid(u) else None for u in (meta.sop_class_uid, meta.sop_instance_uid))
         claim = Claim(meta.transfer_syntax_uid, class_uid, instance_uid, self._study, is_hint=True)
-        receiving = self._exit.enter_context(Receiving(self._archive, claim, self._origin))
-        receiving.write(bytes(self._start[end:]))
+        self._receiving = Receiving(self._archive, claim, self._origin)
+        self._receiving.write(bytes(self._start[end:]))
         self._start.clear()
-        self._receiving = receiving
-        return receiving
+        return self._receiving
 
 
 def receive(archive: Archive, claim: Claim, origin: Origin) -> Receiving:

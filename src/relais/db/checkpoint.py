@@ -77,7 +77,7 @@ def move(connection: sqlite3.Connection, lock: WritersLock) -> None:
     try:
         _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages >= BEGIN_ANEW_PAGES:
-            with lock.held():
+            with lock:
                 connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
     except sqlite3.Error as exc:
         log.warning("the index's log is not moved now: %s", exc)

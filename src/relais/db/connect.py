@@ -24,8 +24,9 @@ class SqliteConnection(sqlite3.Connection):
 
     def together(self, statements: Statements, /) -> None:
         """Run each."""
+        run = self.cursor().execute
         for sql, params in statements:
-            self.execute(sql, params)
+            run(sql, params)
 
     def enter(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]], /) -> None:
         """Put *rows* into *table*."""

@@ -34,7 +34,7 @@ class SqliteWriter:
         self._checkpoints = Checkpoints(settings)
         self.connection = connect.writer(settings)
         try:
-            with self._lock.held():
+            with self._lock:
                 migrate(self.connection, settings.path)
         except BaseException:
             self.close()
@@ -48,7 +48,7 @@ class SqliteWriter:
     @contextmanager
     def held(self, since: float) -> Iterator[None]:
         """Hold the lock; before the first transaction the log gets its size."""
-        with self._lock.held():
+        with self._lock:
             self._be_patient(time.monotonic() - since)
             if not self._has_reserved:
                 connect.reserve_log(self.connection, self._settings)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from threading import Lock
+from typing import NamedTuple
 
 from relais.dicom import uids
 from relais.dicom.alike import Mold, mold
@@ -41,8 +42,7 @@ MODELS = 64  # headers that are remembered; beyond it the oldest is forgotten
 _Place = tuple[str, int, int]  # Transfer Syntax UID, size of the object, offset of the Data Set
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """One instance, as far as its index row and its retrieval need it. *warnings* say in sentences what is odd."""
 
     sop_class_uid: str
@@ -145,12 +145,13 @@ def _layout(found: Scan, read_at: ReadAt, attributes: JsonDataset, start: int, t
 
 def _named(attributes: JsonDataset) -> tuple[str, InstanceRef]:
     """What it is, and which one. Raises InvalidDataSet if a UID is missing or none."""
-    ref = InstanceRef(*(_uid(attributes, tag) for tag in (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID)))
+    study, series = _uid(attributes, STUDY_INSTANCE_UID), _uid(attributes, SERIES_INSTANCE_UID)
+    ref = InstanceRef(study, series, _uid(attributes, SOP_INSTANCE_UID))
     return _uid(attributes, SOP_CLASS_UID), ref
 
 
 def _uid(attributes: JsonDataset, tag: int) -> str:
-    uid = "\\".join(value if isinstance(value, str) else "?" for value in values(attributes, tag))
+    uid = "\\".join([value if isinstance(value, str) else "?" for value in values(attributes, tag)])
     if uids.is_valid(uid):
         return uid
     try:

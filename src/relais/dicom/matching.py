@@ -33,6 +33,7 @@ from relais.dicom.values import (
 )
 
 _MIDNIGHT = "000000000000"
+_NO_TEXT_VRS = NUMBER_VRS | {"PN"}
 
 
 def matches(ds: JsonDataset, query: Query) -> bool:
@@ -72,7 +73,11 @@ def texts(element: dict[str, Any] | None, tag: int) -> tuple[str, ...]:
     Names are `Alphabetic=Ideographic=Phonetic`, numbers their decimal form. Left out are values that are missing,
     blank, a name without a letter, or in a numeric attribute not a number.
     """
-    found = [text_key(as_text(value)) for value in (element or {}).get("Value") or []]
+    given = (element or {}).get("Value") or []
+    if len(given) == 1 and type(given[0]) is str and vr_of(tag) not in _NO_TEXT_VRS:  # most of all there are
+        text = text_key(given[0])
+        return (text,) if text else ()
+    found = [text_key(as_text(value)) for value in given]
     if len(found) > 1 and is_single_valued(tag):
         found = ["\\".join(text for text in found if text)]
     return tuple(text for text in found if _says_something(vr_of(tag), text))

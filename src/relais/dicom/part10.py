@@ -7,10 +7,9 @@ in this: ingest never takes over the Private Information of a file that comes in
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -37,8 +36,7 @@ _SOURCE, _SENDING, _RECEIVING = 0x0016, 0x0017, 0x0018
 _PRIVATE_CREATOR, _PRIVATE = 0x0100, 0x0102
 
 
-@dataclass(frozen=True, slots=True)
-class FileMeta:
+class FileMeta(NamedTuple):
     """The File Meta Information, as far as we use it. *private* is what our own Private Information holds, else empty.
 
     Read from a stranger's file, any UID may be missing ("") or malformed.
@@ -64,8 +62,13 @@ def encode_head(meta: FileMeta) -> bytes:
         )
     )
     if meta.private:
-        group += _uid(_PRIVATE_CREATOR, IMPLEMENTATION_CLASS_UID) + _element(_PRIVATE, b"OB", meta.private)
+        group += _our_creator() + _element(_PRIVATE, b"OB", meta.private)
     return _PREAMBLE + _element(_GROUP_LENGTH, b"UL", _UINT.pack(len(group))) + group
+
+
+@cache
+def _our_creator() -> bytes:
+    return _uid(_PRIVATE_CREATOR, IMPLEMENTATION_CLASS_UID)
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,7 @@ and matches only itself.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydicom.datadict import tag_for_keyword
 
@@ -73,8 +73,7 @@ def _columns(level: Level) -> Iterator[Column]:
             yield Column(row.column, row.tag, tag_key(row.tag), row.vr)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """The attributes of a Data Set that have a value and belong to the rows of one level, and their bits."""
 
     attributes: JsonDataset

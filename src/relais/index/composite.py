@@ -14,7 +14,7 @@ Knows rows and the one table of attributes; never opens a DICOM file. Everything
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from relais.db import statements
 from relais.db.database import Database, Row, Transaction
@@ -29,6 +29,27 @@ from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered, k
 SQL = statements.load("relais.index.sql", "composite.sql")
 RESET = statements.load("relais.index.sql", "reset.sql")
 STORED, REPLACED, DELETED = "stored", "replaced", "deleted"
+
+
+class _Met(NamedTuple):
+    """What is there already of all that an instance needs: the row of SQL["find"], None where there is nothing yet."""
+
+    study_fk: int | None
+    study_present: int
+    series_fk: int | None
+    series_present: int
+    held: int | None
+    digest: bytes
+    size_bytes: int
+    key: str
+    revision: int
+    held_syntax: int
+    sop_class: int | None
+    syntax: int | None
+    origin: int | None
+    listed: int | None
+    packed: int | None
+    newest: int
 
 
 @dataclass(slots=True)
@@ -55,12 +76,13 @@ def register(tx: Transaction, facts: InstanceFacts, *, replace: bool = False) ->
     held_key = unpack_key(held.key, facts.ref)
     if held_key == facts.key:  # registered again from its file: what a row names is never superseded
         return Registered(Outcome.DUPLICATE, None, held.revision)
-    if kept_of(held.digest) == kept_of(facts.digest) and held.syntax == met["syntax"]:
+    if kept_of(held.digest) == kept_of(facts.digest) and held.syntax == met.syntax:
         return Registered(Outcome.DUPLICATE, facts.key, held.revision)
     if not replace:
         return Registered(Outcome.KEPT_FIRST, facts.key, held.revision)
-    packs.unpack(tx, met["series_fk"])
-    _take_out(tx, met["series_fk"], [(held.id, held.size_bytes)])
+    assert met.series_fk is not None
+    packs.unpack(tx, met.series_fk)
+    _take_out(tx, met.series_fk, [(held.id, held.size_bytes)])
     revision = _insert(tx, facts, _meet(tx, facts), REPLACED, held.id)
     tx.execute(SQL["add_superseded"], (held_key, held.id))
     return Registered(Outcome.REPLACED, held_key, revision)
@@ -78,43 +100,42 @@ class _Held:
     revision: int
 
 
-def _held(tx: Transaction, facts: InstanceFacts, met: Row) -> _Held | None:
-    if met["packed"] is None:
-        values = (met["held"], met["key"], met["digest"], met["held_syntax"], met["size_bytes"], met["revision"])
-        return _Held(*values) if met["held"] is not None else None
-    row = instances.packed_row(tx.connection, met["packed"], facts.ref.sop_instance_uid)
+def _held(tx: Transaction, facts: InstanceFacts, met: _Met) -> _Held | None:
+    if met.packed is None:
+        if met.held is None:
+            return None
+        return _Held(met.held, met.key, met.digest, met.held_syntax, met.size_bytes, met.revision)
+    row = instances.packed_row(tx.connection, met.packed, facts.ref.sop_instance_uid)
     names = ("id", "key", "digest", "transfer_syntax_uid", "size_bytes", "revision")
     return _Held(*(row[name] for name in names)) if row is not None else None
 
 
-def _meet(tx: Transaction, facts: InstanceFacts) -> Row:
-    """What is there already of all that an instance needs."""
+def _meet(tx: Transaction, facts: InstanceFacts) -> _Met:
     ref = facts.ref
     named = (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)
     kinds = (facts.sop_class_uid, facts.transfer_syntax_uid)
-    met: Row = tx.execute(SQL["find"], (*named, *kinds, *_origin(facts.origin))).fetchone()
-    return met
+    return _Met(*tx.execute(SQL["find"], (*named, *kinds, *_origin(facts.origin))).fetchone())
 
 
-def _insert(tx: Transaction, facts: InstanceFacts, met: Row, kind: str, instance_id: int | None = None) -> int:
+def _insert(tx: Transaction, facts: InstanceFacts, met: _Met, kind: str, instance_id: int | None = None) -> int:
     """A new instance row under its parents; the revision."""
     parts = columns.parts(facts.attributes)
     parents = _parents(tx, facts, met, parts)
-    if met["packed"] is not None:
+    if met.packed is not None:
         packs.unpack(tx, parents.series_fk)
     gained = (parents.patients, parents.studies, parents.series, 1, facts.size_bytes, 1)
-    revision = int(met["newest"]) + 1
+    revision = met.newest + 1
     new = instance_id or revision
-    sop_class = met["sop_class"] or _id(tx, "add_uid", (facts.sop_class_uid,))
+    sop_class = met.sop_class or _id(tx, "add_uid", (facts.sop_class_uid,))
     values = _instance_values(facts, parts[Level.IMAGE], tx.now) | {
         "id": new,
         "series_fk": parents.series_fk,
         "sop_class_uid": sop_class,
-        "transfer_syntax_uid": met["syntax"] or _id(tx, "add_uid", (facts.transfer_syntax_uid,)),
-        "origin_fk": met["origin"] or _id(tx, "add_origin", _origin(facts.origin)),
+        "transfer_syntax_uid": met.syntax or _id(tx, "add_uid", (facts.transfer_syntax_uid,)),
+        "origin_fk": met.origin or _id(tx, "add_origin", _origin(facts.origin)),
         "revision": revision,
     }
-    listed = [] if met["listed"] else [(SQL["add_sop_class"], (parents.study_fk, sop_class))]
+    listed = [] if met.listed else [(SQL["add_sop_class"], (parents.study_fk, sop_class))]
     tx.together(
         [
             (SQL["count_totals"], gained),
@@ -146,14 +167,15 @@ def _instance_values(facts: InstanceFacts, part: columns.Part, now: float) -> di
 
 def _insert_row(tx: Transaction, table: str, values: dict[str, Any]) -> int:
     """Insert *values*, whose names come from our own code and the one table, never from outside."""
-    return int(tx.execute(_insertion(table, tuple(values)), tuple(values.values())).fetchone()["id"])
+    statement = f"{_insertion(table, tuple(values))} RETURNING id"
+    return int(tx.execute(statement, tuple(values.values())).fetchone()["id"])
 
 
 @cache
 def _insertion(table: str, names: tuple[str, ...]) -> str:
     named = ", ".join(f'"{name}"' for name in names)
     marks = ", ".join("?" * len(names))
-    return f"INSERT INTO {table}({named}) VALUES ({marks}) RETURNING id"  # noqa: S608 - names of our own
+    return f"INSERT INTO {table}({named}) VALUES ({marks})"  # noqa: S608 - names of our own
 
 
 def _id(tx: Transaction, statement: str, values: tuple[str, ...]) -> int:
@@ -170,18 +192,18 @@ def _origin(origin: Origin) -> tuple[str, ...]:
 # Studies and series
 
 
-def _parents(tx: Transaction, facts: InstanceFacts, met: Row, parts: dict[Level, columns.Part]) -> _Parents:
+def _parents(tx: Transaction, facts: InstanceFacts, met: _Met, parts: dict[Level, columns.Part]) -> _Parents:
     """The study and the series of an instance, made or filled up as needed."""
     study, series = parts[Level.STUDY], parts[Level.SERIES]
-    parents = _Parents(met["study_fk"] or 0, met["series_fk"] or 0)
+    parents = _Parents(met.study_fk or 0, met.series_fk or 0)
     if not parents.study_fk:
         parents.study_fk, is_first = _add_study(tx, facts.ref, study)
         parents.studies, parents.patients = 1, int(is_first)
-    elif study.present & ~met["study_present"]:
+    elif study.present & ~met.study_present:
         _fill(tx, "study", Level.STUDY, parents.study_fk, study)
     if not parents.series_fk:
         parents.series_fk, parents.series = _add_series(tx, facts.ref, series, parents.study_fk), 1
-    elif series.present & ~met["series_present"]:
+    elif series.present & ~met.series_present:
         _fill(tx, "series", Level.SERIES, parents.series_fk, series)
     return parents
 
@@ -293,7 +315,7 @@ def remove(tx: Transaction, ref: Ref) -> list[InstanceRow]:
     if not removed:
         return []
     count = len(removed)
-    revision = tx.execute(SQL["count_totals"], (0, 0, 0, 0, 0, count)).fetchone()[0] - count
+    revision = tx.execute(SQL["take_revisions"], (count,)).fetchone()[0] - count
     for number, row in enumerate(removed, 1):
         tx.execute(SQL["add_deleted"], (row.id, *astuple(row.ref), row.key))
         tx.execute(SQL["add_change"], (revision + number, tx.now, DELETED, row.id))

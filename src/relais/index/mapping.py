@@ -15,7 +15,7 @@ STUDY_MARK, SERIES_MARK, INSTANCE_MARK = "\1", "\2", "\3"
 
 def pack_key(key: str, ref: InstanceRef) -> str:
     """*key* with marks in the place of the UIDs of *ref*; a key that does not name the instance stays as it is."""
-    packed = "/".join(_pack(segment, ref) for segment in key.split("/"))
+    packed = "/".join([_pack(segment, ref) for segment in key.split("/")])
     return packed if INSTANCE_MARK in packed else key
 
 

@@ -32,13 +32,8 @@ def add(tx: Transaction, note: Note, document: bytes, deleted: Iterable[int]) ->
 
 def is_unwanted(tx: Transaction, ref: InstanceRef, reasons: Iterable[str]) -> bool:
     """Whether the instance was once deleted for one of *reasons*."""
-    wanted = {
-        "study": ref.study_instance_uid,
-        "series": ref.series_instance_uid,
-        "instance": ref.sop_instance_uid,
-        "reasons": _listed(frozenset(reasons)),
-    }
-    return tx.execute(SQL["is_unwanted"], wanted).fetchone() is not None
+    named = (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)
+    return tx.execute(SQL["is_unwanted"], (*named, _listed(frozenset(reasons)))).fetchone() is not None
 
 
 @lru_cache(maxsize=8)

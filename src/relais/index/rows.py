@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.layout import Layout
@@ -16,8 +17,7 @@ def kept_of(digest: bytes) -> bytes:
     return digest[:DIGEST_BYTES]
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceFacts:
+class InstanceFacts(NamedTuple):
     """One durable instance, to be registered. *attributes* holds the rows of dicom.attributes found in its Data Set.
 
     *received_at* is in seconds since the epoch; 0 means the time of the transaction.

@@ -7,7 +7,6 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from struct import Struct
 
 from relais.dicom import uids
@@ -68,8 +67,8 @@ def of_loss(source: Part10File) -> dict[int, tuple[bytes, bytes]]:
 def derived_meta(meta: FileMeta, target_uid: str) -> FileMeta:
     """File Meta Information of the result."""
     if target_uid in syntaxes.LOSSY_WHEN_ENCODED:
-        return replace(meta, transfer_syntax_uid=target_uid, sop_instance_uid=derived_uid(meta.sop_instance_uid))
-    return replace(meta, transfer_syntax_uid=target_uid)
+        return meta._replace(transfer_syntax_uid=target_uid, sop_instance_uid=derived_uid(meta.sop_instance_uid))
+    return meta._replace(transfer_syntax_uid=target_uid)
 
 
 def derived_uid(sop_instance_uid: str) -> str:

@@ -7,17 +7,15 @@ made durable (full, read-only, too many files), Unavailable where the store does
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeGuard, TypeVar, runtime_checkable
+from typing import BinaryIO, NamedTuple, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 Buffer = bytes | bytearray | memoryview
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
+class StoredObject(NamedTuple):
     """What became of an upload. Digests are SHA-256 or what storage.digest chose, raw bytes.
 
     *digest* covers what was written after the head (the Data Set, so that the same Data Set from two senders has one

@@ -7,6 +7,7 @@ ever being overwritten that a row may still name (docs/decisions/0002-storage-la
 
 import os
 import re
+from functools import lru_cache
 from hashlib import sha256
 from itertools import count
 from random import Random
@@ -47,11 +48,16 @@ def random_hex(digits: int) -> str:
 
 def instance_key(ref: InstanceRef, token: str) -> str:
     """The key of one stored version of *ref*. Raises InvalidRequest if a UID of *ref* is not one (PS3.5 9.1)."""
-    study = uids.require(ref.study_instance_uid, "Study Instance UID")
-    series = uids.require(ref.series_instance_uid, "Series Instance UID")
+    folder = _folder(ref.study_instance_uid, ref.series_instance_uid)
     instance = uids.require(ref.sop_instance_uid, "SOP Instance UID")
-    shard = sha256(study.encode("ascii")).hexdigest()[:2]
-    return require_key(f"{shard}/{study}/{series}/{instance}.{token}.dcm")
+    return require_key(f"{folder}/{instance}.{token}.dcm")
+
+
+@lru_cache(maxsize=256)  # the instances of a series come together
+def _folder(study_instance_uid: str, series_instance_uid: str) -> str:
+    study = uids.require(study_instance_uid, "Study Instance UID")
+    series = uids.require(series_instance_uid, "Series Instance UID")
+    return f"{sha256(study.encode('ascii')).hexdigest()[:2]}/{study}/{series}"
 
 
 def study_folder(key: str) -> str:
@@ -64,6 +70,7 @@ def series_folder(key: str) -> str:
     return key.rpartition("/")[0]
 
 
+@lru_cache(maxsize=4096)  # each is asked about twice on its way in, and for each frame on its way out
 def is_key(text: str) -> bool:
     """Whether *text* looks like a key: nothing else is ever turned into a path."""
     return len(text) <= MAX_KEY_LENGTH and _KEY.fullmatch(text) is not None

@@ -189,7 +189,7 @@ class LocalStore:
 
     def adopt_held(self, temporary: str, key: str) -> None:
         """Give a temporary file its key, while the journal holds the object. For uploads."""
-        self._rename(temporary, f"{self.root}/{key}", is_held=True)
+        self._rename(temporary, f"{self._root_name}/{key}", is_held=True)
 
     def settle(self, keys: Iterable[str]) -> None:
         """Sync these objects, and their folders, if they are still there. For the journal; raises OSError."""

@@ -165,8 +165,10 @@ class LocalUpload:
                 raise OutOfResources
             self._end_writing()
             self._held.sync()
-            with out_of_resources():
+            try:
                 self._store.adopt_held(self._path, self._key)
+            except OSError as exc:
+                raise OutOfResources from exc
             self._path, self._is_sealed = "", True
             self._release(is_kept=True)
 
@@ -188,8 +190,10 @@ class LocalUpload:
         """Have the journal write the object, if it is small enough and there is room."""
         if not self._store.may_hold(self._size):
             return None
+        if self._room is not None:
+            return self._store.hold(key, self._head_bytes, stored, self._room[: self._size])
         with out_of_resources():
-            body = pread(self._fd, 0, self._size) if self._room is None else self._room[: self._size]
+            body = pread(self._fd, 0, self._size)
         return self._store.hold(key, self._head_bytes, stored, body)
 
     def _release(self, *, is_kept: bool) -> None:

@@ -21,10 +21,10 @@ def test_one_waits_for_the_other(tmp_path: Path) -> None:
     order: list[str] = []
 
     def wait() -> None:
-        with second.held():
+        with second:
             order.append("second")
 
-    with first.held():
+    with first:
         thread = threading.Thread(target=wait)
         thread.start()
         thread.join(0.1)
@@ -44,6 +44,6 @@ def test_a_dead_holder_holds_nothing(tmp_path: Path) -> None:
     holder.wait()
     holder.stdout.close()
     lock = WritersLock(tmp_path / "index.sqlite")
-    with lock.held():
+    with lock:
         pass
     lock.close()
