@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
@@ -33,7 +33,6 @@ from relais.dicom.values import (
 )
 
 _MIDNIGHT = "000000000000"
-_NO_TEXT_VRS = NUMBER_VRS | {"PN"}
 
 
 def matches(ds: JsonDataset, query: Query) -> bool:
@@ -73,11 +72,7 @@ def texts(element: dict[str, Any] | None, tag: int) -> tuple[str, ...]:
     Names are `Alphabetic=Ideographic=Phonetic`, numbers their decimal form. Left out are values that are missing,
     blank, a name without a letter, or in a numeric attribute not a number.
     """
-    given = (element or {}).get("Value") or []
-    if len(given) == 1 and type(given[0]) is str and vr_of(tag) not in _NO_TEXT_VRS:  # most of all there are
-        text = text_key(given[0])
-        return (text,) if text else ()
-    found = [text_key(as_text(value)) for value in given]
+    found = [text_key(as_text(value)) for value in (element or {}).get("Value") or []]
     if len(found) > 1 and is_single_valued(tag):
         found = ["\\".join(text for text in found if text)]
     return tuple(text for text in found if _says_something(vr_of(tag), text))
@@ -102,11 +97,20 @@ def alternatives(match: Match) -> tuple[Match, ...]:
     """A condition with several values as conditions with one each, any of which may match.
 
     Reading: without negotiation the meaning of several values is undefined (PS3.4 C.2.2.2.8); here any may match, and
-    each may be a pattern or a range where its VR allows that.
+    each may be a pattern or a range where its VR allows that. A pattern of names may stand for two: `A^*` is `A`, too.
     """
-    if match.kind not in (MatchKind.MULTIPLE_VALUES, MatchKind.LIST_OF_UID):
+    is_several = match.kind in (MatchKind.MULTIPLE_VALUES, MatchKind.LIST_OF_UID)
+    found = tuple(simple(match.tag, value) for value in match.values) if is_several else (match,)
+    if vr_of(match.tag) != "PN":
+        return found
+    return tuple(pattern for one in found for pattern in _patterns(one))
+
+
+def _patterns(match: Match) -> Iterable[Match]:
+    """A condition on a name as those that it stands for."""
+    if match.kind is not MatchKind.WILD_CARD:
         return (match,)
-    return tuple(simple(match.tag, value) for value in match.values)
+    return (replace(match, values=(text,)) for text in person_name.patterns(match.values[0]))
 
 
 def simple(tag: int, text: str, vr: str | None = None) -> Match:

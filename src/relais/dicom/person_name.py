@@ -9,6 +9,7 @@
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import product
 
 JSON_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")  # PS3.18 F.2.2
 
@@ -72,6 +73,22 @@ def _keys(text: str) -> tuple[str, str, str]:
 
 def _key(group: str) -> str:
     return _AROUND_CARET.sub("^", fold(group)).strip(" ").rstrip("^ ")
+
+
+def patterns(text: str) -> tuple[str, ...]:
+    """The wild card patterns that *text* stands for, where components at the end of a name may be left out.
+
+    A name that is written `A` is the same as `A^` and `A^^^^`, which `A^*` and `A*^*` match (PS3.5 6.2.1.1).
+    """
+    return tuple("=".join(groups) for groups in product(*map(_group_patterns, text.split("=", 2))))
+
+
+def _group_patterns(group: str) -> tuple[str, ...]:
+    rest = group.rstrip("*^ ")
+    before, star, behind = group[len(rest) :].partition("*")
+    if not (rest and star and "^" in before + behind):
+        return (group,)
+    return (f"{rest}{before}*", rest) if "^" in before else (f"{rest}*",)
 
 
 def words(text: str) -> tuple[str, ...]:

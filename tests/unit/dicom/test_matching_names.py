@@ -22,6 +22,18 @@ def test_names_match_as_a_whole(raw: str) -> None:
     assert not fits("PatientName", raw, name("LEFÈBVRE^Zoé"))
 
 
+@pytest.mark.parametrize("raw", ["smith^*", "SMITH*^*", "smi*^^*", "s?ith^*^*", "smith ^ *", "smith^*\\jones^*"])
+@pytest.mark.parametrize("stored", ["SMITH", "SMITH^", "Smith^^^^"])
+def test_components_at_the_end_of_a_name_may_be_left_out_where_a_pattern_asks_for_any(raw: str, stored: str) -> None:
+    assert fits("PatientName", raw, name(stored))
+    assert fits("PatientName", f"{raw.partition(chr(92))[0]}=山田^*", name(f"{stored}=山田"))
+
+
+@pytest.mark.parametrize("raw", ["smit^*", "smith^^*", "smith^?*", "*^*", "^*", "smith^*^x"])
+def test_a_pattern_still_asks_for_the_components_that_it_names(raw: str) -> None:
+    assert not fits("PatientName", raw, name("SMITH^" if "^^" not in raw else "SMITH^JOHN"))
+
+
 YAMADA = name("Yamada^Tarou=山田^太郎=やまだ^たろう")
 
 
