@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
-from fixtures.builders import A_TINY_PDF, a_ct, a_multiframe, a_pdf, a_sr, uid
+from fixtures.builders import A_TINY_PDF, a_ct, a_multiframe, a_pdf, a_sr, part10, uid
 from fixtures.web import WebNode, parts_of, path, web_node
 
 OCTETS = 'multipart/related; type="application/octet-stream"'
@@ -115,3 +121,23 @@ def test_head_is_as_get_without_a_body(web: WebNode, name: str) -> None:
     response = web.request("HEAD", f"{path(CT)}/{name}", OCTETS)
     assert (response.status_code, response.content) == (200, b"")
     assert response.headers["Content-Type"].startswith("multipart/related")
+
+
+@pytest.mark.parametrize("resource", ["bulkdata", "pixeldata"])
+def test_pixel_data_that_cannot_be_decoded_cuts_no_other_short(web: WebNode, resource: str) -> None:
+    """Trap 12: it leaves as stored, alone it is an error."""
+    study = uid(f"spoilt {resource}")
+    spoilt, good, last = (
+        a_ct(StudyInstanceUID=study, SeriesNumber=n, transfer_syntax=JPEG2000Lossless) for n in (1, 2, 3)
+    )
+    beginning = b"\xff\x4f\xff\x51"
+    web.store(part10(spoilt).replace(beginning, bytes(len(beginning))), good, last)
+    response = web.get(f"/studies/{study}/{resource}", OCTETS)
+    types = {headers["Content-Location"]: headers["Content-Type"] for headers, _ in parts_of(response)}
+    decoded = f"application/octet-stream; transfer-syntax={ExplicitVRLittleEndian}"
+    assert types == {
+        f"{web.service}{path(spoilt)}/frames/1": f"image/jp2; transfer-syntax={JPEG2000Lossless}",
+        f"{web.service}{path(good)}/bulkdata/7FE00010": decoded,
+        f"{web.service}{path(last)}/bulkdata/7FE00010": decoded,
+    }
+    assert web.get(f"{path(spoilt)}/{resource}", OCTETS).status_code == 406

@@ -17,7 +17,7 @@ from pydicom.uid import (
     XRayAngiographicImageStorage,
 )
 
-from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, uid
+from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
 from fixtures.images import an_image, texture
 from fixtures.pictures import picture
 from fixtures.states import a_state
@@ -323,3 +323,17 @@ def test_an_instance_whose_pixels_cannot_be_decoded_is_a_406(web: WebNode) -> No
     response = web.get(f"{path(ds)}/rendered")
     assert response.status_code == 406
     assert response.json()["message"]
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_an_image_that_cannot_be_decoded_cuts_no_other_short(web: WebNode, place: int) -> None:
+    """Trap 12: it is left out, alone it is an error."""
+    study = uid(f"spoilt at {place}")
+    seen = [a_ct(StudyInstanceUID=study, SeriesNumber=n) for n in (1, 2, 3) if n != place]
+    spoilt = a_ct(StudyInstanceUID=study, SeriesNumber=place, transfer_syntax=JPEG2000Lossless)
+    beginning = b"\xff\x4f\xff\x51"
+    web.store(part10(spoilt).replace(beginning, bytes(len(beginning))), *seen)
+    response = web.get(f"/studies/{study}/rendered", 'multipart/related; type="image/png"')
+    locations = [headers["Content-Location"] for headers, _ in parts_of(response)]
+    assert locations == [f"{web.service}{path(ds)}/frames/1/rendered" for ds in seen]
+    assert web.get(f"{path(spoilt)}/rendered", 'multipart/related; type="image/png"').status_code == 406

@@ -1,6 +1,6 @@
 """Bulk data: the values that BulkDataURIs name, one of them or all (PS3.18 10.4.1.1.5). Knows HTTP, not Data Sets."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from flask import Blueprint, Response
 
@@ -68,7 +68,7 @@ def every_value(rows: list[InstanceRow], ranges: tuple[MediaRange, ...]) -> Resp
     if not chosen:
         raise NotAcceptable if has_left_out else NotFound("There is no bulk data.")
     own_type = chosen[0][2].media_type
-    response = payload.multipart(own_type, _parts(here, chosen), is_lazy=True)
+    response = payload.multipart(own_type, payload.begun(_parts(here, chosen)), is_lazy=True)
     return payload.partial(response) if has_left_out else response
 
 
@@ -92,10 +92,11 @@ def _offers(ref: InstanceRef, path: str) -> tuple[Offer, ...]:
     return tuple(Offer(name, is_multipart=multi) for multi in (True, False) for name in names)
 
 
-def _parts(here: Door, chosen: Iterable[tuple[InstanceRow, str, Offer]]) -> Iterator[Part]:
+def _parts(here: Door, chosen: Sequence[tuple[InstanceRow, str, Offer]]) -> Iterator[Part]:
+    pixel_parts = frames.parts_of_many if len(chosen) > 1 else frames.pixel_parts
     for row, path, offer in chosen:
         if path in PIXEL_PATHS:
-            yield from frames.pixel_parts(here, row, offer)
+            yield from pixel_parts(here, row, offer)
             continue
         body = documents.bulkdata(here.archive, row, path)
         headers = (("Content-Type", offer.media_type), ("Content-Location", _location(here, row.ref, path)))

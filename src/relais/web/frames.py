@@ -1,8 +1,8 @@
 """Frames and the whole Pixel Data of instances (PS3.18 10.4.1.1.6). Knows HTTP and rows, not pixels.
 
 Frames leave as stored bitstreams, compressed as asked, or as native Explicit VR Little Endian, each in a part of its
-own that says which. A frame in the middle of a list that turns out to be damaged leaves as stored, so that it does not
-cut the others short.
+own that says which. A frame in the middle of a list, or Pixel Data among others, that turns out to be damaged leaves as
+stored, so that it does not cut the others short; Pixel Data that cannot leave even so is left out.
 """
 
 import logging
@@ -80,7 +80,7 @@ def _pixel_data(ref: Ref) -> Response:
     chosen = [(row, offer) for row, each in zip(rows, targets, strict=True) if (offer := choose(row, ranges, each))]
     if not chosen:
         raise NotAcceptable
-    parts = (part for row, offer in chosen for part in pixel_parts(here, row, offer))
+    parts = payload.begun(part for row, offer in chosen for part in parts_of_many(here, row, offer))
     own_type = media_types.frame_media_type(chosen[0][1].transfer_syntax_uid)
     response = payload.multipart(own_type, parts, is_lazy=True)
     return payload.partial(response) if len(chosen) < len(rows) else response
@@ -121,6 +121,27 @@ def pixel_parts(here: Door, row: InstanceRow, offer: Offer) -> Iterator[Part]:
         return
     path, body = documents.pixel_data(here.archive, row)
     yield Part(_headers(EXPLICIT, f"{here.url(row.ref)}/bulkdata/{path}"), body.chunks, body.length)
+
+
+def parts_of_many(here: Door, row: InstanceRow, offer: Offer) -> Iterator[Part]:
+    """As pixel_parts, for one of many instances: if it cannot be made it leaves as stored, or else not at all."""
+    has_begun = False
+    for parts in (pixel_parts(here, row, offer), _stored_parts(here, row)):
+        try:
+            for part in parts:
+                has_begun = True
+                yield part
+            return
+        except NodeError as error:
+            if has_begun:
+                raise
+            uid = row.ref.sop_instance_uid
+            log.warning(fields(event="not sent as asked", sop_instance_uid=uid, error=error.message))
+
+
+def _stored_parts(here: Door, row: InstanceRow) -> Iterator[Part]:
+    numbers = range(1, retrieve.frame_count(row) + 1)
+    return (_part(here, row, number, _body(here, row, number, None)) for number in numbers)
 
 
 def _one_frame(here: Door, row: InstanceRow, number: int, offer: Offer) -> Response:

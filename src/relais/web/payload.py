@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import orjson
@@ -15,6 +16,7 @@ from werkzeug.http import parse_range_header
 from relais.archive.readers import READERS
 from relais.dicomweb.media_types import DICOM_JSON
 from relais.dicomweb.multipart import Part, Writer
+from relais.errors import NotAcceptable
 from relais.web import errors
 
 if TYPE_CHECKING:
@@ -88,6 +90,19 @@ def multipart(media_type: str, parts: Iterable[Part], *, is_lazy: bool = False) 
     if isinstance(parts, list) and (length := writer.content_length(parts)) is not None:
         fields.append(("Content-Length", str(length)))
     return _Ready(chunks, 200, fields)
+
+
+def begun(parts: Iterator[Part]) -> Iterator[Part]:
+    """*parts*, the first of which is made: if it cannot be, that is an error and not an answer that breaks off.
+
+    Raises NotAcceptable if there is none.
+    """
+    if request.method == "HEAD":
+        return parts
+    first = next(parts, None)
+    if first is None:
+        raise NotAcceptable
+    return chain((first,), parts)
 
 
 def single(body: Single) -> Response:

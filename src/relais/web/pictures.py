@@ -2,10 +2,15 @@
 
 Reading: an instance of several frames, asked for without a frame list, is its first frame where one image is
 acceptable, all of them in motion as image/gif, and all of them one by one in a multipart answer.
+
+Deviation: of several images one by one, those that turn out to be damaged when their turn comes are left out, as the
+answer has begun; if there is no other, that is the answer.
 """
 
+import logging
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from flask import Response, request
@@ -19,6 +24,7 @@ from relais.dicomweb.multipart import Part
 from relais.errors import InvalidRequest, NodeError, NotAcceptable, TooLarge
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import AppliedState, RenderRequest
+from relais.telemetry.line import fields
 from relais.web import payload
 from relais.web.door import Door, door, principal
 from relais.web.payload import Single
@@ -34,6 +40,8 @@ SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION = 0x00280002, 0x00280004
 
 NO_WINDOW = "A window changes nothing in a colour image."
 NO_QUALITY = "The quality parameter has no meaning for {} and was ignored."
+
+log = logging.getLogger(__name__)
 
 
 class Picture(NamedTuple):
@@ -122,19 +130,29 @@ def _moving(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
 
 
 def _parts(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
-    """The first is made before the answer begins: if it cannot be, that is the answer."""
+    """The first is made before the answer begins: if none can be, that is the answer."""
     if request.method == "HEAD":
         return payload.multipart(wanted.media_type, iter(()), is_lazy=True)
-    here = door()
-    first = _made(here, pictures[0], wanted)
-    return payload.multipart(wanted.media_type, _each(here, pictures, wanted, first), is_lazy=len(pictures) > 1)
+    parts = _each(door(), pictures, wanted)
+    return payload.multipart(wanted.media_type, chain((next(parts),), parts), is_lazy=len(pictures) > 1)
 
 
-def _each(here: Door, pictures: Sequence[Picture], wanted: RenderRequest, first: bytes) -> Iterator[Part]:
-    for place, picture in enumerate(pictures):
-        data = _made(here, picture, wanted) if place else first
+def _each(here: Door, pictures: Sequence[Picture], wanted: RenderRequest) -> Iterator[Part]:
+    """A part for each of *pictures* that can be made. Raises why the first could not, if that is none."""
+    has_one, failures = False, []
+    for picture in pictures:
+        try:
+            data = _made(here, picture, wanted)
+        except (InvalidRequest, NotAcceptable) as error:
+            uid = picture.row.ref.sop_instance_uid
+            log.warning(fields(event="left out", sop_instance_uid=uid, frame=picture.number, error=error.message))
+            failures.append(error)
+            continue
+        has_one = True
         headers = (("Content-Type", wanted.media_type), ("Content-Location", _location(here, picture)))
         yield Part(headers, (data,), len(data))
+    if failures and not has_one:
+        raise failures[0]
 
 
 def _location(here: Door, picture: Picture) -> str:
