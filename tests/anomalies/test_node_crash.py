@@ -52,7 +52,7 @@ def end_hard(node: Served, chance: random.Random) -> None:
 def check(archive: Archive, crowd: Crowd) -> None:
     """Everything acknowledged is there and unchanged; index and storage agree after a sweep."""
     for uid, digest in crowd.acknowledged.items():
-        (row,) = lookup.by_sop_uid(archive.db, uid)
+        (row,) = lookup.by_sop_uids(archive.db, [uid])
         with archive.store.open(row.key) as stream:
             stream.seek(row.layout.dataset_offset)
             assert sha256(stream.read()).digest() == digest

@@ -84,7 +84,7 @@ def test_a_real_file_comes_back_as_it_went_in(web: WebNode, file: RealFile) -> N
     if file.transfer_syntax_uid in NEVER_SENT:
         assert headers["Content-Type"].endswith(ExplicitVRLittleEndian)
         assert dcmread(DicomBytesIO(content)).SOPInstanceUID == file.sop_instance_uid
-        rows, store = lookup.by_sop_uid(web.archive.db, file.sop_instance_uid), web.archive.store
+        rows, store = lookup.by_sop_uids(web.archive.db, [file.sop_instance_uid]), web.archive.store
         assert file.dataset in [data_set(store.read_range(row.key, 0, row.size_bytes)) for row in rows]
     else:
         assert headers["Content-Type"].endswith(file.transfer_syntax_uid)

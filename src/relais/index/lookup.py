@@ -53,14 +53,8 @@ def representative(db: Database, ref: StudyRef | SeriesRef) -> InstanceRow | Non
         return held.representative(connection, ref)
 
 
-def by_sop_uid(db: Source, sop_instance_uid: str) -> list[InstanceRow]:
-    """The instances of that UID: one in a sane world, but senders put one into two series."""
-    found = by_sop_uids(db, [sop_instance_uid])
-    return sorted(found, key=lambda row: (row.ref.study_instance_uid, row.ref.series_instance_uid))
-
-
 def by_sop_uids(db: Source, sop_instance_uids: Iterable[str]) -> list[InstanceRow]:
-    """The instances of all those UIDs, in no promised order."""
+    """The instances of all those UIDs, in no promised order: of one UID there may be two, in series of two studies."""
     with reading(db) as connection:
         return held.by_sop_uids(connection, sop_instance_uids)
 
@@ -145,13 +139,10 @@ def keys(db: Database) -> Iterator[tuple[str, InstanceRow]]:
         yield from ((row.key, row) for row in rows)
 
 
-def knows_key(db: Database, key: str) -> bool:
-    """Whether a row names the storage key *key*, or it is the history of an instance that is here."""
-    return not list(unknown_keys(db, [key]))
-
-
 def unknown_keys(db: Database, keys: Iterable[str]) -> Iterator[str]:
-    """Those of *keys* of which knows_key is false, in their order. No read stays open between batches.
+    """Those of *keys* that no row names and that are not the history of an instance that is here, in their order.
+
+    No read stays open between batches.
 
     Keys are kept with marks for their UIDs, so instances are found first: the last segment of a key begins with one.
     """

@@ -76,7 +76,7 @@ def test_an_index_of_a_newer_program_is_used_where_that_allows_it(tmp_path: Path
     with an_index(path.parent) as db:
         arrived = facts(a_dataset())
         db.write(lambda tx: composite.register(tx, arrived))
-        assert lookup.knows_key(db, arrived.key)
+        assert not list(lookup.unknown_keys(db, [arrived.key]))
 
 
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def _answers(db: Database) -> dict[str, Any]:
         "one": [lookup.instance(db, ref) for ref in refs],
         "none": lookup.instance(db, FIRST.instance("9")),
         "representative": [lookup.representative(db, ref) for ref in (STUDY, FIRST, SECOND)],
-        "by uid": [lookup.by_sop_uid(db, ref.sop_instance_uid) for ref in refs],
+        "by uid": [lookup.by_sop_uids(db, [ref.sop_instance_uid]) for ref in refs],
         "attributes": [lookup.attributes(db, ref) for ref in (*refs, FIRST, STUDY, FIRST.instance("9"))],
         "revision": [lookup.revision(db, ref) for ref in (*refs, FIRST, STUDY)],
         "keys": list(lookup.keys(db)),
@@ -116,7 +116,7 @@ def test_an_instance_is_replaced_in_a_packed_series(db: Database) -> None:
     assert (row.id, row.key, row.size_bytes) == (held.id, newer.key, 50)
     assert statistics.recount(db) == []
     pack_series(db)
-    assert lookup.knows_key(db, held.key)  # history of an instance that is here
+    assert not list(lookup.unknown_keys(db, [held.key]))  # history of an instance that is here
     assert [one.kind for one in changes.since(db, 5, 9)] == ["replaced"]
     db.write(check_sides)
 
@@ -185,7 +185,7 @@ def test_keys_that_name_no_instance_are_not_packed(db: Database) -> None:
     assert made.ids
     assert made.packed is None
     assert not db.write(lambda tx: packs.keep(tx, made))
-    assert lookup.knows_key(db, "no/uid/in/it")
+    assert not list(lookup.unknown_keys(db, ["no/uid/in/it"]))
 
 
 def test_the_feed_tells_which_series_are_due_and_never_twice(db: Database) -> None:
