@@ -19,7 +19,7 @@ from relais.dicom.refs import InstanceRef, Ref
 from relais.dicomweb import media_types, paths
 from relais.dicomweb.media_types import MediaRange, Offer
 from relais.dicomweb.multipart import Part
-from relais.errors import NodeError, NotAcceptable, NotFound
+from relais.errors import InvalidRequest, NodeError, NotAcceptable, NotFound
 from relais.index.rows import InstanceRow
 from relais.telemetry.line import fields
 from relais.web import payload
@@ -124,19 +124,24 @@ def pixel_parts(here: Door, row: InstanceRow, offer: Offer) -> Iterator[Part]:
 
 
 def parts_of_many(here: Door, row: InstanceRow, offer: Offer) -> Iterator[Part]:
-    """As pixel_parts, for one of many instances: if it cannot be made it leaves as stored, or else not at all."""
-    has_begun = False
-    for parts in (pixel_parts(here, row, offer), _stored_parts(here, row)):
+    """As pixel_parts, for one of many instances: if it cannot be made it leaves as stored, or else not at all.
+
+    What is lost or out of reach is not left out: that breaks the answer off.
+    """
+    parts = pixel_parts(here, row, offer)
+    try:
+        first = next(parts)
+    except NodeError as error:
+        uid = row.ref.sop_instance_uid
+        log.warning(fields(event="sent as stored", sop_instance_uid=uid, error=error.message))
+        parts = _stored_parts(here, row)
         try:
-            for part in parts:
-                has_begun = True
-                yield part
+            first = next(parts)
+        except (InvalidRequest, NotAcceptable) as reason:
+            log.warning(fields(event="left out", sop_instance_uid=uid, error=reason.message))
             return
-        except NodeError as error:
-            if has_begun:
-                raise
-            uid = row.ref.sop_instance_uid
-            log.warning(fields(event="not sent as asked", sop_instance_uid=uid, error=error.message))
+    yield first
+    yield from parts
 
 
 def _stored_parts(here: Door, row: InstanceRow) -> Iterator[Part]:
