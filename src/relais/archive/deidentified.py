@@ -21,7 +21,6 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from relais.archive import Archive, retrieve
-from relais.archive.integrity import CHUNK_BYTES
 from relais.archive.retrieve import Body
 from relais.archive.stored_dataset import StoredDataset, open_dataset, split
 from relais.dicom import deidentify, uids
@@ -128,15 +127,8 @@ def _chunks(stream: BinaryIO, pieces: "list[bytes | _Range]", closing: ExitStack
         for piece in pieces:
             if isinstance(piece, bytes):
                 yield piece
-                continue
-            stream.seek(piece.offset)
-            left = piece.length
-            while left:
-                chunk = stream.read(min(CHUNK_BYTES, left))
-                if not chunk:
-                    raise Unavailable("The de-identified file ends too early.")
-                left -= len(chunk)
-                yield chunk
+            else:
+                yield from retrieve.in_chunks(stream, piece.offset, piece.length)
 
 
 @lru_cache(maxsize=4)

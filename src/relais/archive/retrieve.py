@@ -260,21 +260,25 @@ def large_frame(archive: Archive, row: InstanceRow, number: int, transfer_syntax
     length = sum(size for _, size in pieces)
     if length <= HANDY_BYTES:
         return None
-    chunks = _in_chunks(archive, row, pieces)
+    chunks = _of_pieces(archive, row, pieces)
     return Body(length, chain((next(chunks),), chunks), stored_uid)
 
 
-def _in_chunks(archive: Archive, row: InstanceRow, pieces: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+def _of_pieces(archive: Archive, row: InstanceRow, pieces: Sequence[tuple[int, int]]) -> Iterator[bytes]:
     with archive.store.open(row.key) as stream:
         for offset, length in pieces:
-            stream.seek(offset)
-            left = length
-            while left:
-                chunk = stream.read(min(CHUNK_BYTES, left))
-                if not chunk:
-                    raise Unavailable("The stored frame ends too early.")
-                left -= len(chunk)
-                yield chunk
+            yield from in_chunks(stream, offset, length)
+
+
+def in_chunks(stream: BinaryIO, offset: int, length: int) -> Iterator[bytes]:
+    """The *length* bytes of *stream* from *offset* on. Raises Unavailable where it ends before them."""
+    stream.seek(offset)
+    while length:
+        chunk = stream.read(min(CHUNK_BYTES, length))
+        if not chunk:
+            raise Unavailable("What is stored ends too early.")
+        length -= len(chunk)
+        yield chunk
 
 
 def frame_count(row: InstanceRow) -> int:

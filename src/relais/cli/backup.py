@@ -8,7 +8,7 @@ import click
 
 from relais.archive import backup, restoring
 from relais.archive.transfer import Copied
-from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
+from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, print_list
 from relais.cli.own import existing_archive
 from relais.cli.progress import telling
 from relais.errors import InvalidRequest
@@ -18,7 +18,6 @@ from relais.storage import open_store
 from relais.storage.base import ObjectStore
 from relais.storage.settings import SpoolUse, StorageSettings
 
-SHOWN = 20  # keys of each kind; --json shows all
 INSIDE = "{} is inside [node] data_dir {}: what is lost with the archive is no backup of it."
 
 
@@ -127,9 +126,4 @@ def tell_lacking(found: Copied | backup.Manifest) -> None:
         ("damaged: the bytes are not those that were stored", found.damaged),
         ("in slow storage, or waiting in the spool of another node", found.unread),
     ):
-        if keys:
-            click.echo(f"{len(keys)} {title}:")
-            for key in keys[:SHOWN]:
-                click.echo(f"  {key}")
-            if len(keys) > SHOWN:
-                click.echo(f"  and {len(keys) - SHOWN} more (--json lists all)")
+        print_list(title, keys)

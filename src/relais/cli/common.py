@@ -12,6 +12,8 @@ from rich.table import Table
 
 from relais.config import Config, load
 
+SHOWN = 20  # names in a list; --json shows all
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -52,6 +54,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_row(*(_plain(cell) for cell in row))
     # A pipe gets whole lines: programs read it, and no window is too narrow.
     Console(width=None if sys.stdout.isatty() else 400, markup=False, highlight=False, emoji=False).print(table)
+
+
+def print_list(title: str, names: Sequence[str]) -> None:
+    """How many *names* there are, and the first of them, below each other; nothing where there are none."""
+    if names:
+        click.echo(f"{len(names)} {title}:")
+        for name in names[:SHOWN]:
+            click.echo(f"  {name}")
+        if len(names) > SHOWN:
+            click.echo(f"  and {len(names) - SHOWN} more (--json lists all)")
 
 
 def human_bytes(size: float) -> str:

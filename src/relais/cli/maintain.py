@@ -8,15 +8,13 @@ from pathlib import Path
 import click
 
 from relais.archive import Archive, maintenance
-from relais.cli.common import config_of, config_option, json_option, print_json
+from relais.cli.common import config_of, config_option, json_option, print_json, print_list
 from relais.cli.own import existing_archive
 from relais.cli.progress import telling
 from relais.config import Config
 from relais.index import statistics
 from relais.node import compose
 from relais.node.serve import data_directory
-
-SHOWN = 20  # names of each kind; --json shows all
 
 
 @click.command(short_help="Compare every stored object with digest and index.")
@@ -35,16 +33,16 @@ def check(config_file: Path | None, as_json: bool) -> None:
         print_json({"sound": report.is_sound, **asdict(report)})
     else:
         click.echo(f"{report.checked} objects checked.")
-        _list("damaged: the bytes are not those that were stored", report.damaged)
-        _list("missing: the index names them, the storage has no such file", report.missing)
-        _list("could not be read now: the storage does not answer", report.unread)
-        _list("not read: they wait on another node, and are not lost", report.waiting)
-        _list("not read: they lie in slow storage", report.nearline)
+        print_list("damaged: the bytes are not those that were stored", report.damaged)
+        print_list("missing: the index names them, the storage has no such file", report.missing)
+        print_list("could not be read now: the storage does not answer", report.unread)
+        print_list("not read: they wait on another node, and are not lost", report.waiting)
+        print_list("not read: they lie in slow storage", report.nearline)
         for sentence in report.spools:
             click.echo(sentence)
-        _list("unknown to the index (the sweep of a running node sees to them)", report.orphans)
-        _list("foreign: files in the folder of the objects that are none", report.foreign)
-        _list("miscounted", report.miscounted)
+        print_list("unknown to the index (the sweep of a running node sees to them)", report.orphans)
+        print_list("foreign: files in the folder of the objects that are none", report.foreign)
+        print_list("miscounted", report.miscounted)
         click.echo("Everything is sound." if report.is_sound else "Not everything is as it should be.")
     if not report.is_sound:
         raise SystemExit(1)
@@ -66,7 +64,7 @@ def reindex(config_file: Path | None, as_json: bool) -> None:
         click.echo(
             f"{rebuilt.indexed} instances indexed, {rebuilt.superseded} files hold former or duplicate contents."
         )
-        _list("unreadable: no DICOM instance could be found in them", rebuilt.unreadable)
+        print_list("unreadable: no DICOM instance could be found in them", rebuilt.unreadable)
     if rebuilt.unreadable:
         raise SystemExit(1)
 
@@ -75,12 +73,3 @@ def reindex(config_file: Path | None, as_json: bool) -> None:
 def _archive_to_ourselves(config: Config) -> Iterator[Archive]:
     with data_directory(config), compose.archive_of(config) as archive, archive.db.alone():
         yield archive
-
-
-def _list(title: str, names: list[str]) -> None:
-    if names:
-        click.echo(f"{len(names)} {title}:")
-        for name in names[:SHOWN]:
-            click.echo(f"  {name}")
-        if len(names) > SHOWN:
-            click.echo(f"  and {len(names) - SHOWN} more (--json lists all)")
