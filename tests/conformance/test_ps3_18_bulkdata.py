@@ -14,6 +14,7 @@ from pydicom.uid import (
 )
 
 from fixtures.builders import A_TINY_PDF, a_ct, a_multiframe, a_pdf, a_sr, part10, uid
+from fixtures.node import lose
 from fixtures.web import WebNode, parts_of, path, web_node
 
 OCTETS = 'multipart/related; type="application/octet-stream"'
@@ -141,3 +142,17 @@ def test_pixel_data_that_cannot_be_decoded_cuts_no_other_short(web: WebNode, res
         f"{web.service}{path(last)}/bulkdata/7FE00010": decoded,
     }
     assert web.get(f"{path(spoilt)}/{resource}", OCTETS).status_code == 406
+
+
+def test_pixel_data_that_is_lost_breaks_the_answer_off(tmp_path: Path) -> None:
+    """hardening.md 9: what is missing is never passed over."""
+    study = uid("lost in part")
+    first, lost, last = (a_ct(StudyInstanceUID=study, SeriesNumber=n) for n in (1, 2, 3))
+    with web_node(tmp_path) as node:
+        node.store(first, lost, last)
+        (key,) = (key for key in node.kept if lost.SOPInstanceUID in key)
+        lose(node.archive, key)
+        response = node.get(f"/studies/{study}/pixeldata", OCTETS)
+    boundary = response.headers["Content-Type"].rpartition("boundary=")[2].strip('"')
+    assert response.content.count(b"Content-Location: ") == 1
+    assert f"--{boundary}--".encode() not in response.content
