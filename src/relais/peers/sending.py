@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain, count
 
-from pydicom.uid import UID
 from pynetdicom.dimse_primitives import C_STORE
 
 from relais.errors import NodeError
@@ -127,8 +126,8 @@ class Sending:
     def _request(self, instance: Outgoing) -> C_STORE:
         request = messages.make(self._assoc, C_STORE)
         request.MessageID, request.Priority = next(self._message_ids), 0
-        request.AffectedSOPClassUID = UID(instance.sop_class_uid)
-        request.AffectedSOPInstanceUID = UID(instance.sop_instance_uid)
+        request.AffectedSOPClassUID = instance.sop_class_uid
+        request.AffectedSOPInstanceUID = instance.sop_instance_uid
         request.DataSet = BytesIO()
         if self._originator is not None:
             request.MoveOriginatorApplicationEntityTitle = self._originator.ae_title

@@ -179,7 +179,8 @@ class InlineProvider(Pump, DrivenProvider):
         if self.state_machine.current_state not in DATA_TRANSFER or self.socket is None:
             return False
         self.socket.send_buffers(buffers)
-        self._settle()
+        if not self.event_queue.empty():  # the connection is lost
+            self._settle()
         return self.is_alive()
 
     # The state machine

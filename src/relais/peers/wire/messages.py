@@ -42,16 +42,27 @@ class Sink(Protocol):
 
 
 class MessageQueue(queue.Queue[Any]):
-    """The messages that have arrived. Whoever waits for one reads the network meanwhile."""
+    """The messages that have arrived. Whoever waits for one reads the network meanwhile.
+
+    Put and taken by one thread, so without a queue's locks, which cost more than all the rest of it.
+    """
 
     def __init__(self, upper_layer: Pump) -> None:
         super().__init__()
         self._upper_layer = upper_layer
 
+    def empty(self) -> bool:
+        return not self.queue
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        self.queue.append(item)
+
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        if block and self.empty():
-            self._upper_layer.pump(lambda: not self.empty(), timeout)
-        return super().get(block=False)
+        if block and not self.queue:
+            self._upper_layer.pump(lambda: bool(self.queue), timeout)
+        if not self.queue:
+            raise queue.Empty
+        return self.queue.popleft()
 
 
 class _Incoming:

@@ -83,7 +83,7 @@ _SERVICES = {field: _plain(stock) for field, stock in _STOCK.items()}
 _PLAIN = {stock: _SERVICES[field] for field, stock in _STOCK.items()}
 _OF_SERVICE = {service: field for services in (_STOCK, _SERVICES) for field, service in services.items()}
 _DECODED = {
-    field: tuple(pair for pair in _KEYWORDS.items() if hasattr(_SERVICES[field & ~RESPONSE], pair[1]))
+    field: {element: word for element, word in _KEYWORDS.items() if hasattr(_SERVICES[field & ~RESPONSE], word)}
     for field in _FIELDS
 }
 
@@ -115,9 +115,10 @@ def to_primitive(command: CommandSet, data: bytes | bytearray | None) -> DimsePr
     """
     field = cs.number(command, cs.COMMAND_FIELD) or 0
     primitive: Any = _SERVICES[field & ~RESPONSE]()
-    for element, keyword in _DECODED[field]:
-        value = command.get(element)
-        if value is not None and not isinstance(value, bytes):
+    keywords = _DECODED[field]
+    for element, value in command.items():
+        keyword = keywords.get(element)
+        if keyword is not None and not isinstance(value, bytes):
             setattr(primitive, keyword, list(value) if isinstance(value, tuple) else value)
     if field in _DATA_SETS and data is not None:
         setattr(primitive, _DATA_SETS[field], BytesIO(data))
