@@ -160,7 +160,7 @@ def _matches_name(match: Match, name: str, fuzzy: bool) -> bool:
     """PS3.4 C.2.2.2.1 and C.2.2.2.4 for PN.
 
     Reading: a key without "=" may match any one group of the name; one with "=" must match in each group that it
-    names, and a group that is not there matches nothing, not even "*".
+    names, and a group that is not there matches nothing but "*".
     Fuzzy matching only ever adds to what plain matching finds.
     """
     wanted, found = person_name.keys(match.values[0]), person_name.keys(name)

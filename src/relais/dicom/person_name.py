@@ -76,11 +76,15 @@ def _key(group: str) -> str:
 
 
 def patterns(text: str) -> tuple[str, ...]:
-    """The wild card patterns that *text* stands for, where components at the end of a name may be left out.
+    """The wild card patterns that *text* stands for, where components and groups of a name may be left out.
 
-    A name that is written `A` is the same as `A^` and `A^^^^`, which `A^*` and `A*^*` match (PS3.5 6.2.1.1).
+    A name that is written `A` is the same as `A^`, `A^^^^` and `A==` (PS3.5 6.2.1.1), which `A^*`, `A*^*` and `A=*`
+    match: a group of nothing but "*" asks for nothing.
     """
-    return tuple("=".join(groups) for groups in product(*map(_group_patterns, text.split("=", 2))))
+    groups = [group if group.strip("* ") else "" for group in text.split("=", 2)]
+    if not any(groups) and "*" in text:
+        return ("*",)
+    return tuple("=".join(found) for found in product(*map(_group_patterns, groups)))
 
 
 def _group_patterns(group: str) -> tuple[str, ...]:

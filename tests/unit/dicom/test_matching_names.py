@@ -50,9 +50,20 @@ def test_a_group_that_is_named_must_match(raw: str) -> None:
 
 
 def test_a_group_that_is_named_must_be_there() -> None:
-    assert not fits("PatientName", "surya=*", name("SURYA"))
+    assert not fits("PatientName", "surya=?*", name("SURYA"))
     assert not match_one(element("PatientName", name("SURYA")), Match(tag("PatientName"), SINGLE, ("=",)))
     assert not match_one(element("PatientName", name("SURYA")), Match(tag("PatientName"), SINGLE, ("^",)))
+
+
+@pytest.mark.parametrize("raw", ["surya=*", "surya=*=*", "*=*", "=*", "==*", "sur*==*", "*=", "surya*^*=*"])
+def test_a_group_of_nothing_but_a_star_need_not_be_there(raw: str) -> None:
+    """A star matches a value of no length, too (PS3.4 C.2.2.2.4)."""
+    assert fits("PatientName", raw, name("SURYA"))
+
+
+@pytest.mark.parametrize("raw", ["*=*", "=*", "*"])
+def test_nothing_but_stars_matches_no_name_at_all_too(raw: str) -> None:
+    assert match_one(None, Match(tag("PatientName"), WILD, (raw,)))
 
 
 @pytest.mark.parametrize("raw", ["zoe lefeb", "Lefèbvre", "*zoe*", "*EBV*", "lef*"])
