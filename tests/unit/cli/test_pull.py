@@ -16,6 +16,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
 from fixtures.places import node_environ
+from fixtures.process import is_locked
 from fixtures.waiting import eventually
 from relais.access.principals import OPERATOR
 from relais.archive import delete, ingest
@@ -169,11 +170,9 @@ def test_a_rate_slows_it_down(south: Node, peer: str, relais_json: Run) -> None:
     assert 1.2 < time.monotonic() - began < 120
 
 
-def is_locked(path: Path) -> bool:
-    """Whether somebody has it for himself; who tried it by locking would be in his way."""
-    return any(
-        line.split()[5].endswith(f":{path.stat().st_ino}") for line in Path("/proc/locks").read_text().splitlines()
-    )
+def is_at_work(data_dir: Path) -> bool:
+    """Whether a pull from SOUTH has its ledger."""
+    return any(map(is_locked, (data_dir / "pulls").rglob("SOUTH*")))
 
 
 def test_two_pulls_from_one_peer_at_once_are_refused(
@@ -187,7 +186,7 @@ def test_two_pulls_from_one_peer_at_once_are_refused(
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert eventually(lambda: any(map(is_locked, (tmp_path / "data" / "pulls").rglob("SOUTH*"))), 120)
+        assert eventually(lambda: is_at_work(tmp_path / "data"))
         assert "same work already" in relais("pull", peer, code=1).output
     finally:
         slow.kill()
@@ -195,7 +194,7 @@ def test_two_pulls_from_one_peer_at_once_are_refused(
 
 
 def test_killed_at_random_it_goes_on_and_is_complete(
-    south: Node, peer: str, relais_json: Run, config_file: Path
+    south: Node, peer: str, relais_json: Run, config_file: Path, tmp_path: Path
 ) -> None:
     fill(south, *(ds for n in range(12) for ds in a_series(8, StudyInstanceUID=uid(f"killed {n}"))))
     dice = random.Random(5)
@@ -206,7 +205,8 @@ def test_killed_at_random_it_goes_on_and_is_complete(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        time.sleep(dice.uniform(0.8, 2.0))
+        assert eventually(lambda victim=victim: victim.poll() is not None or is_at_work(tmp_path / "data"))
+        time.sleep(dice.uniform(0.0, 1.0))
         victim.send_signal(signal.SIGKILL)
         victim.wait()
     told = relais_json("pull", peer, "--parallel", "2")
@@ -223,9 +223,8 @@ def test_a_key_pressed_ends_it_soon(south: Node, peer: str, config_file: Path, t
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    while not list((tmp_path / "data" / "pulls").rglob("SOUTH*")):
-        time.sleep(0.05)
-    time.sleep(1)
+    assert eventually(lambda: is_at_work(tmp_path / "data"))
+    time.sleep(1)  # or sooner: it is at work for ten minutes
     victim.send_signal(signal.SIGINT)
     began = time.monotonic()
     _, said = victim.communicate(timeout=300)
