@@ -1,6 +1,7 @@
 """The web door as one Flask application. Knows which routes there are, not what they do; any WSGI server can run it."""
 
 from collections.abc import Callable
+from functools import cached_property
 from ipaddress import ip_network
 from threading import Semaphore
 from typing import Any
@@ -30,6 +31,7 @@ from relais.web.door import API, ROOT, Checks, Door, install
 from relais.web.forwarded import Behind
 from relais.web.kept import Kept
 from relais.web.record import ROUTE, Recorder
+from relais.web.routing import Adapter, Known
 from relais.web.settings import WebSettings
 
 WAITING_SHARE = 8  # one thread in so many may be held by who waits for something to happen
@@ -37,14 +39,15 @@ DICOMWEB = (qido, wado_rs, metadata, frames, bulkdata, rendered, thumbnails, sto
 
 
 class _Application(Flask):
-    """Flask, but for the name that a request was sent to: no route depends on it, and none is redirected."""
+    """Flask, but for what it would find out anew with every request."""
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Where *request* is looked up: by its path alone. Finding out about its host took as long as the rest."""
-        if request is None:
-            return super().create_url_adapter(None)
-        scheme, method = request.scheme, request.method
-        return self.url_map.bind("", request.root_path, "", scheme, method, request.path)
+        """Where the route of *request* is looked up."""
+        return Adapter(self.url_map, request, self._known) if request is not None else super().create_url_adapter(None)
+
+    @cached_property
+    def _known(self) -> Known:
+        return {}
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """*func* as it is: none here is a coroutine, and Flask would look for one several times in each request."""
