@@ -109,15 +109,7 @@ def single(body: Single) -> Response:
     """*body*, or the range of it that was asked for (RFC 9110 14). Several ranges are answered with the whole."""
     if body.etag and is_unchanged(body.etag):
         return not_modified(body.etag)
-    fields = [("Content-Type", body.content_type), ("Cache-Control", NO_CACHE), ("Accept-Ranges", "bytes")]
-    fields.append(("Vary", "Accept"))
-    if body.etag:
-        fields.append(("ETag", f'"{body.etag}"'))
-    if body.location:
-        fields.append(("Content-Location", body.location))
-    if body.filename:
-        fields.append(("Content-Disposition", f'attachment; filename="{body.filename}"'))
-    wanted = _range(body)
+    fields, wanted = _fields(body), _range(body)
     if wanted == ():
         return _beyond(body.size_bytes)
     status, chunks, size_bytes = 200, body.chunks, body.size_bytes
@@ -126,6 +118,25 @@ def single(body: Single) -> Response:
         status, chunks, size_bytes = 206, _slice(body.chunks, start, stop), stop - start
         fields.append(("Content-Range", f"bytes {start}-{stop - 1}/{body.size_bytes}"))
     return _Ready(chunks, status, [*fields, ("Content-Length", str(size_bytes))])
+
+
+def unmade(body: Single) -> Response:
+    """What `single` answers to HEAD, without the length, which is not known before *body* is made (RFC 9110 9.3.2)."""
+    if body.etag and is_unchanged(body.etag):
+        return not_modified(body.etag)
+    return _Ready(iter(()), 200, _fields(body))
+
+
+def _fields(body: Single) -> list[tuple[str, str]]:
+    fields = [("Content-Type", body.content_type), ("Cache-Control", NO_CACHE), ("Accept-Ranges", "bytes")]
+    fields.append(("Vary", "Accept"))
+    if body.etag:
+        fields.append(("ETag", f'"{body.etag}"'))
+    if body.location:
+        fields.append(("Content-Location", body.location))
+    if body.filename:
+        fields.append(("Content-Disposition", f'attachment; filename="{body.filename}"'))
+    return fields
 
 
 def _beyond(size_bytes: int) -> Response:

@@ -71,17 +71,20 @@ def instance(study: str, series: str, instance: str) -> Response:
 def one_instance(row: InstanceRow, offer: Offer) -> Response:
     """One instance as application/dicom, in the form that was selected for it."""
     here, syntax = door(), offer.transfer_syntax_uid
-    if request.method == "HEAD" and not _Chosen(row, syntax).is_stored:
-        return Response(content_type=_content_type(syntax))
+    is_made = request.method != "HEAD" or _Chosen(row, syntax).is_stored
+    if offer.is_multipart and not is_made:
+        return payload.multipart(DICOM, iter(()), is_lazy=True)
     etag = f"{row.digest.hex()[:32]}-{row.revision}-{syntax}"
+    filename = f"{row.ref.sop_instance_uid}.dcm"
+    alone = Single(_content_type(syntax), 0, (), etag, here.url(row.ref), filename)
+    if not is_made:
+        return payload.unmade(alone)
     if not offer.is_multipart and payload.is_unchanged(etag):
         return payload.not_modified(etag)
     body = _whole(here, row, syntax)
     if offer.is_multipart:
         return payload.multipart(DICOM, [_part(here, row, body)])
-    filename = f"{row.ref.sop_instance_uid}.dcm"
-    content_type = _content_type(body.transfer_syntax_uid)
-    return payload.single(Single(content_type, body.length, body.chunks, etag, here.url(row.ref), filename))
+    return payload.single(replace(alone, size_bytes=body.length, chunks=body.chunks))
 
 
 def file_offers(row: InstanceRow, ranges: tuple[MediaRange, ...]) -> tuple[Offer, ...]:
