@@ -138,12 +138,17 @@ def _parts(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
 
 
 def _each(here: Door, pictures: Sequence[Picture], wanted: RenderRequest) -> Iterator[Part]:
-    """A part for each of *pictures* that can be made. Raises why the first could not, if that is none."""
+    """A part for each of *pictures* that can be made. Raises why the first could not, if that is none.
+
+    Of what a presentation state shows, the first tells whether it can be shown at all.
+    """
     has_one, failures = False, []
     for picture in pictures:
         try:
             data = _made(here, picture, wanted)
         except (InvalidRequest, NotAcceptable) as error:
+            if picture.state and not has_one:
+                raise
             uid = picture.row.ref.sop_instance_uid
             log.warning(fields(event="left out", sop_instance_uid=uid, frame=picture.number, error=error.message))
             failures.append(error)
