@@ -18,8 +18,8 @@ from fixtures.builders import a_ct, dataset_bytes
 from fixtures.dimse_node import ENGINE, DimseNode, dimse_node
 from fixtures.fuzz import for_a_while
 from fixtures.waiting import eventually
-from relais.dimse.engine import Sink
 from relais.dimse.services import NodeServices
+from relais.peers.wire.messages import Sink
 
 pytestmark = pytest.mark.anywhere("is about PDUs")
 

@@ -29,16 +29,16 @@ from relais.dicom.contexts import Supported
 from relais.dimse.association import NodeAssociation
 from relais.dimse.negotiation import Terms
 from relais.dimse.room import Collected, Room
+from relais.dimse.wire.upper_layer import BY_PROVIDER, INVALID_PARAMETER
 from relais.peers.association import Context
 from relais.peers.mended import ClosingSocket, ServedAssociation, Welcoming, mend
 from relais.peers.tls import proofs
 from relais.peers.wire import associate
 from relais.peers.wire.framing import PDU_HEADER
-from relais.peers.wire.messages import MAX_COMMAND_BYTES, MAX_IDENTIFIER_BYTES, MAX_WAITING
-from relais.storage.base import Buffer
+from relais.peers.wire.messages import MAX_COMMAND_BYTES, MAX_IDENTIFIER_BYTES, MAX_WAITING, Sink
+from relais.peers.wire.pump import MAX_PDU_BYTES
 from relais.telemetry.context import bound
 
-MAX_PDU_BYTES = 1024 * 1024  # a longer one is answered with A-ABORT; senders that ignore our maximum stay far below
 RECEIVE_BYTES = 256 * 1024  # asked of the network at a time
 LISTEN_BACKLOG = 128
 HANDSHAKE_S = 20.0  # for TLS, at most
@@ -47,19 +47,11 @@ Wrap = Callable[[socket.socket], socket.socket]
 
 ANNOUNCED = ("AffectedSOPClassUID", "AffectedSOPInstanceUID")  # what a C-STORE request says of its Data Set
 
-A_ABORT = bytes.fromhex("0700 00000004 0000 02 06")  # by the provider, invalid PDU parameter value (PS3.8 9.3.8)
+A_ABORT = associate.abort(BY_PROVIDER, INVALID_PARAMETER)  # for a PDU that is too long
 INVALID_PDU = "Evt19"  # PS3.8 table 9-10
 CLOSING = "Sta13"  # awaiting the end of the connection (PS3.8 9.2.2): what still comes matters to nobody
 
 log = logging.getLogger(__name__)
-
-
-class Sink(Protocol):
-    """What takes a Data Set as it arrives, and what is left of it when the association ends before."""
-
-    def write(self, data: Buffer, /) -> None: ...
-
-    def discard(self) -> None: ...
 
 
 class Services(Protocol):

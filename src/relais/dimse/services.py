@@ -18,7 +18,6 @@ from relais.dicom.contexts import VERIFICATION
 from relais.dicom.origin import Origin
 from relais.dimse import commitment, echo, find, get, move, negotiation, store
 from relais.dimse.association import NodeAssociation
-from relais.dimse.engine import Sink
 from relais.dimse.operation import Operation
 from relais.dimse.seats import Seats, Taken
 from relais.dimse.settings import DimseSettings
@@ -30,6 +29,7 @@ from relais.peers.messages import AssociationLost
 from relais.peers.registry import Registry
 from relais.peers.tls import FINGERPRINT
 from relais.peers.wire.associate import APPLICATION_CONTEXT, Request
+from relais.peers.wire.messages import Sink
 from relais.telemetry import metrics
 from relais.telemetry.line import fields
 

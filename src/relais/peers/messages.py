@@ -7,7 +7,7 @@ the association of the peer that asked (there its reactor is the very thread tha
 
 import queue
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BytesIO
 from typing import Any, TypeVar
@@ -17,11 +17,11 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from relais.errors import Unavailable
 from relais.peers.association import Associated
+from relais.peers.wire import framing
 from relais.peers.wire.messages import InlineMessages
 from relais.peers.wire.primitives import of_primitive, plain
 
 QUEUED_PDUS = 8  # handed to the network thread ahead of the network; more wait, so memory stays at some 8 PDUs
-MAX_FRAGMENT = 131072  # of a Data Set, also where the peer takes PDUs of any length
 PAUSE_S = 0.001
 GLANCE_S = 0.05  # the same where a release that was asked for must not wait
 LOOK_S = 0.5  # how often a wait for a response looks whether the association is still there
@@ -63,11 +63,12 @@ def send(assoc: Associated, context_id: int, message: DimsePrimitiveType, data: 
 
 def _send_by_thread(assoc: Any, context_id: int, data: Iterable[bytes]) -> None:
     """Have pynetdicom's network thread send *data*, no faster than it can."""
-    size = _fragment_size(assoc)
-    for fragment, is_last in _fragments(data, size):
+    size = framing.fragment_size(assoc.dimse.maximum_pdu_size or 0)
+    for pieces, is_last in framing.fragments(data, size):
         wait_for_network(assoc)
         pdata = P_DATA()
-        pdata.presentation_data_value_list.append((context_id, (b"\x02" if is_last else b"\x00") + fragment))
+        control = bytes((framing.LAST if is_last else 0,))
+        pdata.presentation_data_value_list.append((context_id, b"".join((control, *pieces))))
         assoc.dul.send_pdu(pdata)
 
 
@@ -158,21 +159,3 @@ def wait_for_network(assoc: Any) -> None:
         if not assoc.is_open:
             raise AssociationLost("The peer broke off the association.")
         time.sleep(PAUSE_S)
-
-
-def _fragment_size(assoc: Associated) -> int:
-    """Even, so that every fragment but the last is (PS3.8 E.1), and with its PDV header within the peer's maximum."""
-    return min((assoc.dimse.maximum_pdu_size or MAX_FRAGMENT) - 6, MAX_FRAGMENT) & ~1
-
-
-def _fragments(data: Iterable[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
-    """*data* cut into pieces of *size*, the last of them marked."""
-    held = b""
-    for chunk in data:
-        held += chunk
-        at = 0
-        while len(held) - at > size:
-            yield held[at : at + size], False
-            at += size
-        held = held[at:]
-    yield held, True
