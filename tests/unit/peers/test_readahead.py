@@ -71,7 +71,7 @@ def test_one_is_made_at_a_time_and_by_who_takes_it_while_that_takes_no_time(monk
 
 
 def test_what_takes_time_is_made_by_a_thread_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readahead, "QUICK_S", 0.0)
+    monkeypatch.setattr(readahead, "QUICK_S", -1.0)
     ahead = ReadAhead(lambda _: threading.current_thread(), iter(range(10)))
     first, *others = ahead
     assert first is threading.current_thread()
