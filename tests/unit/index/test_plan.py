@@ -14,7 +14,6 @@ from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.query_keys import match_from_text
-from relais.errors import InvalidRequest
 from relais.index import bearers, candidates, columns, composite, ids, images, nearby, offsets, plan, search, walk
 from relais.index import compile as sql
 from relais.index import page as search_page
@@ -445,60 +444,6 @@ def test_a_stream_goes_on_by_the_same_indexes(db: Database) -> None:
             for where, position in walk.behind(level, chosen, (20240101000000, 5, 1, 5, 1, 5)):
                 lines = _explain(connection, walk.select(level, where, [position]))
                 assert not any(line.startswith("SCAN") for line in lines), lines
-
-
-def test_deep_wild_cards_and_hostile_letters_are_only_values(db: Database) -> None:
-    for raw in (
-        "'; DROP TABLE study; --",
-        "%",
-        "_",
-        "[a-z]",
-        "[!x]",
-        "*[[]*",
-        "\\",
-        '"',
-        "\0",
-        "*" * 500,
-        "?" * 60,
-        "*a" * 200,
-    ):
-        for tag in (PATIENT_ID, NAME, DESCRIPTION, ACCESSION):
-            match = match_from_text(tag, raw)
-            if match is not None:
-                assert search.search(db, Query(Level.STUDY, (match,), fuzzy=True)).rows == []
-    assert len(search.search(db, Query(Level.STUDY)).rows) == 10
-
-
-def test_as_many_alternatives_as_a_request_may_hold_are_no_trouble(db: Database) -> None:
-    for tag, value in (
-        (NAME, "*A{}*"),
-        (NAME, "B{}^C"),
-        (DESCRIPTION, "*{}x"),
-        (ACCESSION, "A{}"),
-        (MODALITIES, "M{}*"),
-    ):
-        match = match_from_text(tag, "\\".join(value.format(number) for number in range(1000)))
-        assert match is not None
-        for level in (Level.STUDY, Level.IMAGE):
-            assert search.search(db, Query(level, (match,), fuzzy=True)).rows == []
-
-
-def test_a_name_of_very_many_words_is_no_trouble(db: Database) -> None:
-    match = match_from_text(NAME, " ".join(f"w{number}" for number in range(300)))
-    assert match is not None
-    assert search.search(db, Query(Level.STUDY, (match,), fuzzy=True)).rows == []
-
-
-def test_very_many_conditions_are_no_trouble(db: Database) -> None:
-    matches = tuple(_match(PATIENT_ID, f"*{number}*") for number in range(2000))
-    assert search.search(db, Query(Level.STUDY, matches)).rows == []
-
-
-def test_what_no_column_could_hold_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="more than"):
-        sql.conditions(Query(Level.STUDY, (Match(NAME, MatchKind.SINGLE_VALUE, ("x" * 20_000,)),)))
-    with pytest.raises(InvalidRequest, match="not matched by wild cards"):
-        sql.conditions(Query(Level.STUDY, (Match(UID, MatchKind.WILD_CARD, ("1.2*",)),)))
 
 
 def test_an_arriving_instance_meets_what_is_there_by_unique_indexes_only(db: Database) -> None:
