@@ -16,8 +16,9 @@ from relais.access.principals import Principal
 from relais.archive import Archive, removal, render
 from relais.db.database import Transaction
 from relais.dicom import rejection_note
+from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
-from relais.dicom.refs import Ref, StudyRef
+from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.dicom.rejection_note import Reason, Rejected
 from relais.errors import Gone, NotFound
 from relais.index import composite, condemned, lookup, rejections
@@ -25,6 +26,8 @@ from relais.index.rejections import Note
 from relais.index.rows import InstanceRow
 
 __all__ = ["Deleted", "Note", "Reason", "delete", "note", "notes"]
+
+LEVELS = {StudyRef: Level.STUDY, SeriesRef: Level.SERIES, InstanceRef: Level.IMAGE}  # as an audit record says them
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def delete(archive: Archive, principal: Principal, ref: Ref, reason: Reason = Re
         rows = composite.remove(tx, ref)
         note = _keep_note(tx, reason, study, rows) if rows else ""
         if rows:
-            detail: dict[str, object] = {"instances": len(rows), "level": type(ref).__name__, "note": note}
+            detail: dict[str, object] = {"instances": len(rows), "level": LEVELS[type(ref)], "note": note}
             audit.write(tx, audit.Record(principal, Action.DELETE, ref.study_instance_uid, detail))
         keys = [row.key for row in rows] + composite.history(tx, rows)
         condemned.add(tx, keys)

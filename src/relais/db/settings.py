@@ -24,7 +24,7 @@ class IndexSettings:
 
     *search_keys* are kept attributes of patients, studies or series that searches match besides those of the table.
 
-    A series in which nothing happens for *quiet_s* is packed: its instances take a fifth of their room; 0: none is.
+    A series in which nothing happens for *quiet_s* is packed: its instances take a tenth of their room; 0: none is.
     """
 
     url: str = "sqlite:///data/index.sqlite"

@@ -1,6 +1,7 @@
 """Delete: what is left of it, what is told, and what goes wrong."""
 
 import io
+import json
 
 import pytest
 from pydicom import dcmread
@@ -34,6 +35,16 @@ def test_a_deletion_is_one_record_and_one_note(archive: Archive) -> None:
     with archive.db.read() as connection:
         (row,) = connection.execute("SELECT name, study_instance_uid FROM audit WHERE action = 'delete'").fetchall()
     assert tuple(row) == ("operator", study.study_instance_uid)
+
+
+def test_the_record_of_a_deletion_says_its_level(archive: Archive) -> None:
+    first, second = (store(archive, ds).ref for ds in a_series(2))
+    delete.delete(archive, OPERATOR, first)
+    delete.delete(archive, OPERATOR, second.series)
+    delete.delete(archive, OPERATOR, store(archive, a_ct()).ref.study)
+    with archive.db.read() as connection:
+        rows = connection.execute("SELECT detail FROM audit WHERE action = 'delete' ORDER BY id").fetchall()
+    assert [json.loads(row[0])["level"] for row in rows] == ["IMAGE", "SERIES", "STUDY"]
 
 
 def test_what_is_not_there_leaves_neither_record_nor_note(archive: Archive) -> None:
