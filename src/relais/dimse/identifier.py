@@ -86,9 +86,9 @@ def find_request(
 def retrieve_query(identifier: JsonDataset, model: Model, *, relational: bool) -> Query:
     """The instances that a C-MOVE or C-GET names, by unique keys alone; every other key is ignored.
 
-    A unique key that is empty or a wild card names nothing: it never stands for everything. What is named twice is meant
-    once. Raises Mismatch if a unique key is missing where it must stand, and if one below the level has a value: whoever
-    sets it wants less than the level says.
+    A unique key that is empty or a wild card names nothing: it never stands for everything. What is named twice is
+    meant once. Raises Mismatch if a unique key is missing where it must stand, and if one below the level has a value:
+    whoever sets it wants less than the level says.
     """
     level = _level(identifier, model)
     matches = []
