@@ -6,7 +6,6 @@ instances is counted: the packs themselves and what leads to them.
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -77,8 +76,7 @@ def _arriving(way: _Way, series: int, count: int) -> Iterator[tuple[InstanceFact
         table = FrameTable(1, offset + 28, lengths=lengths) if series % 2 else FrameTable(1, offset + 12, size=524_288)
         own = _moments(clock_ms) | {"00200013": {"vr": "IS", "Value": [number]}}
         own |= {"00080018": {"vr": "UI", "Value": [ref.sop_instance_uid]}}
-        facts = replace(
-            first,
+        facts = first._replace(
             ref=ref,
             attributes=first.attributes | own,
             key=instance_key(ref, f"{token + number:08x}"),
@@ -104,14 +102,15 @@ def _head(first: InstanceFacts, ref: InstanceRef, received_at: float) -> bytes:
     return part10.encode_head(part10.FileMeta(*kinds, ref.sop_instance_uid, *titles, private))
 
 
-def measured(folder: Path) -> Report:
-    """Bytes an instance for each way of making UIDs, in an index of its own in *folder*."""
-    return {name: _measured(folder / f"packed-{place}.sqlite", way) for place, (name, way) in enumerate(WAYS.items())}
+def measured(folder: Path, count: int = SERIES) -> Report:
+    """Bytes an instance for each way of making UIDs, of *count* series in an index of their own in *folder*."""
+    paths = [folder / f"packed-{place}.sqlite" for place in range(len(WAYS))]
+    return {name: _measured(path, way, count) for path, (name, way) in zip(paths, WAYS.items(), strict=True)}
 
 
-def _measured(path: Path, way: _Way) -> float:
+def _measured(path: Path, way: _Way, number: int) -> float:
     db, count = Database(for_path(path)), 0
-    for series in range(SERIES):
+    for series in range(number):
         arriving = list(_arriving(way, series, SIZES[series // 2 % len(SIZES)]))
         db.write(lambda tx, arriving=arriving: [composite.register(tx, facts) for facts, _ in arriving])
         count += len(arriving)

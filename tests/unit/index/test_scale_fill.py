@@ -1,10 +1,10 @@
-"""The index that the scale benchmark fills in bulk holds the rows that registering would give."""
+"""The index that the scale benchmark fills in bulk holds the rows that registering would give, and packs are weighed."""
 
 import sqlite3
 from itertools import chain
 from pathlib import Path
 
-from bench import scale_data
+from bench import scale_data, scale_packed
 from bench.scale_fill import Filler
 from fixtures.engines import only_sqlite
 from fixtures.indexed import an_index
@@ -49,3 +49,10 @@ def test_rows_filled_in_bulk_are_those_of_registering_one_after_the_other(tmp_pa
         assert rows == registered[table], table
     assert len(bulk["study"]) == STUDIES
     assert len(bulk["series"]) > 2 * STUDIES
+
+
+def test_what_an_instance_of_a_packed_series_takes_is_weighed_for_every_way_of_making_uids(tmp_path: Path) -> None:
+    found = scale_packed.measured(tmp_path, 4)
+    assert found.keys() == scale_packed.WAYS.keys()
+    for way, taken in found.items():
+        assert 16 <= taken < 200, way  # the digest at least; a row of its own takes more
