@@ -1,4 +1,4 @@
-"""The index that the scale benchmark fills in bulk holds the rows that registering would give, and packs are weighed."""
+"""The index that the scale benchmark fills in bulk holds the rows that registering would give; packs are weighed."""
 
 import sqlite3
 from itertools import chain
