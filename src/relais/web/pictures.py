@@ -10,7 +10,6 @@ answer has begun; if there is no other, that is the answer.
 import logging
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 from flask import Response, request
@@ -131,10 +130,9 @@ def _moving(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
 
 def _parts(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
     """The first is made before the answer begins: if none can be, that is the answer."""
-    if request.method == "HEAD":
-        return payload.multipart(wanted.media_type, iter(()), is_lazy=True)
-    parts = _each(door(), pictures, wanted)
-    return payload.multipart(wanted.media_type, chain((next(parts),), parts), is_lazy=len(pictures) > 1)
+    parts = payload.begun(_each(door(), pictures, wanted))
+    is_lazy = len(pictures) > 1 or request.method == "HEAD"
+    return payload.multipart(wanted.media_type, parts, is_lazy=is_lazy)
 
 
 def _each(here: Door, pictures: Sequence[Picture], wanted: RenderRequest) -> Iterator[Part]:
