@@ -6,27 +6,16 @@ from pathlib import Path
 import pytest
 from pydicom import FileDataset
 from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
 )
 
-from fixtures.builders import A_TINY_PDF, a_ct, a_multiframe, a_pdf, a_sr, uid
+from fixtures.builders import A_TINY_PDF, SYNTAXES, a_ct, a_multiframe, a_pdf, a_sr, uid
 from fixtures.web import WebNode, parts_of, path, web_node
 
-SYNTAXES = (
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-    JPEGLSLossless,
-    JPEG2000Lossless,
-    RLELossless,
-)
 DICOM = 'multipart/related; type="application/dicom"'
 OCTETS = 'multipart/related; type="application/octet-stream"'
 PDF = a_pdf(EncapsulatedDocument=A_TINY_PDF * 10, StudyInstanceUID=uid("letters"))

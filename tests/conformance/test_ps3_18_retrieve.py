@@ -14,24 +14,14 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLSLossless,
-    RLELossless,
 )
 
-from fixtures.builders import A_TINY_PDF, a_ct, a_pdf, a_series, a_sr, dataset_bytes, part10, uid
+from fixtures.builders import A_TINY_PDF, SYNTAXES, a_ct, a_pdf, a_series, a_sr, dataset_bytes, part10, uid
 from fixtures.node import spoil
 from fixtures.web import WebNode, parts_of, path, web_node
 from relais.dicom.part10 import read_head
 
 MIXED = uid("mixed")  # a study with an instance in every Transfer Syntax below
-SYNTAXES = (
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-    JPEGLSLossless,
-    JPEG2000Lossless,
-    RLELossless,
-)
 DICOM = 'multipart/related; type="application/dicom"'
 PDF = a_pdf(EncapsulatedDocument=A_TINY_PDF * 10)
 SERIES = a_series(5, StudyInstanceUID=uid("series"), SeriesInstanceUID=uid("series 1"))
