@@ -229,6 +229,8 @@ def test_a_window_on_colours_is_told_to_change_nothing(web: WebNode) -> None:
     assert plain.content == asked.content
     assert "window" in asked.headers["Warning"]
     assert "Warning" not in web.get(f"{path(CT)}/rendered?window=1,2,linear").headers
+    both = web.get(f"{path(COLOURS)}/rendered?window=1,2,linear&quality=5", "image/png").headers["Warning"]
+    assert [warning[:13] for warning in both.split('", ')] == ['299 relais "T', '299 relais "A']
 
 
 def test_annotation_is_written_into_the_image(web: WebNode) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 import zstandard
 from flask import Response, request
+from werkzeug.datastructures import Range
 from werkzeug.http import parse_range_header
 
 from relais.archive.readers import READERS
@@ -210,10 +211,11 @@ def partial(response: Response) -> Response:
 
 
 def add_warning(response: Response, *sentences: str) -> Response:
-    """Say *sentences* in a Warning header field (PS3.18 8.4.3)."""
-    warnings = ", ".join(f'299 relais "{_plain(sentence)}"' for sentence in sentences)
+    """Say *sentences* in the Warning header field, besides what it says already (PS3.18 8.4.3)."""
+    former = response.headers.get("Warning")
+    warnings = [*filter(None, (former,)), *(f'299 relais "{_plain(sentence)}"' for sentence in sentences)]
     if warnings:
-        response.headers["Warning"] = warnings
+        response.headers["Warning"] = ", ".join(warnings)
     return response
 
 
@@ -225,11 +227,12 @@ def _range(body: Single) -> tuple[int, int] | tuple[()] | None:
     """Start and end of the one range asked for, () if it cannot be had, None if there is none to be heeded."""
     asked = parse_range_header(request.headers.get("Range"))
     condition = request.headers.get("If-Range")
-    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1 or request.method not in ("GET", "HEAD"):
+    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1 or request.method != "GET":
         return None
     if condition and condition != f'"{body.etag}"':
         return None
-    return asked.range_for_length(body.size_bytes) or ()
+    first, end = asked.ranges[0]  # first is negative where the last bytes are meant: all of them if there are fewer
+    return Range("bytes", [(max(first, -body.size_bytes), end)]).range_for_length(body.size_bytes) or ()
 
 
 def _slice(chunks: Iterable[bytes], start: int, stop: int) -> Iterator[bytes]:

@@ -64,11 +64,8 @@ def is_state(row: InstanceRow) -> bool:
 
 def unused(response: Response, *names: str) -> Response:
     """Say that the query parameters *names*, as far as they were given, changed nothing."""
-    given, former = [name for name in names if query_parameters().get(name)], response.headers.get("Warning")
-    if given:
-        payload.add_warning(response, IGNORED.format(", ".join(given)))
-        response.headers["Warning"] = ", ".join(filter(None, (former, response.headers["Warning"])))
-    return response
+    given = [name for name in names if query_parameters().get(name)]
+    return payload.add_warning(response, IGNORED.format(", ".join(given))) if given else response
 
 
 def _rendered(ref: Ref) -> Response:

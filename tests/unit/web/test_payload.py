@@ -13,9 +13,10 @@ from relais.web.payload import Single
 app = Flask("test")
 
 
-def single(content: bytes, pieces: int, **headers: str) -> tuple[int, bytes, str]:
+def single(content: bytes, pieces: int, method: str = "GET", **headers: str) -> tuple[int, bytes, str]:
     chunks = [content[n : n + pieces] for n in range(0, len(content), pieces)]
-    with app.test_request_context("/", headers={name.replace("_", "-"): text for name, text in headers.items()}):
+    fields = {name.replace("_", "-"): text for name, text in headers.items()}
+    with app.test_request_context("/", method=method, headers=fields):
         response = payload.single(Single("a/b", len(content), chunks, etag="tag"))
         response.direct_passthrough = False
         return response.status_code, response.get_data(), response.headers.get("Content-Range", "")
@@ -33,6 +34,20 @@ def test_any_range_over_any_chunks_is_that_slice(content: bytes, pieces: int, fi
         end = min(last, len(content) - 1)
         assert (status, body) == (206, content[first : end + 1])
         assert content_range == f"bytes {first}-{end}/{len(content)}"
+
+
+@given(st.binary(min_size=1, max_size=50), st.integers(1, 60))
+def test_the_last_bytes_are_all_there_are_where_more_are_asked_for(content: bytes, length: int) -> None:
+    """RFC 9110 14.1.2"""
+    first = max(len(content) - length, 0)
+    expected = (206, content[first:], f"bytes {first}-{len(content) - 1}/{len(content)}")
+    assert single(content, 7, Range=f"bytes=-{length}") == expected
+
+
+def test_a_range_means_nothing_but_with_get() -> None:
+    """RFC 9110 14.2"""
+    assert single(b"abc", 1, "HEAD", Range="bytes=1-")[0] == 200
+    assert single(b"abc", 1, "HEAD", Range="bytes=9-")[0] == 200
 
 
 def test_a_range_is_heeded_only_while_the_validator_is_the_same() -> None:
