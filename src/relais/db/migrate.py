@@ -1,8 +1,11 @@
 """Numbered migrations of the index, applied by sqlite-utils. Knows file names and order; the .sql files know tables."""
 
+import logging
 import os
 import sqlite3
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
@@ -11,10 +14,13 @@ from sqlite_utils import Migrations
 
 from relais.db import connect
 from relais.errors import Unavailable
+from relais.telemetry.line import fields
 
 SET = "relais"
 OLDEST = "SELECT oldest FROM compatibility"
 NEWER = "The index was written by a newer version of Relais (it has migration {}); upgrade this one."
+
+log = logging.getLogger(__name__)
 
 
 def scripts() -> dict[str, str]:
@@ -31,11 +37,13 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     connect.prepare_file(connection)
     tables = Tables(connection, execute_plugins=False, recursive_triggers=False)
     migrations = _migrations(scripts())
-    newer = {done.name for done in migrations.applied(tables)} - set(scripts())
+    applied = {done.name for done in migrations.applied(tables)}
+    newer = applied - set(scripts())
     if newer and not may_follow(connection.execute(OLDEST).fetchone()[0]):
         raise Unavailable(NEWER.format(", ".join(sorted(newer))))
-    if migrations.pending(tables):
-        migrations.apply(tables)
+    if pending := {one.name for one in migrations.pending(tables)}:
+        with told(applied, pending):
+            migrations.apply(tables)
     _sync_way(path.absolute())
 
 
@@ -45,6 +53,22 @@ def may_follow(oldest: str) -> bool:
     So nodes that share an index are upgraded one after the other, while the others work.
     """
     return oldest in scripts()
+
+
+@contextmanager
+def told(applied: Set[str], pending: Set[str]) -> Iterator[None]:
+    """Log from where to where the *pending* migrations bring the index, unless it is new, and how long they took."""
+    if not applied:
+        yield
+        return
+    began = time.monotonic()
+    log.info(fields(event="migrating the index", before=_number(max(applied)), after=_number(max(pending))))
+    yield
+    log.info(fields(event="index migrated", s=time.monotonic() - began))
+
+
+def _number(name: str) -> str:
+    return name.partition("_")[0]
 
 
 def _migrations(texts: dict[str, str]) -> Migrations:

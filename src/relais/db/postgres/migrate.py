@@ -9,7 +9,7 @@ from importlib import resources
 
 import psycopg
 
-from relais.db.migrate import NEWER, OLDEST, may_follow
+from relais.db.migrate import NEWER, OLDEST, may_follow, told
 from relais.db.postgres.connection import PostgresConnection
 from relais.errors import Unavailable
 
@@ -59,9 +59,10 @@ def _migrate(connection: PostgresConnection, texts: dict[str, str]) -> None:
     newer = applied - set(texts)
     if newer and not may_follow(connection.execute(OLDEST).fetchone()[0]):
         raise Unavailable(NEWER.format(", ".join(sorted(newer))))
-    for name, text in texts.items():
-        if name not in applied:
-            _apply(connection, name, text)
+    if pending := texts.keys() - applied:
+        with told(applied, pending):
+            for name in sorted(pending):
+                _apply(connection, name, texts[name])
 
 
 def _applied(connection: PostgresConnection) -> set[str]:

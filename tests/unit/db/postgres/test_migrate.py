@@ -1,5 +1,6 @@
 """Migrations on PostgreSQL: whole, in order, once, and never backwards."""
 
+import re
 import threading
 import time
 from contextlib import closing
@@ -76,6 +77,21 @@ def test_an_index_that_older_programs_do_not_survive_is_refused_and_another_one_
         connection.execute("UPDATE compatibility SET oldest = '9999_future'")
     with pytest.raises(Unavailable, match=r"written by a newer version of Relais .*9999_future"):
         Database(IndexSettings(url=url))
+
+
+def test_an_upgrade_is_told_and_the_making_of_an_index_is_not(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "relais.db.migrate")
+    Database(IndexSettings(url=url)).close()
+    assert not [record for record in caplog.records if record.name == "relais.db.migrate"]
+    further = {"9998_more": "CREATE TABLE more(x int)", "9999_most": "CREATE TABLE most(x int)"}
+    monkeypatch.setattr(migrate, "scripts", lambda: SCRIPTS | further)
+    for _ in range(2):
+        Database(IndexSettings(url=url)).close()
+    began, ended = (record.getMessage() for record in caplog.records if record.name == "relais.db.migrate")
+    assert began == f'event="migrating the index" before={max(SCRIPTS)[:4]} after=9999'
+    assert re.fullmatch(r'event="index migrated" s=\d+\.\d', ended)
 
 
 def test_what_was_prepared_before_another_node_migrated_is_prepared_anew(url: str) -> None:
