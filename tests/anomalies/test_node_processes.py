@@ -15,10 +15,13 @@ import pytest
 from pynetdicom import AE
 
 from fixtures.builders import a_ct, part10
-from fixtures.engines import only_sqlite
+from fixtures.engines import index_settings, only_sqlite
 from fixtures.process import is_gone
 from fixtures.served import Served, put_away
 from fixtures.waiting import eventually
+from relais.db import migrate
+from relais.db.database import Database
+from relais.db.lock import WritersLock
 from relais.node.listen import answers
 from relais.node.outgoing import of_file
 from relais.peers.base import Verdict
@@ -207,8 +210,50 @@ def test_an_index_that_cannot_be_read_stops_the_start_with_a_sentence(tmp_path: 
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "index.sqlite").write_bytes(b"this is no database" * 1000)
     said = refusal(tmp_path)
-    assert re.search(r'event="role failed" role=(dimse|web|"web worker") error=', said)  # who looks first
-    assert "Traceback" not in said
+    assert said == "Error: The index file is not a SQLite database; move it away and run `relais reindex`.\n"
+
+
+def test_an_index_of_a_newer_version_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    db = Database(index_settings(tmp_path / "data"))
+    done = "_sqlite_migrations(migration_set, applied_at, name) VALUES ('relais', '', ?)"
+    if db.is_postgresql:
+        done = "relais_migration(name) VALUES (?)"
+    db.write(lambda tx: tx.execute(f"INSERT INTO {done}", ("9999_future",)))
+    db.write(lambda tx: tx.execute("UPDATE compatibility SET oldest = '9999_future'", ()))
+    db.close()
+    (said,) = (line for line in refusal(tmp_path).splitlines() if "PostgreSQL runs with" not in line)
+    assert said == (
+        "Error: The index was written by a newer version of Relais (it has migration 9999_future); upgrade this one."
+    )
+
+
+@only_sqlite("its writers' lock is held")
+def test_a_node_that_is_ended_while_it_waits_for_the_index_is_no_failure(tmp_path: Path, nodes: list[Served]) -> None:
+    (tmp_path / "data").mkdir()
+    with WritersLock(tmp_path / "data" / "index.sqlite"):
+        nodes.append(node := Served(tmp_path))
+        assert eventually(lambda: len(node.pids()) == 2, LONG_S)
+        assert node.stop() == 0
+        assert node.pids() == []
+    assert node.output.read_text() == node.errors.read_text() == ""
+
+
+@only_sqlite("see tests/unit/db/postgres/test_migrate.py")
+def test_an_upgrade_tells_that_the_index_is_migrated(
+    tmp_path: Path, nodes: list[Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    with monkeypatch.context() as older:
+        *_, before, after = texts = migrate.scripts()
+        older.setattr(migrate, "scripts", lambda: {name: texts[name] for name in texts if name != after})
+        Database(index_settings(tmp_path / "data")).close()
+    nodes.append(node := Served(tmp_path))
+    node.wait_until_ready()
+    lines = node.errors.read_text().splitlines()
+    assert lines[0].endswith(f'event="migrating the index" before={before[:4]} after={after[:4]}')
+    assert re.search(r'event="index migrated" s=\d+\.\d$', lines[1])
+    assert all("event=started" in line for line in lines[2:4])
 
 
 def test_a_data_directory_that_cannot_be_made_stops_the_start_with_a_sentence(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from relais.db.database import require_driver
 from relais.dimse.seats import table_bytes
 from relais.errors import NodeError, Unavailable
 from relais.node import listen, log, ready
+from relais.node.opening import open_index
 from relais.node.orders import Orders
 from relais.node.supervisor import Child, Supervisor
 from relais.storage import require_client
@@ -47,7 +48,7 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
 
     When it has been ready once, *samples* are stored if the archive is empty, and *on_ready* is told the configuration
     with the ports that were really taken, and a sentence about the samples ("" without any); not if it is told to end
-    before. Raises Unavailable if a port or the data directory cannot be had, or a package is missing.
+    before. Raises Unavailable if a port, the data directory or the index cannot be had, or a package is missing.
     """
     require_driver(config.index)
     require_client(config.storage)
@@ -61,6 +62,8 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
         counters_directory(config) as counters,
         tempfile.TemporaryFile(dir=counters) as seats,
     ):
+        if not open_index(config.index):
+            return 0
         seats.truncate(table_bytes(config.dimse.max_associations, config.dimse.workers))
         config = replace(
             config,
