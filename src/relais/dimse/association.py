@@ -1,17 +1,20 @@
-"""An association that a peer requested, as its services see it. Knows neither of the engines that carry it."""
+"""An association that a peer requested, as its services see it, and what they are. Knows neither of its engines."""
 
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
+
+from pynetdicom.dimse_primitives import DimseServiceType
 
 from relais.dicom.origin import Channel, Origin
 from relais.dimse import identity
 from relais.dimse.negotiation import Terms
 from relais.peers.association import Context
 from relais.peers.wire.associate import Request
+from relais.peers.wire.messages import Sink
 from relais.telemetry.context import new_id
 
 
@@ -83,3 +86,19 @@ class NodeAssociation(ABC):
     @abstractmethod
     def abort(self, block: bool = True) -> Any:
         """End it, from any thread."""
+
+
+class Services(Protocol):
+    """What an association is for. Called in its own thread, `receive` in that of its network provider."""
+
+    def requested(self, assoc: NodeAssociation) -> None:
+        """An association is asked for: accept or reject it."""
+
+    def receive(self, assoc: NodeAssociation, announced: Mapping[str, str], context: Context) -> Sink:
+        """The command set of a C-STORE request has arrived, its UIDs by keyword; its Data Set follows."""
+
+    def serve(self, assoc: NodeAssociation, request: DimseServiceType, context: Context, sink: Sink | None) -> None:
+        """A request has arrived completely."""
+
+    def ended(self, assoc: NodeAssociation) -> None:
+        """The association is over, however it ended, or never was."""

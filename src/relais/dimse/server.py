@@ -17,11 +17,11 @@ from relais.archive import Archive
 from relais.dicom.contexts import VERIFICATION
 from relais.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from relais.dimse.association import NodeAssociation
-from relais.dimse.engine import LISTEN_BACKLOG, Handler, Server
 from relais.dimse.room import Room
 from relais.dimse.seats import Seats
 from relais.dimse.services import NodeServices
 from relais.dimse.settings import DimseSettings
+from relais.dimse.stock import LISTEN_BACKLOG, Handler, Server
 from relais.dimse.wire import proxied
 from relais.dimse.wire.association import InlineNodeAssociation
 from relais.dimse.wire.listener import Address, Limits, Listener, Welcome

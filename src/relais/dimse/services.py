@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 
 class NodeServices:
-    """As relais.dimse.engine.Services, over an archive. Shared by all associations."""
+    """As relais.dimse.association.Services, over an archive. Shared by all associations."""
 
     def __init__(self, settings: DimseSettings, archive: Archive, peers: Registry, seats: Seats) -> None:
         self._settings, self._archive, self._peers, self._seats = settings, archive, peers, seats

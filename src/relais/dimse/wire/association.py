@@ -1,4 +1,4 @@
-"""An association that a peer requested, in one thread. Knows the engine's Services, not what they do."""
+"""An association that a peer requested, in one thread. Knows Services, not what they do."""
 
 import logging
 import threading
@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from socket import socket
 from typing import Any
 
-from relais.dimse.association import NodeAssociation
-from relais.dimse.engine import Services
+from relais.dimse.association import NodeAssociation, Services
 from relais.dimse.negotiation import Terms
 from relais.dimse.room import Collected, Room
 from relais.dimse.settings import DimseSettings

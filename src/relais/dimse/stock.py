@@ -1,4 +1,4 @@
-"""Stock pynetdicom classes with the few changes that a node needs.
+"""The stock engine: pynetdicom's classes with the few changes that a node needs.
 
 1. A connection never waits for ever, acknowledges at once, and never takes a PDU of any length a stranger declares.
 2. The Data Set of a C-STORE request is passed on piece by piece as it arrives: nothing is collected, nothing decoded.
@@ -10,11 +10,11 @@ What is served is the business of a Services, to which the association hands eve
 
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from socketserver import TCPServer
-from typing import Any, Protocol
+from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.dimse import DIMSEServiceProvider
@@ -26,11 +26,10 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
 from relais.dicom.contexts import Supported
-from relais.dimse.association import NodeAssociation
+from relais.dimse.association import NodeAssociation, Services
 from relais.dimse.negotiation import Terms
 from relais.dimse.room import Collected, Room
 from relais.dimse.wire.upper_layer import BY_PROVIDER, INVALID_PARAMETER
-from relais.peers.association import Context
 from relais.peers.mended import ClosingSocket, ServedAssociation, Welcoming, mend
 from relais.peers.tls import proofs
 from relais.peers.wire import associate
@@ -52,22 +51,6 @@ INVALID_PDU = "Evt19"  # PS3.8 table 9-10
 CLOSING = "Sta13"  # awaiting the end of the connection (PS3.8 9.2.2): what still comes matters to nobody
 
 log = logging.getLogger(__name__)
-
-
-class Services(Protocol):
-    """What an association is for. Called in its own thread, `receive` in that of its network provider."""
-
-    def requested(self, assoc: NodeAssociation) -> None:
-        """An association is asked for: accept or reject it."""
-
-    def receive(self, assoc: NodeAssociation, announced: Mapping[str, str], context: Context) -> Sink:
-        """The command set of a C-STORE request has arrived, its UIDs by keyword; its Data Set follows."""
-
-    def serve(self, assoc: NodeAssociation, request: DimseServiceType, context: Context, sink: Sink | None) -> None:
-        """A request has arrived completely."""
-
-    def ended(self, assoc: NodeAssociation) -> None:
-        """The association is over, however it ended, or never was."""
 
 
 class BoundedSocket(ClosingSocket):
