@@ -110,7 +110,8 @@ def _add_derived(connection: Connection, wanted: dict[str, str], places: list[Pl
     if _PATIENT_COUNTS & wanted.keys():
         for ds in found:
             said = columns.values(ds, Level.STUDY)
-            ds.update(_patient_counts(connection, said["patient_id"], said["issuer_of_patient_id"]))
+            patient = said["patient_id"], said["issuer_of_patient_id"]
+            ds.update(_patient_counts(connection, *patient) if said["patient_id"] else _counts_of_one(ds))
 
 
 def _patient_counts(connection: Connection, patient_id: str, issuer: str) -> JsonDataset:
@@ -118,9 +119,21 @@ def _patient_counts(connection: Connection, patient_id: str, issuer: str) -> Jso
     return answers.patient_counts(row["studies"], int(row["series_count"]), int(row["instances"]))
 
 
+def _counts_of_one(study: JsonDataset) -> JsonDataset:
+    """The same for who has no Patient ID, and so this study only."""
+    series, instances_ = (study[tag]["Value"][0] for tag in (answers.STUDY_SERIES, answers.STUDY_INSTANCES))
+    return answers.patient_counts(1, series, instances_)
+
+
 def _patients(connection: Connection, filters: Fragment, places: list[Place]) -> list[JsonDataset]:
     """Patients, each as the newest study says that satisfies *filters*, and what the index holds of each."""
+    alone = _rows(connection, Level.STUDY, {place[3] for place in places if place[3]})
+    others = iter(_identified(connection, filters, [place for place in places if not place[3]]))
+    return [alone[place[3]] | _counts_of_one(alone[place[3]]) if place[3] else next(others) for place in places]
+
+
+def _identified(connection: Connection, filters: Fragment, places: list[Place]) -> list[JsonDataset]:
     select = fill(SQL["patients"].replace("'filters'", "{}"), filters)
-    found = all_rows(connection, select.sql, (*select.params, json.dumps(places)))
+    found = all_rows(connection, select.sql, (*select.params, json.dumps(places))) if places else []
     studies = _rows(connection, Level.STUDY, {row[0] for row in found})
     return [studies[row[0]] | answers.patient_counts(*row[1:]) for row in found]

@@ -2,7 +2,7 @@
 
 1. Ids first: narrow index entries are filtered, sorted and cut; only then are the wide rows of the page read.
 2. The order is stable: studies from the newest to the oldest (Study Date and Time, then id; without a date last),
-   series within them by number, instances within those by number; patients by Patient ID and issuer.
+   series within them by number, instances within those by number; patients by Patient ID and issuer (index.walk).
 3. A stream reads batch after batch, each continuing where the last one ended. Between batches no read is open; what is
    stored or deleted meanwhile may or may not be seen, nothing else is seen twice or missed.
 """
@@ -27,7 +27,7 @@ from relais.index.mapping import all_rows
 from relais.index.nearby import nearby
 from relais.index.page import rows
 from relais.index.plan import EVERYTHING, Plan, plan
-from relais.index.walk import Place, behind, oldest_first, page
+from relais.index.walk import Place, behind, behind_patient, oldest_first, page, patients
 
 __all__ = ["Page", "search", "stream", "supported", "unsupported"]
 
@@ -97,6 +97,11 @@ class _Select:
     def _instances(self) -> Instances:
         return Instances(self._connection, self._query, self._plan, self._conditions, self._deadline)
 
+    @cached_property
+    def _patients(self) -> list[Plan]:
+        lacking = self._connection.execute("SELECT 1 FROM patient WHERE patient_id = '' LIMIT 1").fetchone()
+        return patients(self._plan, some_lack_id=lacking is not None)
+
     @property
     def _filters(self) -> list[Fragment]:
         return [condition.fragment for condition in self._conditions]
@@ -109,6 +114,8 @@ class _Select:
         """The first rows in order."""
         if self._level is Level.IMAGE:
             return list(islice(self._instances.places(None), offset, offset + limit))
+        if self._level is Level.PATIENT:
+            return self._of_patients(limit, offset)
         if offset and self._level is Level.STUDY and not self._asked:
             return self._of_all_studies(limit, offset)
         found = self._nearby(limit, offset) if self._level is Level.STUDY else []
@@ -118,6 +125,14 @@ class _Select:
         """The first rows where they lie near, or not all of them."""
         near = nearby(self._connection, self._asked, offset + limit)
         return [] if near is None else self._run(near.plan, near.filters, limit, offset)
+
+    def _of_patients(self, limit: int, offset: int) -> list[Place]:
+        """The patients behind *offset*, of whom those without a Patient ID are counted off one by one."""
+        *first, rest = self._patients
+        most = min(limit + offset, EVERYTHING)
+        found = [place for part in first for place in self._run(part, self._filters, most, 0)]
+        left, passed = limit - len(found[offset:]), max(0, offset - len(found))
+        return found[offset:] + (self._run(rest, self._filters, left, passed) if left > 0 else [])
 
     def _of_all_studies(self, limit: int, offset: int) -> list[Place]:
         """The studies behind *offset* among all of them, counted off from the nearer end."""
@@ -134,7 +149,10 @@ class _Select:
         if self._level is Level.IMAGE:
             return list(islice(self._instances.places(last), limit))
         found: list[Place] = []
-        for chosen, position in behind(self._level, self._plan, last):
+        is_patient = self._level is Level.PATIENT
+        for chosen, position in (
+            behind_patient(self._patients, last) if is_patient else behind(self._level, self._plan, last)
+        ):
             if len(found) < limit:
                 found += self._run(chosen, [*self._filters, position], limit - len(found), 0)
         return found

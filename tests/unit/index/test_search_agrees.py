@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fixtures.indexed import Model, an_index, check_labels, facts, identity, pack_series, ref_of
+from fixtures.indexed import Model, an_index, check_labels, facts, identities, pack_series, ref_of
 from fixtures.strategies import cases, held
 from relais.db.database import Database, Transaction
 from relais.dicom.attributes import LEVELS
@@ -18,7 +18,7 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
 from relais.index import bearers, composite, ids, nearby, plan, search, statistics
 
-ISSUER = 0x00100021  # a patient is named by ID and issuer
+ISSUER = 0x00100021  # a patient is named by ID and issuer, if it has an ID
 FEW = st.sampled_from((-1, 0, 1, 2000))  # how many rows are few: -1 walks always, 2000 hardly ever
 once_per_session = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -45,9 +45,9 @@ def _found(db: Database, query: Query) -> set[tuple[str, ...]]:
     page = search.search(db, query).rows
     streamed = list(search.stream(db, query, batch=2))
     assert streamed == page
-    found = [identity(ds, query.level) for ds in page]
-    assert len(set(found)) == len(found)
-    return set(found)
+    found = identities(page, query.level)
+    assert len(found) == len(page)
+    return found
 
 
 @contextmanager

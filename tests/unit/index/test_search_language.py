@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fixtures.indexed import Model, an_index, facts, identity
+from fixtures.indexed import Model, an_index, facts, identities
 from fixtures.strategies import SEARCHED, cases, held, raw_values
 from relais.db.database import Database
 from relais.dicom.attributes import Level, levels_above
@@ -56,4 +56,4 @@ def test_a_query_string_finds_what_matching_finds(db: Database, case: tuple, lev
 
 def found(db: Database, query: Query) -> set[tuple[str, ...]]:
     rows = search.search(db, replace(query, return_keys=query.return_keys | {ISSUER})).rows
-    return {identity(ds, query.level) for ds in rows}
+    return identities(rows, query.level)
