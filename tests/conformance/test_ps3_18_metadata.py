@@ -39,6 +39,23 @@ def test_metadata_is_everything_but_bulk_data(web: WebNode) -> None:
         assert web.get(resource).json()[0] == documents[0]
 
 
+@pytest.mark.parametrize("accept", ["application/dicom+json", "application/dicom+xml"])
+def test_specific_character_set_is_that_of_the_source_and_the_text_is_utf_8(web: WebNode, accept: str) -> None:
+    """PS3.18 F.2.2, note 3; the same instance comes out of it when it is stored."""
+    ds = a_sr(SpecificCharacterSet="ISO_IR 100", PatientName="MOREL^Hélène", SOPInstanceUID=uid(f"Latin-1 {accept}"))
+    web.store(ds)
+    content = web.get(f"{path(ds)}/metadata", accept).content
+    assert b"ISO_IR 100" in content
+    assert "Hélène".encode() in content
+    copied_uid = uid(f"copied {accept}")
+    copied = content.replace(ds.SOPInstanceUID.encode(), copied_uid.encode())
+    stored = web.session.post(f"{web.service}/studies", copied, headers={"Content-Type": accept})
+    assert (stored.status_code, "Warning" in stored.headers) == (200, False)
+    copy = f"{path(ds).removesuffix(ds.SOPInstanceUID)}{copied_uid}"
+    assert web.get(f"{copy}/metadata", accept).content == copied
+    assert "Hélène".encode("latin-1") in web.get(copy, "application/dicom").content
+
+
 @pytest.mark.parametrize(
     ("accepted", "encoding"),
     [

@@ -122,6 +122,21 @@ def test_what_studies_and_series_do_not_have_is_told(web: WebNode, path: str) ->
     assert "00180050" not in response.json()[0]
 
 
+@pytest.mark.parametrize("accept", ["application/dicom+json", 'multipart/related; type="application/dicom+xml"'])
+def test_answers_have_no_character_set_of_their_sources(web: WebNode, accept: str) -> None:
+    """They are in UTF-8; who asks for it hears so (PS3.18 10.6.3.3, F.2.2)."""
+    response = web.get(f"/studies/{KNEE}/instances?includefield=SpecificCharacterSet,00080060", accept)
+    assert response.headers["Warning"] == (
+        '299 relais "The following attributes are not returned by this search: SpecificCharacterSet."'
+    )
+    assert "00080005" not in response.text
+
+
+def test_a_key_that_was_not_matched_is_told_once(web: WebNode) -> None:
+    warning = web.get("/studies?SpecificCharacterSet=ISO_IR 100").headers["Warning"]
+    assert warning == '299 relais "The following keys were not matched: SpecificCharacterSet."'
+
+
 def test_bulk_data_is_not_included(web: WebNode) -> None:
     (row, *_) = found(web, f"/studies/{KNEE}/instances?Modality=CT&includefield=PixelData")
     assert "7FE00010" not in row

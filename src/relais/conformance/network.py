@@ -89,7 +89,11 @@ def _character_sets() -> Section:
             f"Instances keep the character sets that they came with. Read, for searches and metadata: {read}, with "
             "code extensions (ISO 2022) and without. Searches decode their keys by the request's own Specific "
             "Character Set.",
-            "C-FIND answers in UTF-8 (`ISO_IR 192`) where the answer is not plain ASCII. Web services answer in UTF-8.",
+            "C-FIND answers in UTF-8 (`ISO_IR 192`) where the answer is not plain ASCII. Web services answer in UTF-8: "
+            "in metadata, Specific Character Set is that of the stored instance (PS3.18 F.2.2, notes 3 to 5), as are "
+            "values of VR UN; in answers to searches it is left out. Metadata that is stored keeps the set that it "
+            "names where that holds all of its text without code extensions; else it becomes UTF-8, which is told "
+            "(PS3.18 10.5.2).",
         ),
     )
 

@@ -1,7 +1,8 @@
 """The DICOM JSON model (PS3.18 F), both ways: Data Sets and their JSON form. Knows pydicom, not files or HTTP.
 
 1. Tags come sorted; File Meta Information, Group Lengths and trailing padding are left out (PS3.18 F.2.2).
-2. Specific Character Set (0008,0005) tells how the source was encoded; the JSON itself is Unicode (PS3.18 F.2.2).
+2. Specific Character Set (0008,0005) tells how the source was encoded, and so what texts in values of VR UN mean; the
+   JSON itself is Unicode (PS3.18 F.2.2, notes 3 to 5).
 3. Encoded values are read by dicom.json_values, not by pydicom: faster, without warnings, and nothing fails but
    sequences that cannot be parsed or are nested deeper than MAX_DEPTH.
 """

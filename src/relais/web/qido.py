@@ -40,6 +40,7 @@ OFFERS = (
     Offer(media_types.DICOM_XML, is_multipart=True),
 )
 
+SPECIFIC_CHARACTER_SET = 0x00080005
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
 
@@ -123,7 +124,7 @@ def _search(level: Level, within: Ref | None = None) -> Response:
     if offer.is_multipart:
         found = archive_search.found(here.archive, asked)
         parts = (_xml_part(_with_retrieval(here, row, level)) for row in found.rows)
-        response, warnings = payload.multipart(media_types.DICOM_XML, parts), _warnings(found, search.unmatched)
+        response, warnings = payload.multipart(media_types.DICOM_XML, parts), _warnings(asked, found, search.unmatched)
     else:
         answer, encoding = _compressed(here, asked, search.unmatched)
         response, warnings = payload.json_bytes(answer.body, offer.media_type), answer.warnings
@@ -170,7 +171,7 @@ def _json(here: Door, asked: Asked, unmatched: tuple[str, ...]) -> Answer:
         return answer
     found = archive_search.found(here.archive, asked)
     rows = [payload.json_text(_with_retrieval(here, row, asked.query.level)) for row in found.rows]
-    answer = Answer(b"".join(payload.json_array(rows)), len(rows), _warnings(found, unmatched))
+    answer = Answer(b"".join(payload.json_array(rows)), len(rows), _warnings(asked, found, unmatched))
     here.kept.put(key, answer)
     return answer
 
@@ -207,11 +208,13 @@ def _xml_part(row: JsonDataset) -> Part:
     return Part((("Content-Type", media_types.DICOM_XML),), (document,), len(document))
 
 
-def _warnings(found: Found, unmatched: Iterable[str]) -> tuple[str, ...]:
+def _warnings(asked: Asked, found: Found, unmatched: Iterable[str]) -> tuple[str, ...]:
     names = dict.fromkeys((*map(_name, found.unsupported), *unmatched))
+    in_utf_8 = {SPECIFIC_CHARACTER_SET} & asked.query.return_keys  # the answer is, whatever the instances are in
+    left_out = sorted({*found.left_out, *in_utf_8} - {*found.unsupported})
     said = [MORE] if found.more else []
     said += [UNMATCHED.format(_listed(list(names)))] if names else []
-    said += [LEFT_OUT.format(_listed([_name(tag) for tag in found.left_out]))] if found.left_out else []
+    said += [LEFT_OUT.format(_listed([_name(tag) for tag in left_out]))] if left_out else []
     return tuple(said)
 
 
