@@ -197,14 +197,16 @@ def _contradictions_of_peers(config: Config) -> Iterator[str]:
                 f"[[tokens]] {token.name}: certificates are given, but nobody tells of them: "
                 "set [web] proxies and proxied_certificates = true"
             )
+    titles = [peer.ae_title for peer in config.peers if peer.is_dimse]
     yield from _given_twice("peers", names)
+    yield from _given_twice("peers", titles, "AE title, by which they are told apart,")
     yield from _given_twice("tokens", [token.name for token in config.tokens])
 
 
-def _given_twice(section: str, names: Sequence[str]) -> Iterator[str]:
+def _given_twice(section: str, names: Sequence[str], what: str = "name") -> Iterator[str]:
     for name in sorted(set(names)):
         if names.count(name) > 1:
-            yield f"[[{section}]] {name}: this name is given to {names.count(name)} {section}"
+            yield f"[[{section}]] {name}: this {what} is given to {names.count(name)} {section}"
 
 
 def _shown(kind: Any, key: str, value: object) -> object:

@@ -4,12 +4,14 @@ For certificates that come in a message and not with a TLS connection of our own
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from relais.peers.tls import FINGERPRINT
 
 _VERSION = 0xA0  # the tag of the only element in front of the subject that may be missing
-_SUBJECT = 4  # behind serial number, algorithm, issuer and validity
+_VALIDITY, _SUBJECT = 3, 4  # behind serial number, algorithm and issuer
+_TWO_DIGITS = 0x17  # of the year, in a UTCTime (RFC 5280 4.1.2.5.1)
 _BEFORE = 0x80  # of a length: the number of bytes that it has
 
 # Attribute types by their encoded object identifiers, as relais.peers.tls calls them (RFC 4514 3).
@@ -34,17 +36,31 @@ def facts(encoded: bytes) -> frozenset[str]:
     Raises ValueError for what is no certificate.
     """
     found = {f"{FINGERPRINT}{sha256(encoded).hexdigest()}"}
-    ((_, certificate),) = _elements(encoded)
-    _, signed = next(_elements(certificate), (0, b""))
-    fields = [value for tag, value in _elements(signed) if tag != _VERSION]
-    if len(fields) <= _SUBJECT:
-        raise ValueError("This is no certificate.")
-    for _, names in _elements(fields[_SUBJECT]):
+    for _, names in _elements(_fields(encoded)[_SUBJECT]):
         for _, attribute in _elements(names):
             (_, kind), (tag, value) = _elements(attribute)
             if kind in _NAMES and tag in _ENCODINGS:
                 found.add(f"{_NAMES[kind]}={value.decode(_ENCODINGS[tag])}")
     return frozenset(found)
+
+
+def valid_until(encoded: bytes) -> datetime:
+    """The last second in which it is valid (RFC 5280 4.1.2.5). Raises ValueError for what is no certificate."""
+    _, (tag, until) = _elements(_fields(encoded)[_VALIDITY])
+    text = until.decode("ascii")
+    if tag == _TWO_DIGITS:
+        text = f"{'19' if text[:2] >= '50' else '20'}{text}"
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+
+
+def _fields(encoded: bytes) -> list[bytes]:
+    """What stands in it, from the serial number on."""
+    ((_, certificate),) = _elements(encoded)
+    _, signed = next(_elements(certificate), (0, b""))
+    fields = [value for tag, value in _elements(signed) if tag != _VERSION]
+    if len(fields) <= _SUBJECT:
+        raise ValueError("This is no certificate.")
+    return fields
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fixtures import certificates
 from fixtures.builders import a_ct, part10
 from fixtures.engines import POSTGRESQL, index_url, only_sqlite
 from fixtures.indexed import a_dataset, an_index, facts
@@ -135,6 +136,20 @@ def test_check_config_shows_every_setting_and_where_it_was_written(
     assert settings["dimse", "port"]["source"] == f"{config_file}, line 4"
     assert settings["access", "mode"]["value"] == "open-loopback"
     assert "The configuration is good." in relais("check-config").stdout
+
+
+@pytest.mark.parametrize(("days", "told"), [(-1, "expired on"), (20, "expires on"), (400, ""), (12000, "")])
+def test_check_config_tells_of_certificates_that_expire(
+    relais: Run, config_file: Path, tmp_path: Path, days: int, told: str
+) -> None:
+    authority = certificates.authority(tmp_path)
+    node = certificates.identity(tmp_path, "node", authority, days)
+    tls = f'tls_certificate = "{node.certificate}"\ntls_key = "{node.key}"\n'
+    config_file.write_text(config_file.read_text().replace("[web]\n", f"[web]\n{tls}"))
+    result = relais("check-config")
+    assert "The configuration is good." in result.stdout
+    assert result.stderr.startswith(f"Warning: [web] tls_certificate {node.certificate} {told} 20") == bool(told)
+    assert bool(result.stderr) == bool(told)
 
 
 def test_check_config_tells_every_problem(relais: Run, config_file: Path) -> None:

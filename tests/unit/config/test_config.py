@@ -184,6 +184,11 @@ def test_two_peers_cannot_share_a_name(tmp_path: Path) -> None:
     assert problems(written(tmp_path, PEER + PEER))[0] == "[[peers]] SOUTH: this name is given to 2 peers"
 
 
+def test_two_peers_cannot_share_an_ae_title(tmp_path: Path) -> None:
+    [told] = problems(written(tmp_path, PEER + PEER.replace('name = "SOUTH"', 'name = "EAST"')))
+    assert told == "[[peers]] SOUTH: this AE title, by which they are told apart, is given to 2 peers"
+
+
 def test_a_peer_that_is_wrong_is_named(tmp_path: Path) -> None:
     found = problems(written(tmp_path, PEER.replace("11113", '"x"') + "colour = 1"))
     assert len(found) == 2

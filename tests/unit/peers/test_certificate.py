@@ -3,6 +3,7 @@
 import base64
 import socket
 import ssl
+import subprocess
 import threading
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from fixtures import certificates
 from fixtures.certificates import Identity, World, openssl
 from relais.peers import tls
-from relais.peers.certificate import facts
+from relais.peers.certificate import facts, valid_until
 from relais.web.forwarded import proofs
 
 SUBJECT = "/C=FR/ST=Somme/L=Amiens/O=Hôpital, Nord/OU=Radiologie/CN=CT1 MR/emailAddress=ct1@example.org/DC=org"
@@ -59,6 +60,20 @@ def test_it_says_what_the_ssl_module_sees(world: World, tmp_path: Path) -> None:
     openssl("x509", "-req", "-in", request, *signed_by, "-days", 2, "-out", made.certificate)
     assert facts(der(made)) == seen_by_ssl(world, made)
     assert {"O=Hôpital, Nord", "CN=CT1 MR", "DC=org", "EMAILADDRESS=ct1@example.org"} <= facts(der(made))
+
+
+@pytest.mark.parametrize("days", [-1, 2, 12000])
+def test_until_when_it_is_valid(world: World, tmp_path: Path, days: int) -> None:
+    """After 2049 the year has four digits (RFC 5280 4.1.2.5)."""
+    made = certificates.identity(tmp_path, "dated", world.ca, days)
+    said = openssl_end(made)
+    assert valid_until(der(made)).timestamp() == ssl.cert_time_to_seconds(said)
+
+
+def openssl_end(who: Identity) -> str:
+    """When it ends, as openssl says it."""
+    command = ["openssl", "x509", "-in", str(who.certificate), "-noout", "-enddate"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().partition("=")[2]
 
 
 def test_it_comes_in_a_header_field(world: World) -> None:
