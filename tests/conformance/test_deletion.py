@@ -53,6 +53,19 @@ def keys_under(web: WebNode, ds: Dataset) -> list[str]:
     return [key for key in web.kept if ds.StudyInstanceUID in key.split("/")]
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_nothing_is_deleted_under_a_condition_that_is_not_met(web: WebNode, level: Any) -> None:
+    """RFC 9110 13.1.1, 13.2.1: a condition counts only where there would be success without it."""
+    ds = a_ct()
+    web.store(ds)
+    etag = web.get(instance_of(ds), "application/dicom").headers["ETag"]
+    for condition in ('"other"', etag):
+        assert web.request("DELETE", level(ds), If_Match=condition).status_code == 412
+    assert web.get(f"{instance_of(ds)}/metadata").status_code == 200
+    assert web.request("DELETE", level(ds), If_Match="*").status_code == 204
+    assert web.request("DELETE", level(ds), If_Match=etag).status_code == 410
+
+
 @pytest.mark.parametrize(("level", "gone"), [(study_of, 4), (series_of, 2), (instance_of, 1)])
 def test_what_is_deleted_is_gone_and_all_else_is_left(web: WebNode, level: Any, gone: int) -> None:
     first, second = two_series()

@@ -92,7 +92,7 @@ def kinds() -> dict[str, Kind]:
     return {
         "search": Kind("10.6", makes=_names(qido.OFFERS), failures=(400, 406, 413, 503)),
         "store": Kind("10.5", storable, _names(stow.OFFERS), (), (200, 202), (400, 403, 406, 409, 413, 415, 503, 507)),
-        "delete": Kind(OURS, (), (), ("reason",), (204,), (400, 403, 404, 410, 503)),
+        "delete": Kind(OURS, (), (), ("reason",), (204,), (400, 403, 404, 410, 412, 503)),
         "retrieve": Kind("10.4", makes=(*dicom, ZIP), statuses=(200, 206)),
         "metadata": Kind("10.4", makes=_names(metadata.OFFERS)),
         "frames": Kind("10.4", makes=(*map(_in_parts, frames), *frames), statuses=(200, 206)),

@@ -1,13 +1,15 @@
 """Deletion of studies, series and instances, and the notes it leaves. Knows HTTP, not what it means to delete.
 
-PS3.18 has no such transaction; this is the DELETE that other archives have under the same URLs.
+PS3.18 has no such transaction; this is the DELETE that other archives have under the same URLs. What is deleted has no
+validator of its own, only each of its representations has: no If-Match but `*` is true of it (RFC 9110 13.1.1).
 """
 
 from datetime import UTC, datetime
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, abort, request
 
 from relais.archive import delete as archive_delete
+from relais.archive import retrieve
 from relais.archive.delete import Note, Reason
 from relais.dicom import uids
 from relais.dicom.refs import Ref, StudyRef
@@ -44,6 +46,9 @@ def delete_instance(study: str, series: str, instance: str) -> Response:
 
 def _delete(ref: Ref) -> Response:
     reason = _reason(_parameters("reason").get("reason", ""))
+    if request.headers.get("If-Match", "*").strip() != "*":
+        retrieve.revision(door().archive, principal(), ref)  # what is not there is that, whatever the condition
+        abort(412, "Nothing is deleted: If-Match can only be * here.")
     deleted = archive_delete.delete(door().archive, principal(), ref, reason)
     return Response(status=204, headers={"Link": f'<{_url(deleted.note)}>; rel="describedby"; type="{DICOM}"'})
 
