@@ -13,13 +13,12 @@ SQL = statements.load("relais.index.sql", "holdings.sql")
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """*received_at* is when its first instance came, *updated_at* when the last did; seconds since the epoch."""
+    """*received_at* is when its first instance came, in seconds since the epoch."""
 
     size_bytes: int
     series: int
     instances: int
     received_at: float
-    updated_at: float
 
 
 def studies(db: Database, refs: Iterable[StudyRef]) -> dict[StudyRef, Holding]:
@@ -39,4 +38,4 @@ def series(db: Database, ref: StudyRef) -> dict[SeriesRef, Holding]:
 
 
 def _holding(row: Row) -> Holding:
-    return Holding(row["size_bytes"], row["series_count"], row["instance_count"], row["created_at"], row["updated_at"])
+    return Holding(row["size_bytes"], row["series_count"], row["instance_count"], row["created_at"])

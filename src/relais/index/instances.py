@@ -213,7 +213,6 @@ def _row(series: PackedSeries, place: int, uids: Mapping[int, str]) -> InstanceR
         ref=ref,
         sop_class_uid=uids[row["sop_class_uid"]],
         transfer_syntax_uid=uids[row["transfer_syntax_uid"]],
-        instance_number=_number(series.packed, "instance_number", place),
         number_of_frames=max(1, _number(series.packed, "number_of_frames", place) or 1),
         key=unpack_key(row["key"], ref),
         size_bytes=row["size_bytes"],

@@ -89,14 +89,14 @@ def blob(value: str | bytes) -> bytes:
 _INSTANCES = """
 SELECT json_group_array(json_array(
   id, series_fk, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid,
-  instance_number, number_of_frames, key, size_bytes, hex(digest), hex(head_digest), dataset_offset, pixel_offset,
+  number_of_frames, key, size_bytes, hex(digest), hex(head_digest), dataset_offset, pixel_offset,
   hex(frame_table), printf('%!.17g', stored_at), revision)) FROM ({}) AS found
 """
 
 
 _INSTANCE = """
 SELECT id, series_fk, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid,
-  instance_number, number_of_frames, key, size_bytes, digest, head_digest, dataset_offset, pixel_offset,
+  number_of_frames, key, size_bytes, digest, head_digest, dataset_offset, pixel_offset,
   frame_table, stored_at, revision
 FROM instance_row WHERE study_instance_uid = ? AND series_instance_uid = ? AND sop_instance_uid = ?
 """
@@ -110,15 +110,14 @@ def _instance_row(values: Row | list[Any]) -> InstanceRow:
         ref=ref,
         sop_class_uid=values[5],
         transfer_syntax_uid=values[6],
-        instance_number=whole(values[7]),
-        number_of_frames=max(1, whole(values[8]) or 1),
-        key=unpack_key(values[9], ref),
-        size_bytes=values[10],
-        digest=kept_of(blob(values[11])),
-        head_digest=kept_of(blob(values[12])),
-        layout=Layout(values[13], values[14], blob(values[15]) or None),
-        stored_at=float(values[16]),
-        revision=values[17],
+        number_of_frames=max(1, whole(values[7]) or 1),
+        key=unpack_key(values[8], ref),
+        size_bytes=values[9],
+        digest=kept_of(blob(values[10])),
+        head_digest=kept_of(blob(values[11])),
+        layout=Layout(values[12], values[13], blob(values[14]) or None),
+        stored_at=float(values[15]),
+        revision=values[16],
     )
 
 

@@ -48,7 +48,6 @@ class InstanceRow:
     ref: InstanceRef
     sop_class_uid: str
     transfer_syntax_uid: str
-    instance_number: int | None
     number_of_frames: int
     key: str
     size_bytes: int

@@ -76,7 +76,7 @@ def test_a_late_arrival_unpacks_and_all_is_packed_again(archive: Archive) -> Non
         pass
     assert _packs(archive) == 1
     rows = _rows(archive, ref)
-    assert [row.instance_number for row in rows] == [1, 2]
+    assert [row.ref.sop_instance_uid for row in rows] == ["1.2.826.1.1.1", "1.2.826.1.1.2"]
     assert set(kept.get_many(archive.db, rows)) == {row.id for row in rows}
     assert maintenance.check(archive).is_sound
     archive.db.close()

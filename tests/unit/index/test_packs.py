@@ -87,7 +87,9 @@ def test_a_late_arrival_gives_the_series_its_rows_back_and_no_other(db: Database
     pack_series(db)
     assert db.write(lambda tx: composite.register(tx, facts(a_dataset(1, 1, 9)))).outcome is Outcome.STORED
     assert len(_packed(db)) == 2
-    assert [row.instance_number for row in lookup.instances(db, FIRST)] == [1, 2, 3, 9]
+    assert [row.ref for row in lookup.instances(db, FIRST)] == [
+        FIRST.instance(f"1.2.1.1.{number}") for number in (1, 2, 3, 9)
+    ]
     assert statistics.recount(db) == []
     db.write(check_sides)
 
@@ -229,7 +231,7 @@ def test_what_was_unpacked_is_packed_anew_though_no_change_tells_of_it(db: Datab
 
 
 def _document(row: InstanceRow) -> bytes:
-    return b'{"00200013":{"vr":"IS","Value":[%d]}}' % (row.instance_number or 0)
+    return b'{"00200013":{"vr":"IS","Value":[%d]}}' % int(row.ref.sop_instance_uid.rpartition(".")[2])
 
 
 def _pack_with_documents(db: Database, number: int, ref: SeriesRef) -> None:

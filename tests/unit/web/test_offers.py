@@ -18,7 +18,7 @@ FRAMES = 'multipart/related; type="application/octet-stream"'
 def row(syntax: str) -> InstanceRow:
     layout = Layout(dataset_offset=400, pixel_offset=1000)
     ref = InstanceRef("1.2", "1.3", "1.4")
-    return InstanceRow(1, 1, ref, "1.5", syntax, 1, 1, "key", 2000, b"", b"", layout, 0.0, 1)
+    return InstanceRow(1, 1, ref, "1.5", syntax, 1, "key", 2000, b"", b"", layout, 0.0, 1)
 
 
 def instance(syntax: str, accept: str) -> Offer:
