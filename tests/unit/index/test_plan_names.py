@@ -1,0 +1,122 @@
+"""Which index searches for names that very many studies bear use, as EXPLAIN QUERY PLAN says."""
+
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import pytest
+
+from fixtures.engines import only_sqlite
+from fixtures.explained import WALK_FOR_NAMES, explain, explained, match
+from fixtures.indexed import a_dataset, an_index, facts
+from relais.db.database import Database
+from relais.dicom.attributes import Level
+from relais.dicom.json_model import JsonDataset
+from relais.dicom.query import Match, Query
+from relais.index import bearers, composite, ids, nearby, plan, walk
+from relais.index import compile as sql
+
+pytestmark = only_sqlite("it reads EXPLAIN QUERY PLAN")
+
+NAME, PHYSICIAN, ACCESSION, STUDY_DATE = 0x00100010, 0x00080090, 0x00080050, 0x00080020
+
+
+@pytest.fixture(scope="module")
+def many_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Studies of which each names another patient and physician, more of them than are counted one by one."""
+    with an_index(tmp_path_factory.mktemp("names")) as db:
+        db.write(lambda tx: [composite.register(tx, facts(_named(study))) for study in range(bearers.SAMPLE * 2)])
+        yield db
+
+
+def _named(study: int) -> JsonDataset:
+    name = {"vr": "PN", "Value": [{"Alphabetic": f"A{study}^B1"}]}
+    return a_dataset(study, t00100010=name, t00080090=name)
+
+
+@pytest.mark.parametrize("tag", [NAME, PHYSICIAN])
+@pytest.mark.parametrize("raw", ["A*", "*1*"])
+def test_very_many_names_alone_are_looked_for_in_a_walk_that_looks_at_no_row(
+    many_names: Database, tag: int, raw: str
+) -> None:
+    """A page of those who bear one of them lies nearer than all of those."""
+    _, found = explained(many_names, Level.STUDY, match(tag, raw), rows=2)
+    assert found[0] == WALK_FOR_NAMES, found
+    assert not any("TEMP B-TREE" in line for line in found), found
+    with many_names.read() as connection:
+        conditions = bearers.resolved(connection, sql.conditions(Query(Level.STUDY, (match(tag, raw),))), False)
+        chosen = plan.plan(connection, Level.STUDY, conditions, 2)
+        whole = walk.select(Level.STUDY, chosen, [one.fragment for one in conditions])
+        lines = connection.execute(f"EXPLAIN QUERY PLAN {whole.sql}", whole.params).fetchall()
+    assert lines[0]["detail"] == "SCAN s USING COVERING INDEX study_names"
+
+
+@pytest.mark.parametrize("raw", ["A*", "*1*", "*B1"])
+def test_names_that_some_of_the_newest_studies_bear_are_not_looked_up(many_names: Database, raw: str) -> None:
+    """The walk ends at the oldest study that a page should need, and looks at names only."""
+    query = Query(Level.STUDY, (match(NAME, raw),))
+    with many_names.read() as connection:
+        conditions = sql.conditions(query)
+        near = nearby.nearby(connection, conditions, 2)
+        assert near is not None
+        found = explain(connection, walk.select(Level.STUDY, near.plan, near.filters))
+        everybody = nearby.nearby(connection, conditions, (nearby.BEARER_COST + 1) * bearers.SAMPLE * 2)
+    assert found[0] == "SEARCH s USING INDEX study_names (date_time>?)"
+    assert not any("TEMP B-TREE" in line for line in found), found
+    assert everybody is None  # more are wanted than bear them: to look them up costs no more
+
+
+def test_given_names_that_are_less_frequent_are_looked_up_in_the_statement_that_walks(many_names: Database) -> None:
+    query = Query(Level.STUDY, (match(NAME, "*^B1*"),))
+    with many_names.read() as connection, patch.object(nearby, "TEXT_COST", 1000):
+        near = nearby.nearby(connection, sql.conditions(query), 2)
+        assert near is not None
+        found = explain(connection, walk.select(Level.STUDY, near.plan, near.filters))
+    assert found[0] == "SEARCH s USING INDEX study_names (date_time>?)"
+    assert "SEARCH w USING PRIMARY KEY (word>? AND word<?)" in found, found
+    assert not any("TEMP B-TREE" in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    "matches",
+    [
+        (match(NAME, "A1^B1"),),
+        (match(NAME, "A*"), match(ACCESSION, "A*")),  # what else is asked may be rare among them
+        (match(NAME, "*XQ*"),),
+        (match(NAME, "A*"), match(STUDY_DATE, "19000101")),
+        (match(NAME, '""'),),
+        (match(ACCESSION, "A*"),),
+        (),
+    ],
+)
+def test_names_that_may_be_rare_are_looked_up(many_names: Database, matches: tuple[Match, ...]) -> None:
+    with many_names.read() as connection:
+        assert nearby.nearby(connection, sql.conditions(Query(Level.STUDY, matches)), 2) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "others"),
+    [
+        (plan.EVERYTHING, ()),  # all of them are wanted
+        (2, (match(ACCESSION, "A*"),)),  # what else is asked may be rare among them
+    ],
+)
+def test_many_names_drive_where_nothing_tells_that_a_walk_is_short(
+    many_names: Database, rows: int, others: tuple[Match, ...]
+) -> None:
+    with patch.object(ids, "FEW", -1):
+        _, found = explained(many_names, Level.STUDY, match(NAME, "A*"), *others, rows=rows)
+    assert found[0] == "SEARCH s USING INDEX study_patient_name (patient_name=?)", found
+
+
+def test_patients_of_very_many_names_are_looked_for_in_a_walk_that_looks_at_no_row(many_names: Database) -> None:
+    """Few of them, that is: to sort all costs less where nearly all are wanted."""
+    query = Query(Level.PATIENT, (match(NAME, "A*"),))
+    with many_names.read() as connection:
+        conditions = bearers.resolved(connection, sql.conditions(query), False)
+        filters = [one.fragment for one in conditions]
+        chosen = [plan.plan(connection, Level.PATIENT, conditions, rows) for rows in (2, plan.EVERYTHING)]
+        wholes = [walk.select(Level.PATIENT, one, filters) for one in chosen]
+        few, every = (connection.execute(f"EXPLAIN QUERY PLAN {one.sql}", one.params).fetchall() for one in wholes)
+    assert few[0]["detail"] == "SCAN s USING COVERING INDEX study_patient_id"
+    assert not any("TEMP B-TREE" in row["detail"] for row in few)
+    assert every[0]["detail"] == "SEARCH s USING INDEX study_patient_name (patient_name=?)"
