@@ -19,6 +19,9 @@ from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import T_CONNECT, AssociationSocket, RequestHandler
 
+from relais.peers.wire import associate
+from relais.peers.wire.framing import PDU_HEADER
+
 CONNECTED = "Evt2"  # PS3.8 table 9-10
 DATA_TRANSFER = frozenset({"Sta6", "Sta8"})  # the states in which P-DATA may be sent (PS3.8 table 9-10)
 
@@ -52,13 +55,16 @@ class HeldSocket(AssociationSocket):
 class TidyProvider(DULServiceProvider):
     """The network thread of an association.
 
-    Of the protocol version of a request it takes the one bit that counts (PS3.8 9.3.2); and it drops what is still to
-    be sent once the association has ended, of which pynetdicom's state machine dies.
+    Of the protocol version of a request it takes the one bit that counts (PS3.8 9.3.2). It takes no request, and sends
+    nothing once the association has ended, of which pynetdicom's threads would die.
     """
 
     def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
         pdu, event = super()._decode_pdu(bytestream)
         if isinstance(pdu, A_ASSOCIATE_RQ):
+            asked = associate.decode(bytes(bytestream[PDU_HEADER.size :]))
+            if not all(context.transfer_syntaxes for context in asked.proposal.contexts):
+                raise ValueError("a presentation context without Transfer Syntax")
             pdu.protocol_version &= 1
         return pdu, event
 
