@@ -33,6 +33,7 @@ CHECKPOINT_PAGES = 60  # many checkpoints within a few instances
 IDLE_S = 0.03
 MANY = 3  # files: then the whole file system is synced
 READY_S = 120.0
+SMALL, LARGE, DIRECT_KB = 32, 128, 4  # rows: files that the kernel's cache takes, and those written past it
 
 
 def say(verb: str, ref: InstanceRef) -> None:
@@ -44,7 +45,7 @@ def send(archive: Archive, count: int) -> None:
     study = fresh_uid()
     for number in range(1, count + 1):
         study = fresh_uid() if number % 2 else study
-        ds = a_ct(StudyInstanceUID=study)
+        ds = a_ct(rows=SMALL if number % 3 else LARGE, StudyInstanceUID=study)
         ref = ingest.store_part10(archive, io.BytesIO(part10(ds)), Origin(Channel.IMPORT)).ref
         say("stored", ref)
         if not number % DELETE_EVERY:
@@ -119,7 +120,7 @@ def main() -> None:
     connect.CHECKPOINT_PAGES, journal.IDLE_S, redo.MANY = CHECKPOINT_PAGES, IDLE_S, MANY
     MUTATIONS[mutation]()
     environ = {"RELAIS_NODE__DATA_DIR": str(folder / "srv" / "relais"), "RELAIS_STORAGE__JOURNAL_MB": journal_mb}
-    environ["RELAIS_INDEX__LOG_MB"] = journal_mb
+    environ["RELAIS_INDEX__LOG_MB"], environ["RELAIS_STORAGE__DIRECT_KB"] = journal_mb, str(DIRECT_KB)
     given = config.load(None, environ).config
     with data_directory(given):
         child = os.fork()

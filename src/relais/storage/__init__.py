@@ -28,4 +28,5 @@ def open_store(
         from relais.storage.s3.store import open_s3_store  # noqa: PLC0415 - an optional extra
 
         return open_s3_store(settings, data_dir, register)
-    return LocalStore(settings.root(data_dir), journal_bytes=settings.journal_mb * 1024 * 1024)
+    root, journal_bytes = settings.root(data_dir), settings.journal_mb * 1024 * 1024
+    return LocalStore(root, journal_bytes=journal_bytes, direct_bytes=settings.direct_kb * 1024)

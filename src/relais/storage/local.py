@@ -20,6 +20,7 @@ from typing import BinaryIO
 from relais.errors import Internal, InvalidRequest, NotFound, Unavailable, out_of_resources
 from relais.storage import redo
 from relais.storage.base import Buffer, StoredObject
+from relais.storage.direct import Direct
 from relais.storage.journal import SEGMENTS, Held, Journal, settle_the_dead
 from relais.storage.layout import is_key, require_key
 from relais.storage.meanwhile import Helper
@@ -52,10 +53,11 @@ class LocalStore:
     """Objects as files below *root*. Safe to use from many threads and processes.
 
     *journal_bytes* is the size of the journal that each process makes when it first stores something; 0 for none.
+    Files of *direct_bytes* or more that waited in memory are written past the kernel's cache; 0 for none.
     *fsync* False gives durability away; it is for tests that are about something else.
     """
 
-    def __init__(self, root: Path, *, fsync: bool = True, journal_bytes: int = 0) -> None:
+    def __init__(self, root: Path, *, fsync: bool = True, journal_bytes: int = 0, direct_bytes: int = 0) -> None:
         self.root = root.absolute()
         self._root_name = str(self.root)
         self.incoming = self.root / INCOMING
@@ -65,6 +67,7 @@ class LocalStore:
         self._whole: FileSystem | None = None
         self._opening = threading.Lock()
         self.helper = Helper()
+        self.direct = Direct(direct_bytes)
         self.rooms = Rooms(ROOMS if self._journal_bytes else 0)
         self._durable: set[Path] = set()
         with out_of_resources():

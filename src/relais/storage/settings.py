@@ -12,6 +12,7 @@ SLOW_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes of S3 whose objects cannot be read before they are restored, which takes minutes to days."""
 _BOUNDS = {
     "journal_mb": (0, MAX_JOURNAL_MB),
+    "direct_kb": (0, 1024),
     "timeout_s": (0.1, 600),
     "attempts": (1, 10),
     "connections": (1, 1000),
@@ -52,7 +53,8 @@ class StorageSettings:
 
     *url* is `file:///PATH`, or `file:PATH` relative to the working directory; empty means `objects` under data_dir;
     `s3://BUCKET/PREFIX` is in an object store that speaks S3. *journal_mb* is the size of the journal in which each
-    storing process makes small objects durable before their own files are synced; 0 syncs every file by itself.
+    storing process makes small objects durable before their own files are synced; 0 syncs every file by itself. The
+    files of small objects of *direct_kb* or more are written past the kernel's cache of files; 0: none.
 
     All else is about S3. Without keys here those of the environment count (AWS_ACCESS_KEY_ID and so on). *timeout_s* is
     for each wait for the object store. *spool_mb* bounds what waits on this machine, in *spool_dir*, for the object
@@ -62,6 +64,7 @@ class StorageSettings:
 
     url: str = ""
     journal_mb: int = 64
+    direct_kb: int = 256
     endpoint_url: str = ""
     region: str = ""
     access_key_id: str = ""

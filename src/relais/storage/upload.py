@@ -8,6 +8,7 @@
 import os
 from collections import deque
 from contextlib import suppress
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from pathlib import Path
 from threading import Lock
 from typing import Protocol, Self
@@ -15,6 +16,7 @@ from typing import Protocol, Self
 from relais.errors import OutOfResources, Unavailable, out_of_resources
 from relais.storage.base import Buffer, StoredObject
 from relais.storage.digest import digest_of, new_digest
+from relais.storage.direct import Direct
 from relais.storage.journal import Held
 from relais.storage.layout import random_hex, require_key
 from relais.storage.meanwhile import Errand, Helper
@@ -27,7 +29,10 @@ WORTH_BYTES = 256 * 1024  # with fewer, digesting and writing take less than hav
 
 
 class Rooms:
-    """Memory for uploads, used again and again: fresh memory costs more than what is written to it."""
+    """Memory for uploads, used again and again: fresh memory costs more than what is written to it.
+
+    Each begins where a page of memory begins, as `Direct` wants it.
+    """
 
     def __init__(self, count: int = ROOMS) -> None:
         self._count = count
@@ -41,7 +46,7 @@ class Rooms:
     def take(self) -> memoryview | None:
         """A room of ROOM_BYTES; None if all are taken."""
         try:
-            return self._free.pop() or memoryview(bytearray(ROOM_BYTES))
+            return self._free.pop() or memoryview(mmap(-1, ROOM_BYTES, flags=MAP_PRIVATE | MAP_ANONYMOUS))
         except IndexError:
             return None
 
@@ -56,6 +61,7 @@ class Place(Protocol):
     incoming: Path
     rooms: Rooms
     helper: Helper
+    direct: Direct
 
     def hold(self, key: str, head_bytes: int, stored: StoredObject, body: Buffer) -> Held | None: ...
 
@@ -236,7 +242,8 @@ class LocalUpload:
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
             if self._room is not None:
-                _write(self._fd, self._room[: self._size])
+                done = self._store.direct.write(self._fd, self._room[: self._size])
+                _write(self._fd, self._room[done : self._size])
         except OSError as exc:
             raise OutOfResources from exc
 
