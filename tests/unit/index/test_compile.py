@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fixtures.indexed import Model, a_dataset, an_index, facts, identity
+from fixtures.indexed import Model, a_dataset, an_index, facts, identities
 from relais.db.database import Database
 from relais.dicom.attributes import Level
 from relais.dicom.query import Match, MatchKind, Query
@@ -126,7 +126,7 @@ FUZZY_CASES = [("noel lefeb", "B"), ("NOEL^D", "B"), ("tar yam", "A"), ("太郎"
 
 
 def _found(db: Database, model: Model, query: Query) -> str:
-    rows = {identity(ds, query.level) for ds in search.search(db, query).rows}
+    rows = identities(search.search(db, query).rows, query.level)
     assert rows == model.matching(query)
     return "".join(sorted("ABC"[int(row[0].split(".")[2]) - 1] for row in rows))
 

@@ -62,7 +62,7 @@ def test_who_stays_is_seen_once_and_in_order_page_by_page(
     seen: list[tuple[str, ...]] = []
     page = search.search(db, query)
     while True:
-        seen += [identity(row, level) for row in page.rows]
+        seen += _named(page.rows, level)
         if not page.more:
             break
         if changes:
@@ -71,8 +71,14 @@ def test_who_stays_is_seen_once_and_in_order_page_by_page(
         page = search.search(db, query, page.last)
     assert set(seen) <= ever
     whole = search.search(db, Query(level, asked, return_keys=query.return_keys)).rows
-    order = [identity(row, level) for row in whole]
+    order = _named(whole, level)
     assert [one for one in seen if one in always] == [one for one in order if one in always]
+
+
+def _named(rows: list[JsonDataset], level: Level) -> list[tuple[str, ...]]:
+    """The identities of *rows*, without patients that have no ID: they cannot be told from each other."""
+    found = [identity(row, level) for row in rows]
+    return [one for one in found if level is not Level.PATIENT or one[0]]
 
 
 def _change(db: Database, model: Model, depth: int, ds: JsonDataset) -> None:
