@@ -149,13 +149,15 @@ class _Select:
         if self._level is Level.IMAGE:
             return list(islice(self._instances.places(last), limit))
         found: list[Place] = []
-        is_patient = self._level is Level.PATIENT
-        for chosen, position in (
-            behind_patient(self._patients, last) if is_patient else behind(self._level, self._plan, last)
-        ):
+        for chosen, position in self._behind(last):
             if len(found) < limit:
                 found += self._run(chosen, [*self._filters, position], limit - len(found), 0)
         return found
+
+    def _behind(self, last: Place) -> list[tuple[Plan, Fragment]]:
+        if self._level is Level.PATIENT:
+            return behind_patient(self._patients, last)
+        return behind(self._level, self._plan, last)
 
     def _run(self, chosen: Plan, filters: list[Fragment], limit: int, offset: int) -> list[Place]:
         statement = page(self._level, chosen, filters)
