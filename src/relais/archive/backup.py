@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from hashlib import file_digest
 from pathlib import Path
 from socket import gethostname
+from typing import Any
 
 from relais import __version__
 from relais.archive import Archive, removal, transfer
@@ -94,10 +95,18 @@ class BackupFolder:
         return LocalStore(self.root / "objects")
 
     def names(self) -> list[str]:
-        """The backups, oldest first."""
+        """The backups, oldest first: by how far the archive had come, since a clock may have been wrong."""
         if not self.snapshots.is_dir():
             return []
-        return sorted(path.parent.name for path in self.snapshots.glob(f"*/{MANIFEST}") if path.parent.suffix != PART)
+        names = (path.parent.name for path in self.snapshots.glob(f"*/{MANIFEST}") if path.parent.suffix != PART)
+        return sorted(names, key=lambda name: (self._revision(name), name))
+
+    def _revision(self, name: str) -> int:
+        """How far the archive had come; -1 where that cannot be read."""
+        try:
+            return int(self._said(name)["revision"])
+        except (NodeError, KeyError):
+            return -1
 
     def chosen(self, name: str | None) -> str:
         """*name*, or the newest. Raises InvalidRequest if there is no such backup."""
@@ -112,13 +121,17 @@ class BackupFolder:
 
     def manifest(self, name: str) -> Manifest:
         """What the backup *name* says. Raises InvalidRequest for a newer format, Unavailable if it cannot be read."""
-        try:
-            said = json.loads((self.snapshots / name / MANIFEST).read_text("utf-8"))
-        except (OSError, ValueError) as exc:
-            raise Unavailable(f"The manifest of the backup {name} cannot be read.") from exc
+        said = self._said(name)
         if said.get("format") != FORMAT:
             raise InvalidRequest(UNKNOWN_FORMAT.format(name))
         return Manifest(**said)
+
+    def _said(self, name: str) -> dict[str, Any]:
+        try:
+            said: dict[str, Any] = json.loads((self.snapshots / name / MANIFEST).read_text("utf-8"))
+        except (OSError, ValueError) as exc:
+            raise Unavailable(f"The manifest of the backup {name} cannot be read.") from exc
+        return said
 
     @contextmanager
     def ours(self) -> Iterator[None]:
@@ -140,7 +153,8 @@ class BackupFolder:
 def make(
     archive: Archive, target: Path, *, keep: int | None = None, progress: Progress = lambda objects, size_bytes: None
 ) -> Made:
-    """Make a backup in the folder *target*, and remove all but the newest *keep*. The node may work meanwhile.
+    """Make a backup in the folder *target*, and remove all but the newest *keep*, of which it is one. The node may work
+    meanwhile.
 
     Raises OutOfResources if *target* cannot be written, Unavailable, InvalidRequest if it belongs to another archive.
     """
@@ -153,7 +167,8 @@ def make(
         before = transfer.copy_all(archive, store, _rows(archive.db), portable.history(archive.db), progress)
         made = _finish(archive, folder, store, before, progress)
         if keep is not None:
-            _prune(folder, store, folder.names()[:-keep])
+            others = [name for name in folder.names() if name != made.name]
+            _prune(folder, store, others[: max(0, len(others) + 1 - keep)])
     return made
 
 

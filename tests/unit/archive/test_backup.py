@@ -106,6 +106,20 @@ def test_a_second_backup_copies_only_what_is_new(archive: Archive, tmp_path: Pat
     assert backup.BackupFolder(tmp_path / "disk").names() == [first.name, second.name]
 
 
+def test_a_clock_that_was_ahead_makes_no_backup_the_newest(archive: Archive, tmp_path: Path) -> None:
+    """What is named for next year holds less than what came after it; and what was just made always stays."""
+    disk = tmp_path / "disk"
+    ahead = backup.make(archive, disk)
+    (disk / "snapshots" / ahead.name).rename(disk / "snapshots" / "20991231T000000.000000Z")
+    same = backup.make(archive, disk, keep=1)
+    assert backup.BackupFolder(disk).names() == [same.name]
+    (disk / "snapshots" / same.name).rename(disk / "snapshots" / "20991231T000000.000000Z")
+    store(archive, a_ct())
+    more = backup.make(archive, disk, keep=2)
+    assert backup.BackupFolder(disk).names() == ["20991231T000000.000000Z", more.name]
+    assert backup.BackupFolder(disk).chosen(None) == more.name
+
+
 def test_an_older_backup_keeps_what_was_deleted_since_until_it_is_removed(archive: Archive, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     old, kept = store(archive, a_ct(), a_ct())
