@@ -17,12 +17,12 @@ from relais.db.transaction import Transaction
 from relais.dicom import person_name
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
-from relais.index import columns, packing, short
+from relais.index import columns, letters, packing, short
 from relais.index.mapping import pack_key
 from relais.index.rows import InstanceFacts
 
 CHUNK = 5000  # studies of one transaction
-FORM = "0012"  # the newest migration that changes what rows look like: indexes of before are made anew
+FORM = "0016"  # the newest migration that changes what rows look like: indexes of before are made anew
 
 
 class Filler:
@@ -69,6 +69,7 @@ class Filler:
         first = columns.parts(instances[0].attributes)[Level.STUDY]
         values = self._searched(first, Level.STUDY)
         values["date_time"] = columns.date_time(values["study_date"], values["study_time"])
+        values["patient_letters"] = letters.of_study(first.attributes)
         self._mark("study", Level.STUDY, self._studies, values)
         self._patients[values["patient_id"], values["issuer_of_patient_id"]] += 1
         size_bytes = sum(one.size_bytes for one in instances)

@@ -118,16 +118,6 @@ def name_candidates(match: Match, fuzzy: bool, *, by_words: bool = False) -> lis
     return found
 
 
-def with_given_name(match: Match) -> Fragment | None:
-    """A SELECT of all names that satisfy *match*, `*^letters*`, and perhaps of others; None for any other pattern.
-
-    All that have a word which begins so: it takes a sixth of the time that the trigrams take, which tell more.
-    """
-    key = person_name.keys(match.values[0])[0] if match.kind is MatchKind.WILD_CARD else ""
-    piece = _piece_of_a_word(f"*{key.removeprefix('*^')}") if key.startswith("*^") else ""
-    return _with_words((piece,)) if piece else None
-
-
 def _piece_of_a_word(key: str) -> str:
     """The letters between stars that a pattern consists of, "" for any other pattern."""
     piece = letters_between_stars(key)

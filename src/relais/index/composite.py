@@ -22,7 +22,7 @@ from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.origin import Origin
 from relais.dicom.refs import InstanceRef, Ref
-from relais.index import columns, instances, keys, labels, names, offsets, packing, packs, short
+from relais.index import columns, instances, keys, labels, letters, names, offsets, packing, packs, short
 from relais.index.mapping import pack_key, unpack_key
 from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered, kept_of
 
@@ -269,6 +269,7 @@ def _searched(tx: Transaction, part: columns.Part, level: Level) -> dict[str, An
     present = part.present
     if level is Level.STUDY:
         values["date_time"] = columns.date_time(values["study_date"], values["study_time"])
+        values["patient_letters"] = letters.of_study(part.attributes)
         present = offsets.mark(tx, present, part.attributes)
     is_short = not tx.connection.is_remote  # a node of before would not know what is left out
     said = short.pack(level, part.attributes, values) if is_short else packing.pack(part.attributes)

@@ -1,7 +1,9 @@
 """Whether a page of frequent names lies among the newest studies, and the walk that finds it. Knows names and dates.
 
 A page by names and dates alone is passed over for where that is expected to take less than finding all who bear one of
-the names, counting and sorting them. How many of the newest studies bear one tells how far it should be.
+the names, counting and sorting them. How many of the newest studies bear one tells how far it should be. Studies whose
+patient's name lacks letters that a pattern names together are passed over by the bits beside it (index.letters); where
+it names none, each name is looked at.
 """
 
 from dataclasses import dataclass, replace
@@ -9,20 +11,21 @@ from dataclasses import dataclass, replace
 from relais.db.database import Connection
 from relais.dicom.attributes import Level
 from relais.dicom.query import MatchKind
-from relais.index import bearers
 from relais.index import compile as sql
+from relais.index import letters
 from relais.index.compile import Condition
-from relais.index.dialect import among, read
-from relais.index.fragments import Fragment, all_of, fill
+from relais.index.dialect import read
+from relais.index.fragments import TRUE, Fragment, all_of, fill
 from relais.index.plan import Plan, alone, between, walked
 
-PROBED = 200  # of the newest studies tell how frequent names are
-DOUBT = 3  # times as far as expected the walk may go: then hits were there by chance
+PROBED = 200  # of the newest studies tell how frequent names are,
+MORE_PROBED, FEW_HITS = 1000, 5  # or more where letters tell nearly all and so few bear one
+DOUBT = 2  # times as far as expected the walk may go: then hits were there by chance
 MOST_ROWS = 3000  # of a page; for more no walk is tried
-BEARER_COST = 4  # of who bears a name, found and sorted, in studies that are passed over
-TEXT_COST = 3  # of a study passed over by the text of its name, in bearers whose names are looked up first;
-FUZZY_COST = 12  # the same by the words of its name,
-REMOTE_COST = 30  # and on a server
+# How many studies are passed over while one who bears a name is found and sorted:
+BY_LETTERS = 4.0
+BY_TEXT, BY_WORDS = 1 / 3, 1 / 12  # of the name, where each is looked at,
+BY_SERVER = 1 / 30  # and either on a server
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +45,26 @@ def nearby(connection: Connection, conditions: list[Condition], rows: int) -> Ne
     if rows > MOST_ROWS or asked is None or not _may_be_frequent(asked):
         return None
     bounds = between("s.date_time BETWEEN ? AND ?", conditions)
-    hits, studies = _hits(connection, asked, bounds)
-    expected, borne = rows * PROBED // max(1, hits), studies * hits // PROBED
-    if expected > BEARER_COST * borne:
+    bits = 0 if asked.match is None else letters.of_match(asked.match, asked.fuzzy)
+    has_letters = Fragment("(s.patient_letters & ?) = ?", (bits, bits)) if bits else TRUE
+    probed, wanted = PROBED, all_of([has_letters, asked.fragment])
+    hits, studies = _hits(connection, wanted, bounds, probed)
+    if bits.bit_count() > 1 and hits < FEW_HITS:
+        probed = MORE_PROBED
+        hits, studies = _hits(connection, wanted, bounds, probed)
+    expected, borne = rows * probed // max(1, hits), studies * hits // probed
+    if expected > borne * _passed(connection, asked, by_letters=bits != 0):
         return None
-    filters = [one.fragment for one in conditions]
-    if expected * _cost_of_text(connection, asked) > borne:
-        given = _has_given_name(connection, asked)
-        if given is None:
-            return None
-        filters.insert(0, given)
-    return Near(_walk(conditions, bounds, min(expected * DOUBT, borne * BEARER_COST)), filters)
+    return Near(_walk(conditions, bounds, expected * DOUBT), [has_letters, *(one.fragment for one in conditions)])
 
 
-def _cost_of_text(connection: Connection, asked: Condition) -> int:
+def _passed(connection: Connection, asked: Condition, *, by_letters: bool) -> float:
+    """How many studies are passed over while one who bears a name is found and sorted."""
+    if by_letters:
+        return BY_LETTERS
     if connection.is_remote:
-        return REMOTE_COST
-    return FUZZY_COST if asked.fuzzy else TEXT_COST
+        return BY_SERVER
+    return BY_WORDS if asked.fuzzy else BY_TEXT
 
 
 def _walk(conditions: list[Condition], bounds: Fragment, most: int) -> Plan:
@@ -75,21 +81,11 @@ def _may_be_frequent(asked: Condition) -> bool:
     return match is not None and match.tag in sql.NAMES and (asked.fuzzy or match.kind is MatchKind.WILD_CARD)
 
 
-def _hits(connection: Connection, asked: Condition, bounds: Fragment) -> tuple[int, int]:
+def _hits(connection: Connection, asked: Fragment, bounds: Fragment, probed: int) -> tuple[int, int]:
     """How many of the newest studies satisfy *asked*, and how many studies there are."""
-    source = Fragment(read("study", "s", "study_names"))
-    names = fill("SELECT s.patient_name, s.referring_physician_name FROM {} WHERE {}", source, bounds)
-    newest = fill("{} ORDER BY s.date_time DESC, s.id DESC LIMIT {}", names, Fragment("?", (PROBED,)))
-    counted = fill("SELECT count(*), (SELECT studies FROM totals) FROM ({}) AS s WHERE {}", newest, asked.fragment)
+    source, most = Fragment(read("study", "s", "study_names")), Fragment("?", (probed,))
+    names = "SELECT s.patient_name, s.referring_physician_name, s.patient_letters FROM {} WHERE {}"
+    newest = fill("{} ORDER BY s.date_time DESC, s.id DESC LIMIT {}", fill(names, source, bounds), most)
+    counted = fill("SELECT count(*), (SELECT studies FROM totals) FROM ({}) AS s WHERE {}", newest, asked)
     found = connection.execute(counted.sql, counted.params).fetchone()
     return int(found[0]), int(found[1])
-
-
-def _has_given_name(connection: Connection, asked: Condition) -> Fragment | None:
-    """That a name is one of those that may satisfy *asked*, found at once in this statement: the others go unread.
-
-    None where that takes too long, and with a server: it would find all who bear one of the names, and then sort them.
-    """
-    match = asked.match
-    found = None if match is None or asked.fuzzy or connection.is_remote else bearers.with_given_name(match)
-    return None if match is None or found is None else among(bearers.column_of(match), found)

@@ -13,7 +13,7 @@ from relais.archive import Archive, documents, maintenance, quiet
 from relais.archive.forgetting import forget_deleted
 from relais.archive.removal import Removal
 from relais.errors import NodeError
-from relais.index import keys, offsets, statistics
+from relais.index import keys, letters, offsets, statistics
 from relais.index.leases import Lease
 from relais.node.calm import Calm
 from relais.telemetry.line import fields
@@ -94,7 +94,7 @@ class Background:
             self.forget_at = time.monotonic() + (FORGET_EVERY_S if is_all else 0.0)
         if self.removal.step():
             return True
-        if self._document() or keys.work(self.archive.db) or offsets.work(self.archive.db):
+        if self._document() or any(work(self.archive.db) for work in (keys.work, offsets.work, letters.work)):
             return True
         return quiet.pack_quiet(self.archive, self.packing.held)
 

@@ -12,7 +12,7 @@ from relais.db.database import Database
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Match, Query
-from relais.index import bearers, composite, ids, nearby, plan, walk
+from relais.index import bearers, composite, ids, letters, nearby, plan, walk
 from relais.index import compile as sql
 
 pytestmark = only_sqlite("it reads EXPLAIN QUERY PLAN")
@@ -59,21 +59,34 @@ def test_names_that_some_of_the_newest_studies_bear_are_not_looked_up(many_names
         near = nearby.nearby(connection, conditions, 2)
         assert near is not None
         found = explain(connection, walk.select(Level.STUDY, near.plan, near.filters))
-        everybody = nearby.nearby(connection, conditions, (nearby.BEARER_COST + 1) * bearers.SAMPLE * 2)
+        everybody = nearby.nearby(connection, conditions, int(nearby.BY_LETTERS + 1) * bearers.SAMPLE * 2)
     assert found[0] == "SEARCH s USING INDEX study_names (date_time>?)"
     assert not any("TEMP B-TREE" in line for line in found), found
     assert everybody is None  # more are wanted than bear them: to look them up costs no more
 
 
-def test_given_names_that_are_less_frequent_are_looked_up_in_the_statement_that_walks(many_names: Database) -> None:
-    query = Query(Level.STUDY, (match(NAME, "*^B1*"),))
-    with many_names.read() as connection, patch.object(nearby, "TEXT_COST", 1000):
+@pytest.mark.parametrize(("raw", "fuzzy"), [("*^B1*", False), ("A*^B1", False), ("B1", True)])
+def test_names_that_lack_letters_are_passed_over_in_the_index_alone(
+    many_names: Database, raw: str, fuzzy: bool
+) -> None:
+    """The bits of letters lie in the index that is walked; only names that have all of them are looked at."""
+    query = Query(Level.STUDY, (match(NAME, raw),), fuzzy=fuzzy)
+    with many_names.read() as connection, patch.multiple(nearby, BY_TEXT=0, BY_WORDS=0):
         near = nearby.nearby(connection, sql.conditions(query), 2)
         assert near is not None
-        found = explain(connection, walk.select(Level.STUDY, near.plan, near.filters))
-    assert found[0] == "SEARCH s USING INDEX study_names (date_time>?)"
-    assert "SEARCH w USING PRIMARY KEY (word>? AND word<?)" in found, found
+        walked = walk.select(Level.STUDY, near.plan, near.filters)
+        found = explain(connection, walked)
+        bits = letters.of_match(query.matches[0], fuzzy)
+        lines = connection.execute(f"EXPLAIN QUERY PLAN {walked.sql}", walked.params).fetchall()
+    assert bits and near.filters[0].params == (bits, bits)
+    assert lines[0]["detail"] == "SEARCH s USING COVERING INDEX study_names (date_time>?)"
     assert not any("TEMP B-TREE" in line for line in found), found
+
+
+def test_letters_tell_nothing_of_a_physician(many_names: Database) -> None:
+    query = Query(Level.STUDY, (match(PHYSICIAN, "*^B1*"),))
+    with many_names.read() as connection, patch.object(nearby, "BY_TEXT", 0):
+        assert nearby.nearby(connection, sql.conditions(query), 2) is None
 
 
 @pytest.mark.parametrize(

@@ -248,11 +248,8 @@ def _name_of(study: int) -> str:
     return f"A{study}^A{study}" if study >= 50 or study < 20 else f"B{study}^B-A{study}"
 
 
-@pytest.mark.parametrize("text_cost", [0, 1000])  # by the texts of names, by names that are looked up
-@pytest.mark.parametrize("raw", ["A*", "*^A*"])
-def test_frequent_names_are_found_near_and_where_they_are_not_near_after_all(
-    tmp_path: Path, raw: str, text_cost: int
-) -> None:
+@pytest.mark.parametrize("raw", ["A*", "*^A*"])  # by texts of names, by letters
+def test_frequent_names_are_found_near_and_where_they_are_not_near_after_all(tmp_path: Path, raw: str) -> None:
     """The newest ten are called as asked, then nobody for long, then everybody."""
     with an_index(tmp_path) as db:
         for study in range(60):
@@ -261,7 +258,7 @@ def test_frequent_names_are_found_near_and_where_they_are_not_near_after_all(
             said = {"t00100010": name, "t00080020": date}
             db.write(lambda tx, study=study, said=said: composite.register(tx, facts(a_dataset(study, **said))))
         asked = Match(NAME, MatchKind.WILD_CARD, (raw,))
-        with patch.multiple(nearby, PROBED=10, DOUBT=1, TEXT_COST=text_cost, REMOTE_COST=text_cost):
+        with patch.multiple(nearby, PROBED=10, MORE_PROBED=10, DOUBT=1, BY_TEXT=1000, BY_SERVER=1000):
             for limit in (1, 4, 9, 10, 11, 29, 30, 31):
                 found = search.search(db, Query(Level.STUDY, (asked,), limit=limit))
                 names = [one["00100010"]["Value"][0]["Alphabetic"] for one in found.rows]

@@ -56,17 +56,15 @@ def _few(number: int) -> Iterator[None]:
 
     A walk nearby is always worth it, by texts of names where nothing is looked up.
     """
+    by_text = 1 / (number + 1) if number >= 0 else plan.EVERYTHING
     with (
         patch.object(ids, "FEW", number),
         patch.object(bearers, "MANY_NAMES", number),
         patch.object(bearers, "SAMPLE", 1),
         patch.object(plan, "MANY", number),
         patch.object(plan, "FEW_BEARERS", 0),
-        patch.object(nearby, "PROBED", 1),
-        patch.object(nearby, "BEARER_COST", plan.EVERYTHING),
-        patch.object(nearby, "TEXT_COST", number + 1),
-        patch.object(nearby, "FUZZY_COST", number + 1),
-        patch.object(nearby, "REMOTE_COST", number + 1),
+        patch.multiple(nearby, PROBED=1, MORE_PROBED=2, BY_LETTERS=plan.EVERYTHING),
+        patch.multiple(nearby, BY_TEXT=by_text, BY_WORDS=by_text, BY_SERVER=by_text),
     ):
         yield
 

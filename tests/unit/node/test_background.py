@@ -67,6 +67,14 @@ def test_metadata_of_new_instances_is_made_and_kept(archive: Archive) -> None:
     assert not background.step()
 
 
+def test_letters_of_names_that_a_program_of_before_wrote_are_read(archive: Archive) -> None:
+    stored(archive)
+    archive.db.write(lambda tx: tx.execute("UPDATE study SET patient_letters = -1"))
+    steps(Background(archive, "here", lambda: False, calm_s=0))
+    with archive.db.read() as connection:
+        assert connection.execute("SELECT patient_letters FROM study").fetchone()[0] > 0
+
+
 def test_metadata_waits_while_instances_come(archive: Archive) -> None:
     background = Background(archive, "here", lambda: False, calm_s=0.2)
     steps(background)
