@@ -97,6 +97,32 @@ def test_what_was_negotiated_says_that_it_was(web: WebNode, resource: str, accep
         assert unchanged.headers["Vary"] == response.headers["Vary"]  # RFC 9110 15.4.5
 
 
+@pytest.mark.parametrize("accept", ["application/dicom", 'multipart/related; type="application/dicom"'])
+def test_what_is_asked_for_under_a_validator_comes_under_no_other(web: WebNode, accept: str) -> None:
+    """RFC 9110 13.1.1: strong validators only; 13.2.2: before If-None-Match; 13.2.1: never instead of an error."""
+    resource = path(CT)
+    validator = web.get(resource, accept).headers.get("ETag", '"none"')
+    has_one = validator != '"none"'
+    for method in ("GET", "HEAD"):
+        headers = {"Accept": accept, "If-Match": f'"other", {validator}'}
+        assert web.request(method, resource, **headers).status_code == (200 if has_one else 412)
+        assert web.request(method, resource, **{**headers, "If-Match": "*"}).status_code == 200
+        for other in ('"other"', f"W/{validator}"):
+            headers |= {"If-Match": other, "If-None-Match": validator, "Range": "bytes=0-9"}
+            refused = web.request(method, resource, **headers)
+            assert (refused.status_code, "ETag" in refused.headers) == (412, False)
+            assert b"If-Match" in refused.content or method == "HEAD"
+    assert web.get(f"/studies/{uid('nobody')}", accept, If_Match='"other"').status_code == 404
+
+
+def test_a_weak_validator_is_none_to_ask_under(web: WebNode) -> None:
+    """RFC 9110 13.1.1: If-Match compares strongly, and that of a search is weak."""
+    validator = web.get("/studies").headers["ETag"]
+    assert validator.startswith("W/")
+    assert web.get("/studies", If_Match=validator).status_code == 412
+    assert web.get("/studies", If_Match="*").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("accepted", "encoding"),
     [("gzip", "gzip"), ("zstd, gzip;q=0.5", "zstd"), ("br", None), ("gzip;q=0", None), ("identity", None)],

@@ -20,6 +20,7 @@ from relais.web import (
     frames,
     health,
     metadata,
+    payload,
     qido,
     rendered,
     stow,
@@ -91,6 +92,9 @@ def routed() -> Flask:
 
 def _finish(response: Response) -> Response:
     """What every answer carries, and the route for the log line."""
+    if not payload.has_match(response):
+        response.close()
+        response = errors.answer(412, "What there is is not what If-Match asks for.")
     response.headers["X-Content-Type-Options"] = "nosniff"
     if (rule := request.url_rule) is not None:
         request.environ[ROUTE] = rule.rule

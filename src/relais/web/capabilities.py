@@ -48,7 +48,7 @@ class Kind:
     makes: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     statuses: tuple[int, ...] = (200,)
-    failures: tuple[int, ...] = (400, 404, 406, 410, 503)
+    failures: tuple[int, ...] = (400, 404, 406, 410, 412, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def kinds() -> dict[str, Kind]:
     shown = (*STILL, *readable, *(each for each in frame_media_types() if each.startswith("video/")))
     rendering = ("quality", "viewport", "window", "iccprofile", "annotation")
     return {
-        "search": Kind("10.6", makes=_names(qido.OFFERS), failures=(400, 406, 413, 503)),
+        "search": Kind("10.6", makes=_names(qido.OFFERS), failures=(400, 406, 412, 413, 503)),
         "store": Kind("10.5", storable, _names(stow.OFFERS), (), (200, 202), (400, 403, 406, 409, 413, 415, 503, 507)),
         "delete": Kind(OURS, (), (), ("reason",), (204,), (400, 403, 404, 410, 412, 503)),
         "retrieve": Kind("10.4", makes=(*dicom, ZIP), statuses=(200, 206)),

@@ -9,7 +9,7 @@ from flask import Flask, Response, request
 
 METHODS = "GET, HEAD, POST, OPTIONS"
 REQUEST_HEADERS = (
-    "accept, accept-encoding, authorization, content-type, if-none-match, if-range, range, x-requested-with"
+    "accept, accept-encoding, authorization, content-type, if-match, if-none-match, if-range, range, x-requested-with"
 )
 RESPONSE_HEADERS = "Content-Disposition, Content-Length, Content-Location, Content-Range, ETag, Warning"
 MAX_AGE_S = 86_400

@@ -198,6 +198,17 @@ def is_unchanged(etag: str) -> bool:
     return bool(request.if_none_match) and request.if_none_match.contains_weak(etag)
 
 
+def has_match(response: Response) -> bool:
+    """Whether *response*, to GET or HEAD, has a validator that If-Match names (RFC 9110 13.1.1). Weak ones never do.
+
+    An error is none the less what it is (RFC 9110 13.2.1).
+    """
+    if "HTTP_IF_MATCH" not in request.environ or request.method not in {"GET", "HEAD"} or response.status_code >= 400:
+        return True
+    etag, is_weak = response.get_etag()
+    return request.if_match.star_tag or (etag is not None and not is_weak and request.if_match.is_strong(etag))
+
+
 def not_modified(etag: str, *, is_weak: bool = False) -> Response:
     """304: what the user agent has is what it would get. Validators of texts are weak (RFC 9110 15.4.5: their Vary)."""
     validator, vary = (f'W/"{etag}"', VARY_TEXT) if is_weak else (f'"{etag}"', "Accept")
