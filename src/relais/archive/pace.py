@@ -11,6 +11,7 @@ UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9}
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(kB|MB|GB|stud(?:y|ies))?\s*/\s*(s|min|h)", re.IGNORECASE)
 LOOK_S = 60.0  # how often the clock is looked at: it may be set
+LATE_S = 1.0  # so late one may be and still catch up: on a busy machine who sleeps wakes late each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +61,20 @@ class Hours:
 
 
 class Throttle:
-    """Lets *per_second* through, counted in whatever. *sleep* waits. Safe to use from many threads."""
+    """Lets *per_second* through, counted in whatever. *sleep* waits, *clock* says seconds. For many threads."""
 
-    def __init__(self, per_second: float, sleep: Callable[[float], object]) -> None:
-        self._per_second, self._sleep = per_second, sleep
+    def __init__(
+        self, per_second: float, sleep: Callable[[float], object], clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._per_second, self._sleep, self._clock = per_second, sleep, clock
         self._free_at = 0.0
         self._lock = Lock()
 
     def spend(self, amount: float) -> None:
         """Wait until what was spent before is paid for, and owe *amount*."""
         with self._lock:
-            now = monotonic()
-            begin = max(now, self._free_at)
+            now = self._clock()
+            begin = max(now - LATE_S, self._free_at or now)
             self._free_at = begin + amount / self._per_second
         if begin > now:
             self._sleep(begin - now)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from relais.archive.pace import Hours, Pace, Rate, Throttle
+from relais.archive.pace import LATE_S, Hours, Pace, Rate, Throttle
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,33 @@ def test_who_spends_waits_for_what_was_spent_before() -> None:
     for _ in range(3):
         throttle.spend(50)
     assert waited == [pytest.approx(0.5, abs=0.05), pytest.approx(1.0, abs=0.05)]
+
+
+def test_who_wakes_late_catches_up() -> None:
+    """On a busy machine each sleep is 20 ms too long: a rate of many small pieces would be a fraction of itself."""
+    now = [100.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds + 0.02
+
+    throttle = Throttle(1000, sleep, lambda: now[0])
+    for _ in range(5000):
+        throttle.spend(1)
+    assert now[0] == pytest.approx(105, abs=0.05)
+
+
+def test_who_was_idle_may_not_spend_what_was_not_spent() -> None:
+    now = [100.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    throttle = Throttle(1000, sleep, lambda: now[0])
+    throttle.spend(1)
+    now[0] += 3600
+    for _ in range(5000):
+        throttle.spend(1)
+    assert now[0] == pytest.approx(3700 + 5 - LATE_S, abs=0.01)
 
 
 def test_a_rate_of_studies_leaves_bytes_alone_and_the_other_way_round() -> None:
