@@ -49,11 +49,15 @@ class Soon:
         self._make_room()
 
     def _run(self) -> None:
+        why = ""
         while not self._closing.wait(WAIT_S):
             try:
                 self.flush()
+                why = ""
             except Unavailable as exc:
-                log.warning("late writes wait: %s", exc)
+                if exc.message != why:
+                    log.warning("late writes wait: %s", exc)
+                why = exc.message
 
     def _make_room(self) -> None:
         try:

@@ -19,6 +19,7 @@ FOREIGN = {
     "pynetdicom.transport": "CRITICAL",
     "pydicom": "ERROR",
     "py.warnings": "ERROR",  # of pydicom above all, with values that may be a patient's
+    "psycopg": "ERROR",  # what the server refused is told by whoever asked
     "werkzeug": "WARNING",
     "_granian": "WARNING",
     "urllib3": "ERROR",  # what it tries again is told by whoever asked, if it fails in the end

@@ -8,6 +8,7 @@ from relais.db.failures import FULL
 from relais.errors import Internal, InvalidDataSet, NodeError, OutOfResources, TooBroad, Unavailable
 
 FOREIGN: tuple[type[Exception], ...] = (psycopg.Error,)
+FULL_THERE = "The index cannot be written: the disk of its PostgreSQL server is full. Free some space there."
 AWAY = "The PostgreSQL server of the index does not answer, or ended the connection; see whether it runs."
 UNKNOWN = "The PostgreSQL server of the index went away while it committed; whether it did is not known."
 NOT_COMMITTED = "The index's transaction was given up by the server."
@@ -25,7 +26,7 @@ SENTENCES = {
     "25006": "The PostgreSQL server only lets the index be read; is it a standby?",
     "28": REFUSED,
     "3D": REFUSED,
-    "53": FULL,
+    "53": FULL_THERE,
     "58": "The disk under the PostgreSQL server fails; look into its log.",
     "XX": DAMAGED,
     MIGRATED: "Another node has just migrated the index; ask again.",
@@ -69,8 +70,10 @@ def of_writing(exc: BaseException) -> NodeError:
     """The same before anything was committed: OutOfResources where there was no room."""
     if state(exc) == "54000":
         return InvalidDataSet(TOO_LONG)
+    if state(exc) in _NO_ROOM:
+        return OutOfResources(of_reading(exc).message)
     no_room = isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-    return OutOfResources(FULL) if no_room or state(exc) in _NO_ROOM else of_reading(exc)
+    return OutOfResources(FULL) if no_room else of_reading(exc)
 
 
 def is_refusal(exc: BaseException) -> bool:

@@ -47,6 +47,12 @@ def test_a_failure_says_what_it_is(
     assert type(of(exc)) is kind
 
 
+def test_a_full_disk_is_said_to_be_the_servers() -> None:
+    for of in (failures.of_reading, failures.of_writing):
+        assert "disk of its PostgreSQL server is full" in of(errors.DiskFull()).message
+    assert "PostgreSQL" not in failures.of_writing(OSError(errno.ENOSPC, "full")).message
+
+
 def test_what_was_given_up_for_others_or_with_the_connection_may_be_tried_again() -> None:
     again = (
         errors.DeadlockDetected(),
