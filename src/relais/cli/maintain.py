@@ -16,6 +16,11 @@ from relais.index import statistics
 from relais.node import compose
 from relais.node.serve import data_directory
 
+UNKNOWN = (
+    "unknown to the index, as a node leaves them that is killed before it answers "
+    "(a node takes them in when it starts, and every six hours)"
+)
+
 
 @click.command(short_help="Compare every stored object with digest and index.")
 @config_option
@@ -40,7 +45,7 @@ def check(config_file: Path | None, as_json: bool) -> None:
         print_list("not read: they lie in slow storage", report.nearline)
         for sentence in report.spools:
             click.echo(sentence)
-        print_list("unknown to the index (the sweep of a running node sees to them)", report.orphans)
+        print_list(UNKNOWN, report.orphans)
         print_list("foreign: files in the folder of the objects that are none", report.foreign)
         print_list("miscounted", report.miscounted)
         click.echo("Everything is sound." if report.is_sound else "Not everything is as it should be.")

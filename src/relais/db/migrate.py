@@ -57,14 +57,17 @@ def may_follow(oldest: str) -> bool:
 
 @contextmanager
 def told(applied: Set[str], pending: Set[str]) -> Iterator[None]:
-    """Log from where to where the *pending* migrations bring the index, unless it is new, and how long they took."""
+    """Log from where to where the *pending* migrations bring the index, unless it is new, and how long they took.
+
+    As warnings, which commands show too: one of them may do it under an older node.
+    """
     if not applied:
         yield
         return
     began = time.monotonic()
-    log.info(fields(event="migrating the index", before=_number(max(applied)), after=_number(max(pending))))
+    log.warning(fields(event="migrating the index", before=_number(max(applied)), after=_number(max(pending))))
     yield
-    log.info(fields(event="index migrated", s=time.monotonic() - began))
+    log.warning(fields(event="index migrated", s=time.monotonic() - began))
 
 
 def _number(name: str) -> str:

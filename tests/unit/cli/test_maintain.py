@@ -9,11 +9,15 @@ import pytest
 
 from fixtures import certificates
 from fixtures.builders import a_ct, part10
-from fixtures.engines import POSTGRESQL, index_url, only_sqlite
+from fixtures.engines import POSTGRESQL, index_settings, index_url, only_sqlite
 from fixtures.indexed import a_dataset, an_index, facts
+from relais.archive import maintenance
 from relais.cli import COMMANDS
 from relais.config import load
+from relais.db import migrate
+from relais.db.database import Database
 from relais.index import composite, statistics
+from relais.node import compose
 from relais.node.serve import data_directory
 
 Run = Callable[..., Any]
@@ -35,6 +39,20 @@ def renamed(path: Path) -> Path:
 
 def test_check_finds_nothing_where_all_is_well(relais: Run, stored: Path) -> None:
     assert relais("check").stdout == "1 objects checked.\nEverything is sound.\n"
+
+
+@only_sqlite("see tests/unit/db/postgres/test_migrate.py")
+def test_a_command_tells_that_it_migrates_the_index(
+    tmp_path: Path, relais: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node of the version before may be running on it."""
+    (tmp_path / "data").mkdir()
+    with monkeypatch.context() as older:
+        *_, last = texts = migrate.scripts()
+        older.setattr(migrate, "scripts", lambda: {name: texts[name] for name in texts if name != last})
+        Database(index_settings(tmp_path / "data")).close()
+    assert f'event="migrating the index" before={int(last[:4]) - 1:04} after={last[:4]}' in relais("check").stderr
+    assert relais("check").stderr == ""
 
 
 @only_sqlite("it is a file")
@@ -62,6 +80,21 @@ def test_check_finds_a_file_that_is_gone_and_one_too_many(relais_json: Run, stor
     stored.rename(renamed(stored))
     told = relais_json("check", code=1)
     assert (len(told["missing"]), len(told["orphans"])) == (1, 1)
+
+
+@only_sqlite("it is a file")
+def test_what_has_no_row_is_told_and_taken_in(tmp_path: Path, relais: Run, stored: Path, config_file: Path) -> None:
+    """As if the node had been killed between the bytes and the row of its first instance."""
+    for path in (tmp_path / "data").glob("index.sqlite*"):
+        path.unlink()
+    compose.close(compose.open_archive(load(config_file, {}).config))
+    said = relais("check", code=1).stdout
+    assert (
+        "1 unknown to the index, as a node leaves them that is killed before it answers (a node takes them in" in said
+    )
+    with compose.archive_of(load(config_file, {}).config) as archive:
+        assert maintenance.sweep(archive).indexed == 1
+    assert "Everything is sound." in relais("check").stdout
 
 
 @pytest.mark.parametrize("name", ["foreign.dcm", "aa/1.2/foreign.dcm", "notes/read me.txt"])

@@ -82,7 +82,7 @@ def test_an_index_that_older_programs_do_not_survive_is_refused_and_another_one_
 def test_an_upgrade_is_told_and_the_making_of_an_index_is_not(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "relais.db.migrate")
+    caplog.set_level("WARNING", "relais.db.migrate")
     Database(IndexSettings(url=url)).close()
     assert not [record for record in caplog.records if record.name == "relais.db.migrate"]
     further = {"9998_more": "CREATE TABLE more(x int)", "9999_most": "CREATE TABLE most(x int)"}
