@@ -22,7 +22,8 @@ from relais.index.mapping import all_rows
 from relais.index.plan import Plan, inside
 from relais.index.walk import Place, behind, page
 
-FIRST, MOST = 2, 512  # series in the first window, and in any
+FIRST, MOST = 2, 512  # series in the first window, and in any;
+GROWTH = 4  # each has so many times as many as the one before
 SERIES = 4  # what a series' place in the order takes
 
 
@@ -57,7 +58,7 @@ class Instances:
             if window:
                 yield window
             if len(window) == size:
-                left, size = self._behind(window[-1]), min(2 * size, MOST)
+                left, size = self._behind(window[-1]), min(GROWTH * size, MOST)
 
     def _behind(self, series: Place) -> list[tuple[Plan, Fragment]]:
         return behind(Level.SERIES, self.chosen, series)

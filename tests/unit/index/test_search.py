@@ -244,6 +244,16 @@ def _slowly(ds: JsonDataset, query: Query) -> bool:
     return False
 
 
+def test_windows_of_series_grow_so_that_a_page_of_short_ones_takes_few_steps(tmp_path: Path) -> None:
+    """Each step is some questions to a server."""
+    with an_index(tmp_path) as db:
+        db.write(lambda tx: [composite.register(tx, facts(a_dataset(study))) for study in range(60)])
+        spy = patch.object(images.Instances, "_found", autospec=True, side_effect=images.Instances._found)
+        with spy as found:
+            assert len(search.search(db, Query(Level.IMAGE, limit=50)).rows) == 50
+    assert [len(call.args[1]) for call in found.call_args_list] == [2, 8, 32, 18]
+
+
 def _name_of(study: int) -> str:
     return f"A{study}^A{study}" if study >= 50 or study < 20 else f"B{study}^B-A{study}"
 
