@@ -1,5 +1,7 @@
 """WADO-RS over real sockets: instances, whole, in ranges, transcoded, damaged. PS3.18 10.4, traps 10 to 12."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,12 +19,16 @@ from pydicom.uid import (
 )
 
 from fixtures.builders import A_TINY_PDF, SYNTAXES, a_ct, a_pdf, a_series, a_sr, dataset_bytes, part10, uid
-from fixtures.node import spoil
+from fixtures.node import lose, spoil
 from fixtures.web import WebNode, parts_of, path, web_node
 from relais.dicom.part10 import read_head
+from relais.dicomweb.media_types import parse_media_type
+from relais.dicomweb.multipart import boundary_of, events
+from relais.errors import InvalidRequest
 
 MIXED = uid("mixed")  # a study with an instance in every Transfer Syntax below
 DICOM = 'multipart/related; type="application/dicom"'
+JPEGS = 'multipart/related; type="image/jpeg"'
 PDF = a_pdf(EncapsulatedDocument=A_TINY_PDF * 10)
 SERIES = a_series(5, StudyInstanceUID=uid("series"), SeriesInstanceUID=uid("series 1"))
 BY_SYNTAX = {syntax: a_ct(StudyInstanceUID=MIXED, transfer_syntax=syntax) for syntax in SYNTAXES}
@@ -256,3 +262,24 @@ def test_a_damaged_object_is_never_served_as_a_success(tmp_path: Path) -> None:
             announced = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             assert len(body) < announced
         assert sum("damaged" in line for line in node.log_lines()) >= 3
+
+
+def test_what_is_made_as_it_goes_out_ends_in_order_only_if_it_is_whole(tmp_path: Path) -> None:
+    """hardening.md 9: such an answer has no length, and the server ends it like any other; what it holds tells."""
+    study = f"/studies/{uid('lost')}"
+    syntax = JPEG2000Lossless
+    first, lost, last = (a_ct(StudyInstanceUID=uid("lost"), SeriesNumber=n, transfer_syntax=syntax) for n in (1, 2, 3))
+    with web_node(tmp_path) as node:
+        node.store(first, lost, last)
+        (key,) = (key for key in node.kept if lost.SOPInstanceUID in key)
+        lose(node.archive, key)
+        for resource, accept in ((study, DICOM), (f"{study}/rendered", JPEGS), (study, "application/zip")):
+            answer = node.get(resource, accept)
+            assert (answer.status_code, "Content-Length" in answer.headers) == (200, False)
+            if "zip" in accept:
+                with pytest.raises(zipfile.BadZipFile):
+                    zipfile.ZipFile(io.BytesIO(answer.content))
+            else:
+                boundary = boundary_of(parse_media_type(answer.headers["Content-Type"]))
+                with pytest.raises(InvalidRequest, match="ends in a part's content"):
+                    list(events([answer.content], boundary))

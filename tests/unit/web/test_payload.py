@@ -1,12 +1,14 @@
 """Answers as bytes."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relais.errors import Unavailable
 from relais.web import payload
 from relais.web.payload import Single
 
@@ -60,6 +62,19 @@ def test_a_range_is_heeded_only_while_the_validator_is_the_same() -> None:
 def test_documents_are_joined_into_one_array(sizes: list[int]) -> None:
     documents = [json.dumps("x" * size).encode() for size in sizes]
     assert json.loads(b"".join(payload.json_array(documents))) == ["x" * size for size in sizes]
+
+
+def test_an_array_that_breaks_off_is_no_json() -> None:
+    def documents(count: int) -> Iterator[bytes]:
+        yield from [json.dumps("x" * 100_000).encode()] * count
+        raise Unavailable
+
+    for count in (0, 1, 5):
+        sent = []
+        with pytest.raises(Unavailable):
+            sent.extend(payload.json_array(documents(count)))
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(b"".join(sent))
 
 
 def test_json_holds_numbers_and_texts_that_others_stumble_over() -> None:
