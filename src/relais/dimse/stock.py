@@ -20,7 +20,6 @@ from pynetdicom import AE, evt
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.dimse_primitives import C_CANCEL, DimseServiceType
-from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import P_DATA, UserIdentityNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import ThreadedAssociationServer
@@ -33,7 +32,6 @@ from relais.dimse.wire.upper_layer import BY_PROVIDER, INVALID_PARAMETER
 from relais.peers.mended import ClosingSocket, ServedAssociation, Welcoming, mend
 from relais.peers.tls import proofs
 from relais.peers.wire import associate
-from relais.peers.wire.framing import PDU_HEADER
 from relais.peers.wire.messages import MAX_COMMAND_BYTES, MAX_IDENTIFIER_BYTES, MAX_WAITING, Sink
 from relais.peers.wire.pump import MAX_PDU_BYTES
 from relais.telemetry.context import bound
@@ -209,8 +207,7 @@ class StockAssociation(ServedAssociation, NodeAssociation):
     def requested(self) -> None:
         """Called when the A-ASSOCIATE-RQ has arrived; pynetdicom would hide an exception and go on."""
         try:
-            encoded = A_ASSOCIATE_RQ(self.requestor.primitive).encode()
-            self.asked = associate.decode(encoded[PDU_HEADER.size :])
+            self.asked = self.dul.asked
             self.services.requested(self)
         except Exception:
             log.exception("an association could not be negotiated")

@@ -56,14 +56,16 @@ class TidyProvider(DULServiceProvider):
     """The network thread of an association.
 
     Of the protocol version of a request it takes the one bit that counts (PS3.8 9.3.2). It takes no request, and sends
-    nothing once the association has ended, of which pynetdicom's threads would die.
+    nothing once the association has ended, of which pynetdicom's threads would die. *asked* is the request that came.
     """
+
+    asked: associate.Request | None = None
 
     def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
         pdu, event = super()._decode_pdu(bytestream)
         if isinstance(pdu, A_ASSOCIATE_RQ):
-            asked = associate.decode(bytes(bytestream[PDU_HEADER.size :]))
-            if not all(context.transfer_syntaxes for context in asked.proposal.contexts):
+            self.asked = associate.decode(bytes(bytestream[PDU_HEADER.size :]))
+            if not all(context.transfer_syntaxes for context in self.asked.proposal.contexts):
                 raise ValueError("a presentation context without Transfer Syntax")
             pdu.protocol_version &= 1
         return pdu, event
@@ -125,6 +127,8 @@ class DrivenAssociation(OpenAssociation):
 
 class ServedAssociation(OpenAssociation):
     """One that a peer requests, with its own way to serve what comes."""
+
+    dul: TidyProvider
 
     def serve_request(self, request: DimseServiceType, context_id: int) -> None:
         """A request has come over that presentation context."""
