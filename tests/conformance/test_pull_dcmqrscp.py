@@ -17,6 +17,8 @@ from relais.archive.ledger import Ledger
 from relais.archive.pull import Pull, Report
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.query import Match, MatchKind
+from relais.dicom.refs import StudyRef
+from relais.errors import Unavailable
 from relais.node.pulling import DimsePull
 from relais.peers.dimse import DimsePeer
 from relais.peers.settings import PeerSettings
@@ -109,6 +111,19 @@ def test_a_move_to_whom_the_peer_does_not_know_is_told(here: DimseNode, there: P
     report = pulled(here, there, Match(0x0020000D, MatchKind.SINGLE_VALUE, (THORAX,)), destination="NOBODY")
     assert "status A801" in " ".join(report.incomplete[THORAX].notes)
     assert here.instances == 0
+
+
+def test_a_move_that_takes_for_ever_is_broken_off_when_it_is_to_end(tmp_path: Path) -> None:
+    (tmp_path / "send").mkdir()
+    ds = a_ct()
+    (tmp_path / "send" / "1.dcm").write_bytes(part10(ds))
+    with dcmtk.storescp(tmp_path / "out", "--sleep-after", "600") as slow, dcmqrscp(tmp_path, slow.port) as port:
+        assert dcmtk.run("dcmsend", "-aec", "QRSCP", "-nh", "127.0.0.1", port, tmp_path / "send" / "1.dcm").code == 0
+        peer = DimsePeer(PeerSettings("there", "QRSCP", "127.0.0.1", port), "RELAIS")
+        looks = iter([True, True, False])
+        with pytest.raises(Unavailable, match="stopped"):
+            peer.move(StudyRef(ds.StudyInstanceUID), "RELAIS", lambda: next(looks))
+        assert next(looks, None) is None
 
 
 def test_a_peer_without_get_is_told_apart(here: DimseNode, there: PeerSettings, tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ class DimsePull(StudyPull):
 
     def transfer(self, ref: StudyRef | SeriesRef, sop_classes: list[str], taken: Taken, *, uncompressed: bool) -> str:
         if self._destination:
-            said = self._dimse.move(ref, self._destination)
+            said = self._dimse.move(ref, self._destination, self.goes_on)
         else:
             said = self._dimse.get(ref, sop_classes, taken.receive, self.goes_on, uncompressed=uncompressed)
             if taken.full is not None:

@@ -149,10 +149,13 @@ class DimsePeer:
         with self._association(proposals, as_scp=classes, dimse=retrieving.GetMessages) as assoc:
             return retrieving.get(assoc, ref, receive, keep_going)
 
-    def move(self, ref: Ref, destination: str) -> Retrieved:
-        """Have what *ref* names sent to the AE title *destination* (C-MOVE). Raises Unavailable."""
+    def move(self, ref: Ref, destination: str, keep_going: Callable[[], bool] = lambda: True) -> Retrieved:
+        """Have what *ref* names sent to the AE title *destination* (C-MOVE).
+
+        *keep_going* is asked every second: once it says no, the association is aborted. Raises Unavailable, also then.
+        """
         with self._association([(retrieving.MOVE, uids.TRANSCODE_TARGETS)]) as assoc:
-            return retrieving.move(assoc, ref, destination)
+            return retrieving.move(assoc, ref, destination, keep_going)
 
     def ask_commitment(self, request: Request, wait_s: float, is_answered: Callable[[], bool]) -> Report | None:
         """Ask the peer to commit to the storage of what *request* names, as relais.peers.commitment.ask does.

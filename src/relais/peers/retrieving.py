@@ -4,13 +4,14 @@ With C-GET the instances come as C-STORE requests over the association that aske
 are SCP there. Each Data Set goes on as it arrives to an Inbound, whose answer is the peer's answer.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import astuple
 from io import BytesIO
 from typing import Any
 
 from pydicom.uid import UID
-from pynetdicom.dimse_primitives import C_GET, C_MOVE, C_STORE
+from pynetdicom.dimse_primitives import C_GET, C_MOVE, C_STORE, DimseServiceType
 
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
@@ -27,6 +28,8 @@ MOVE = "1.2.840.10008.5.1.4.1.2.2.2"  # Study Root (PS3.4 C.6.2)
 GET = "1.2.840.10008.5.1.4.1.2.2.3"
 PENDING = frozenset({0xFF00, 0xFF01})
 MOVE_S = 3600.0  # a peer may move so long without saying anything: not all send pending responses
+LOOK_S = 1.0  # how often somebody who waits so long looks whether it is to go on
+STOPPED = "It was stopped."
 CONTEXT_ID = 1  # of the request: what is proposed first
 UNIQUE_KEYS = ("0020000D", "0020000E", "00080018")
 LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
@@ -83,20 +86,34 @@ def get(assoc: Associated, ref: Ref, receive: Receive, keep_going: Callable[[], 
             if isinstance(message, C_STORE) and message.MessageIDBeingRespondedTo is None:
                 _answer(assoc, taken[0], message, inbox)
                 if not keep_going():
-                    raise Unavailable("It was stopped.")
+                    raise Unavailable(STOPPED)
             elif messages.expect(message, request).Status not in PENDING:
                 return _told(message)
     finally:
         inbox.discard()
 
 
-def move(assoc: Associated, ref: Ref, destination: str) -> Retrieved:
-    """Have what *ref* names sent to *destination*, and wait until that is over. Raises AssociationLost."""
+def move(assoc: Associated, ref: Ref, destination: str, keep_going: Callable[[], bool]) -> Retrieved:
+    """Have what *ref* names sent to *destination*, and wait until that is over.
+
+    Raises AssociationLost, and Unavailable once *keep_going* says no, which is asked every second.
+    """
     request = _send(assoc, C_MOVE, MOVE, ref, MoveDestination=destination)
     while True:
-        response: Any = messages.expect(messages.receive(assoc, MOVE_S), request)
+        response: Any = messages.expect(_response(assoc, keep_going), request)
         if response.Status not in PENDING:
             return _told(response)
+
+
+def _response(assoc: Associated, keep_going: Callable[[], bool]) -> DimseServiceType:
+    deadline = time.monotonic() + MOVE_S
+    while keep_going():
+        try:
+            return messages.receive(assoc, LOOK_S)
+        except messages.NoAnswer:
+            if time.monotonic() >= deadline:
+                raise
+    raise Unavailable(STOPPED)
 
 
 def of_ref(ref: Ref) -> JsonDataset:
