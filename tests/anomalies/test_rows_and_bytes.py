@@ -139,8 +139,8 @@ def test_a_sweep_while_the_folder_of_an_object_cannot_be_synced(
 ) -> None:
     """The object has its name and was seen under it, but its store failed."""
 
-    def fail(folder: Path) -> None:
-        if any(folder.glob("*.dcm")):
+    def fail(folder: str) -> None:
+        if any(Path(folder).glob("*.dcm")):
             assert maintenance.sweep(sweeper).indexed == 1
             raise OSError(errno.EIO, "Input/output error")
 

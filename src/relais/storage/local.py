@@ -69,7 +69,7 @@ class LocalStore:
         self.helper = Helper()
         self.direct = Direct(direct_bytes)
         self.rooms = Rooms(ROOMS if self._journal_bytes else 0)
-        self._durable: set[Path] = set()
+        self._durable: set[str] = set()  # a series is only there with the folders above it
         with out_of_resources():
             for folder in (*reversed(self.root.parents), self.root, self.incoming):
                 self._settle(folder)
@@ -222,13 +222,13 @@ class LocalStore:
 
         If the last sync fails the object stays: it has been seen, and may have been registered, since it was renamed.
         """
-        path = self._path(key)
+        path = f"{self._root_name}/{require_key(key)}"
         try:
-            self._rename(temporary, str(path), is_held=False)
+            self._rename(temporary, path, is_held=False)
         except OSError:
-            self._prune(path.parent)
+            self._prune(Path(path).parent)
             raise
-        self._sync_folder(path.parent)
+        self._sync_folder(_folder_of(path))
 
     def _path(self, key: str) -> Path:
         return self.root / require_key(key)
@@ -259,48 +259,47 @@ class LocalStore:
         for attempt in range(RENAME_ATTEMPTS):
             try:
                 if not is_held:
-                    self._make_folders(Path(path).parent)
+                    self._make_folders(_folder_of(path))
                 elif attempt:
-                    _make_unsynced(Path(path).parent)
+                    _make_unsynced(_folder_of(path))
                 _require_absent(path)
                 os.rename(temporary, path)  # noqa: PTH104
                 return
             except (FileNotFoundError, FileExistsError):  # the second: gone between mkdir and its look at what is there
-                self._forget(Path(path).parent)
+                self._durable.difference_update(_ways(_folder_of(path)))
                 if attempt + 1 == RENAME_ATTEMPTS:
                     raise
 
     def _settle(self, folder: Path) -> None:
         """Make a folder of the way to the store if need be; durable also if another process made it a moment ago."""
         if not folder.is_dir():
-            self._make_folder(folder)
+            self._make_folder(str(folder))
             return
         with suppress(PermissionError):  # whose parent is not ours to open did not make it just now
-            self._sync_folder(folder.parent)
+            self._sync_folder(str(folder.parent))
 
-    def _make_folders(self, series: Path) -> None:
+    def _make_folders(self, series: str) -> None:
         """See to it that the folders of a key are there, and durable."""
-        for folder in (series.parent.parent, series.parent, series):
-            if folder not in self._durable:
-                self._make_folder(folder)
+        if series not in self._durable:
+            for folder in _ways(series):
+                if folder not in self._durable:
+                    self._make_folder(folder)
 
-    def _make_folder(self, folder: Path) -> None:
+    def _make_folder(self, folder: str) -> None:
         """Make *folder* if need be, and sync the one above in any case: another process may have made it just now."""
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        self._sync_folder(folder.parent)
+        Path(folder).mkdir(mode=FOLDER_MODE, exist_ok=True)
+        self._sync_folder(_folder_of(folder))
         if len(self._durable) >= KNOWN_FOLDERS:
             self._durable.clear()
         self._durable.add(folder)
 
-    def _sync_folder(self, folder: Path) -> None:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self.sync(fd)
-        finally:
-            os.close(fd)
-
-    def _forget(self, series: Path) -> None:
-        self._durable.difference_update((series.parent.parent, series.parent, series))
+    def _sync_folder(self, folder: str) -> None:
+        if self._fsync:
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self.sync(fd)
+            finally:
+                os.close(fd)
 
     def _prune(self, series: Path) -> None:
         """Remove what is empty of the folders of a key, from below."""
@@ -311,13 +310,23 @@ class LocalStore:
                 pass
             except OSError:
                 return
-            self._durable.discard(folder)
+            self._durable.discard(str(folder))
 
 
-def _make_unsynced(series: Path) -> None:
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
+
+
+def _ways(series: str) -> tuple[str, str, str]:
+    """The folders of a key, the highest first."""
+    study = _folder_of(series)
+    return _folder_of(study), study, series
+
+
+def _make_unsynced(series: str) -> None:
     """See to it that the folders of a key are there. Whoever holds the object syncs them later."""
-    for folder in (series.parent.parent, series.parent, series):
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    for folder in _ways(series):
+        Path(folder).mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def _require_absent(path: str) -> None:
