@@ -21,10 +21,20 @@ from fixtures.places import node_environ
 Run = Callable[..., Any]
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Orthanc]:
-    with orthanc(tmp_path / "orthanc", DicomAlwaysAllowGet=True, OverwriteInstances=True) as server:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    folder = tmp_path_factory.mktemp("orthanc")
+    with orthanc(folder, DicomAlwaysAllowGet=True, OverwriteInstances=True) as server:
         yield server
+
+
+@pytest.fixture
+def server(running: Orthanc) -> Orthanc:
+    """One that holds nothing, and has forgotten what it held."""
+    for patient in running.get("/patients"):
+        send(running, "DELETE", f"/patients/{patient}")
+    send(running, "DELETE", "/changes")
+    return running
 
 
 @pytest.fixture
