@@ -19,7 +19,7 @@ from relais.index.fragments import TRUE, Fragment, all_of, fill
 from relais.index.plan import Plan, alone, between, walked
 
 PROBED = 200  # of the newest studies tell how frequent names are,
-MORE_PROBED, FEW_HITS = 1000, 5  # or more where letters tell nearly all and so few bear one
+MORE_PROBED, FEW_HITS = 1000, 12  # or more where letters tell nearly all and so few bear one
 DOUBT = 2  # times as far as expected the walk may go: then hits were there by chance
 MOST_ROWS = 3000  # of a page; for more no walk is tried
 # How many studies are passed over while one who bears a name is found and sorted:
