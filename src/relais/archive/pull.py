@@ -10,6 +10,7 @@ what is missing and says what is still missing then. So a pull may be ended at a
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ class Incomplete:
 class Report:
     """What a pull did of *total* units, None if nobody knows how many. *known* ones were complete before.
 
+    *received* instances came now; *here* were here before, of the complete units that were not known.
     *notes*, by unit, are what an operator may want to know. *stopped* says why it ended before its end, "" if it did
     not.
     """
@@ -79,6 +81,7 @@ class Report:
     known: int = 0
     instances: int = 0
     received: int = 0
+    here: int = 0
     received_bytes: int = 0
     seconds: float = 0.0
     incomplete: dict[str, Incomplete] = field(default_factory=dict)
@@ -93,7 +96,8 @@ class Report:
 class Pull:
     """One pull. *tell* is called after every unit. With *again* what was complete before is compared again.
 
-    `is_ending` and `received` are for the Work: whether to break off, and that so many bytes came, which may wait.
+    `is_ending`, `received` and `came` are for the Work: whether to break off, that so many bytes came, which may wait,
+    and what came of an attempt that fails.
     """
 
     def __init__(
@@ -113,6 +117,7 @@ class Pull:
         self._pace = Pace(rate, hours, self.sleep, self._end.is_set)
         self._lock = threading.Lock()
         self._unanswered = 0
+        self._came: Counter[str] = Counter()
         self._bug: BaseException | None = None
 
     def is_ending(self) -> bool:
@@ -126,6 +131,11 @@ class Pull:
         self._pace.received(size_bytes)
         with self._lock:
             self.report.received_bytes += size_bytes
+
+    def came(self, unit: Unit, instances: int) -> None:
+        """So many of *unit* came in an attempt that raises: they are here, and count."""
+        with self._lock:
+            self._came[unit.key] += instances
 
     def miss(self, what: str, why: str) -> None:
         """Something outside all units is missing."""
@@ -172,6 +182,8 @@ class Pull:
             return
         outcome = self._persist(unit, work)
         if self.is_ending() and not outcome.is_complete:
+            with self._lock:
+                self.report.received += outcome.received
             return
         self.ledger.note(unit.key, (unit.mark or "") if outcome.is_complete else OPEN)
         self._count(unit, outcome)
@@ -187,7 +199,7 @@ class Pull:
             fruitless += not outcome.received and not outcome.is_unanswered
             if outcome.is_complete or fruitless > 1 or self.is_ending():
                 break
-        outcome.received = received
+        outcome.received = received + self._came.pop(unit.key, 0)
         return outcome
 
     def _attempt(self, unit: Unit, work: Work) -> Outcome:
@@ -220,6 +232,7 @@ class Pull:
             report.received += outcome.received
             if outcome.is_complete:
                 report.complete += 1
+                report.here += 0 if known else max(0, outcome.instances - outcome.received)
                 if outcome.notes:
                     report.notes[unit.key] = outcome.notes
             else:

@@ -126,10 +126,12 @@ def _require_node(config: Config) -> None:
 
 
 def _print(report: Report) -> None:
-    click.echo(
-        f"{report.complete} of {report.units} complete ({report.known} were before), {report.instances} instances; "
-        f"{report.received} came now, {human_bytes(report.received_bytes)} in {report.seconds:.0f} s."
-    )
+    click.echo(f"{report.complete} of {report.units} complete ({report.known} were before).")
+    if report.units > report.known or report.received:
+        click.echo(
+            f"Of the others {report.received} instances came now, {human_bytes(report.received_bytes)} in "
+            f"{report.seconds:.0f} s; {report.here} were here already."
+        )
     for key, notes in list(report.notes.items())[:SHOWN]:
         click.echo(f"{key}: {' '.join(notes)}")
     for key, left in list(report.incomplete.items())[:SHOWN]:

@@ -22,7 +22,7 @@ from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.refs import SeriesRef, StudyRef
 from relais.dimse.status import Status
 from relais.dimse.store import Incoming
-from relais.errors import OutOfResources
+from relais.errors import NodeError, OutOfResources
 from relais.peers.base import Announced, Buffer, Refused
 from relais.peers.dicomweb import DicomwebPeer
 from relais.peers.dimse import DimsePeer
@@ -129,7 +129,11 @@ class StudyPull(ABC):
             for ref, classes in _wanted(study, named, held, unit.instances):
                 if self._pull.is_ending():
                     break
-                said = self.transfer(ref, classes, taken, uncompressed=uncompressed)
+                try:
+                    said = self.transfer(ref, classes, taken, uncompressed=uncompressed)
+                except NodeError:
+                    self._pull.came(unit, taken.received)
+                    raise
                 outcome.notes += [said] if said else []
             held = self._held(study)
         outcome.received = taken.received or len(held - before)

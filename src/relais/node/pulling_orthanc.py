@@ -94,7 +94,11 @@ class OrthancPull:
         fetched = _Fetched(attached=attached)
         for instance in instances:
             if instance.sop_instance_uid not in held and not self._pull.is_ending():
-                self._fetch(instance, fetched)
+                try:
+                    self._fetch(instance, fetched)
+                except NodeError:
+                    self._pull.came(unit, fetched.received)
+                    raise
         held = self._held(ref)
         left = [one for one in instances if one.id not in fetched.gone]
         missing = [one.sop_instance_uid for one in left if one.sop_instance_uid not in held]

@@ -52,6 +52,24 @@ def test_what_is_complete_is_known_next_time(ledger: Ledger) -> None:
     assert (again.known, again.complete, again.instances, again.received) == (6, 6, 18, 0)
 
 
+def test_what_came_before_an_attempt_failed_counts_as_come(ledger: Ledger) -> None:
+    """Of three instances one was here, one came before the peer broke off, and one when it was asked again."""
+    pull = Impatient(ledger)
+    attempts: list[Unit] = []
+
+    def work(unit: Unit) -> Outcome:
+        attempts.append(unit)
+        if len(attempts) == 1:
+            pull.came(unit, 1)
+            raise Unavailable("broke off")
+        return Outcome(3, 1)
+
+    report = pull.run(UNITS[:1], work, 1)
+    assert (report.complete, report.instances, report.received, report.here) == (1, 3, 2, 1)
+    again = Pull(ledger).run(UNITS[:1], work, 1)
+    assert (again.known, again.received, again.here) == (1, 0, 0)
+
+
 def test_another_mark_and_none_are_brought_again(ledger: Ledger) -> None:
     Pull(ledger).run(UNITS, whole, 1)
     assert Pull(ledger).run([Unit("0", "4", 4), Unit("1"), UNITS[2]], whole, 1).known == 1

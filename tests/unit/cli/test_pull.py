@@ -93,6 +93,20 @@ def test_a_second_run_asks_only_for_what_is_new(south: Node, peer: str, relais_j
     assert len(relais_json("find", "--level", "instance")) == 7
 
 
+def test_the_summary_tells_what_came_and_what_was_here(south: Node, peer: str, relais: Run, tmp_path: Path) -> None:
+    knee, series = a_ct(), a_series(3)
+    (tmp_path / "1.dcm").write_bytes(part10(series[0]))
+    fill(south, knee)
+    relais("pull", peer)
+    relais("import", tmp_path / "1.dcm")
+    other = a_ct(StudyInstanceUID=series[0].StudyInstanceUID)
+    fill(south, series[0], other)
+    told = relais("pull", peer).stdout
+    assert told.startswith("2 of 2 complete (1 were before).\nOf the others 1 instances came now, ")
+    assert told.endswith("; 1 were here already.\n")
+    assert relais("pull", peer).stdout == "2 of 2 complete (2 were before).\n"
+
+
 def test_what_was_deleted_here_comes_again_only_when_asked_for(
     south: Node, peer: str, relais_json: Run, config_file: Path
 ) -> None:
