@@ -25,12 +25,14 @@ from relais.storage.journal import SEGMENTS, Held, Journal, settle_the_dead
 from relais.storage.layout import is_key, require_key
 from relais.storage.meanwhile import Helper
 from relais.storage.redo import FOLDER_MODE
-from relais.storage.system import FileSystem
+from relais.storage.system import FileSystem, gather
 from relais.storage.upload import ROOMS, LocalUpload, Rooms, pread
 
 INCOMING, JOURNAL = ".incoming", ".journal"
 SPARE = 8  # the disk must have this many times the room of a journal before one is made
 KNOWN_FOLDERS = 200_000  # folders remembered as durable; beyond that all are forgotten, and synced once more
+KNOWN_OBJECTS = 100_000  # remembered as gathered; beyond that all are forgotten
+GATHERED_BYTES, GATHERED_END = 256 * 1024, 2 * 1024 * 1024  # at least so much, within the largest piece that Linux has
 LARGE_BYTES = 16 * 1024 * 1024  # of a range that is longer it is asked first whether there are so many
 TOO_SHORT = "There are not so many bytes."
 RENAME_ATTEMPTS = 100  # a folder may be pruned between being made and being used; after that many the upload fails
@@ -70,6 +72,7 @@ class LocalStore:
         self.direct = Direct(direct_bytes)
         self.rooms = Rooms(ROOMS if self._journal_bytes else 0)
         self._durable: set[str] = set()  # a series is only there with the folders above it
+        self._gathered: set[int] = set()  # hashes of keys
         with out_of_resources():
             for folder in (*reversed(self.root.parents), self.root, self.incoming):
                 self._settle(folder)
@@ -102,6 +105,8 @@ class LocalStore:
             try:
                 if offset < 0 or length < 0 or (length > LARGE_BYTES and offset + length > os.fstat(fd).st_size):
                     raise InvalidRequest(TOO_SHORT)
+                if length >= GATHERED_BYTES and offset + length <= GATHERED_END:
+                    self._gather(fd, key, offset + length)
                 found = pread(fd, offset, length)
             finally:
                 os.close(fd)
@@ -236,6 +241,14 @@ class LocalStore:
     def _opened(self, key: str) -> int:
         """A descriptor to read from. It is made for every frame, where a Path would cost more than opening it."""
         return os.open(f"{self._root_name}/{require_key(key)}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _gather(self, fd: int, key: str, end: int) -> None:
+        """Before the first large range of an object is read: what the cache lacks gets there in large pieces."""
+        if (mark := hash(key)) not in self._gathered:
+            if len(self._gathered) >= KNOWN_OBJECTS:
+                self._gathered.clear()
+            self._gathered.add(mark)
+            gather(fd, end)
 
     def _own_journal(self) -> Journal | None:
         """The journal of this process, made when it is first needed and the disk has room for one."""
