@@ -1,10 +1,13 @@
 """Leases: one holder at a time, and none for ever."""
 
 import threading
+import time
 from pathlib import Path
 
+import pytest
+
 from fixtures.indexed import an_index
-from relais.index.leases import Lease
+from relais.index.leases import Lease, taken
 
 
 def test_one_holder_at_a_time(tmp_path: Path) -> None:
@@ -24,12 +27,37 @@ def test_leases_of_other_names_are_free(tmp_path: Path) -> None:
         assert Lease(db, "recount", "there", 60).held()
 
 
-def test_a_lease_that_has_run_out_is_anybodys(tmp_path: Path) -> None:
+def test_a_lease_that_has_run_out_is_anybodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time
     with an_index(tmp_path) as db:
-        dead = Lease(db, "sweep", "here", 0.0)
-        assert dead.held()
+        with monkeypatch.context() as before:
+            before.setattr("time.time", lambda: now() - 61)
+            assert Lease(db, "sweep", "here", 60).held()
         assert Lease(db, "sweep", "there", 60).held()
-        assert not dead.held()
+        assert not Lease(db, "sweep", "here", 60).held()
+
+
+def test_a_lease_that_was_taken_while_the_clock_was_ahead_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time
+    with an_index(tmp_path) as db:
+        with monkeypatch.context() as ahead:
+            ahead.setattr("time.time", lambda: now() + 365 * 86400)
+            assert Lease(db, "sweep", "here", 60).held()
+            assert taken(db, "sweep", 60)
+        assert not taken(db, "sweep", 60)
+        assert Lease(db, "sweep", "there", 60).held()
+        assert taken(db, "sweep", 60)
+
+
+def test_a_lease_of_a_clock_that_is_a_little_ahead_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time
+    with an_index(tmp_path) as db:
+        with monkeypatch.context() as ahead:
+            ahead.setattr("time.time", lambda: now() + 30)
+            assert Lease(db, "sweep", "here", 60).held()
+        assert not Lease(db, "sweep", "there", 60).held()
 
 
 def test_who_comes_back_has_its_lease_at_once(tmp_path: Path) -> None:
