@@ -41,6 +41,7 @@ from relais.storage.local import LocalStore
 
 FORMAT = 1
 INDEX, MANIFEST, PART = "index.sqlite", "manifest.json", ".part"
+HOLD_S = 600.0  # a backup that is killed lets removals go on after this
 UNKNOWN_FORMAT = "The backup {} was made by a newer version of Relais."
 NO_BACKUP = "There is no backup in {}."
 OTHER_ARCHIVE = "{} holds backups of another archive: choose a folder for each."
@@ -202,10 +203,10 @@ def _nothing_removed(archive: Archive, folder: BackupFolder) -> Iterator[None]:
     What a backup into the same folder left when it was killed is ours: the folder is.
     """
     holder = f"{gethostname()}:{folder.root}"
-    lease, is_over = Lease(archive.db, removal.HOLD, holder, removal.HOLD_S), threading.Event()
+    lease, is_over = Lease(archive.db, removal.HOLD, holder, HOLD_S), threading.Event()
 
     def renew() -> None:
-        while not is_over.wait(removal.HOLD_S / 10):
+        while not is_over.wait(HOLD_S / 10):
             with suppress(NodeError):  # what is removed after a long failure is missing, and told
                 lease.held()
 

@@ -17,14 +17,13 @@ AT_ONCE = 32  # of a deletion, removed before its answer; the others follow with
 AGAIN_S = 60.0  # until what could not be removed is tried again
 
 HOLD = "backup"  # the lease under which nothing is removed
-HOLD_S = 600.0  # a backup that is killed lets removals go on after this
 
 log = logging.getLogger(__name__)
 
 
 def take_away(archive: Archive, keys: Sequence[str]) -> None:
     """Remove the bytes of condemned *keys*, at most AT_ONCE of them. What is left is removed later."""
-    if leases.taken(archive.db, HOLD, HOLD_S):
+    if leases.taken(archive.db, HOLD):
         return
     gone = _removed(archive, keys[:AT_ONCE])
     archive.db.write_soon(lambda tx: condemned.remove(tx, gone))
@@ -49,7 +48,7 @@ class Removal:
                 self._not_before = time.monotonic() + AGAIN_S
             self._last, self._has_failed = "", False
             return False
-        if leases.taken(self._archive.db, HOLD, HOLD_S):
+        if leases.taken(self._archive.db, HOLD):
             return False
         gone = _removed(self._archive, keys)
         self._archive.db.write(lambda tx: condemned.remove(tx, gone))

@@ -1,8 +1,8 @@
 """Leases: what one of several nodes does at a time for all that share an index. Knows names of work, not the work.
 
 Who dies lets its leases run out. The clocks of the nodes must agree to within a few seconds; work under a lease must
-harm nobody if it is done twice. A lease that would last longer than twice its time was taken by a clock that was ahead,
-and counts as run out.
+harm nobody if it is done twice. A lease that would last longer than a day was taken by a clock that was ahead, and
+counts as run out.
 """
 
 import time
@@ -11,6 +11,7 @@ from relais.db import statements
 from relais.db.database import Database, Transaction
 
 SQL = statements.load("relais.index.sql", "leases.sql")
+MOST_S = 86_400.0  # longer than any lease is given
 
 
 class Lease:
@@ -40,24 +41,24 @@ class Lease:
 
     def _is_of_others(self) -> bool:
         """Asked first, since a question costs less than a write."""
-        return _is_taken(self._db, self._name, self._seconds, but_by=self._holder)
+        return _is_taken(self._db, self._name, but_by=self._holder)
 
     def _take(self, tx: Transaction) -> bool:
-        values = {"name": self._name, "holder": self._holder, "until": tx.now + self._seconds}
-        return tx.execute(SQL["take"], values | _between(tx.now, self._seconds)).fetchone() is not None
+        values = {"name": self._name, "holder": self._holder, "until": tx.now + self._seconds, **_between(tx.now)}
+        return tx.execute(SQL["take"], values).fetchone() is not None
 
 
-def taken(db: Database, name: str, seconds: float) -> bool:
-    """Whether anybody has the lease *name*, which is taken for *seconds*, now."""
-    return _is_taken(db, name, seconds, but_by="")
+def taken(db: Database, name: str) -> bool:
+    """Whether anybody has the lease *name* now."""
+    return _is_taken(db, name, but_by="")
 
 
-def _is_taken(db: Database, name: str, seconds: float, *, but_by: str) -> bool:
-    values = {"name": name, "holder": but_by, **_between(time.time(), seconds)}
+def _is_taken(db: Database, name: str, *, but_by: str) -> bool:
+    values = {"name": name, "holder": but_by, **_between(time.time())}
     with db.read() as connection:
         return connection.execute(SQL["others"], values).fetchone() is not None
 
 
-def _between(now: float, seconds: float) -> dict[str, float]:
-    """When a lease ends that somebody has: not later than clocks can disagree."""
-    return {"now": now, "latest": now + 2 * seconds}
+def _between(now: float) -> dict[str, float]:
+    """When a lease ends that somebody has."""
+    return {"now": now, "latest": now + MOST_S}

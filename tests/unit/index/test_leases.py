@@ -45,10 +45,10 @@ def test_a_lease_that_was_taken_while_the_clock_was_ahead_keeps_nobody_out(
         with monkeypatch.context() as ahead:
             ahead.setattr("time.time", lambda: now() + 365 * 86400)
             assert Lease(db, "sweep", "here", 60).held()
-            assert taken(db, "sweep", 60)
-        assert not taken(db, "sweep", 60)
+            assert taken(db, "sweep")
+        assert not taken(db, "sweep")
         assert Lease(db, "sweep", "there", 60).held()
-        assert taken(db, "sweep", 60)
+        assert taken(db, "sweep")
 
 
 def test_a_lease_of_a_clock_that_is_a_little_ahead_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
