@@ -18,7 +18,7 @@ runs. A study holds one instance a series.
 
 ![p95 of each kind of search at both sizes](scale.png)
 
-One run says little where other work shares the cores: [five runs](scale-runs/README.md) and what holds in all of them.
+One run says little where other work shares the cores: [seven runs](scale-runs/README.md) and what holds in them.
 
 Not in the table: a key that only instances have, asked of the whole archive without a study, series or date. That looks
 at every instance until `[index] read_timeout_s`.
