@@ -7,23 +7,23 @@ to which such a program may give one.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from itertools import pairwise
 from operator import and_
 from zlib import crc32
 
 from relais.db import statements
-from relais.db.database import Database, Transaction
+from relais.db.database import Database, Row, Transaction
 from relais.dicom import person_name
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.matching import alternatives
 from relais.dicom.query import Match, MatchKind
+from relais.index import catching_up
 from relais.index.columns import name_columns, storable, text_of
 
 SQL = statements.load("relais.index.sql", "letters.sql")
-STEP = 1000  # studies read by one transaction
 BITS = 62
 ALL = -1
 
@@ -44,19 +44,11 @@ def of_match(match: Match, fuzzy: bool) -> int:
 
 
 def work(db: Database) -> bool:
-    """Give some studies their bits that programs of before have written; False if there are none.
-
-    Any process may do so at any time.
-    """
-    with db.read() as connection:
-        if connection.execute(SQL["unread"], (1,)).fetchone() is None:
-            return False
-    db.write(_step)
-    return True
+    """Give some studies their bits that programs of before have written; False if there are none."""
+    return catching_up.step(db, SQL["unread"], _read)
 
 
-def _step(tx: Transaction) -> None:
-    rows = tx.execute(SQL["unread"], (STEP,)).fetchall()
+def _read(tx: Transaction, rows: Sequence[Row]) -> None:
     tx.executemany(SQL["read"], [(_of_keys((row[1], row[2], row[3])), row["id"]) for row in rows])
 
 

@@ -5,15 +5,16 @@ bit more that its offset is listed. What a program of before has written, which 
 time; until that is done nobody can say which offsets there are.
 """
 
+from collections.abc import Sequence
+
 from relais.db import statements
-from relais.db.database import Database, Transaction
+from relais.db.database import Database, Row, Transaction
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.timezones import OFFSET_TAG, offset_of
-from relais.index import columns, packing
+from relais.index import catching_up, columns, packing
 
 SQL = statements.load("relais.index.sql", "offsets.sql")
-STEP = 1000  # studies read by one transaction
 TELLS = dict(columns.packed_attributes(Level.STUDY))[tag_key(OFFSET_TAG)]
 IS_LISTED = 1 << 62
 
@@ -21,7 +22,7 @@ IS_LISTED = 1 << 62
 def known(db: Database) -> frozenset[int] | None:
     """The minutes east of Greenwich of every offset that any study tells; None while that is not known."""
     with db.read() as connection:
-        if connection.execute(SQL["unread"], (1,)).fetchone() is not None:
+        if catching_up.is_left(connection, SQL["unread"]):
             return None
         return frozenset(row[0] for row in connection.execute(SQL["all"]).fetchall())
 
@@ -35,19 +36,11 @@ def mark(tx: Transaction, present: int, ds: JsonDataset) -> int:
 
 
 def work(db: Database) -> bool:
-    """Read the offsets of some studies that programs of before have written; False if there are none.
-
-    Any process may do so at any time.
-    """
-    with db.read() as connection:
-        if connection.execute(SQL["unread"], (1,)).fetchone() is None:
-            return False
-    db.write(_step)
-    return True
+    """Read the offsets of some studies that programs of before have written; False if there are none."""
+    return catching_up.step(db, SQL["unread"], _read)
 
 
-def _step(tx: Transaction) -> None:
-    rows = tx.execute(SQL["unread"], (STEP,)).fetchall()
+def _read(tx: Transaction, rows: Sequence[Row]) -> None:
     for ds in packing.unpack_many([bytes(row["attributes"]) for row in rows]):
         _list(tx, ds)
     tx.executemany(SQL["read"], [(row["id"],) for row in rows])

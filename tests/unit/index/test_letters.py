@@ -17,7 +17,7 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicom.matching import match_one
 from relais.dicom.query import Match, Query
 from relais.dicom.query_keys import match_from_text
-from relais.index import composite, letters, nearby, search
+from relais.index import catching_up, composite, letters, nearby, search
 
 NAME, PHYSICIAN = 0x00100010, 0x00080090
 PIECES = st.sampled_from(
@@ -100,7 +100,7 @@ def test_a_study_that_a_program_of_before_wrote_is_found_and_gets_its_bits_step_
     assert all(bits > 0 for bits in written)
     db.write(lambda tx: tx.execute("UPDATE study SET patient_letters = -1"))  # as one that knows no letters leaves it
     assert _found(db, "*33*") == ["N33^X"]
-    with patch.object(letters, "STEP", 2):
+    with patch.object(catching_up, "STEP", 2):
         for _ in range(3):
             assert letters.work(db)
     assert not letters.work(db)

@@ -10,7 +10,7 @@ from fixtures.indexed import a_dataset, an_index, facts, ref_of
 from relais.db.database import Database, Transaction
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.refs import StudyRef
-from relais.index import composite, offsets
+from relais.index import catching_up, composite, offsets
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_an_offset_that_a_later_instance_brings_is_known(db: Database) -> None:
 def test_what_a_program_of_before_wrote_is_read_step_by_step(db: Database) -> None:
     _register(db, *(_told(study, f"+0{study}00") for study in range(5)), _told(9, None))
     db.write(_as_before)
-    with patch.object(offsets, "STEP", 2):
+    with patch.object(catching_up, "STEP", 2):
         for _ in range(3):
             assert offsets.known(db) is None
             assert offsets.work(db)
