@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from posixpath import dirname
 from typing import BinaryIO
 
 from relais.errors import Internal, InvalidRequest, NotFound, Unavailable, out_of_resources
@@ -227,20 +228,24 @@ class LocalStore:
 
         If the last sync fails the object stays: it has been seen, and may have been registered, since it was renamed.
         """
-        path = f"{self._root_name}/{require_key(key)}"
+        path = self._name(key)
         try:
             self._rename(temporary, path, is_held=False)
         except OSError:
             self._prune(Path(path).parent)
             raise
-        self._sync_folder(_folder_of(path))
+        self._sync_folder(dirname(path))
 
     def _path(self, key: str) -> Path:
         return self.root / require_key(key)
 
+    def _name(self, key: str) -> str:
+        """The same as a string: a Path costs more than opening it."""
+        return f"{self._root_name}/{require_key(key)}"
+
     def _opened(self, key: str) -> int:
-        """A descriptor to read from. It is made for every frame, where a Path would cost more than opening it."""
-        return os.open(f"{self._root_name}/{require_key(key)}", os.O_RDONLY | os.O_CLOEXEC)
+        """A descriptor to read from."""
+        return os.open(self._name(key), os.O_RDONLY | os.O_CLOEXEC)
 
     def _gather(self, fd: int, key: str, end: int) -> None:
         """Before the first large range of an object is read: what the cache lacks gets there in large pieces."""
@@ -272,14 +277,14 @@ class LocalStore:
         for attempt in range(RENAME_ATTEMPTS):
             try:
                 if not is_held:
-                    self._make_folders(_folder_of(path))
+                    self._make_folders(dirname(path))
                 elif attempt:
-                    _make_unsynced(_folder_of(path))
+                    redo.make_folders(dirname(path))
                 _require_absent(path)
                 os.rename(temporary, path)  # noqa: PTH104
                 return
             except (FileNotFoundError, FileExistsError):  # the second: gone between mkdir and its look at what is there
-                self._durable.difference_update(_ways(_folder_of(path)))
+                self._durable.difference_update(redo.folders_of(dirname(path)))
                 if attempt + 1 == RENAME_ATTEMPTS:
                     raise
 
@@ -294,14 +299,14 @@ class LocalStore:
     def _make_folders(self, series: str) -> None:
         """See to it that the folders of a key are there, and durable."""
         if series not in self._durable:
-            for folder in _ways(series):
+            for folder in redo.folders_of(series):
                 if folder not in self._durable:
                     self._make_folder(folder)
 
     def _make_folder(self, folder: str) -> None:
         """Make *folder* if need be, and sync the one above in any case: another process may have made it just now."""
         Path(folder).mkdir(mode=FOLDER_MODE, exist_ok=True)
-        self._sync_folder(_folder_of(folder))
+        self._sync_folder(dirname(folder))
         if len(self._durable) >= KNOWN_FOLDERS:
             self._durable.clear()
         self._durable.add(folder)
@@ -324,22 +329,6 @@ class LocalStore:
             except OSError:
                 return
             self._durable.discard(str(folder))
-
-
-def _folder_of(path: str) -> str:
-    return path.rpartition("/")[0] or "/"
-
-
-def _ways(series: str) -> tuple[str, str, str]:
-    """The folders of a key, the highest first."""
-    study = _folder_of(series)
-    return _folder_of(study), study, series
-
-
-def _make_unsynced(series: str) -> None:
-    """See to it that the folders of a key are there. Whoever holds the object syncs them later."""
-    for folder in _ways(series):
-        Path(folder).mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def _require_absent(path: str) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from posixpath import dirname
 from secrets import token_hex
 
 from relais.storage.system import FileSystem, begin_writing
@@ -46,12 +47,23 @@ def restore(root: Path, temporary: Path, key: str, chunks: Callable[[], Iterator
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
-        for folder in (path.parent.parent.parent, path.parent.parent, path.parent):
-            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        make_folders(str(path.parent))
         fresh.rename(path)
         settle(str(root), [key])
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def folders_of(series: str) -> tuple[str, str, str]:
+    """The folders of a key whose last one is *series*, the highest first."""
+    study = dirname(series)
+    return dirname(study), study, series
+
+
+def make_folders(series: str) -> None:
+    """See to it that the folders of a key are there, not yet durably. Raises OSError."""
+    for folder in folders_of(series):
+        Path(folder).mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def is_made_of(path: Path, chunks: Iterator[bytes]) -> bool:
