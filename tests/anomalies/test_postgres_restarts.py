@@ -113,6 +113,25 @@ def test_a_connection_that_is_ended_between_two_statements_is_made_again_for_the
     assert statistics.statistics(db).instances == 1
 
 
+def test_a_question_on_a_connection_that_a_restart_has_ended_is_asked_again_on_a_new_one(
+    server: PostgresServer, db: Database
+) -> None:
+    def pid() -> int:
+        found = db.first("SELECT pg_backend_pid()", ())
+        assert found is not None
+        return int(found[0])
+
+    former = pid()
+    assert pid() == former  # it is kept for the next one
+    server.tell(f"SELECT pg_terminate_backend({former}, 60000)")
+    assert pid() != former
+    server.stop()
+    server.start()
+    with db.read() as connection:
+        assert connection.execute("SELECT pg_backend_pid()").fetchone()[0] != former
+    pid()
+
+
 def test_a_work_that_loses_its_connection_each_time_is_given_up_as_unavailable(
     server: PostgresServer, db: Database
 ) -> None:

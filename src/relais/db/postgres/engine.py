@@ -38,9 +38,7 @@ class PostgresEngine:
 
     def first(self, sql: str, params: Params, timeout_s: float | None) -> Row | None:
         """The first row of one statement."""
-        with self._readers.snapshot(timeout_s) as connection:
-            found: Row | None = connection.execute(sql, params).fetchone()
-            return found
+        return self._readers.first(sql, params, timeout_s)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -1,4 +1,7 @@
-"""How often a registration waits for the server: what bounds the pace of all nodes, for they take turns."""
+"""How often a registration waits for the server, and a question.
+
+Registrations bound the pace of all nodes, for they take turns.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -81,3 +84,8 @@ def test_instances_that_come_together_share_begin_and_commit_and_need_no_savepoi
     for thread in threads:
         thread.join(30)
     assert trips.count == 2 * TRANSACTION + 5 * INSTANCE
+
+
+def test_a_row_that_one_statement_finds_takes_one_round_trip(db: Database, trips: Trips) -> None:
+    assert db.first("SELECT count(*) FROM instance", ()) == (1,)
+    assert trips.count == 1
