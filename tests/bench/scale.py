@@ -34,6 +34,7 @@ from typing import Any
 from bench import scale_data, scale_fill, scale_orthanc, scale_packed, scale_report, scale_upkeep
 from bench.scale_asking import MOST, Dimse, Web, measure, summary, uncollected
 from bench.scale_queries import OTHER, Archive, kinds
+from bench.scale_report import is_alike
 from fixtures.served import Served
 from relais.access import audit
 from relais.access.policy import Action
@@ -71,8 +72,11 @@ def made(count: int) -> Path:
 def copied(count: int) -> Iterator[Path]:
     """A folder with a copy of that index, for one run."""
     with tempfile.TemporaryDirectory(dir=cache(), prefix="run-") as name:
-        shutil.copy(made(count), Path(name) / "index.sqlite")
-        migrated(url_of(Path(name)))
+        path = Path(name) / "index.sqlite"
+        shutil.copy(made(count), path)
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())  # gigabytes that go to the disk meanwhile would be measured with the searches
+        migrated(url_of(path.parent))
         yield Path(name)
 
 
@@ -89,8 +93,11 @@ def url_of(folder: Path) -> str:
 
 @contextmanager
 def served(folder: Path, url: str) -> Iterator[Served]:
-    """A node with its files in *folder*, on the index at *url*. It packs nothing: that would take hours."""
-    node = Served(folder, RELAIS_INDEX__URL=url, RELAIS_INDEX__QUIET_S="0")
+    """A node with its files in *folder*, on the index at *url*.
+
+    It packs nothing, for that would take hours, and keeps no answer: each is searched for.
+    """
+    node = Served(folder, RELAIS_INDEX__URL=url, RELAIS_INDEX__QUIET_S="0", RELAIS_WEB__KEPT_BYTES="0")
     try:
         node.wait_until_ready()
         yield node
@@ -102,12 +109,18 @@ def served(folder: Path, url: str) -> Iterator[Served]:
 # Searches
 
 
-def searches(node: Served, count: int, rounds: int) -> Report:
-    """Every kind of search through both doors."""
+def searches(node: Served, count: int, rounds: int, smaller: Report | None = None) -> Report:
+    """Every kind of search through both doors.
+
+    Those over HTTP that bring more rows than in the *smaller* index are asked once more, for as many rows as it had.
+    """
     archive, web, pids = Archive(count), Web(node.url), node.pids()
-    found: Report = {"http": {}, "dimse": {}}
+    found: Report = {"http": {}, "dimse": {}, "as_many": {}}
     for kind in kinds():
-        found["http"][kind.name] = measure(web.search, kind, archive, pids, rounds)
+        found["http"][kind.name] = one = measure(web.search, kind, archive, pids, rounds)
+        if smaller is not None and not is_alike(smaller["http"][kind.name], one):
+            most = max(1, round(smaller["http"][kind.name]["rows"]))
+            found["as_many"][kind.name] = measure(web.search, kind, archive, pids, rounds, most)
         if kind.is_found_by_dimse:
             dimse = Dimse(node.dimse_port)
             found["dimse"][kind.name] = measure(dimse.search, kind, archive, pids, rounds)
@@ -220,14 +233,14 @@ def memory_mb(node: Served) -> dict[str, float]:
     return found
 
 
-def measured(folder: Path, url: str, size: int, options: argparse.Namespace) -> Report:
-    """Everything about one index but its size on the disk."""
+def measured(folder: Path, url: str, size: int, options: argparse.Namespace, smaller: Report | None = None) -> Report:
+    """Everything about one index but its size on the disk, beside what was found of a *smaller* one."""
     found: Report = {"studies": size, "load_before": os.getloadavg()[0]}
     started = time.perf_counter()
     with served(folder, url) as node:
         found["start_s"] = round(time.perf_counter() - started, 2)
         found["start_mb"] = round(sum(memory_mb(node).values()))
-        found |= searches(node, size, options.rounds)
+        found |= searches(node, size, options.rounds, smaller)
         found["memory_mb"] = memory_mb(node)
         found["ingest"] = ingest(node, url, size, options.seconds)
     found["recount"] = scale_upkeep.measured("recount", url, folder)
@@ -235,11 +248,11 @@ def measured(folder: Path, url: str, size: int, options: argparse.Namespace) -> 
     return found
 
 
-def run(size: int, options: argparse.Namespace) -> Report:
-    """Everything about the index of one size."""
+def run(size: int, options: argparse.Namespace, smaller: Report | None = None) -> Report:
+    """Everything about the index of one size, beside what was found of a *smaller* one."""
     with copied(size) as folder:
         found: Report = {"size": sizes(folder / "index.sqlite", size)}
-        found |= measured(folder, url_of(folder), size, options)
+        found |= measured(folder, url_of(folder), size, options, smaller)
         return found | {"snapshot": scale_upkeep.measured("snapshot", url_of(folder), folder)}
 
 
@@ -255,7 +268,8 @@ def main() -> None:
     if options.write:
         sys.stdout.write(json.dumps(write(options.write, WRITERS, options.seconds)))
         return
-    small, large = (run(size, options) for size in (SMALL, options.large))
+    small = run(SMALL, options)
+    large = run(options.large, options, small)
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache(), prefix="run-") as name:
         packed = scale_packed.measured(Path(name))

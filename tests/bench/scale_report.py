@@ -30,8 +30,9 @@ and which would be made meanwhile, and finds names in any case. A quarter as man
 Names with letters that a URL escapes it does not find.
 No larger Orthanc was measured: what it would take at 980,000 is not told here.
 """
+MARKS = {True: "met", False: "**missed**", None: ""}
 WORST_MS, TIMES = 200.0, 2.0  # of any search; of its median at the smaller size
-Goal = tuple[str, str, str, bool]  # what, the aim, what was found, whether that is met
+Goal = tuple[str, str, str, bool | None]  # what, the aim, what was found, whether that is met; None without an aim
 
 
 def report(small: Report, large: Report, packed: dict[str, float]) -> Iterator[str]:
@@ -41,7 +42,7 @@ def report(small: Report, large: Report, packed: dict[str, float]) -> Iterator[s
     yield "| goal | aim | found | |"
     yield "|---|---|---|---|"
     for what, aim, found, is_met in [*_of_searches(small, large), *_of_the_rest(large, packed)]:
-        yield f"| {what} | {aim} | {found} | {'met' if is_met else '**missed**'} |"
+        yield f"| {what} | {aim} | {found} | {MARKS[is_met]} |"
     yield ""
     yield from _table(small, large)
     for one in (small, large):
@@ -55,15 +56,10 @@ def _of_searches(small: Report, large: Report) -> Iterator[Goal]:
         yield what, f"{limit:g} ms", _share(found, limit), max(found) <= limit
     worst = [one["max"] for one in large["http"].values()]
     yield "each single search", f"{WORST_MS:g} ms", _share(worst, WORST_MS), max(worst) <= WORST_MS
-    alike = [kind.name for kind in kinds() if _is_alike(small["http"][kind.name], large["http"][kind.name])]
-    for what, chosen in (("all searches", [kind.name for kind in kinds()]), ("those that bring as many rows", alike)):
-        times = [large["http"][name]["p50"] / small["http"][name]["p50"] for name in chosen]
-        yield (
-            f"median within {TIMES:g} times that at {small['studies']:,}: {what}",
-            f"{TIMES:g}",
-            _share(times, TIMES),
-            max(times) <= TIMES,
-        )
+    for what, found in (("for as many rows", large["http"] | large["as_many"]), ("for 100 rows", large["http"])):
+        times = [found[kind.name]["p50"] / small["http"][kind.name]["p50"] for kind in kinds()]
+        aim, is_met = (f"{TIMES:g}", max(times) <= TIMES) if found is not large["http"] else ("", None)
+        yield f"median, times that at {small['studies']:,}: {what}", aim, _share(times, TIMES), is_met
 
 
 def _share(found: list[float], limit: float) -> str:
@@ -71,7 +67,7 @@ def _share(found: list[float], limit: float) -> str:
     return f"{sum(one <= limit for one in found)} of {len(found)}, worst {max(found):.3g}"
 
 
-def _is_alike(a: Report, b: Report) -> bool:
+def is_alike(a: Report, b: Report) -> bool:
     """Whether a search brings about as many rows at both sizes: what brings more rows has more to do."""
     return bool(b["rows"] <= 1.5 * a["rows"] + 1)
 
@@ -88,14 +84,25 @@ def _of_the_rest(large: Report, packed: dict[str, float]) -> Iterator[Goal]:
 
 
 def _table(small: Report, large: Report) -> Iterator[str]:
-    sizes = " | ".join(f"{one['studies']:,}: p50 / p95 / worst, CPU (ms), rows" for one in (small, large))
-    yield f"| search | {sizes} | p50, times | p95 at most |"
-    yield "|---|---|---|---|---|"
+    yield from _heads(small, large)
     for kind in kinds():
         yield _row(kind.name, kind, small["http"], large["http"])
         if kind.is_found_by_dimse:
             yield _row(f"C-FIND {kind.name}", kind, small["dimse"], large["dimse"])
     yield ""
+    yield "Those that bring more rows from the larger index, asked of it for as many as the smaller one had:"
+    yield ""
+    yield from _heads(small, large)
+    for kind in kinds():
+        if kind.name in large["as_many"]:
+            yield _row(kind.name, kind, small["http"], large["as_many"])
+    yield ""
+
+
+def _heads(small: Report, large: Report) -> Iterator[str]:
+    sizes = " | ".join(f"{one['studies']:,}: p50 / p95 / worst, CPU (ms), rows" for one in (small, large))
+    yield f"| search | {sizes} | p50, times | p95 at most |"
+    yield "|---|---|---|---|---|"
 
 
 def _row(name: str, kind: Kind, small: Report, large: Report) -> str:
@@ -105,7 +112,7 @@ def _row(name: str, kind: Kind, small: Report, large: Report) -> str:
         for one in (a, b)
     )
     times = b["p50"] / a["p50"]
-    more = "" if times <= TIMES else " **more**" if _is_alike(a, b) else " (more rows)"
+    more = "" if times <= TIMES else " **more**" if is_alike(a, b) else " (more rows)"
     mark = "" if b["p95"] <= kind.limit_ms else " **missed**"
     return f"| {name} | {found} | {times:.1f}{more} | {kind.limit_ms:g}{mark} |"
 
