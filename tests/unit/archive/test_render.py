@@ -13,7 +13,8 @@ from fixtures.states import a_state
 from relais.access.policy import Policy
 from relais.access.principals import Principal, Protocol
 from relais.archive import Archive, render, reports, video
-from relais.archive.cache import READ_BYTES, Cache
+from relais.archive import cache as archive_cache
+from relais.archive.cache import READ_BYTES, SHARE, Cache
 from relais.archive.delete import delete
 from relais.archive.ingest import store_part10
 from relais.dicom.origin import Channel, Origin
@@ -79,6 +80,18 @@ def test_the_folder_stays_within_its_bound(tmp_path: Path) -> None:
         assert cache.get_or_make("a", str(number), lambda: bytes(1000)) == bytes(1000)
         kept_bytes = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
         assert min(number, 70) * 1000 <= kept_bytes <= 101_000
+
+
+def test_a_folder_that_is_nearly_full_is_not_measured_with_every_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Path] = []
+    files = archive_cache._files
+    monkeypatch.setattr(archive_cache, "_files", lambda folder: looks.append(folder) or files(folder))
+    cache = Cache(str(tmp_path), 200_000)
+    for number in range(400):
+        cache.get_or_make("a", str(number), lambda: bytes(1000))
+    assert 400_000 / 200_000 < len(looks) <= 1 + SHARE * 400_000 / 200_000
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, READ_BYTES - 1, READ_BYTES, READ_BYTES + 1, 3 * READ_BYTES])
