@@ -18,7 +18,7 @@ runs. A study holds one instance a series.
 
 ![p95 of each kind of search at both sizes](scale.png)
 
-One run says little where other work shares the cores: [seven runs](scale-runs/README.md) and what holds in them.
+One run says little where other work shares the cores: [other runs](scale-runs/README.md) and what holds in them.
 
 Not in the table: a key that only instances have, asked of the whole archive without a study, series or date. That looks
 at every instance until `[index] read_timeout_s`.
@@ -56,10 +56,14 @@ def _of_searches(small: Report, large: Report) -> Iterator[Goal]:
         yield what, f"{limit:g} ms", _share(found, limit), max(found) <= limit
     worst = [one["max"] for one in large["http"].values()]
     yield "each single search", f"{WORST_MS:g} ms", _share(worst, WORST_MS), max(worst) <= WORST_MS
-    for what, found in (("for as many rows", large["http"] | large["as_many"]), ("for 100 rows", large["http"])):
+    for what, found, aim in (("for as many rows", large["http"] | large["as_many"], TIMES), ("", large["http"], None)):
         times = [found[kind.name]["p50"] / small["http"][kind.name]["p50"] for kind in kinds()]
-        aim, is_met = (f"{TIMES:g}", max(times) <= TIMES) if found is not large["http"] else ("", None)
-        yield f"median, times that at {small['studies']:,}: {what}", aim, _share(times, TIMES), is_met
+        yield (
+            f"median, times that at {small['studies']:,}{', ' if what else ''}{what}",
+            f"{aim:g}" if aim else "",
+            _share(times, TIMES),
+            max(times) <= aim if aim else None,
+        )
 
 
 def _share(found: list[float], limit: float) -> str:
