@@ -32,7 +32,19 @@ def echo(port: int, called: str) -> int:
 
 def find(port: int, called: str, identifier: bytes) -> int:
     """How many matches there are. Raises ConnectionError if the search fails."""
-    assoc = Association(port, [(FIND, EXPLICIT)], called)
+    assoc = finding(port, called)
+    matches = found(assoc, identifier)
+    assoc.release()
+    return matches
+
+
+def finding(port: int, called: str) -> Association:
+    """An association to search over."""
+    return Association(port, [(FIND, EXPLICIT)], called)
+
+
+def found(assoc: Association, identifier: bytes) -> int:
+    """The same over an association that stays open."""
     assoc.send(ul.pdv(3, _request(FIND, wire.C_FIND_RQ)), *ul.fragments(identifier, assoc.max_pdu))
     matches = 0
     for response in assoc.messages():
@@ -41,7 +53,6 @@ def find(port: int, called: str, identifier: bytes) -> int:
         matches += 1
     if response.status:
         raise ConnectionError(f"C-FIND ended with {response.status:04X}")
-    assoc.release()
     return matches
 
 
