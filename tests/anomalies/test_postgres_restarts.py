@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 
 from fixtures.indexed import a_dataset, facts
@@ -130,6 +131,19 @@ def test_a_question_on_a_connection_that_a_restart_has_ended_is_asked_again_on_a
     with db.read() as connection:
         assert connection.execute("SELECT pg_backend_pid()").fetchone()[0] != former
     pid()
+
+
+def test_a_connection_that_is_lost_before_its_transaction_begins_is_told_as_one(
+    server: PostgresServer, db: Database
+) -> None:
+    engine = db._process().engine
+    connection = engine._readers._server.reader()
+    pid = connection.execute("SELECT pg_backend_pid()").fetchone()[0]
+    server.tell(f"SELECT pg_terminate_backend({pid}, 60000)")
+    with pytest.raises(psycopg.OperationalError) as caught:
+        connection.tell_briefly(b"BEGIN")
+    assert isinstance(failures.of_reading(caught.value), Unavailable)
+    assert connection.raw.closed
 
 
 def test_a_work_that_loses_its_connection_each_time_is_given_up_as_unavailable(

@@ -73,7 +73,7 @@ class Database:
         engine = self._process().engine
         words = engine.writer.words
         try:
-            return engine.first(sql, params, self._settings.read_timeout_s)
+            return engine.first(sql, params)
         except Exception as exc:
             if isinstance(exc, (*words.FOREIGN, UnicodeDecodeError)):
                 raise words.of_reading(exc) from exc

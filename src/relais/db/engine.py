@@ -76,7 +76,7 @@ class Engine(Protocol):
     def snapshot(self, timeout_s: float | None) -> AbstractContextManager[Connection]:
         """A connection that sees one commit and cannot write; after *timeout_s* it gives up."""
 
-    def first(self, sql: str, params: Params, timeout_s: float | None) -> Row | None:
+    def first(self, sql: str, params: Params) -> Row | None:
         """The first row that one statement finds in one commit, None if it finds none; otherwise as `snapshot`."""
 
     def alone(self) -> AbstractContextManager[None]:

@@ -43,13 +43,13 @@ class Readers:
             raise
         self._end(connection)
 
-    def first(self, sql: str, params: Params, timeout_s: float | None) -> Row | None:
+    def first(self, sql: str, params: Params) -> Row | None:
         """The first row of one statement, which needs no transaction to see one commit; None if it finds none.
 
         Beginning and ending one would take longer than finding a row, and among busy threads Python waits for its lock
         behind each.
         """
-        connection = self._take(timeout_s)
+        connection = self._take(self._settings.read_timeout_s)
         try:
             found = connection.execute(sql, params).fetchall()
         except BaseException:

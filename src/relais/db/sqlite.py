@@ -104,9 +104,9 @@ class SqliteEngine:
         """A connection inside a read transaction."""
         return self._readers.snapshot(timeout_s)
 
-    def first(self, sql: str, params: Params, timeout_s: float | None) -> Row | None:
+    def first(self, sql: str, params: Params) -> Row | None:
         """The first row of one statement."""
-        return self._readers.first(sql, params, timeout_s)
+        return self._readers.first(sql, params)
 
     def alone(self) -> AbstractContextManager[None]:
         """Nothing to do: the node's folder, in which the file lies, is locked by who serves it."""

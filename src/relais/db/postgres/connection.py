@@ -87,6 +87,8 @@ class PostgresConnection:
     def tell_briefly(self, commands: bytes) -> None:
         """The same for what never waits for anybody: psycopg's own way takes longer than the server does."""
         result = self.raw.pgconn.exec_(commands)
+        if self.raw.closed:  # of which psycopg would make another kind of error than it does itself
+            raise psycopg.OperationalError(result.error_message.decode("utf-8", "replace"))
         if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
             raise psycopg.errors.error_from_result(result)
 

@@ -5,8 +5,9 @@ At most `[index] connections` of one process read at once; who comes then waits 
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psycopg
 
@@ -15,6 +16,8 @@ from relais.db.postgres.connection import PostgresConnection, Server
 from relais.db.settings import IndexSettings
 from relais.db.transaction import Connection, Params, Row
 from relais.errors import Unavailable
+
+T = TypeVar("T")
 
 NONE_FREE = "Too many read the index at once; raise [index] connections, or ask again later."
 
@@ -48,28 +51,16 @@ class Readers:
                 raise
             self._give_back(connection)
 
-    def first(self, sql: str, params: Params, timeout_s: float | None) -> Row | None:
+    def first(self, sql: str, params: Params) -> Row | None:
         """The first row of one statement, which is a transaction of its own: three round trips become one."""
-        if timeout_s is None:
-            with self.snapshot(None) as connection:
-                return _first(connection, sql, params)
-        with self._seat():
-            while (idle := self._taken()) is not None:
-                try:
-                    return self._first(idle, sql, params)
-                except psycopg.Error as exc:
-                    if not failures.passes(exc):
-                        raise
-            return self._first(self._server.reader(), sql, params)
 
-    def _first(self, connection: PostgresConnection, sql: str, params: Params) -> Row | None:
-        try:
-            found = _first(connection, sql, params)
-        except BaseException:
-            connection.close()
-            raise
-        self._keep(connection)
-        return found
+        def ask(connection: PostgresConnection) -> Row | None:
+            found: Row | None = connection.execute(sql, params).fetchone()
+            self._keep(connection)
+            return found
+
+        with self._seat():
+            return self._on_one(ask)
 
     @contextmanager
     def _seat(self) -> Iterator[None]:
@@ -85,17 +76,23 @@ class Readers:
                 self._free.release()
 
     def _begun(self, timeout_s: float | None) -> PostgresConnection:
-        """A connection in a new transaction. Those that a restart of the server has ended are thrown away."""
-        begin = b"BEGIN" if timeout_s is not None else b"BEGIN; SET LOCAL statement_timeout = 0"
-        while (connection := self._taken()) is not None:
+        """A connection in a new transaction."""
+
+        def begin(connection: PostgresConnection) -> PostgresConnection:
+            connection.tell_briefly(b"BEGIN" if timeout_s is not None else b"BEGIN; SET LOCAL statement_timeout = 0")
+            return connection
+
+        return self._on_one(begin)
+
+    def _on_one(self, use: Callable[[PostgresConnection], T]) -> T:
+        """What *use* gives. Connections that a restart of the server or a migration has spoilt are thrown away."""
+        while (idle := self._taken()) is not None:
             try:
-                connection.tell_briefly(begin)
-                return connection
-            except psycopg.Error:
-                connection.close()
-        connection = self._server.reader()
-        connection.tell_briefly(begin)
-        return connection
+                return _closed_by_failure(idle, use)
+            except psycopg.Error as exc:
+                if not failures.passes(exc):
+                    raise
+        return _closed_by_failure(self._server.reader(), use)
 
     def _taken(self) -> PostgresConnection | None:
         with self._mutex:
@@ -128,6 +125,9 @@ class Readers:
                 self._idle.pop().close()
 
 
-def _first(connection: Connection, sql: str, params: Params) -> Row | None:
-    found: Row | None = connection.execute(sql, params).fetchone()
-    return found
+def _closed_by_failure(connection: PostgresConnection, use: Callable[[PostgresConnection], T]) -> T:
+    try:
+        return use(connection)
+    except BaseException:
+        connection.close()
+        raise
