@@ -51,6 +51,12 @@ def latest(db: Database) -> int:
         return int(connection.execute(SQL["latest"]).fetchone()[0])
 
 
+def latest_at(db: Database) -> float | None:
+    """When the newest change came, by the clock of that moment, in seconds since 1970; None before the first."""
+    row = db.first(SQL["latest_at"], ())
+    return float(row["at"]) if row is not None else None
+
+
 def name(db: Database) -> str:
     """The name of the feed, the same for as long as the index lives."""
     with db.read() as connection:

@@ -15,6 +15,7 @@ from relais.archive.removal import Removal
 from relais.errors import NodeError
 from relais.index import keys, letters, offsets, statistics
 from relais.index.leases import Lease
+from relais.node import clock
 from relais.node.calm import Calm
 from relais.telemetry.line import fields
 
@@ -126,6 +127,8 @@ class Background:
                 ms=(time.monotonic() - started) * 1000,
             )
         )
+        if said := clock.ahead(self.archive.db):
+            log.warning(fields(event="clock", said=said))
 
     def _count(self) -> None:
         differences = list(statistics.recount(self.archive.db))

@@ -20,7 +20,7 @@ from relais.archive import Archive
 from relais.config import Config
 from relais.dimse.wire import proxied
 from relais.errors import OutOfResources, Unavailable
-from relais.index import statistics
+from relais.node import clock
 from relais.peers.association import Rejected
 from relais.peers.dimse import DimsePeer
 from relais.peers.settings import PeerSettings
@@ -111,10 +111,11 @@ def _index(config: Config, archive: Archive) -> Check:
     path = config.index.path
     opened = None if config.index.is_postgresql else _identity(path)
 
-    def answers() -> None:
-        statistics.statistics(archive.db)
+    def answers() -> str | None:
+        said = clock.ahead(archive.db)
         if opened and _identity(path) != opened:
             raise Unavailable(f"The index {path} was moved, removed or replaced under the node: start the node again.")
+        return said
 
     return answers
 

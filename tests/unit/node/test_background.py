@@ -14,12 +14,14 @@ from fixtures.waiting import eventually
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, ingest, retrieve
 from relais.archive import documents as archive_documents
+from relais.config import load
 from relais.db.database import Database
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.refs import InstanceRef
 from relais.errors import Unavailable
 from relais.index import composite, documents, statistics
 from relais.node import background as background_module
+from relais.node import clock, ready
 from relais.node.background import AFTER_ERROR_S, IDLE_S, Background
 
 
@@ -54,6 +56,20 @@ def test_bytes_without_a_row_are_indexed_at_the_start(archive: Archive, tmp_path
     assert statistics.statistics(archive.db).instances == 0
     steps(Background(archive, "here", lambda: False, calm_s=0))
     assert [found.key for found in retrieve.instances(archive, OPERATOR, ref)] == [row.key]
+
+
+def test_a_clock_that_was_ahead_is_told_at_the_start_and_by_health_ready(
+    archive: Archive, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored(archive)
+    assert clock.ahead(archive.db) is None
+    archive.db.write(lambda tx: tx.execute("UPDATE change SET at = at + ?", (clock.AHEAD_S - 60,)))
+    assert clock.ahead(archive.db) is None
+    archive.db.write(lambda tx: tx.execute("UPDATE change SET at = 4102444800 + revision"))
+    steps(Background(archive, "here", lambda: False, calm_s=0))
+    told = "written at 2100-01-01T00:00:01+00:00, which is yet to come"
+    assert [told in record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [True]
+    assert told in str(ready.checks(load(None, {}).config, archive)["index"]())
 
 
 def test_metadata_of_new_instances_is_made_and_kept(archive: Archive) -> None:

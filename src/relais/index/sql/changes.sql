@@ -21,6 +21,9 @@ WHERE change.revision > ? AND change.revision <= ? AND change.kind = 'deleted';
 -- name: latest
 SELECT revision FROM totals;
 
+-- name: latest_at
+SELECT at FROM change WHERE revision = (SELECT revision FROM totals);
+
 -- name: name
 SELECT name FROM feed;
 
