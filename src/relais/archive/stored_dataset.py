@@ -16,6 +16,7 @@ from relais.dicom.elements import UNDEFINED, Element, ReadAt, Source, reader_of
 from relais.dicom.inflate import Inflated
 from relais.dicom.part10 import FileMeta, encode_head
 from relais.dicom.scan import Scan, scan
+from relais.dicom.unknown import with_sequences
 from relais.errors import Unavailable
 from relais.index.rows import InstanceRow
 
@@ -120,7 +121,7 @@ def _without(read_at: ReadAt, start: int, end: int, large: dict[int, Element]) -
 
 def _read(part10: bytes, row: InstanceRow) -> Dataset:
     try:
-        ds = dcmread(BytesIO(part10))
+        ds = with_sequences(dcmread(BytesIO(part10)))
         if uids.is_big_endian(row.transfer_syntax_uid):
             ds.walk(_to_little_endian)
     except UNREADABLE as exc:

@@ -160,6 +160,8 @@ def _action(element: DataElement) -> str:
         return _REMOVE
     if (listed := _actions().get(tag)) is not None:
         return listed
+    if element.VR == "UN":  # nobody can tell what it says
+        return _REMOVE
     if element.VR in ("PN", "DA", "DT"):
         return _EMPTY
     is_instance = element.VR == "UI" and not keyword_for_tag(tag).endswith(_NO_INSTANCE)

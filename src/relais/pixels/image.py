@@ -11,6 +11,7 @@ from pydicom.tag import BaseTag, Tag
 
 from relais.dicom import part10, uids
 from relais.dicom.elements import LONG_VRS, SHORT_VRS
+from relais.dicom.unknown import with_sequences
 from relais.errors import InvalidDataSet, InvalidRequest, TooLarge
 from relais.pixels.recode import in_explicit_little_endian
 from relais.pixels.shutters import overlay_tags
@@ -35,6 +36,10 @@ _KEYWORDS = (
     "PixelRepresentation",
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
+    "FloatPixelPaddingValue",
+    "FloatPixelPaddingRangeLimit",
+    "DoubleFloatPixelPaddingValue",
+    "DoubleFloatPixelPaddingRangeLimit",
     "WindowCenter",
     "WindowWidth",
     "RescaleIntercept",
@@ -159,7 +164,7 @@ def read_header(data_set: bytes, transfer_syntax_uid: str) -> ImageHeader:
             bytelength=len(data_set),
             specific_tags=_WANTED,
         )
-        return ImageHeader(_image_pixel(attributes), attributes)
+        return ImageHeader(_image_pixel(attributes), with_sequences(attributes))
     except (InvalidRequest, MemoryError):
         raise
     except Exception as exc:  # pydicom raises whatever the bytes made it raise

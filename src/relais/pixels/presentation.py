@@ -9,6 +9,7 @@ from io import BytesIO
 
 from pydicom import Dataset, dcmread
 
+from relais.dicom.unknown import with_sequences
 from relais.errors import InvalidDataSet, NotAcceptable
 from relais.pixels.attributes import LookupTable, Rescale, first_item, lookup_table, number, numbers
 from relais.pixels.request import PSEUDO_COLOR_STATE, SHOWN_STATES, VOI_LUT_FUNCTIONS, Window
@@ -57,7 +58,7 @@ class Presentation:
 def read(part10: bytes, sop_instance_uid: str, frame_number: int) -> Presentation:
     """What the presentation state *part10* says of that frame. Raises NotAcceptable for what is not applied here."""
     try:
-        ds = dcmread(BytesIO(part10))
+        ds = with_sequences(dcmread(BytesIO(part10)))
         return _read(ds, sop_instance_uid, frame_number)
     except (NotAcceptable, InvalidDataSet, MemoryError):
         raise

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import (
     BasicTextSRStorage,
     BasicVoiceAudioWaveformStorage,
@@ -191,3 +193,11 @@ def test_overlays_within_the_pixels_are_an_obstacle(element: int, value: int) ->
 )
 def test_large_values_are_judged_by_their_tag(tag: int, is_kept: bool) -> None:
     assert keeps(tag) is is_kept
+
+
+def test_what_comes_as_un_and_cannot_be_read_goes() -> None:
+    """PS3.5 6.2.2: of 64 KB and more, as what else than a sequence has no such length."""
+    ds = a_ct()
+    value = b"MOREL " * 20_000
+    ds[0x00180015] = RawDataElement(Tag(0x00180015), "UN", len(value), value, 0, False, True)
+    assert "BodyPartExamined" not in cleaned(ds)
