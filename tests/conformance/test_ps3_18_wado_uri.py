@@ -22,6 +22,7 @@ from fixtures.builders import a_code, a_ct, a_film, a_multiframe, a_pdf, a_serie
 from fixtures.images import an_image, texture
 from fixtures.pictures import picture
 from fixtures.states import a_state
+from fixtures.unknown import as_unknown
 from fixtures.web import WebNode, web_node
 
 CT = a_ct(rows=40, columns=80, ImageComments="MOREL", OtherPatientNames="GRAND^Hélène")
@@ -32,6 +33,7 @@ REPORT, LETTER, FILM = a_sr(), a_pdf(), a_film(MPEG4HP41, b"\0\0\0\x18ftypmp42")
 COMPRESSED, IMPLICIT = a_ct(transfer_syntax=JPEGLSLossless), a_ct(transfer_syntax=ImplicitVRLittleEndian)
 SERIES = a_series(2, StudyInstanceUID=uid("of nobody"), SeriesInstanceUID=uid("of nobody 1"))
 STATE = a_state(CT, voi=(0, 100), PresentationLUTShape="INVERSE")
+STATE_UIDS = f"presentationUID={STATE.SOPInstanceUID}&presentationSeriesUID={STATE.SeriesInstanceUID}"
 HELD = (CT, LOOP, MOVING, REPORT, LETTER, FILM, COMPRESSED, IMPLICIT, STATE, *SERIES)
 
 
@@ -178,6 +180,9 @@ def test_wado_uri_renders_with_its_own_parameters(web: WebNode) -> None:
         ("frameNumber=2", 400),
         ("anonymize=no", 400),
         ("anonymize=yes&imageAnnotation=patient", 400),
+        ("anonymize=yes&imageAnnotation=technique", 400),
+        ("anonymize=yes&annotation=technique", 400),
+        (f"anonymize=yes&{STATE_UIDS}", 406),
         ("frameNumber=0", 400),
         ("frameNumber=1,1", 400),
         ("windowCenter=40", 400),
@@ -243,6 +248,27 @@ def test_what_an_item_tells_of_the_patient_goes_too(web: WebNode) -> None:
     web.store(ds)
     [item] = anonymous(web, ds).AnatomicRegionSequence
     assert (item.PatientName, item.PatientID, item.CodeValue) == ("", "ANONYMIZED", "51185008")
+
+
+@pytest.mark.parametrize("count", [1, 1000], ids=["short", "of more than 64 KB"])
+def test_what_an_item_tells_goes_also_where_the_sequence_comes_as_un(web: WebNode, count: int) -> None:
+    """PS3.15 E.1.1; PS3.5 6.2.2"""
+    region = a_code("51185008", "SCT", "Thorax, as it is")
+    region.PatientName, region.PatientID = "MOREL^Helene", "P-1"
+    ds = a_ct(SOPInstanceUID=uid(f"with {count} items as UN"))
+    as_unknown(ds, "AnatomicRegionSequence", [region] * count)
+    web.store(ds)
+    items = anonymous(web, ds).AnatomicRegionSequence
+    assert [(item.PatientName, item.PatientID, item.CodeValue) for item in items] == [
+        ("", "ANONYMIZED", "51185008")
+    ] * count
+
+
+def test_a_presentation_state_has_no_anonymous_picture(web: WebNode) -> None:
+    """Its text may say anything, and so may the images that it shows."""
+    for media_type in ("image/png", "image/jpeg"):
+        assert wado(web, STATE, f"contentType={media_type}&anonymize=yes").status_code == 406
+    assert wado(web, STATE, "contentType=image/png").status_code == 200
 
 
 def test_anonymous_instances_still_belong_together(web: WebNode) -> None:

@@ -65,7 +65,11 @@ def wado() -> Response:
     if media_type == DICOM:
         return unused(_anonymous_file(row, asked) if is_anonymous else _file(row, asked), *OF_IMAGES)
     if media_type in STILL:
+        if is_anonymous:
+            _require_no_text(row, asked)
         return unused(_image(row, asked, media_type), *OF_FILES)
+    if is_anonymous:
+        raise NotAcceptable("Only images and files are made anonymous.")
     found = readable.answer(row, media_types.parse_accept(media_type))
     assert found is not None
     return unused(found, *OF_IMAGES, *OF_FILES)
@@ -81,14 +85,23 @@ def _instance(asked: dict[str, str]) -> InstanceRef:
 
 
 def _is_anonymous(asked: dict[str, str]) -> bool:
-    """PS3.18 9.4.1.2.1. A name in the picture would undo it."""
+    """PS3.18 9.4.1.2.1."""
     if not asked.get("anonymize"):
         return False
     if asked["anonymize"] != "yes":
         raise InvalidRequest("anonymize must be yes.")
-    if "patient" in f"{asked.get('imageAnnotation')} {asked.get('annotation')}":
-        raise InvalidRequest("An image cannot be anonymous and annotated with the patient.")
     return True
+
+
+def _require_no_text(row: InstanceRow, asked: dict[str, str]) -> None:
+    """What is written into a picture would undo that it is anonymous: names, but also hospital, dates and descriptions.
+
+    A presentation state brings text of its own, which may say anything, and images that nobody has looked at.
+    """
+    if asked.get("imageAnnotation") or asked.get("annotation"):
+        raise InvalidRequest("An image cannot be anonymous and annotated.")
+    if is_state(row) or asked.get("presentationUID") or asked.get("presentationSeriesUID"):
+        raise NotAcceptable("An image is not anonymous with a presentation state, whose text may say who it is.")
 
 
 def _media_type(row: InstanceRow, asked: tuple[MediaRange, ...], by_header: tuple[MediaRange, ...]) -> str:
