@@ -292,6 +292,13 @@ def test_frames_that_are_not_there_are_told(web: WebNode, resource: str, numbers
     assert web.get(f"{path(LOOP)}/frames/{numbers}/{resource}").status_code == status
 
 
+@pytest.mark.parametrize("numbers", ["1,6", "6,1"])
+def test_a_list_with_a_frame_that_is_not_there_is_told_before_the_answer_begins(web: WebNode, numbers: str) -> None:
+    """Trap 12"""
+    for accept in ('multipart/related; type="image/jpeg"', "image/gif", "*/*"):
+        assert web.get(f"{path(LOOP)}/frames/{numbers}/rendered", accept).status_code == 404
+
+
 def test_a_study_and_a_series_are_rendered_image_by_image(web: WebNode) -> None:
     for resource in (f"/studies/{uid('to see')}", f"/studies/{uid('to see')}/series/{uid('to see 1')}"):
         parts = parts_of(web.get(f"{resource}/rendered"))

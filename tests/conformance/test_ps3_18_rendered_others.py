@@ -31,6 +31,7 @@ FILMS = [
 NO_FILM = a_film(MPEG4HP41, b"nothing known")
 STATE = a_state(CT, voi=(0, 100), PresentationLUTShape="INVERSE", ImageHorizontalFlip="Y", ImageRotation=0)
 LOOP_STATE = a_state(LOOP, frames=[2, 4], RescaleSlope=None, RescaleIntercept=None)
+LONG_STATE = a_state(LOOP, frames=[1, LOOP.NumberOfFrames + 1], RescaleSlope=None, RescaleIntercept=None)
 LOST_STATE = a_state(a_ct())
 SERIES = a_series(3, StudyInstanceUID=uid("to see"), SeriesInstanceUID=uid("to see 1"))
 BESIDES = a_sr(StudyInstanceUID=uid("to see"), SeriesNumber=0)
@@ -41,7 +42,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
     folder: Path = tmp_path_factory.mktemp("others")
     with web_node(folder) as node:
         films = [ds for ds, _ in FILMS]
-        others = (LETTER, NO_FILM, STATE, LOOP_STATE, LOST_STATE, *films)
+        others = (LETTER, NO_FILM, STATE, LOOP_STATE, LONG_STATE, LOST_STATE, *films)
         assert node.store(CT, LOOP, PDF, REPORT, BESIDES, *SERIES, *others).status_code == 200
         yield node
 
@@ -136,6 +137,12 @@ def test_a_presentation_state_is_the_images_that_it_shows(web: WebNode) -> None:
         "2/rendered",
         "4/rendered",
     ]
+
+
+def test_a_presentation_state_shows_the_frames_that_there_are(web: WebNode) -> None:
+    """Whatever other frame it names."""
+    [(headers, _)] = parts_of(web.get(f"{path(LONG_STATE)}/rendered", 'multipart/related; type="image/png"'))
+    assert headers["Content-Location"].endswith("/frames/1/rendered")
 
 
 @pytest.mark.parametrize("query", ["window=1,2,linear", "viewport=10,10,1,1,2,2"])

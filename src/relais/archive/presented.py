@@ -53,7 +53,8 @@ def images(archive: Archive, principal: Principal, state: InstanceRow) -> list[P
     for series_uid, instance_uid, frames in wanted:
         row = rows.get(study.series(series_uid).instance(instance_uid))
         if row is not None:
-            numbers = frames or range(1, max(row.number_of_frames, 1) + 1)
+            there = range(1, max(row.number_of_frames, 1) + 1)
+            numbers = [number for number in frames if number in there] if frames else there
             if len(found) + len(numbers) > MAX_FRAMES:
                 raise TooLarge(f"The presentation state is about more than {MAX_FRAMES} frames.")
             found += [Presented(row, number, AppliedState(part10, instance_uid)) for number in numbers]

@@ -58,17 +58,18 @@ def voi_of(ds: Dataset, frame_number: int) -> Window | LookupTable | None:
             return Window(center, width, function if function in VOI_LUT_FUNCTIONS else "LINEAR")
         except InvalidRequest:
             pass
-    return lookup_table(first_item(ds, "VOILUTSequence"))
+    return lookup_table(first_item(group, "VOILUTSequence") or first_item(ds, "VOILUTSequence"))
 
 
-def padding_of(ds: Dataset) -> tuple[int, int] | None:
-    """The range of stored values that only fill up the matrix (PS3.3 C.7.5.1.1.2)."""
-    first = number(ds, "PixelPaddingValue")
-    if first is None:
-        return None
-    last = number(ds, "PixelPaddingRangeLimit")
-    low, high = sorted((first, first if last is None else last))
-    return int(low), int(high)
+def padding_of(ds: Dataset) -> tuple[float, float] | None:
+    """The range of stored values that only fill up the matrix (PS3.3 C.7.5.1.1.2, C.7.6.24, C.7.6.25)."""
+    for kind in ("", "Float", "DoubleFloat"):
+        first = number(ds, f"{kind}PixelPaddingValue")
+        if first is not None:
+            last = number(ds, f"{kind}PixelPaddingRangeLimit")
+            low, high = sorted((first, first if last is None else last))
+            return (low, high) if kind else (int(low), int(high))
+    return None
 
 
 def pixel_aspect_of(ds: Dataset, frame_number: int) -> float:

@@ -145,7 +145,7 @@ def _whole_range(
     return Window((ends[0] + ends[1]) / 2, (ends[1] - ends[0]) or 1.0, "LINEAR_EXACT")
 
 
-def _extremes(stored: _Values, padding: tuple[int, int] | None) -> tuple[float, float]:
+def _extremes(stored: _Values, padding: tuple[float, float] | None) -> tuple[float, float]:
     values = stored.reshape(-1)
     if values.dtype.kind == "f":
         values = values[np.isfinite(values)]

@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 from relais.archive import presented, retrieve
 from relais.dicom.refs import InstanceRef, Ref
 from relais.dicomweb import paths
-from relais.errors import NotAcceptable
+from relais.errors import NotAcceptable, NotFound
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import SHOWN_STATES
 from relais.web import payload, pictures, readable, rendering
@@ -47,6 +47,8 @@ def frames(study: str, series: str, instance: str, numbers: str) -> Response:
     ref, wanted = paths.instance_ref(study, series, instance), paths.frame_numbers(numbers)
     ranges, asked = acceptable(), rendering.parse(query_parameters())
     row = retrieve.instances(door().archive, principal(), ref)[0]
+    if row.layout.pixel_offset is not None and max(wanted) > max(row.number_of_frames, 1):
+        raise NotFound(f"The instance has {max(row.number_of_frames, 1)} frames.")
     chosen = [Picture(row, number) for number in wanted]
     offers = pictures.offers(chosen, is_one_instance=True, may_be_first=False)
     return pictures.answer(chosen, asked, ranges, offers)

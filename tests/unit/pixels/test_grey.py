@@ -121,6 +121,15 @@ def test_pixel_padding_does_not_count_for_the_range() -> None:
     assert grey(row(-2000, -1500, 0, 100), **ranged) == [0, 0, 0, 255]
 
 
+@pytest.mark.parametrize(("kind", "type_"), [("Float", "f4"), ("DoubleFloat", "f8")])
+def test_padding_of_floats_does_not_count_either(kind: str, type_: str) -> None:
+    """PS3.3 C.7.6.24, C.7.6.25"""
+    pixels = row(-99999.1, 0, 0.5, 1, kind=type_)  # type: ignore[arg-type]
+    header, _ = part10_split(an_image(pixels, **{f"{kind}PixelPaddingValue": -99999.1}))
+    image = read_part10_header(header, NATIVE)
+    assert to_grey(pixels, image.pixel, image.attributes)[0].tolist() == [0, 0, 128, 255]
+
+
 def test_an_image_of_nothing_but_padding_is_shown() -> None:
     assert grey(row(-2000, -2000), PixelPaddingValue=-2000) == [0, 0]
 
@@ -145,6 +154,14 @@ def test_a_voi_lut_is_used_where_there_is_no_window() -> None:
     sequence = [a_lut(-1, 12, [0, 4095, 1024])]
     assert grey(row(-9, -1, 0, 1, 9), VOILUTSequence=sequence) == [0, 0, 255, 64, 64]
     assert grey(row(-9, 0), Window(0, 100), VOILUTSequence=sequence) == [106, 129]
+
+
+def test_a_frame_has_a_voi_lut_of_its_own() -> None:
+    """PS3.3 C.7.6.16.2.10b: in a Frame VOI LUT Sequence, before one of the Data Set."""
+    group = a_dataset(FrameVOILUTSequence=[a_dataset(VOILUTSequence=[a_lut(0, 8, [255, 128, 0])])])
+    whole = {"VOILUTSequence": [a_lut(0, 8, [0, 128, 255])]}
+    assert grey(row(0, 1, 2), SharedFunctionalGroupsSequence=[group], **whole) == [255, 128, 0]
+    assert grey(row(0, 1, 2), **whole) == [0, 128, 255]
 
 
 def test_a_voi_lut_of_bytes_or_of_numbers_means_the_same() -> None:
