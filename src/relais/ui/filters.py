@@ -1,8 +1,8 @@
 """The search form of the study list: its fields to a Query and back to a query string. Knows forms and keys, no SQL.
 
 People type fragments, not DICOM patterns: a text is looked for anywhere in an ID, each word of it anywhere in a
-description, in any case; words of a name by their beginnings in any order. Whoever types * or ? means it, and gets what
-C-FIND would give.
+description, in the usual spellings; words of a name by their beginnings in any order. Whoever types * or ? means it,
+and gets what C-FIND would give.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -93,16 +93,31 @@ def query(filters: Filters) -> Query:
 
 
 def others_of_patient(patient_id: str, issuer: str, limit: int) -> Query | None:
-    """The studies of one patient; None without an ID, which says nothing about who it is."""
+    """The studies of one patient; None without an ID, which says nothing about who it is.
+
+    An ID without an issuer is another patient's than the same ID with one.
+    """
     if not patient_id:
         return None
-    keys = [("PatientID", patient_id)] + ([("IssuerOfPatientID", issuer)] if issuer else [])
-    matches = tuple(Match(tag(keyword), MatchKind.SINGLE_VALUE, (value,)) for keyword, value in keys)
-    return Query(Level.STUDY, matches, return_keys=STUDY_KEYS, limit=limit)
+    return Query(
+        Level.STUDY,
+        (_exactly("PatientID", patient_id), _exactly("IssuerOfPatientID", issuer)),
+        return_keys=STUDY_KEYS,
+        limit=limit,
+    )
+
+
+def _exactly(keyword: str, value: str) -> Match:
+    if not value:
+        return Match(tag(keyword), MatchKind.EMPTY_VALUE)
+    return Match(tag(keyword), MatchKind.SINGLE_VALUE, (value,))
 
 
 def spellings(text: str) -> tuple[str, ...]:
-    """Ways in which a word may stand in a text: matching of LO and SH heeds case and accents (PS3.4 C.2.2.2.1)."""
+    """Ways in which a word may stand in a text: matching of LO and SH heeds case and accents (PS3.4 C.2.2.2.1).
+
+    They are the usual ones, not all: `angiotdm` does not find AngioTDM, nor a word without accents one with them.
+    """
     if not text or _is_pattern(text):
         return (text,)
     plain = fold(text)

@@ -128,3 +128,9 @@ def test_other_studies_need_an_id_and_heed_its_issuer() -> None:
     assert isinstance(query, Query)
     kinds = {match.kind for match in query.matches}
     assert kinds == {MatchKind.SINGLE_VALUE}, "a star in an ID means itself here"
+
+
+def test_other_studies_of_an_id_without_issuer_have_none_either() -> None:
+    query = filters.others_of_patient("4711", "", 10)
+    assert query is not None
+    assert [match.kind for match in query.matches] == [MatchKind.SINGLE_VALUE, MatchKind.EMPTY_VALUE]

@@ -124,6 +124,21 @@ def test_a_study_page_shows_its_series_and_the_patients_other_studies(client: Fl
     assert html.count('aria-current="true"') == 1
 
 
+def test_strangers_with_the_same_id_of_another_issuer_are_no_other_studies(
+    client: FlaskClient, archive: Archive
+) -> None:
+    """Three people have Patient ID 4711: of one issuer, of another, of none. Each has two studies."""
+    studies = {issuer: (uid(f"1{issuer}"), uid(f"2{issuer}")) for issuer in ("RIVEMONT", "VALDORME", "")}
+    for issuer, (first, second) in studies.items():
+        for study in (first, second):
+            ds = a_ct(StudyInstanceUID=study, PatientID="4711", PatientName=f"NOM^{issuer}", IssuerOfPatientID=issuer)
+            ingest.store_part10(archive, io.BytesIO(part10(ds)), Origin(Channel.IMPORT))
+    for first, second in studies.values():
+        html = text(client, f"/studies/{first}")
+        linked = set(re.findall(r'href="/studies/([\d.]+)"', html)) - {first}
+        assert linked == {second}
+
+
 @pytest.mark.usefixtures("studies")
 def test_a_series_can_be_linked_to(client: FlaskClient) -> None:
     html = text(client, f"/studies/{THORAX}?series={AXIAL}")
