@@ -294,17 +294,46 @@ def test_a_cancelled_query_ends_with_fe00(tmp_path: Path) -> None:
     assert whole == [0xFF00] * 100 + [0]
 
 
-def a_find(identifier: Dataset) -> DIMSEMessage:
+@pytest.mark.parametrize("engine", ["inline", "stock"])
+def test_every_query_of_an_association_can_be_cancelled_however_many_were_before(tmp_path: Path, engine: str) -> None:
+    """PS3.7 9.3.2.3; the first cancels come too late for anything, the next ones are heeded."""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.SOPInstanceUID = "IMAGE", ""
+    with dimse_node(tmp_path / "node", engine=engine) as node:
+        for ds in a_series(30):
+            store_part10(node.archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+        identifier.StudyInstanceUID, identifier.SeriesInstanceUID = ds.StudyInstanceUID, ds.SeriesInstanceUID
+        with scu(node.port, [(FIND, [EXPLICIT])]) as assoc:
+            send_together(assoc, [a_cancel(number) for number in range(1, 10)])
+            ends = []
+            for number in range(10, 20):
+                send_together(assoc, [a_find(identifier, number), a_cancel(number)])
+                ends.append(final_status(assoc))
+            send_together(assoc, [a_cancel(30), a_find(identifier, 30)])  # a cancel of what was not asked yet
+            ends.append(final_status(assoc))
+    assert ends == [0xFE00] * 10 + [0]
+
+
+def final_status(assoc: Association) -> int | None:
+    """How the answers to a C-FIND end."""
+    while True:
+        _, response = assoc.dimse.get_msg(block=True)
+        assert isinstance(response, C_FIND)
+        if response.Status != 0xFF00:
+            return response.Status
+
+
+def a_find(identifier: Dataset, message_id: int = 1) -> DIMSEMessage:
     request, message = C_FIND(), C_FIND_RQ()
-    request.MessageID, request.Priority, request.AffectedSOPClassUID = 1, 0, UID(FIND)
+    request.MessageID, request.Priority, request.AffectedSOPClassUID = message_id, 0, UID(FIND)
     request.Identifier = BytesIO(encode(identifier, False, True) or b"")
     message.primitive_to_message(request)
     return message
 
 
-def a_cancel() -> DIMSEMessage:
+def a_cancel(message_id: int = 1) -> DIMSEMessage:
     request, message = C_CANCEL(), C_CANCEL_RQ()
-    request.MessageIDBeingRespondedTo = 1
+    request.MessageIDBeingRespondedTo = message_id
     message.primitive_to_message(request)
     return message
 

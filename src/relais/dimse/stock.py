@@ -96,6 +96,7 @@ class StreamingProvider(DIMSEServiceProvider):
         self._collected = Collected(room)
         self._sink: Sink | None = None
         self._complete: dict[int, Sink] = {}  # by Message ID, until their request is served
+        self._expected: list[int] = []  # the Message IDs of the request that is served and of those that wait
 
     @property
     def is_receiving(self) -> bool:
@@ -115,6 +116,12 @@ class StreamingProvider(DIMSEServiceProvider):
     def take_sink(self, message_id: int) -> Sink | None:
         """What took the Data Set of the request with that ID, None if it had none. Given once."""
         return self._complete.pop(message_id, None)
+
+    def end(self, message_id: int) -> None:
+        """The request with that ID has been served: its C-CANCEL is forgotten."""
+        self._expected.remove(message_id)
+        if message_id not in self._expected:
+            self.cancel_req.pop(message_id, None)
 
     def discard(self) -> None:
         """Let go of every Data Set that nobody will ask for any more."""
@@ -166,8 +173,9 @@ class StreamingProvider(DIMSEServiceProvider):
     def _deliver(self, message: DIMSEMessage, context_id: int) -> None:
         primitive = message.message_to_primitive()
         if isinstance(primitive, C_CANCEL):
-            if len(self.cancel_req) < MAX_WAITING:
-                self.cancel_req[primitive.MessageIDBeingRespondedTo or 0] = primitive
+            cancelled = primitive.MessageIDBeingRespondedTo or 0
+            if cancelled in self._expected:  # else it came too late (PS3.7 9.3.2.3), or means nothing
+                self.cancel_req[cancelled] = primitive
             return
         if self.msg_queue.qsize() >= MAX_WAITING:
             raise ValueError("more requests at once than were negotiated")
@@ -179,6 +187,7 @@ class StreamingProvider(DIMSEServiceProvider):
         if message_id is None or message_id in self._complete:
             raise ValueError("no Message ID of its own")
         self.cancel_req.pop(message_id, None)
+        self._expected.append(message_id)
         if self._sink is not None:
             self._complete[message_id], self._sink = self._sink, None
 
@@ -261,6 +270,7 @@ class StockAssociation(ServedAssociation, NodeAssociation):
             self.abort()
         finally:
             self._is_serving = False
+            self.dimse.end(request.MessageID)
             self.dimse.release()
             self.was_heard()  # the peer was not silent: it waited for us
 

@@ -34,6 +34,7 @@ class ServedMessages(InlineMessages):
             raise InvalidMessage("no room for a Data Set of this length")
 
     def release(self) -> None:
+        super().release()
         if not self.is_receiving and self.msg_queue.empty():
             self._collected.clear()
 

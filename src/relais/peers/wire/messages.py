@@ -80,7 +80,8 @@ class InlineMessages:
     """The messages of one association, in the place of pynetdicom's DIMSE provider."""
 
     def __init__(self, upper_layer: Pump) -> None:
-        self._cancelled: dict[int, C_CANCEL] = {}
+        self._cancelled: dict[int, C_CANCEL] = {}  # by the Message ID of a request that is served or waits
+        self._served: int | None = None  # the Message ID of the request that is served
         self.upper_layer = upper_layer
         self.msg_queue = MessageQueue(upper_layer)
         self._incoming: _Incoming | None = None
@@ -108,10 +109,14 @@ class InlineMessages:
         """So much more of a Data Set is about to be collected. Raises InvalidMessage if there is no room for it."""
 
     def release(self) -> None:
-        """The message before has been dealt with: what was reserved for it is free."""
+        """The message before has been dealt with: what was reserved for it is free, and its C-CANCEL is forgotten."""
+        served, self._served = self._served, None
+        if self._cancelled and served is not None and not self._is_expected(served):
+            self._cancelled.pop(served, None)
 
     def take_sink(self, message_id: int) -> Sink | None:
-        """What took the Data Set of the request with that ID, None if it had none. Given once."""
+        """What took the Data Set of the request with that ID, None if it had none. Given once: it is served now."""
+        self._served = message_id
         return self._sinks.pop(message_id, None)
 
     def discard(self) -> None:
@@ -178,8 +183,9 @@ class InlineMessages:
     def _deliver(self, incoming: _Incoming, command: CommandSet) -> None:
         primitive = self._primitive(incoming, command)
         if isinstance(primitive, C_CANCEL):
-            if len(self._cancelled) < MAX_WAITING:
-                self._cancelled[primitive.MessageIDBeingRespondedTo or 0] = primitive
+            message_id = primitive.MessageIDBeingRespondedTo or 0
+            if self._is_expected(message_id):  # else it came too late (PS3.7 9.3.2.3), or means nothing
+                self._cancelled[message_id] = primitive
         else:
             if self.msg_queue.qsize() >= MAX_WAITING:
                 raise InvalidMessage("more requests at once than were negotiated")
@@ -192,6 +198,10 @@ class InlineMessages:
         if primitives.is_ours(cs.number(command, cs.COMMAND_FIELD)):
             return primitives.to_primitive(command, incoming.data)
         return _stock_primitive(incoming)
+
+    def _is_expected(self, message_id: int) -> bool:
+        """Whether a request with that ID is served, or waits to be."""
+        return message_id == self._served or any(one.MessageID == message_id for _, one in self.msg_queue.queue)
 
     def _expect_service(self, primitive: DimseServiceType, incoming: _Incoming) -> None:
         message_id = primitive.MessageID
