@@ -25,7 +25,7 @@ from socket import gethostname
 from typing import Any
 
 from relais import __version__
-from relais.archive import Archive, removal, transfer
+from relais.archive import Archive, apart, removal, transfer
 from relais.archive.integrity import Damaged, verified_chunks
 from relais.archive.transfer import Copied, Progress
 from relais.db import copies
@@ -37,6 +37,7 @@ from relais.index.leases import Lease
 from relais.index.rows import InstanceRow
 from relais.pixels.settings import PixelSettings
 from relais.pixels.workers import PixelWorkers
+from relais.storage.base import ObjectStore
 from relais.storage.local import LocalStore
 
 FORMAT = 1
@@ -45,6 +46,10 @@ HOLD_S = 600.0  # a backup that is killed lets removals go on after this
 UNKNOWN_FORMAT = "The backup {} was made by a newer version of Relais."
 NO_BACKUP = "There is no backup in {}."
 OTHER_ARCHIVE = "{} holds backups of another archive: choose a folder for each."
+SAME_PLACE = (
+    "A backup in {} would lie among the archive's own objects, which are in {}, maybe by a link or a mount: "
+    "choose a folder on another disk."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +94,11 @@ class BackupFolder:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.snapshots = self.root / "snapshots"
+        self.objects = self.root / "objects"
 
     def store(self) -> LocalStore:
         """Its objects. Raises OutOfResources if the folder cannot be made."""
-        return LocalStore(self.root / "objects")
+        return LocalStore(self.objects)
 
     def names(self) -> list[str]:
         """The backups, oldest first: by how far the archive had come, since a clock may have been wrong."""
@@ -156,9 +162,11 @@ def make(
     """Make a backup in the folder *target*, and remove all but the newest *keep*, of which it is one. The node may work
     meanwhile.
 
-    Raises OutOfResources if *target* cannot be written, Unavailable, InvalidRequest if it belongs to another archive.
+    Raises OutOfResources if *target* cannot be written, Unavailable, InvalidRequest if it belongs to another archive
+    or is where this one has its own objects.
     """
     folder = BackupFolder(target)
+    _require_apart(archive.store, folder)
     with folder.ours(), closing(folder.store()) as store:
         store.sweep(0)
         feed = changes.name(archive.db)
@@ -170,6 +178,13 @@ def make(
             others = [name for name in folder.names() if name != made.name]
             _prune(folder, store, others[: max(0, len(others) + 1 - keep)])
     return made
+
+
+def _require_apart(store: ObjectStore, folder: BackupFolder) -> None:
+    """Raise InvalidRequest if a backup would lie among the objects of *store*: pruning it would remove them."""
+    root = apart.root_of(store)
+    if root is not None and (apart.is_within(folder.root, root) or apart.overlap(folder.objects, root)):
+        raise InvalidRequest(SAME_PLACE.format(folder.root, root))
 
 
 def _finish(archive: Archive, folder: BackupFolder, store: LocalStore, before: Copied, progress: Progress) -> Made:

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
-from relais.archive import Archive, backup, transfer
+from relais.archive import Archive, apart, backup, transfer
 from relais.archive.transfer import Copied, Progress
 from relais.db.database import Database
 from relais.db.settings import IndexSettings
 from relais.errors import Internal, InvalidRequest, OutOfResources
 from relais.index import changes, lookup, portable
 from relais.storage.base import ObjectStore
+from relais.storage.local import LocalStore
 
 NOT_EMPTY = "There is an archive already in {}, its [index] or its [storage]: a backup is restored into an empty place."
 TAKEN = "There is something in the new index already: an archive moves into an empty one."
+SAME_STORE = "The objects would be copied from {} to {}, which are one place, maybe by a link or a mount."
 DIFFERENT = "The new index does not hold what the old one holds: {}."
 MARK = "restoring"
 
@@ -88,7 +90,14 @@ def is_taken(index: IndexSettings) -> bool:
 
 
 def copy_objects(archive: Archive, store: ObjectStore, progress: Progress) -> Copied:
-    """Copy every object that *archive* names into *store*. The node may work meanwhile."""
+    """Copy every object that *archive* names into *store*. The node may work meanwhile.
+
+    Raises InvalidRequest if they lie in one place: what is damaged there would be removed, to be copied from itself.
+    """
+    if isinstance(archive.store, LocalStore) and isinstance(store, LocalStore):
+        here, there = archive.store.root, store.root
+        if apart.overlap(here, there):
+            raise InvalidRequest(SAME_STORE.format(here, there))
     rows = (row for _, row in lookup.keys(archive.db))
     return transfer.copy_all(archive, store, rows, portable.history(archive.db), progress)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from relais.archive import backup, restoring
+from relais.archive import apart, backup, restoring
 from relais.archive.transfer import Copied
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, print_list
 from relais.cli.own import existing_archive
@@ -34,7 +34,7 @@ def backup_(target: Path, keep: int | None, config_file: Path | None, as_json: b
     objects that are damaged or missing: all others are backed up. Configuration and keys are not part of it.
     """
     config = config_of(config_file)
-    if target.resolve().is_relative_to(config.node.data_dir.resolve()):
+    if apart.is_within(target, config.node.data_dir):
         raise InvalidRequest(INSIDE.format(target, config.node.data_dir))
     with existing_archive(config) as archive, telling("Backing up", as_json) as tell:
         tell.of(2 * statistics.statistics(archive.db).instances)

@@ -22,6 +22,8 @@ from relais.archive.settings import OnConflict
 from relais.dicom.origin import Channel, Origin
 from relais.errors import InvalidRequest, Nearline, OutOfResources, Unavailable, Unwanted
 from relais.index import changes, portable
+from relais.storage.local import LocalStore
+from relais.storage.settings import StorageSettings
 
 ORIGIN = Origin(Channel.DIMSE, "192.0.2.7", "CT1", "RELAIS")
 
@@ -325,6 +327,43 @@ def test_each_archive_has_a_folder_of_its_own(archive: Archive, tmp_path: Path) 
     with pytest.raises(InvalidRequest, match="another archive"):
         backup.make(other, tmp_path / "disk")
     close_archive(other)
+
+
+@pytest.mark.own_store
+@pytest.mark.parametrize("way", ["itself", "the folder above", "below", "a link", "a link to its objects"])
+def test_a_backup_never_lies_among_the_objects_of_the_archive(tmp_path: Path, way: str) -> None:
+    """Removing the objects that no backup names would remove acknowledged instances."""
+    root = tmp_path / "north" / "objects"
+    archive = make_archive(root.parent, storage=StorageSettings(url=f"file://{root}"))
+    store(archive, a_ct())
+    (tmp_path / "link").symlink_to(root.parent)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "objects").symlink_to(root / "new")
+    targets = {
+        "itself": root,
+        "the folder above": root.parent,
+        "below": root / "new" / "disk",
+        "a link": tmp_path / "link",
+        "a link to its objects": tmp_path / "disk",
+    }
+    before = files(tmp_path)
+    with pytest.raises(InvalidRequest, match="among the archive's own objects"):
+        backup.make(archive, targets[way], keep=1)
+    assert files(tmp_path).keys() == before.keys()
+    assert backup.make(archive, tmp_path / "other disk", keep=1).manifest.is_whole
+    close_archive(archive)
+
+
+@pytest.mark.own_store
+def test_objects_are_not_moved_into_the_place_where_they_are(tmp_path: Path) -> None:
+    """A damaged one of another size would be removed there, to be copied from itself."""
+    root = tmp_path / "north" / "objects"
+    archive = make_archive(root.parent, storage=StorageSettings(url=f"file://{root}"))
+    store(archive, a_ct())
+    (tmp_path / "link").symlink_to(root)
+    with closing(LocalStore(tmp_path / "link")) as same, pytest.raises(InvalidRequest, match="one place"):
+        restoring.copy_objects(archive, same, lambda number, size: None)
+    close_archive(archive)
 
 
 def test_two_backups_into_one_folder_take_turns(archive: Archive, tmp_path: Path) -> None:
