@@ -1,7 +1,8 @@
 """Where the pages of searches ended, so that the next page goes on behind that row, whatever came in meanwhile.
 
 One file of slots, shared by all processes of the node without locks: a slot that two write at once, or that another
-search took, is simply not found, and its page is then counted off by its offset. Knows keys and places, no rows.
+search took, is simply not found, and its page is then counted off by its offset. Each slot tells which page put it
+there, so that none is taken for what another page left behind. Knows keys and places, no rows.
 """
 
 import hashlib
@@ -12,10 +13,10 @@ from pathlib import Path
 
 Place = tuple[str | int | float, ...]  # in the order of a search (relais.index.walk)
 
-SLOTS = 4096
+SLOTS = 16384
 SLOT_BYTES = 512  # a place that does not fit is not remembered
 DIGEST_BYTES = 16
-VALID_S = 3600.0  # a page that is asked for later is counted off by its offset
+VALID_S = 300.0  # a page that is asked for later is counted off by its offset
 
 
 class Bookmarks:
@@ -26,39 +27,46 @@ class Bookmarks:
 
     def get(self, key: str) -> Place | None:
         """The place under *key*, None if it is not known or is too old."""
-        return self._known(key)[0]
-
-    def _known(self, key: str) -> tuple[Place | None, float]:
-        """The place under *key* and how many seconds ago it was put there."""
         try:
-            at, place = json.loads(self._read(key))
+            at, _, place = self._read(key)
         except (OSError, ValueError):
-            return None, 0.0
-        age_s = time.time() - at
-        return (tuple(place), age_s) if age_s < VALID_S else (None, age_s)
+            return None
+        return tuple(place) if place is not None and abs(time.time() - at) < VALID_S else None
 
-    def put(self, key: str, place: Place) -> None:
-        """Remember *place* under *key*."""
-        digest = _digest(key)
-        content = json.dumps((time.time(), place), separators=(",", ":")).encode()
-        slot = digest + _digest(content) + len(content).to_bytes(2, "big") + content
-        if self._path is None or len(slot) > SLOT_BYTES:
+    def put(self, key: str, place: Place | None, by: str) -> None:
+        """Remember *place* under *key* as where the page *by* ended; what was there is forgotten in any case."""
+        if self._path is None:
             return
+        slot = _slot(key, place, by)
+        if len(slot) > SLOT_BYTES:
+            slot = _slot(key, None, by)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", 0) as file:
-                os.pwrite(file.fileno(), slot, _position(digest))
+                os.pwrite(file.fileno(), slot, _position(_digest(key)))
         except OSError:
             return
 
-    def renew(self, key: str) -> None:
-        """Remember what is under *key* for about as long again."""
-        place, age_s = self._known(key)
-        if place is not None and age_s > VALID_S / 2:
-            self.put(key, place)
+    def renew(self, key: str, by: str) -> bool:
+        """Remember what is under *key* for about as long again, if the page *by* put it there.
 
-    def _read(self, key: str) -> bytes:
-        """The content under *key*. Raises OSError or ValueError if it is not there, or not whole."""
+        False if it is not there, or another page's. Where nothing can be remembered nothing can be wrong.
+        """
+        try:
+            at, known_by, place = self._read(key)
+        except OSError:
+            return True
+        except ValueError:
+            return self._path is None
+        age_s = abs(time.time() - at)  # whoever put it there may have had a clock that was ahead
+        if known_by != _tag(by) or age_s >= VALID_S:
+            return False
+        if age_s > VALID_S / 2:
+            self.put(key, place, by)
+        return True
+
+    def _read(self, key: str) -> tuple[float, str, Place | None]:
+        """When what is under *key* was put there, by which page, and what. Raises OSError or ValueError if none is."""
         if self._path is None:
             raise ValueError(key)
         digest = _digest(key)
@@ -68,11 +76,21 @@ class Bookmarks:
         content = slot[start : start + int.from_bytes(slot[start - 2 : start], "big")]
         if slot[:DIGEST_BYTES] != digest or slot[DIGEST_BYTES : 2 * DIGEST_BYTES] != _digest(content):
             raise ValueError(key)
-        return content
+        at, by, place = json.loads(content)
+        return at, by, place
 
 
 def _digest(key: str | bytes) -> bytes:
     return hashlib.blake2b(key.encode() if isinstance(key, str) else key, digest_size=DIGEST_BYTES).digest()
+
+
+def _slot(key: str, place: Place | None, by: str) -> bytes:
+    content = json.dumps((time.time(), _tag(by), place), separators=(",", ":")).encode()
+    return _digest(key) + _digest(content) + len(content).to_bytes(2, "big") + content
+
+
+def _tag(by: str) -> str:
+    return _digest(by).hex()
 
 
 def _position(digest: bytes) -> int:

@@ -1,6 +1,11 @@
 """Search, for C-FIND, QIDO-RS, pages and commands alike. Knows queries and rows, not Identifiers or query strings.
 
-Who reads page after page sees everything that was there from the first one on once, whatever is stored meanwhile.
+Who reads page after page sees everything that was there from the first one on once, whatever is stored meanwhile, if
+less than bookmarks.VALID_S passes between two pages; a page that is asked for alone within that time goes on behind the
+page that was last found before it.
+
+Where nodes can share the index, each page is counted off by its offset, for no node knows what another one answered:
+what is stored or deleted between two pages may then show twice or be missed.
 """
 
 from collections.abc import Iterable
@@ -51,6 +56,16 @@ class Asked:
         query = self.query
         return f"{(self.who, query.level, query.matches, query.fuzzy, query.combined_date_time)!r} {offset}"
 
+    @property
+    def itself(self) -> str:
+        """This page among all those of its walk: whichever is the same ends at the same place."""
+        return repr((self.query.offset, self.query.limit, self.revision, self.behind))
+
+    def pages_behind(self, rows: int) -> set[int]:
+        """The offsets at which who was given so many *rows* goes on: behind them, or behind as many as may be."""
+        begin = self.query.offset
+        return {begin + rows, begin + (self.query.limit or rows)} - {begin}
+
 
 def ask(archive: Archive, principal: Principal, query: Query) -> Asked:
     """Decide what *principal* may see of *query*, and record that it was asked. Raises Forbidden."""
@@ -67,8 +82,8 @@ def ask(archive: Archive, principal: Principal, query: Query) -> Asked:
 def found(archive: Archive, asked: Asked) -> Found:
     """One page of what was asked for, at that revision or a newer one."""
     page = index_search.search(archive.db, asked.query, asked.behind)
-    if page.more and page.last is not None:
-        _bookmarks(archive).put(asked.page(asked.query.offset + len(page.rows)), page.last)
+    for offset in asked.pages_behind(len(page.rows)):
+        _bookmarks(archive).put(asked.page(offset), page.last or asked.behind, asked.itself)
     unsupported, beyond = asked.unsupported, included.asked(asked.query)
     told = availability.told(archive, asked.query.level, page.rows)
     if not beyond:
@@ -79,9 +94,13 @@ def found(archive: Archive, asked: Asked) -> Found:
     return Found(told, page.more, unsupported, tuple(tag for tag in beyond if tag not in unsupported))
 
 
-def found_again(archive: Archive, asked: Asked) -> None:
-    """To be called where an answer is given again without being found anew: its next page stays in place."""
-    _bookmarks(archive).renew(asked.page(asked.query.offset + (asked.query.limit or 0)))
+def found_again(archive: Archive, asked: Asked) -> bool:
+    """To be called before an answer is given again without being found anew: its next page stays in place.
+
+    False if it is not in place any more: then the page is to be found anew.
+    """
+    limit = asked.query.limit
+    return not limit or _bookmarks(archive).renew(asked.page(asked.query.offset + limit), asked.itself)
 
 
 def search(archive: Archive, principal: Principal, query: Query) -> Found:
@@ -98,7 +117,7 @@ def stream(archive: Archive, principal: Principal, query: Query) -> Found:
 
 
 def _bookmarks(archive: Archive) -> Bookmarks:
-    return Bookmarks(archive.settings.cache_dir)
+    return Bookmarks("" if archive.db.is_postgresql else archive.settings.cache_dir)
 
 
 def _record(archive: Archive, principal: Principal, query: Query) -> None:

@@ -118,8 +118,7 @@ def _search(level: Level, within: Ref | None = None) -> Response:
     search = _parsed(query_string(), level, tuple(_scope(within)), here.settings.max_results)
     asked = archive_search.ask(here.archive, principal(), _with_levels_above(search.query, within))
     etag = _etag(here, asked, offer)
-    if payload.is_unchanged(etag):
-        archive_search.found_again(here.archive, asked)
+    if payload.is_unchanged(etag) and archive_search.found_again(here.archive, asked):
         return payload.not_modified(etag, is_weak=True)
     if offer.is_multipart:
         found = archive_search.found(here.archive, asked)
@@ -165,9 +164,7 @@ def _json(here: Door, asked: Asked, unmatched: tuple[str, ...]) -> Answer:
     """The answer as a JSON array. It stays in memory for the next who asks the same, until the index changes."""
     key = (asked, unmatched)
     answer = here.kept.get(key)
-    if answer is not None:
-        if MORE in answer.warnings:
-            archive_search.found_again(here.archive, asked)
+    if answer is not None and archive_search.found_again(here.archive, asked):
         return answer
     found = archive_search.found(here.archive, asked)
     rows = [payload.json_text(_with_retrieval(here, row, asked.query.level)) for row in found.rows]
