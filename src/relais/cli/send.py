@@ -1,7 +1,7 @@
 """`relais send`: pass instances on to a peer by C-STORE."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import click
 from relais.archive import Archive, commitment_asked, retrieve
 from relais.archive import search as archive_search
 from relais.cli.common import config_of, config_option, json_option, print_json, print_table
-from relais.cli.own import operator
+from relais.cli.own import existing_archive, operator
 from relais.cli.peers import peer_of
 from relais.cli.progress import telling
 from relais.cli.sources import Source, walk
@@ -21,10 +21,10 @@ from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.dimse.suboperations import outgoing
 from relais.errors import InvalidDataSet, InvalidRequest, NodeError, NotFound
-from relais.node import compose
 from relais.node.outgoing import of_file
 from relais.peers.base import Outgoing, Peer, Sent, Verdict
 from relais.peers.dimse import DimsePeer
+from relais.pixels.workers import PixelWorkers
 
 STUDY, SERIES, INSTANCE = 0x0020000D, 0x0020000E, 0x00080018
 
@@ -75,21 +75,23 @@ def send(
     They are studies, series or instances of the archive, named by UID, or files, folders and what a DICOMDIR names.
     PEER is a name from the configuration or AE_TITLE@HOST:PORT. Exit code 1 if anything was not taken, or with --commit
     not committed to. A PEER that answers over an association of its own reaches the node that runs, not this command,
-    which reads the answer from there.
+    which reads the answer from there. Only files, without --commit, need no archive here.
     """
     config = config_of(config_file)
     summary, taken = Summary(), set[str]()
     with ExitStack() as keep:
         target = peer_of(config, peer)
-        archive = keep.enter_context(compose.archive_of(config))
-        instances = list(_instances(archive, what, summary))
+        needs_archive = with_commit or any(map(_is_uid, what))
+        archive = keep.enter_context(existing_archive(config)) if needs_archive else None
+        pixels = archive.pixels if archive else keep.enter_context(closing(PixelWorkers(config.pixels)))
+        instances = list(_instances(archive, pixels, what, summary))
         tell = keep.enter_context(telling(f"Sending to {peer}", as_json, len(instances)))
         for sent in target.store(instances):
             summary.add(sent)
             tell.more()
             if with_commit and sent.verdict is not Verdict.FAILED:
                 taken.add(sent.sop_instance_uid)
-        if taken:
+        if archive and taken:
             _commit(archive, target, [one for one in instances if one.sop_instance_uid in taken], wait_s, summary)
     _show(peer, summary, with_commit, as_json)
     if summary.failed or summary.not_committed:
@@ -129,10 +131,20 @@ def _commit(archive: Archive, target: Peer, sent: Sequence[Outgoing], wait_s: fl
         summary.not_committed |= reasons
 
 
-def _instances(archive: Archive, what: Sequence[str], summary: Summary) -> Iterator[Outgoing]:
-    """Everything that *what* names, in that order. Raises NotFound for a UID that the archive does not hold."""
+def _is_uid(name: str) -> bool:
+    """Whether *name* is to be looked for in the archive: it is a UID, and no file is called so."""
+    return uids.is_valid(name) and not Path(name).exists()
+
+
+def _instances(
+    archive: Archive | None, pixels: PixelWorkers, what: Sequence[str], summary: Summary
+) -> Iterator[Outgoing]:
+    """Everything that *what* names, in that order. Raises NotFound for a UID that the archive does not hold.
+
+    No *archive* is needed where no UIDs are named.
+    """
     for name in what:
-        if uids.is_valid(name) and not Path(name).exists():
+        if archive and _is_uid(name):
             rows = retrieve.instances(archive, operator(), _ref(archive, name))
             yield from (outgoing(archive, row) for row in rows)
             continue
@@ -143,7 +155,7 @@ def _instances(archive: Archive, what: Sequence[str], summary: Summary) -> Itera
                 if source.path is None:
                     raise InvalidRequest(f"{name} is a zip or tar file: import it, then send by UID.")
                 try:
-                    yield of_file(source.path, archive.pixels)
+                    yield of_file(source.path, pixels)
                 except (InvalidDataSet, OSError):
                     summary.not_dicom += 1
 

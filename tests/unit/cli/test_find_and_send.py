@@ -9,6 +9,7 @@ from pydicom import Dataset
 
 from fixtures.builders import a_ct, a_series, part10
 from fixtures.commitment import provider
+from fixtures.engines import only_sqlite
 from fixtures.places import node_environ
 from relais.config import load
 from relais.index import statistics
@@ -116,6 +117,17 @@ def test_send_passes_on_files_and_folders(tmp_path: Path, relais: Run, south: No
     assert statistics.statistics(south.archive.db).instances == 3
 
 
+@only_sqlite("a database of a server is there or not, whoever looks")
+def test_send_of_uids_finds_no_archive_and_makes_none(tmp_path: Path, relais: Run, peer: str) -> None:
+    """A configuration that points elsewhere left an empty archive behind, which `relais check` called sound."""
+    (tmp_path / "1.dcm").write_bytes(part10(a_ct()))
+    assert "There is no archive here" in relais("send", peer, "1.2.3", code=1).stderr
+    assert "There is no archive here" in relais("send", "--commit", peer, tmp_path / "1.dcm", code=1).stderr
+    assert relais("send", peer, tmp_path / "1.dcm").stdout.startswith("1 sent")
+    assert not (tmp_path / "data" / "index.sqlite").exists()
+    assert "There is no archive here" in relais("check", code=1).stderr
+
+
 def test_send_tells_what_the_peer_refused(tmp_path: Path, relais: Run, peer: str) -> None:
     (tmp_path / "bad.dcm").write_bytes(part10(a_ct(StudyInstanceUID=None)))
     told = relais("send", peer, tmp_path / "bad.dcm", code=1)
@@ -124,6 +136,7 @@ def test_send_tells_what_the_peer_refused(tmp_path: Path, relais: Run, peer: str
 
 
 def test_send_refuses_what_it_cannot_find(tmp_path: Path, relais: Run, peer: str) -> None:
+    filled(tmp_path, relais)
     assert "holds no study, series or instance 1.2.3." in relais("send", peer, "1.2.3", code=1).stderr
     assert "does not exist" in relais("send", peer, tmp_path / "nowhere", code=1).stderr
     (tmp_path / "x.zip").write_bytes(b"PK\x05\x06" + bytes(18))
