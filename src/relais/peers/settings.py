@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from relais.peers.tls import Secure, calling, required_proofs
 
 KINDS = ("dimse", "orthanc", "dicomweb")
-ACTIONS = ("store", "search", "retrieve", "move", "commit", "delete")  # as access.policy.Action
+ACTIONS = ("store", "search", "retrieve", "move", "commit")  # as access.policy.Action, of which DIMSE has these
 MAX_ASSOCIATIONS, MAX_PARALLEL = 4096, 16
 AE_TITLE_MAX = 16  # PS3.5 6.2, VR AE
 

@@ -20,6 +20,7 @@ def test_a_peer_may_do_everything_but_delete_by_default() -> None:
         ("host", "", "host"),
         ("port", 0, "port must be from 1 to 65535"),
         ("may", ("store", "fly"), "not fly"),
+        ("may", ("store", "delete"), "not delete"),  # DIMSE has no request for it
         ("timeout_s", 0, "timeout_s must be more than 0"),
         ("networks", ("10.1.0.0/16", "10.1.2.3/16"), "networks must hold .* not 10.1.2.3/16"),
     ],
