@@ -15,7 +15,7 @@ from pydicom.uid import (
     JPEGLSLossless,
 )
 
-from fixtures.builders import a_ct
+from fixtures.builders import a_ct, dataset_bytes, part10
 from fixtures.web import WebNode, parts_of, path, web_node
 
 OCTETS = "application/octet-stream"
@@ -159,3 +159,25 @@ def test_a_range_of_a_value_in_an_item_can_be_had(web: WebNode) -> None:
 )
 def test_a_place_where_there_is_none_is_no_answer(web: WebNode, place: str, status: int) -> None:
     assert web.get(f"{path(IMAGES['explicit'])}/bulkdata/{place}", OCTETS).status_code == status
+
+
+@pytest.mark.parametrize(
+    "place", ["00080008/0/00000000", "00080018/0/00000000", "00100020/0/00000000", "00880200/9/7FE00010"]
+)
+def test_there_is_nothing_inside_of_what_is_no_sequence(web: WebNode, place: str) -> None:
+    image = IMAGES["explicit"]
+    response = web.get(f"{path(image)}/bulkdata/{place}", OCTETS)
+    assert (response.status_code, response.json()["message"]) == (404, "There is no such bulk data.")
+
+
+def test_a_value_that_cannot_be_read_is_no_bulk_data(web: WebNode) -> None:
+    """hardening.md 10: an FD of 6 bytes, a VR that nobody knows."""
+    image = a_ct(SmallestImagePixelValue=7, KVP=None)
+    whole = part10(image)
+    head, rest = whole[: -len(dataset_bytes(image))], dataset_bytes(image)
+    rest = rest.replace(b"\x28\x00\x06\x01US\x02\x00\x07\x00", b"\x28\x00\x06\x01FD\x06\x00abcdef")
+    rest = rest.replace(b"\x10\x00\x40\x00CS\x02\x00F ", b"\x10\x00\x40\x00ZZ\0\0\x04\0\0\0abcd")
+    assert web.store(head + rest).status_code == 200
+    for place in ("00280106", "00100040"):
+        response = web.get(f"{path(image)}/bulkdata/{place}", OCTETS)
+        assert (response.status_code, response.json()["message"]) == (404, "There is no such bulk data."), place

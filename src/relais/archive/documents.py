@@ -214,10 +214,16 @@ def _steps(path: str) -> list[int]:
 def _value_at(ds: Dataset, steps: list[int]) -> bytes:
     try:
         for tag, item in zip(steps[:-1:2], steps[1::2], strict=True):
-            ds = ds[tag].value[item]
+            ds = _items_of(ds, tag)[item]
         value = ds[steps[-1]].value
-    except (KeyError, IndexError, TypeError) as exc:
+    except Exception as exc:  # pydicom raises what its parts raise; whatever it is, no bulk data can be read there
         raise NotFound("There is no such bulk data.") from exc
     if not isinstance(value, bytes):
         raise NotFound("There is no such bulk data.")
     return value
+
+
+def _items_of(ds: Dataset, tag: int) -> Sequence[Dataset]:
+    """The Items of a sequence, none of anything else: texts and UIDs have an element 0, too."""
+    value = ds[tag].value
+    return value if ds[tag].VR == "SQ" else ()
