@@ -66,7 +66,9 @@ UNMATCHED = "The following keys were not matched: {}."
 MOST_NAMES = 20  # in one Warning; how many there are besides is told
 LEFT_OUT = "The following attributes are not returned by this search: {}."
 
-_parsed = lru_cache(maxsize=512)(params.parse_search)  # work lists are asked for again and again
+REMEMBERED_CHARACTERS = 4096  # of a query string; a longer one is read anew each time
+
+_remembered = lru_cache(maxsize=512)(params.parse_search)  # work lists are asked for again and again
 
 routes = Blueprint("qido", __name__)
 
@@ -115,7 +117,9 @@ def instances() -> Response:
 
 def _search(level: Level, within: Ref | None = None) -> Response:
     here, offer = door(), media_types.select(acceptable(), OFFERS)
-    search = _parsed(query_string(), level, tuple(_scope(within)), here.settings.max_results)
+    text = query_string()
+    parse = _remembered if len(text) <= REMEMBERED_CHARACTERS else params.parse_search
+    search = parse(text, level, tuple(_scope(within)), here.settings.max_results)
     asked = archive_search.ask(here.archive, principal(), _with_levels_above(search.query, within))
     etag = _etag(here, asked, offer)
     if payload.is_unchanged(etag) and archive_search.found_again(here.archive, asked):
