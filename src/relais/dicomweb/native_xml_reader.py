@@ -10,14 +10,23 @@ from typing import Any
 from xml.parsers import expat
 
 from relais.dicom.json_model import JsonDataset
-from relais.errors import InvalidDataSet, InvalidRequest
+from relais.errors import InvalidDataSet, InvalidRequest, TooLarge
 
+MAX_ELEMENTS = 150_000  # of a document, which takes some 100 MB meanwhile; a larger one is refused
+MAX_NAMES = 1000  # different ones of elements and their attributes; the Native DICOM Model has 25
+MAX_TAG_BYTES = 128 * 1024  # from `<` to `>`; a document with a longer one is refused
 MAX_DEPTH = 200  # elements inside one another; a deeper document is refused
 MAX_GAPS = 10_000  # values left out between numbers, in the whole document; with more it is refused
 FIRST_BLOCK, LAST_BLOCK = 0x10, 0xFF  # of private elements (PS3.5 7.8.1)
 
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
+_ELEMENTS = frozenset(
+    {"NativeDicomModel", "DicomAttribute", "Value", "Item", "PersonName", "InlineBinary", "BulkData"}
+    | {*_GROUPS, *_COMPONENTS}
+)
+_USED = ("tag", "vr", "privateCreator", "number", "uri")  # of the attributes of elements
+_PIECE_BYTES = 64 * 1024  # parsed at a time
 _NO_MODEL = "This is no document of the Native DICOM Model (PS3.19 A.1)."
 
 
@@ -34,7 +43,8 @@ class _Node:
 def parse(document: bytes) -> JsonDataset:
     """The Data Set that *document* describes.
 
-    Raises InvalidRequest if it is not well-formed, InvalidDataSet if it is no Native DICOM Model.
+    Raises InvalidRequest if it is not well-formed, InvalidDataSet if it is no Native DICOM Model, TooLarge if it has
+    more than MAX_ELEMENTS.
     """
     root = _tree(document)
     if root.name != "NativeDicomModel":
@@ -43,34 +53,58 @@ def parse(document: bytes) -> JsonDataset:
 
 
 def _tree(document: bytes) -> _Node:
-    top = _Node("", {})
-    stack = [top]
-
-    def start(name: str, names: dict[str, str]) -> None:
-        if len(stack) > MAX_DEPTH:
-            raise InvalidDataSet(f"The XML is nested more than {MAX_DEPTH} deep.")
-        node = _Node(name.rpartition(":")[2], names)
-        stack[-1].inside.append(node)
-        stack.append(node)
-
-    def end(_name: str) -> None:
-        stack.pop()
-
-    def text(data: str) -> None:
-        stack[-1].text.append(data)
-
-    def doctype(*_: object) -> None:
-        raise InvalidDataSet("A document type has no place in the Native DICOM Model.")
-
+    tree = _Tree()
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
-    parser.StartDoctypeDeclHandler = doctype
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = tree.start, tree.end, tree.text
+    parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
-        parser.Parse(document, True)
+        for at in range(0, len(document), _PIECE_BYTES):
+            parser.Parse(document[at : at + _PIECE_BYTES], False)
+            if at - parser.CurrentByteIndex > MAX_TAG_BYTES:  # it waits for the end of what began there
+                raise InvalidDataSet(f"The XML has a tag of more than {MAX_TAG_BYTES} bytes.")
+            if len(parser.intern) > MAX_NAMES:
+                raise InvalidDataSet(_NO_MODEL)
+        parser.Parse(b"", True)
     except (expat.ExpatError, ValueError, LookupError) as exc:  # the last two: of encodings
         raise InvalidRequest("The XML is not well-formed.") from exc
-    return top.inside[0]
+    return tree.root
+
+
+class _Tree:
+    """What a parser finds, as nodes; what has no place in the Native DICOM Model is refused as soon as it is seen."""
+
+    def __init__(self) -> None:
+        self._top = _Node("", {})
+        self._stack = [self._top]
+        self._left = MAX_ELEMENTS
+
+    @property
+    def root(self) -> _Node:
+        return self._top.inside[0]
+
+    def start(self, name: str, names: dict[str, str]) -> None:
+        if len(self._stack) > MAX_DEPTH:
+            raise InvalidDataSet(f"The XML is nested more than {MAX_DEPTH} deep.")
+        name = name.rpartition(":")[2]
+        if name not in _ELEMENTS:
+            raise InvalidDataSet(_NO_MODEL)
+        self._left -= 1
+        if self._left < 0:
+            raise TooLarge(f"The metadata of an instance may have at most {MAX_ELEMENTS} XML elements.")
+        node = _Node(name, {key: names[key] for key in _USED if key in names})
+        self._stack[-1].inside.append(node)
+        self._stack.append(node)
+
+    def end(self, _name: str) -> None:
+        self._stack.pop()
+
+    def text(self, data: str) -> None:
+        self._stack[-1].text.append(data)
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise InvalidDataSet("A document type has no place in the Native DICOM Model.")
 
 
 class _Builder:

@@ -7,9 +7,9 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from relais.dicom.json_model import JsonDataset, from_dataset, to_dataset
-from relais.dicomweb import native_xml
+from relais.dicomweb import native_xml, native_xml_reader
 from relais.dicomweb.native_xml_reader import parse
-from relais.errors import InvalidDataSet, InvalidRequest
+from relais.errors import InvalidDataSet, InvalidRequest, TooLarge
 
 HEAD = '<?xml version="1.0"?><NativeDicomModel xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM">'
 
@@ -137,6 +137,45 @@ def test_depth_and_gaps_are_bounded() -> None:
         read('<DicomAttribute tag="00081140" vr="SQ"><Item>' * 150 + "</Item></DicomAttribute>" * 150)
     with pytest.raises(InvalidDataSet, match="left out"):
         read('<DicomAttribute tag="00080008" vr="CS"><Value number="99999999"/></DicomAttribute>')
+
+
+def test_elements_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """hardening.md 3: one of seven bytes takes some six hundred of memory."""
+    monkeypatch.setattr(native_xml_reader, "MAX_ELEMENTS", 100)
+    attribute = '<DicomAttribute tag="00081140" vr="SQ">{}</DicomAttribute>'
+    assert len(read(attribute.format("<Item/>" * 98))["00081140"]["Value"]) == 98
+    with pytest.raises(TooLarge, match="at most 100 XML elements"):
+        read(attribute.format("<Item/>" * 99))
+
+
+def test_an_unknown_element_is_refused_at_once() -> None:
+    """However much of it follows, well-formed or not."""
+    with pytest.raises(InvalidDataSet, match="Native DICOM Model"):
+        read("<a>" + "<a/>" * 1_000_000 + "<")
+
+
+@pytest.mark.parametrize("many", [100, 1_000_000])
+def test_the_attributes_of_elements_are_bounded(many: int) -> None:
+    """Of one element, and of all: their names are remembered for as long as a document is read."""
+    names = [f'a{number}="x>"' for number in range(many)]
+    one_tag = f'<DicomAttribute tag="00081140" {" ".join(names)}/>'
+    each_its_own = "".join(f'<Value number="1" {name}/>' for name in names[:140_000])
+    for inside in (one_tag, f'<DicomAttribute tag="00081140">{each_its_own}</DicomAttribute>'):
+        if many == 100:
+            assert "00081140" in read(inside)
+            continue
+        with pytest.raises(InvalidDataSet):
+            read(inside)
+
+
+def test_long_texts_and_comments_are_no_tags() -> None:
+    long = "QUJD" * 200_000
+    found = read(
+        f"<!-- {'x' * 1000} -->"
+        f'<DicomAttribute tag="00282000" vr="OB"><InlineBinary>{long}</InlineBinary></DicomAttribute>'
+        f'<DicomAttribute tag="00282001" vr="OB"><InlineBinary><![CDATA[{long}]]></InlineBinary></DicomAttribute>'
+    )
+    assert found["00282000"]["InlineBinary"] == found["00282001"]["InlineBinary"] == long
 
 
 @given(st.text('<>/"=&; aDicomAttributeValuenumber1', max_size=80))
