@@ -2,13 +2,17 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fixtures.faulty import (
+    Answered,
+    Asked,
     Fault,
     Faulty,
+    Forward,
     cuts_the_answer,
     damages_the_answer,
     damages_the_request,
@@ -19,7 +23,7 @@ from fixtures.faulty import (
 )
 from fixtures.objects import FAILED, HEAD, MB, SLOW_DOWN, WHOLE, a_key, a_store, empty_the_spool, put, read
 from fixtures.waiting import eventually
-from relais.errors import InvalidRequest, Nearline, NotFound, Unavailable
+from relais.errors import Internal, InvalidRequest, Nearline, NotFound, Unavailable
 from relais.storage.s3 import presence
 from relais.storage.s3.store import S3Store
 
@@ -49,6 +53,43 @@ def test_a_store_that_knows_no_conditions_is_asked_once_before_what_is_new(store
     put(store, a_key())  # then that is known of it
     put(store, key := a_key())
     assert [method for method, path in door.asked if key in path] == ["HEAD", "PUT"]
+
+
+def encrypts(asked: Asked, forward: Forward) -> Answered:
+    """Answer as for an object under SSE-KMS, whose ETag is no MD5."""
+    answered = forward(asked)
+    told = {"etag": f'"{"0" * 32}"', "x-amz-server-side-encryption": "aws:kms"}
+    told["x-amz-server-side-encryption-aws-kms-key-id"] = "arn:aws:kms:eu-central-1:1:key/1"
+    kept = {name: value for name, value in answered.headers.items() if name.lower() not in told}
+    return replace(answered, headers={**kept, **told})
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_what_was_put_by_an_attempt_whose_answer_was_lost_is_stored(
+    store: S3Store, door: Faulty, is_encrypted: bool
+) -> None:
+    key = a_key()
+    store.bucket.put(key, WHOLE, is_new=False)
+    door.fail(says(412, "PreconditionFailed"), 1, "PUT")
+    if is_encrypted:
+        door.fail(encrypts, method="HEAD")
+    put(store, key)
+    assert not store.is_spooled(key)
+    assert read(store, key) == WHOLE
+
+
+def test_what_lies_under_the_key_of_another_is_not_taken_for_it(store: S3Store, door: Faulty) -> None:
+    put(store, key := a_key())
+    door.fail(says(412, "PreconditionFailed"), method="PUT")
+    for body in (WHOLE[::-1], WHOLE + b"more"):
+        store.bucket._knows_conditions = True
+        with pytest.raises(Internal, match="taken"):
+            store.bucket.put(key, body, is_new=True)
+
+
+@pytest.mark.parametrize("fault", [says(409, "ConditionalRequestConflict"), says(412, "PreconditionFailed")])
+def test_what_the_store_is_still_at_work_on_waits_in_the_spool(store: S3Store, door: Faulty, fault: Fault) -> None:
+    is_spooled_and_moved_later(store, door, fault)
 
 
 LASTING = {

@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError
 
 from relais.errors import Internal, InvalidRequest, NodeError, NotFound, Unavailable
 from relais.storage.layout import is_key
-from relais.storage.s3.failures import CUT_SHORT, DAMAGED_ON_THE_WAY, asking, code_of
+from relais.storage.s3.failures import CHANGING, CUT_SHORT, DAMAGED_ON_THE_WAY, asking, code_of
 from relais.storage.settings import StorageSettings
 
 CONNECT_TIMEOUT_S = 3.0  # whoever does not answer by then is away
@@ -74,9 +74,7 @@ class Bucket:
             try:
                 answer = self._put_new(asked)
             except _Exists:
-                answer = self._head(key)
-                if answer["ContentLength"] != len(data) or _tag(answer) != checksum.hexdigest():
-                    raise Internal("This storage key is taken.") from None
+                answer = self._written_before(key, len(data), checksum.hexdigest())
             if answer is not None:
                 _compare(answer, checksum.hexdigest())
                 return
@@ -227,9 +225,19 @@ class Bucket:
                 if code in _UNCONDITIONAL:
                     self._knows_conditions = False
                     return None
-                if code in {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}:
+                if code in {"PreconditionFailed", "412"}:
                     raise _Exists from exc
                 raise
+
+    def _written_before(self, key: str, size_bytes: int, checksum: str) -> Any:
+        """What is known of an object that is there, put by an attempt of ours perhaps; Internal if it is another."""
+        try:
+            answer = self._head(key)
+        except NotFound:
+            raise Unavailable(CHANGING) from None
+        if answer["ContentLength"] != size_bytes or _is_another(answer, checksum):
+            raise Internal("This storage key is taken.")
+        return answer
 
     def _is_there(self, key: str, size_bytes: int) -> bool:
         try:
@@ -304,11 +312,16 @@ def _tag(answer: Any) -> str:
 
 
 def _compare(answer: Any, checksum: str) -> None:
-    """Raise Unavailable if the *answer* names another MD5. Stores that encrypt with keys of their own name none."""
+    """Raise Unavailable if the *answer* names another MD5."""
+    if _is_another(answer, checksum):
+        raise Unavailable(DAMAGED_ON_THE_WAY)
+
+
+def _is_another(answer: Any, checksum: str) -> bool:
+    """Whether the *answer* names another MD5. Stores that encrypt with keys of their own name none."""
     tag = _tag(answer)
     is_md5 = len(tag) == len(checksum) and "SSEKMSKeyId" not in answer and "SSECustomerAlgorithm" not in answer
-    if is_md5 and tag != checksum:
-        raise Unavailable(DAMAGED_ON_THE_WAY)
+    return is_md5 and tag != checksum
 
 
 def _size(answer: Any, read: int) -> int:

@@ -16,6 +16,7 @@ KEYS_REFUSED = "The object store refuses our keys."
 TOO_MANY = "The object store asks for fewer requests."
 DAMAGED_ON_THE_WAY = "What was sent to the object store arrived damaged."
 CUT_SHORT = "The object store broke off its answer."
+CHANGING = "The object store is still at work on an object of that key."
 
 _OF_CODE: Mapping[str, tuple[type[NodeError], str | None]] = {
     "NoSuchKey": (NotFound, None),
@@ -36,6 +37,7 @@ _OF_CODE: Mapping[str, tuple[type[NodeError], str | None]] = {
     "InvalidDigest": (Unavailable, DAMAGED_ON_THE_WAY),
     "IncompleteBody": (Unavailable, DAMAGED_ON_THE_WAY),
     "XAmzContentSHA256Mismatch": (Unavailable, DAMAGED_ON_THE_WAY),
+    "ConditionalRequestConflict": (Unavailable, CHANGING),
     "SlowDown": (Unavailable, TOO_MANY),
     "RequestLimitExceeded": (Unavailable, TOO_MANY),
     "TooManyRequests": (Unavailable, TOO_MANY),
