@@ -9,7 +9,7 @@
    nothing but "*" (PS3.4 C.2.2.2.3, C.2.2.2.4), no other condition.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,7 +48,7 @@ def match_one(element: dict[str, Any] | None, match: Match, fuzzy: bool = False)
     if match.kind is MatchKind.SEQUENCE:
         return _some_item_matches(element, match, fuzzy)
     if match.kind is MatchKind.EMPTY_VALUE and vr_of(match.tag) == "SQ":
-        return not (element and element.get("Value"))
+        return not items(element)
     found = texts(element, match.tag)
     if match.kind is MatchKind.EMPTY_VALUE:
         return not found
@@ -60,10 +60,16 @@ def match_one(element: dict[str, Any] | None, match: Match, fuzzy: bool = False)
 
 def _some_item_matches(element: dict[str, Any] | None, match: Match, fuzzy: bool) -> bool:
     """One Item must satisfy all conditions (PS3.4 C.2.2.2.6). No condition at all is universal matching."""
-    items = (element or {}).get("Value") or []
     return not match.items or any(
-        all(match_one((item or {}).get(tag_key(one.tag)), one, fuzzy) for one in match.items) for item in items
+        all(match_one(item.get(tag_key(one.tag)), one, fuzzy) for one in match.items) for item in items(element)
     )
+
+
+def items(element: Mapping[str, Any] | None) -> list[JsonDataset]:
+    """The Items of a sequence; none of an attribute that came with the VR of a text, number or whatever else."""
+    if not element or element["vr"] != "SQ":
+        return []
+    return [item or {} for item in element.get("Value") or []]
 
 
 def texts(element: dict[str, Any] | None, tag: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pydicom.datadict import keyword_for_tag
 from relais.dicom import timezones
 from relais.dicom.attributes import Level, by_tag, levels_above
 from relais.dicom.json_model import JsonDataset, tag_key
-from relais.dicom.matching import as_text
+from relais.dicom.matching import as_text, items
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.query_keys import NEVER_MATCHED, every_value, matches_from_json
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
@@ -172,13 +172,11 @@ def _is_known(tag: int, level: Level) -> bool:
 
 def only_asked(asked: Mapping[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """Of a sequence, the attributes that the key's Item names, if it names any (PS3.4 C.2.2.2.6)."""
-    wanted = next((item for item in asked.get("Value") or [] if isinstance(item, dict)), None)
+    wanted = next(iter(items(asked)), None)
     if found["vr"] != "SQ" or not wanted:
         return found
-    items = [
-        {key: (item or {}).get(key, {"vr": wanted[key]["vr"]}) for key in wanted} for item in found.get("Value") or []
-    ]
-    return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+    answered = [{key: item.get(key, {"vr": wanted[key]["vr"]}) for key in wanted} for item in items(found)]
+    return {"vr": "SQ", "Value": answered} if answered else {"vr": "SQ"}
 
 
 def _keyword(level: Level) -> str:

@@ -15,7 +15,7 @@ from pydicom.datadict import tag_for_keyword
 from relais.dicom.attributes import REQUEST_ATTRIBUTES, TABLE, Level, Use
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.json_values import Element
-from relais.dicom.matching import texts
+from relais.dicom.matching import items, texts
 from relais.dicom.values import NUMBER_VRS, RANGE_VRS, key, number_key
 
 UNPARSED = "?"
@@ -192,5 +192,4 @@ _REQUEST_COLUMNS = tuple(
 
 def requests(ds: JsonDataset) -> list[dict[str, str]]:
     """The columns of each Item of the Request Attributes Sequence (0040,0275)."""
-    items = (ds.get(REQUESTS) or {}).get("Value") or []
-    return [{column.name: text_of(item or {}, column) for column in _REQUEST_COLUMNS} for item in items]
+    return [{column.name: text_of(item, column) for column in _REQUEST_COLUMNS} for item in items(ds.get(REQUESTS))]

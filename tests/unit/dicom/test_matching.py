@@ -189,6 +189,14 @@ def test_a_sequence_key_without_conditions_matches_everything() -> None:
     assert match_one(None, requested())
 
 
+@pytest.mark.parametrize("vr", ["LO", "US", "PN"])
+def test_what_came_as_no_sequence_has_no_items(vr: str) -> None:
+    found = {"vr": vr, "Value": [{"Alphabetic": "A"} if vr == "PN" else 1]}
+    assert not match_one(found, requested(AccessionNumber="A"))
+    assert match_one(found, requested())
+    assert match_one(found, Match(tag("RequestAttributesSequence"), EMPTY))
+
+
 def test_an_item_without_an_attribute_satisfies_the_condition_that_it_be_empty() -> None:
     empty = Match(tag("AccessionNumber"), EMPTY)
     wanted = Match(tag("RequestAttributesSequence"), MatchKind.SEQUENCE, items=(empty,))

@@ -97,6 +97,13 @@ def test_of_a_sequence_only_the_attributes_of_the_key_are_answered() -> None:
         assert answered(asking(RequestAttributesSequence=asked), row)["00400275"]["Value"] == expected
 
 
+def test_a_name_is_no_item_that_names_what_is_asked() -> None:
+    """One that came as a sequence is answered whole."""
+    row = keys(StudyInstanceUID="1.2") | {"00100010": {"vr": "SQ", "Value": [keys(AccessionNumber="A")]}}
+    told = answered(asking(Level.STUDY, PatientName={"Alphabetic": "*"}), row)
+    assert told["00100010"] == row["00100010"]
+
+
 def test_only_what_is_not_ascii_needs_a_character_set() -> None:
     """PS3.5 6.1.2.3"""
     request = asking(Level.STUDY, PatientName=None)

@@ -138,6 +138,14 @@ def test_a_series_is_filled_likewise(db: Database) -> None:
     assert found["00400275"]["Value"] == [{"00401001": {"vr": "SH", "Value": ["R1"]}}]
 
 
+@pytest.mark.parametrize("values", [("LO", "abc"), ("US", 1), ("PN", {"Alphabetic": "A"})])
+def test_requests_that_came_as_no_sequence_do_not_stop_an_instance(db: Database, values: tuple[str, object]) -> None:
+    _register(db, a_dataset(instance=1, t00400275=_element(*values)))
+    found = lookup.attributes(db, STUDY.series("1.2.1.1"))
+    assert found is not None
+    assert found["00400275"] == _element(*values)
+
+
 def test_a_date_that_comes_late_moves_the_study_in_every_order(db: Database) -> None:
     _register(db, a_dataset(instance=1))
     _register(db, a_dataset(instance=2, **{DATE: _element("DA", "20240229")}))
