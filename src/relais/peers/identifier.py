@@ -16,6 +16,7 @@ from pydicom.filereader import read_dataset
 
 from relais.dicom import uids
 from relais.dicom.attributes import TABLE, Use, levels_above
+from relais.dicom.implicit import as_read
 from relais.dicom.json_model import JsonDataset, from_dataset, tag_key
 from relais.dicom.matching import as_text
 from relais.dicom.query import Match, MatchKind, Query
@@ -104,13 +105,15 @@ def _encode_items(attributes: JsonDataset, transfer_syntax_uid: str) -> bytes:
 
 
 def encode_element(tag: int, element: dict[str, Any], transfer_syntax_uid: str) -> bytes:
-    """One element, in an encoding that is not deflated."""
+    """One element, in an encoding that is not deflated; in Implicit VR only what its reader will take it for."""
+    if is_implicit := uids.is_implicit(transfer_syntax_uid):
+        element = as_read(tag, element)
     order = ">" if uids.is_big_endian(transfer_syntax_uid) else "<"
     vr: str = element["vr"]
     value = _encode_value(vr, element, transfer_syntax_uid, order)
     value += (b"\0" if vr in {"UI", "OB", "UN"} else b" ") * (len(value) % 2)
     start = struct.pack(order + "HH", tag >> 16, tag & 0xFFFF)
-    if uids.is_implicit(transfer_syntax_uid):
+    if is_implicit:
         return start + struct.pack(order + "I", len(value)) + value
     if vr not in _LONG_VRS and len(value) > 0xFFFF:
         vr = "UN"  # PS3.5 6.2.2, note 5: the length field of the VR itself is too short
