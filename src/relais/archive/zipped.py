@@ -69,7 +69,7 @@ def names(archive: Archive, principal: Principal, rows: Sequence[InstanceRow]) -
     for row in rows:
         series = row.ref.series
         if series not in folders:
-            folders[series] = _unlike(folders.values(), _folder(retrieve.attributes(archive, principal, series)))
+            folders[series] = unlike(folders.values(), _folder(retrieve.attributes(archive, principal, series)))
         counts[folders[series]] = number = counts.get(folders[series], 0) + 1
         found.append(f"{folders[series]}/{number:05d}.dcm")
     return found
@@ -132,7 +132,7 @@ def _name(ds: JsonDataset, tags: Sequence[int], otherwise: str) -> str:
     return " ".join(harmless.split())[:MAX_NAME_CHARACTERS].strip() or otherwise
 
 
-def _unlike(taken: Iterable[str], name: str) -> str:
+def unlike(taken: Iterable[str], name: str) -> str:
     """*name*, with a number if another has it, whatever the case of its letters."""
     others = {other.casefold() for other in taken}
     number, found = 1, name

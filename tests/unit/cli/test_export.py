@@ -92,6 +92,58 @@ def test_an_interrupted_export_goes_on_where_it_was(tmp_path: Path, relais_json:
     assert second.read_bytes() != before
 
 
+def test_an_export_after_the_study_has_grown_holds_every_instance_once(
+    tmp_path: Path, relais_json: Run, stored: Callable[[], dict[str, bytes]]
+) -> None:
+    """What came lies between what was there, in its series and among series that are called alike."""
+    out, study, twins = tmp_path / "out", fresh_uid(), [fresh_uid() for _ in range(3)]
+
+    def take_in(series: int, *numbers: int) -> None:
+        for number in numbers:
+            ds = a_ct(StudyInstanceUID=study, SeriesInstanceUID=twins[series], InstanceNumber=str(number), **ANNA)
+            (tmp_path / "one.dcm").write_bytes(part10(ds))
+            relais_json("import", tmp_path / "one.dcm")
+
+    twins.sort()  # of one number, they come by UID
+    take_in(1, 2, 4)
+    take_in(2, 1)
+    assert relais_json("export", out, "--all")["written"] == 3
+    before = {path: path.read_bytes() for path in out.rglob("*.dcm")}
+    take_in(0, 1, 2)
+    take_in(1, 1, 3)
+    told = relais_json("export", out, "--all")
+    assert (told["written"], told["present"]) == (4, 3)
+    assert by_uid(out) == stored()
+    assert len(list(out.rglob("*.dcm"))) == 7
+    assert {path: path.read_bytes() for path in before} == before
+    by_series = [{str(dcmread(path).SeriesInstanceUID) for path in folder.iterdir()} for folder in out.glob("*/*/*")]
+    assert sorted(by_series, key=min) == [{uid} for uid in twins]
+    assert relais_json("export", out, "--all") == {"written": 0, "present": 7, "size_bytes": 0}
+
+
+def test_another_instance_of_the_same_size_is_not_taken_for_one_that_is_there(
+    tmp_path: Path, relais_json: Run, studies: dict[str, str], stored: Callable[[], dict[str, bytes]]
+) -> None:
+    out = tmp_path / "out"
+    relais_json("export", out, "--all")
+    one = next(path for path in sorted(out.rglob("*.dcm")) if path.name == "00001.dcm")
+    other = next(path for path in one.parent.parent.rglob("00002.dcm"))
+    one.write_bytes(other.read_bytes())
+    other.unlink()
+    kept = one.read_bytes()
+    relais_json("export", out, "--all")
+    assert one.read_bytes() == kept
+    assert by_uid(out) == stored()
+
+
+def test_a_folder_that_cannot_be_had_is_told(tmp_path: Path, relais: Run, studies: dict[str, str]) -> None:
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "file", tmp_path / "file" / "out"):
+        for more in ([], ["--dicomdir"]):
+            assert "Error: " in (told := relais("export", target, "--all", *more, code=1)).stderr
+            assert "cannot be written: " in told.stderr
+
+
 def test_one_study_and_one_patient_can_be_had_alone(tmp_path: Path, relais_json: Run, studies: dict[str, str]) -> None:
     assert relais_json("export", tmp_path / "one", "--study", studies["first"])["written"] == 3
     assert relais_json("export", tmp_path / "anna", "--patient", "A1", "--study", studies["second"])["written"] == 6
