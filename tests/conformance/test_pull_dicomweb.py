@@ -29,10 +29,11 @@ from relais.archive import ingest
 from relais.config import load
 from relais.dicom.attributes import Level
 from relais.dicom.origin import Channel, Origin
-from relais.dicom.query import Query
+from relais.dicom.query import Match, MatchKind, Query
 from relais.errors import Unavailable
 from relais.node.inline import Node
-from relais.peers.dicomweb import DicomwebPeer
+from relais.peers.base import Refused
+from relais.peers.dicomweb import STUDY_INSTANCE_UID, DicomwebPeer
 from relais.peers.settings import PeerSettings
 
 Run = Callable[..., Any]
@@ -304,6 +305,32 @@ def test_who_is_refused_or_finds_nobody_hears_one_sentence(door: Door, relais: R
     with pytest.raises(Unavailable, match="does not answer as an origin server does"):
         door.rule = lambda door, handler: (200, b"<html></html>")
         DicomwebPeer(PeerSettings("theirs", kind="dicomweb", url=door.root)).echo()
+
+
+def test_a_root_where_no_origin_server_is_has_nothing_to_be_complete(south: Node, door: Door, relais: Run) -> None:
+    fill(south, a_ct())
+    wrong = f"{door.root}/other"
+    said = f"answered with HTTP status 404. There is no origin server at {wrong}."
+    assert said in relais("pull", wrong, "--by", "web", code=1)
+    with pytest.raises(Refused, match="HTTP status 404"):
+        DicomwebPeer(PeerSettings("theirs", kind="dicomweb", url=wrong)).echo()
+    assert len(door.paths) == 2
+
+
+def test_what_is_not_there_has_no_series_and_a_page_that_is_not_there_is_no_end(south: Node, door: Door) -> None:
+    fill(south, *a_series(120, StudyInstanceUID=THORAX))
+
+    def has_one_page(door: Door, handler: Any) -> tuple[int, bytes] | None:
+        handler.path = handler.path.replace("limit=500", "limit=100")
+        return (404, b"") if "offset=100" in handler.path or "/studies/1.2.3/" in handler.path else None
+
+    door.rule = has_one_page
+    peer = DicomwebPeer(PeerSettings("theirs", kind="dicomweb", url=door.root))
+    of = [Match(STUDY_INSTANCE_UID, MatchKind.SINGLE_VALUE, (uid,)) for uid in ("1.2.3", THORAX)]
+    assert list(peer.search(Query(Level.SERIES, (of[0],)))) == []
+    for matches in ((), (of[1],)):
+        with pytest.raises(Unavailable, match="It had told 100 before"):
+            list(peer.search(Query(Level.IMAGE, matches)))
 
 
 def is_far_enough(process: "subprocess.Popen[bytes]", door: Door, asked: int) -> Callable[[], bool]:

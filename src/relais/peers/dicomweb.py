@@ -55,7 +55,8 @@ class DicomwebPeer:
 
     def echo(self) -> None:
         """Return if it answers a search."""
-        self._page("studies?limit=1")
+        with self._present():
+            self._page("studies?limit=1")
 
     @contextmanager
     def searching(self) -> "Iterator[Callable[[Query], Iterator[JsonDataset]]]":
@@ -65,7 +66,8 @@ class DicomwebPeer:
     def search(self, query: Query) -> Iterator[JsonDataset]:
         """What it answers to *query*, page by page. The study that a query below it names belongs to the path.
 
-        Ends before its end where the server gives the same page again: it knows no offset.
+        Ends before its end where the server gives the same page again: it knows no offset. That there is nothing of a
+        study or a series (404) is an answer; that there is nothing where studies are searched is none.
         """
         above = [match for match in query.matches if match.tag in _KEYS.values() and match.tag != _KEYS[query.level]]
         path = "/".join(f"{_path_of(match.tag)}/{match.values[0]}" for match in above)
@@ -73,7 +75,7 @@ class DicomwebPeer:
         below = replace(query, matches=tuple(match for match in query.matches if match not in above), limit=PAGE)
         given, first = 0, ""
         while True:
-            page = self._page(f"{path}?{format_search(replace(below, offset=given))}")
+            page = self._found(f"{path}?{format_search(replace(below, offset=given))}", is_below=bool(above), at=given)
             uid = json_model.text(page[0], _KEYS[query.level]) if page else None
             if uid is None or uid == first:
                 return
@@ -93,12 +95,29 @@ class DicomwebPeer:
             except (InvalidRequest, TooLarge) as exc:
                 raise Unavailable(f"{self.name} broke off: {exc.message}") from exc
 
-    def _page(self, path: str) -> list[JsonDataset]:
+    def _found(self, path: str, *, is_below: bool, at: int) -> list[JsonDataset]:
+        """A page of a search, from answer *at* on, *is_below* something that the server may not have."""
+        if not is_below and not at:
+            with self._present():
+                return self._page(path)
         try:
-            with self._opened(path, DICOM_JSON) as answer:
-                body = answer.read(MAX_PAGE_BYTES + 1)
-        except NotFound:
+            return self._page(path)
+        except NotFound as exc:
+            if at:
+                raise Unavailable(f"{exc.message} It had told {at} before.") from exc
             return []
+
+    @contextmanager
+    def _present(self) -> Iterator[None]:
+        """Raise Refused if nothing is there: every origin server has studies, or none, and says so."""
+        try:
+            yield
+        except NotFound as exc:
+            raise Refused(f"{exc.message} There is no origin server at {self._base}.", NOT_UNDERSTOOD) from exc
+
+    def _page(self, path: str) -> list[JsonDataset]:
+        with self._opened(path, DICOM_JSON) as answer:
+            body = answer.read(MAX_PAGE_BYTES + 1)
         try:
             found = orjson.loads(body) if body else []
         except ValueError:
