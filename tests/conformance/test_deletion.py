@@ -11,6 +11,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 
 from fixtures.builders import a_ct, a_series
+from fixtures.waiting import eventually
 from fixtures.web import WebNode, web_node
 from relais.access.principals import OPERATOR
 from relais.archive import delete, maintenance
@@ -170,6 +171,24 @@ def test_a_deletion_leaves_a_rejection_note(web: WebNode) -> None:
     with web.archive.db.read() as connection:
         row = connection.execute("SELECT detail FROM audit WHERE action = 'delete' ORDER BY id DESC").fetchone()
     assert note.SOPInstanceUID in row["detail"]
+
+
+def test_who_looks_at_rejections_is_recorded(web: WebNode) -> None:
+    ds = a_ct()
+    web.store(ds)
+    note_of(web, ds)
+    assert web.session.get(f"{web.base}/api/rejections?study={ds.StudyInstanceUID}").status_code == 200
+    assert eventually(lambda: looked(web)[-1] == (ds.StudyInstanceUID, '{"notes":1}'), 120)
+    before = len(looked(web))
+    assert web.session.get(f"{web.base}/api/rejections").status_code == 200
+    assert eventually(lambda: len(looked(web)) == before + 1 and looked(web)[-1][0] == "", 120)
+
+
+def looked(web: WebNode) -> list[tuple[str, str]]:
+    """Study and detail of each search that the audit tells of, oldest first."""
+    with web.archive.db.read() as connection:
+        found = connection.execute("SELECT study_instance_uid, detail FROM audit WHERE action = 'search' ORDER BY id")
+        return [("", ""), *((row[0], row[1]) for row in found.fetchall())]
 
 
 def test_a_note_is_no_instance_of_the_study(web: WebNode) -> None:

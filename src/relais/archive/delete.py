@@ -66,7 +66,10 @@ def delete(archive: Archive, principal: Principal, ref: Ref, reason: Reason = Re
 def notes(archive: Archive, principal: Principal, study: StudyRef | None, limit: int) -> list[Note]:
     """The newest rejection notes, or those of one study, newest first. Raises Forbidden."""
     archive.policy.decide(principal, Action.SEARCH, study)
-    return rejections.notes(archive.db, study, limit)
+    found = rejections.notes(archive.db, study, limit)
+    record = audit.Record(principal, Action.SEARCH, study.study_instance_uid if study else "", {"notes": len(found)})
+    archive.db.write_soon(lambda tx: audit.write(tx, record))
+    return found
 
 
 def note(archive: Archive, principal: Principal, sop_instance_uid: str) -> bytes:

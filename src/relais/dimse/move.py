@@ -16,12 +16,12 @@ from relais.peers.registry import Registry
 
 def serve(operation: Operation, archive: Archive, peers: Registry) -> None:
     """Send what the request names to its move destination, whatever the peer that asked would take itself."""
-    destination = peers.by_ae_title(str(operation.request.MoveDestination or ""))
+    to = str(operation.request.MoveDestination or "").strip()
+    require_destination(archive, operation.principal, to)  # before who may not could learn which peers there are
+    destination = peers.by_ae_title(to)
     if destination is None:
         operation.respond(MOVE_DESTINATION_UNKNOWN)
         return
-    to = str(operation.request.MoveDestination).strip()
-    require_destination(archive, operation.principal, to)
     found = rows(operation, archive, Action.MOVE, to)
     originator = MoveOriginator(operation.origin.calling_ae_title, operation.request.MessageID)
     instances = [outgoing(archive, row) for row in found]
