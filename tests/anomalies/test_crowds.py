@@ -20,9 +20,9 @@ from fixtures.waiting import eventually
 PATIENCE_S = 24  # of the node in these tests, with a connection that does not become an association
 QUICK_S = 20.0  # shorter than anybody is waited for; less than a hundredth of it on a machine with nothing else to do
 SOON_S = 120.0  # for what must come to pass, however busy the machine is
-HALF_A_REQUEST = b"GET /dicom-web/studies HTTP/1.1\r\nHost: node\r\n"
+HALF_A_REQUEST = b"GET /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\n"
 A_BODY_TO_COME = (
-    b"POST /dicom-web/studies HTTP/1.1\r\nHost: node\r\n"
+    b"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\n"
     b'Content-Type: multipart/related; type="application/dicom"; boundary=b\r\nContent-Length: 100000\r\n\r\n--b\r\n'
 )
 
@@ -223,7 +223,7 @@ class Dripping(threading.Thread):
 
 def asking_for_all_of(study_instance_uid: str) -> bytes:
     accept = 'Accept: multipart/related; type="application/dicom"; transfer-syntax=*'
-    return f"GET /dicom-web/studies/{study_instance_uid} HTTP/1.1\r\nHost: node\r\n{accept}\r\n\r\n".encode()
+    return f"GET /dicom-web/studies/{study_instance_uid} HTTP/1.1\r\nHost: localhost\r\n{accept}\r\n\r\n".encode()
 
 
 def test_100_readers_that_drip_change_nothing(node: Served, visitor: Visitor) -> None:

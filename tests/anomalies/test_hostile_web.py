@@ -100,6 +100,8 @@ def sent_beside_searches(node: Served, body: bytes, content_type: str, encoding:
 
 
 FINAL = b"--b--\r\n"
+WITH_ITEMS = b'[{"00081115": {"vr": "SQ", "Value": [%s]}}]'
+XML_WITH = b"<NativeDicomModel>%s</NativeDicomModel>"
 BODIES: dict[str, tuple[Callable[[], bytes], str, int]] = {
     "many parts": (lambda: parts(b"application/dicom", b"x", 100_001) + FINAL, DICOM, 413),
     "many parts with long headers": (
@@ -117,6 +119,18 @@ BODIES: dict[str, tuple[Callable[[], bytes], str, int]] = {
         JSON,
         409,
     ),
+    "many objects in JSON": (lambda: WITH_ITEMS % (b"{}," * 450_000 + b"{}"), "application/dicom+json", 413),
+    "many empty Items in JSON": (lambda: WITH_ITEMS % (b"null," * 900_000 + b"null"), "application/dicom+json", 413),
+    "unknown elements in XML": (
+        lambda: parts(b"application/dicom+xml", XML_WITH % (b"<a/>" * 4_000_000), 1) + FINAL,
+        XML,
+        409,
+    ),
+    "many elements in XML": (
+        lambda: parts(b"application/dicom+xml", XML_WITH % (b"<DicomAttribute/>" * 950_000), 1) + FINAL,
+        XML,
+        413,
+    ),
     "many documents": (lambda: parts(b"application/dicom+xml", b"<NativeDicomModel/>", 50_000) + FINAL, XML, 413),
     "deep JSON": (lambda: b"[" * 100_000, "application/dicom+json", 400),
     "deep XML": (lambda: parts(b"application/dicom+xml", b"<a>" * 100_000, 1) + FINAL, XML, 409),
@@ -130,6 +144,15 @@ def test_a_small_body_that_asks_for_much_gets_little(node: Served, name: str) ->
     body = make()
     answered, text = sent_beside_searches(node, body, content_type)
     assert answered == status, text[:300]
+
+
+def test_bulk_data_with_very_long_names_is_refused(node: Served) -> None:
+    """They are remembered until all has come."""
+    many = parts(b"application/octet-stream", b"", 30_000, names=b"\r\nContent-Location: %d" + b"y" * 4000)
+    body = gzip.compress(parts(b"application/dicom+json", b"[{}]", 1) + many + FINAL, 1)
+    status, text = sent_beside_searches(node, body, JSON, "gzip")
+    assert status == 413, text[:300]
+    assert b"Content-Locations" in text
 
 
 def naming(elements: int, uri: str) -> bytes:
@@ -194,7 +217,7 @@ def test_a_crowd_that_left_leaves_neither_threads_nor_files_behind(node: Served)
     """hardening.md 3."""
     (worker,) = node.workers()
     sent(node, b"", DICOM)  # some threads begin with the first request, and stay
-    head = f"POST /dicom-web/studies HTTP/1.1\r\nHost: x\r\nContent-Type: {DICOM}\r\nContent-Length: 1000000\r\n\r\n"
+    head = f"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: {DICOM}\r\nContent-Length: 1000000\r\n\r\n"
     before = threads(worker), descriptors(worker)
     crowd = [socket.create_connection(("127.0.0.1", node.web_port)) for _ in range(40)]
     for one in crowd:

@@ -97,7 +97,7 @@ def test_a_client_that_does_not_read_costs_no_memory(node: Served) -> None:
     watched = Watched(node)
     with socket.create_connection(("127.0.0.1", node.web_port)) as lazy:
         accept = 'Accept: multipart/related; type="application/dicom"; transfer-syntax=*'
-        request = f"GET /dicom-web/studies/{giant.study_instance_uid} HTTP/1.1\r\nHost: node\r\n{accept}\r\n\r\n"
+        request = f"GET /dicom-web/studies/{giant.study_instance_uid} HTTP/1.1\r\nHost: localhost\r\n{accept}\r\n\r\n"
         lazy.sendall(request.encode())
         assert lazy.recv(1)
         time.sleep(3)

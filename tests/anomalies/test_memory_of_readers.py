@@ -101,7 +101,7 @@ def test_100_who_read_nothing_of_what_they_asked_for_cost_less_than_100_mb(node:
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, TAKEN_BYTES)
             reader.settimeout(300)
             reader.connect(("127.0.0.1", node.web_port))
-            reader.sendall(f"GET /dicom-web{resource} HTTP/1.1\r\nHost: node\r\n{ACCEPT}\r\n\r\n".encode())
+            reader.sendall(f"GET /dicom-web{resource} HTTP/1.1\r\nHost: localhost\r\n{ACCEPT}\r\n\r\n".encode())
             assert reader.recv(12) == b"HTTP/1.1 200"  # it is being sent its answer
         assert eventually(memory.is_steady, 120, every_s=0.3)
         assert memory.bytes() - before < MOST_BYTES

@@ -43,7 +43,7 @@ def states(pid: int) -> set[str]:
 def asking(node: Served, closing: ExitStack) -> socket.socket:
     """A connection with a request that nobody has seen yet."""
     connection = closing.enter_context(socket.create_connection(("127.0.0.1", node.web_port), 180))
-    connection.sendall(b"GET /dicom-web/studies HTTP/1.1\r\nHost: node\r\nAccept: application/dicom+json\r\n\r\n")
+    connection.sendall(b"GET /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nAccept: application/dicom+json\r\n\r\n")
     return connection
 
 

@@ -163,10 +163,10 @@ def test_slow_uploads_and_readers_are_cut_off_here_too(tmp_path: Path, world: Wo
             secured = (context.wrap_socket(one, server_hostname="127.0.0.1") for one in plain)
             upload, reader = (keep.enter_context(one) for one in secured)
             upload.sendall(
-                b"POST /dicom-web/studies HTTP/1.1\r\nHost: node\r\nContent-Length: 100000\r\n"
+                b"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n"
                 b'Content-Type: multipart/related; type="application/dicom"; boundary=b\r\n\r\n--b\r\n'
             )
-            study = f"GET /dicom-web/studies/{giant.study_instance_uid} HTTP/1.1\r\nHost: node\r\n"
+            study = f"GET /dicom-web/studies/{giant.study_instance_uid} HTTP/1.1\r\nHost: localhost\r\n"
             reader.sendall(f"{study}Accept: application/zip;transfer-syntax=*\r\n\r\n".encode())
             assert upload.recv(4096).startswith(b"HTTP/1.1 408 ")
             log = Path(node.errors)

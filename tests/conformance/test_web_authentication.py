@@ -138,7 +138,18 @@ def test_each_does_what_it_may_and_no_more(node: Node) -> None:
     assert stored(node, CT1) == 200
     assert status(node, STUDIES, f"Bearer {CT1}") == 403
     assert status(node, STUDIES, f"Bearer {NOBODY}") == 403
-    assert status(node, STUDIES, f"Bearer {FAR}") == 403
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_who_is_not_where_its_token_counts_is_a_stranger_everywhere(node: Node, path: str) -> None:
+    for authorization in (f"Bearer {FAR}", basic("far", FAR)):
+        answer = requests.get(node.url + path, headers={"Authorization": authorization}, timeout=120)
+        assert answer.status_code == 401
+        assert 'Bearer realm="Relais"' in answer.headers["WWW-Authenticate"]
+
+
+def test_who_may_do_nothing_with_images_may_still_watch_the_node(node: Node) -> None:
+    assert status(node, "/metrics", f"Bearer {NOBODY}") == 200
 
 
 def stored(node: Node, secret: str) -> int:
@@ -218,10 +229,10 @@ def test_behind_a_balancer_its_header_field_says_who_asks(tmp_path: Path) -> Non
         load(configured(tmp_path, "enforced", 'proxies = ["127.0.0.1"]'), node_environ(tmp_path / "data")).config
     ) as node:
         assert status(node, STUDIES, f"Bearer {FAR}", **{"X-Forwarded-For": far}) == 200
-        assert status(node, STUDIES, f"Bearer {FAR}", **{"X-Forwarded-For": f"{far}, 192.0.2.1"}) == 403
-        assert status(node, STUDIES, f"Bearer {FAR}") == 403
+        assert status(node, STUDIES, f"Bearer {FAR}", **{"X-Forwarded-For": f"{far}, 192.0.2.1"}) == 401
+        assert status(node, STUDIES, f"Bearer {FAR}") == 401
         assert eventually(lambda: far in addresses(node), 120)
 
 
 def test_the_header_field_of_anybody_else_is_not_believed(node: Node) -> None:
-    assert status(node, STUDIES, f"Bearer {FAR}", **{"X-Forwarded-For": "10.1.2.3"}) == 403
+    assert status(node, STUDIES, f"Bearer {FAR}", **{"X-Forwarded-For": "10.1.2.3"}) == 401

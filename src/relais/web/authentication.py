@@ -1,8 +1,9 @@
 """Who asks: a token as `Authorization: Bearer`, or as the password of its name in HTTP Basic (RFC 6750, RFC 7617), or a
 certificate that was shown to a balancer of ours (web.forwarded).
 
-Knows HTTP, not what anybody may do. Where access is enforced nobody gets further without one, but for the two questions
-of balancers and for preflights (Fetch 4.8); an open node takes notice of who shows one and asks nobody.
+Knows HTTP, not what anybody may do. Where access is enforced nobody gets further without one, which must be good for
+where he is, but for the two questions of balancers and for preflights (Fetch 4.8). An open node takes notice of who
+shows one and asks nobody: so it answers only those who mean this machine (web.hosts).
 """
 
 from collections.abc import Mapping
@@ -13,10 +14,14 @@ from flask import Flask, Response, request
 from relais.access.policy import Mode
 from relais.access.principals import PROOFS
 from relais.access.tokens import Tokens
+from relais.archive.admission import admits
+from relais.web import hosts
+from relais.web.door import door, principal
 from relais.web.errors import answer
 
 USER = "REMOTE_USER"  # in the WSGI environment (RFC 3875 4.1.11): what request.remote_user gives
 FREE = frozenset({"/health/live", "/health/ready"})
+MISDIRECTED = "This node answers to localhost, to addresses, and to the host in [node] public_url, not to this name."
 CHALLENGES = ('Basic realm="Relais", charset="UTF-8"', 'Bearer realm="Relais"')
 
 
@@ -26,7 +31,11 @@ def register(app: Flask, tokens: Tokens, mode: Mode) -> None:
     def authenticate() -> Response | None:
         environ = request.environ
         environ[USER] = name = _name(tokens, environ)
-        if name or mode is not Mode.ENFORCED or request.path in FREE or _is_preflight():
+        if request.path in FREE:
+            return None
+        if mode is Mode.OPEN_LOOPBACK:
+            return None if hosts.is_ours(environ.get("HTTP_HOST", ""), door().public_url) else answer(421, MISDIRECTED)
+        if _is_preflight() or (name and admits(door().archive, principal())):
             return None
         response = answer(401, "Show a token of this node, as Bearer or as the password of its name.")
         for challenge in CHALLENGES:
