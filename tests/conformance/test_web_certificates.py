@@ -1,29 +1,33 @@
 """A certificate shown to a balancer is a user of the web door (RFC 9440): HAProxy, and requests as callers."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from fixtures import certificates, haproxy
 from fixtures.builders import a_ct, part10
 from fixtures.certificates import Identity, World
 from fixtures.served import Served, put_away
+from fixtures.waiting import eventually
 from relais.access.tokens import digest, make
 
 pytestmark = pytest.mark.anywhere("is about who calls")
 
 GUIDE = Path(__file__).parents[2] / "docs/operator-guide.md"
-SECRET = make()
+SECRET, FAR, NEAR = make(), make(), make()
 SETTINGS = """
 [access]
 mode = "enforced"
 
 [web]
 proxies = ["127.0.0.1"]
-proxied_certificates = true
+certificate_field = "ClientCert"
 
 [[tokens]]
 name = "modality"
@@ -34,7 +38,21 @@ may = ["store", "search"]
 name = "rosa"
 sha256 = "{sha256}"
 certificates = ["CN=modality"]
+
+[[tokens]]
+name = "far"
+sha256 = "{far}"
+networks = ["10.1.0.0/16"]
+
+[[tokens]]
+name = "near"
+sha256 = "{near}"
+networks = ["127.0.0.9"]
 """
+
+
+def configured() -> str:
+    return SETTINGS.format(sha256=digest(SECRET), far=digest(FAR), near=digest(NEAR))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("node")
     (folder / "conf").mkdir()
-    (folder / "conf/relais.toml").write_text(SETTINGS.format(sha256=digest(SECRET)))
+    (folder / "conf/relais.toml").write_text(configured())
     made = Served(folder)
     try:
         made.wait_until_ready()
@@ -84,9 +102,24 @@ def session(world: World, who: Identity | None) -> requests.Session:
     return made
 
 
-def forged(world: World) -> dict[str, str]:
+class Elsewhere(HTTPAdapter):
+    """Connections from another address than the balancer's."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, source_address=("127.0.0.9", 0), **options)
+
+
+def elsewhere(world: World | None = None) -> requests.Session:
+    """Of who has no certificate."""
+    made = session(world, None) if world else requests.Session()
+    for scheme in ("http://", "https://"):
+        made.mount(scheme, Elsewhere())
+    return made
+
+
+def forged(world: World, field: str = "ClientCert") -> dict[str, str]:
     lines = world.modality.certificate.read_text().partition("-----BEGIN CERTIFICATE-----")[2]
-    return {"Client-Cert": ":" + "".join(lines.partition("-----END")[0].split()) + ":"}
+    return {field: ":" + "".join(lines.partition("-----END")[0].split()) + ":"}
 
 
 def test_who_shows_a_certificate_may_what_its_user_may(balancer: str, node: Served, world: World) -> None:
@@ -109,21 +142,60 @@ def test_who_shows_none_is_asked_for_a_token(balancer: str, world: World) -> Non
         session(world, world.stranger).get(balancer, timeout=120)
 
 
-def test_a_certificate_in_a_header_field_of_the_caller_is_nobody_s(balancer: str, world: World) -> None:
+@pytest.mark.parametrize(
+    "field", ["ClientCert", "CLIENTCERT", "Client-Cert", "Client_Cert", "_ClientCert", "ClientCert_"]
+)
+def test_a_certificate_in_a_header_field_of_the_caller_is_nobody_s(balancer: str, world: World, field: str) -> None:
     """hardening.md 6, 11: the balancer takes it away."""
-    assert session(world, None).get(balancer, headers=forged(world), timeout=120).status_code == 401
+    for who in (None, world.node):
+        assert session(world, who).get(balancer, headers=forged(world, field), timeout=120).status_code == 401
+
+
+@pytest.mark.parametrize("field", ["Client_Cert", "Client-Cert", "Client_cert", "_ClientCert", "ClientCert_"])
+def test_what_a_balancer_lets_through_by_another_spelling_is_nobody_s(node: Served, world: World, field: str) -> None:
+    """To WSGI a hyphen and an underscore are one, so that a field with a hyphen would have several names."""
+    url = f"{node.url}/dicom-web/studies"
+    assert session(world, None).get(url, headers=forged(world), timeout=120).status_code == 200, "as a balancer says it"
+    assert session(world, None).get(url, headers=forged(world, field), timeout=120).status_code == 401
+
+
+def test_two_certificates_are_nobody_s(node: Served, world: World) -> None:
+    (shown,) = forged(world).values()
+    with closing(HTTPConnection("127.0.0.1", node.web_port, timeout=120)) as connection:
+        connection.putrequest("GET", "/dicom-web/studies")
+        for _ in range(2):
+            connection.putheader("ClientCert", shown)
+        connection.endheaders()
+        assert connection.getresponse().status == 401
+
+
+@pytest.mark.parametrize("field", ["X_Forwarded_For", "X-Forwarded_For", "x_forwarded-for"])
+def test_where_a_caller_is_he_does_not_say_himself(balancer: str, world: World, field: str) -> None:
+    """Not with his own X-Forwarded-For before it either, behind which the balancer writes."""
+    bearer = {"Authorization": f"Bearer {FAR}", "X-Forwarded-For": "10.1.2.3", field: "10.1.2.3"}
+    assert elsewhere(world).get(balancer, headers=bearer, timeout=120).status_code == 401
+
+
+def test_where_a_caller_is_he_does_not_say_himself_to_the_shipped_balancer(node: Served, tmp_path: Path) -> None:
+    with haproxy.before([node, node], tmp_path) as shipped, elsewhere() as caller:
+        url = f"http://127.0.0.1:{shipped.web_port}/dicom-web/studies"
+        assert eventually(lambda: caller.get(url, timeout=120).status_code == 401, 120), "the node is found ready"
+        for field in ("X_Forwarded_For", "X-Forwarded_For"):
+            bearer = {"Authorization": f"Bearer {FAR}", "X-Forwarded-For": "10.1.2.3", field: "10.1.2.3"}
+            assert caller.get(url, headers=bearer, timeout=120).status_code == 401
+        assert caller.get(url, headers={"Authorization": f"Bearer {NEAR}"}, timeout=120).status_code == 200
 
 
 def test_a_token_that_asks_for_a_certificate_too_is_not_enough(balancer: str, world: World) -> None:
     bearer = {"Authorization": f"Bearer {SECRET}"}
     assert session(world, world.modality).get(balancer, headers=bearer, timeout=120).status_code == 200
-    assert session(world, None).get(balancer, headers=bearer, timeout=120).status_code == 403
+    assert session(world, None).get(balancer, headers=bearer, timeout=120).status_code == 401
 
 
 def test_a_node_that_does_not_ask_its_balancers_for_certificates_believes_none(tmp_path: Path, world: World) -> None:
     """Mallory knows the certificate of the modality: it is no secret."""
     (tmp_path / "conf").mkdir()
-    text = SETTINGS.format(sha256=digest(SECRET)).replace("proxied_certificates = true\n", "")
+    text = configured().replace('certificate_field = "ClientCert"\n', "")
     (tmp_path / "conf/relais.toml").write_text(
         text.replace('certificates = ["CN=modality"]\n', "", 2).replace(
             'name = "modality"\n', f'name = "modality"\nsha256 = "{digest(make())}"\n'

@@ -192,10 +192,10 @@ def _contradictions_of_peers(config: Config) -> Iterator[str]:
                 'set [dimse] tls_client = "optional" or "required"'
             )
     for token in config.tokens:
-        if token.certificates and not config.web.proxied_certificates:
+        if token.certificates and not config.web.certificate_field:
             yield (
                 f"[[tokens]] {token.name}: certificates are given, but nobody tells of them: "
-                "set [web] proxies and proxied_certificates = true"
+                "set [web] proxies and certificate_field"
             )
     titles = [peer.ae_title for peer in config.peers if peer.is_dimse]
     yield from _given_twice("peers", names)

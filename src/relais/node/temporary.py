@@ -63,7 +63,7 @@ def isolated(config: Config, folder: Path) -> Config:
             host=LOOPBACK,
             port=0,
             proxies=(),
-            proxied_certificates=False,
+            certificate_field="",
             tls_certificate="",
             tls_key="",
             tls_ca="",

@@ -70,7 +70,7 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
     app.wsgi_app = Recorder(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:
         networks = [ip_network(proxy) for proxy in settings.proxies]
-        behind = Behind(app.wsgi_app, networks, takes_certificates=settings.proxied_certificates)
+        behind = Behind(app.wsgi_app, networks, settings.certificate_field)
         app.wsgi_app = behind  # type: ignore[method-assign]
     return app
 

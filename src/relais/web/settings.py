@@ -9,6 +9,7 @@ from relais.peers import tls
 from relais.peers.tls import ClientCertificate
 
 _ORIGIN = re.compile(r"https?://[^/?#\s]+")
+_ONE_SPELLING = re.compile(r"[A-Za-z0-9]{1,64}")  # of a header field: WSGI cannot tell hyphens from underscores
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class WebSettings:
 
     With *tls_certificate*, a PEM file, the port speaks HTTPS and nothing else. *tls_key* is a PEM file too, or its
     text; it may also stand in the certificate's file. With *tls_ca*, only who shows a certificate that it vouches for
-    gets in. *proxies* are the addresses of balancers that say who asks; with *proxied_certificates* they also say what
-    certificate was shown to them, and take that header field (RFC 9440) away from everybody else.
+    gets in. *proxies* are the addresses of balancers that say who asks. In the header field *certificate_field* they
+    also say what certificate was shown to them (in the form of RFC 9440), and take it away from everybody else.
     """
 
     host: str = "127.0.0.1"
@@ -47,7 +48,7 @@ class WebSettings:
     tls_key: str = field(default="", metadata={"secret": True}, repr=False)
     tls_ca: str = ""
     proxies: tuple[str, ...] = ()
-    proxied_certificates: bool = False
+    certificate_field: str = ""
 
     @property
     def scheme(self) -> str:
@@ -84,11 +85,20 @@ class WebSettings:
                 raise ValueError(f"{name} must be between {low} and {high}, not {getattr(self, name)}")
         if self.tls_ca and not self.tls_certificate:
             raise ValueError("tls_ca needs tls_certificate")
-        if self.proxied_certificates and not self.proxies:
-            raise ValueError("proxied_certificates needs proxies")
+        if self.certificate_field:
+            self._check_certificate_field()
         _ = self.tls_context
         for proxy in self.proxies:
             ip_network(proxy)
         for origin in self.cors_origins:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(f'cors_origins must be "*" or like "https://viewer.example.org", not "{origin}"')
+
+    def _check_certificate_field(self) -> None:
+        if not _ONE_SPELLING.fullmatch(self.certificate_field):
+            raise ValueError(
+                'certificate_field must be a name of letters and digits, like "ClientCert": '
+                "one with a hyphen could be forged with an underscore"
+            )
+        if not self.proxies:
+            raise ValueError("certificate_field needs proxies")

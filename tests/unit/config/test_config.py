@@ -274,7 +274,9 @@ TOKEN = f'[[tokens]]\nname = "rosa"\nsha256 = "{"0a" * 32}"\n'
         ('[[tokens]]\nname = "rosa"', "sha256 must have 64 hexadecimal digits"),
         (TOKEN + 'certificates = ["Rosa"]', 'certificates must hold "sha256:'),
         (TOKEN + 'certificates = ["CN=Rosa"]', "certificates are given, but nobody tells of them"),
-        ("[web]\nproxied_certificates = true", "proxied_certificates needs proxies"),
+        ('[web]\ncertificate_field = "ClientCert"', "certificate_field needs proxies"),
+        ('[web]\nproxies = ["::1"]\ncertificate_field = "Client-Cert"', "could be forged with an underscore"),
+        ('[web]\nproxies = ["::1"]\ncertificate_field = "Client_Cert"', "could be forged with an underscore"),
     ],
 )
 def test_a_token_that_cannot_be_used_stops_the_start(tmp_path: Path, text: str, expected: str) -> None:
