@@ -13,6 +13,7 @@ import orjson
 from flask import Blueprint, Flask, Response, render_template, request
 from werkzeug.routing import PathConverter
 
+from relais.access.policy import Mode
 from relais.archive import Archive, documents, holdings, retrieve, search, zipped
 from relais.archive.overview import overview
 from relais.dicom.attributes import Level
@@ -56,7 +57,13 @@ def install(app: Flask, archive: Archive, facts: NodeFacts) -> None:
 def _everywhere() -> dict[str, Any]:
     """What every template may use."""
     here = context.facts()
-    return {"facts": here, "look": _look(), "has_viewer": viewer.installed(here.viewer_dir), "meaning": rows.MODALITIES}
+    return {
+        "facts": here,
+        "look": _look(),
+        "has_viewer": viewer.installed(here.viewer_dir),
+        "meaning": rows.MODALITIES,
+        "is_enforced": context.archive().policy.mode is Mode.ENFORCED,
+    }
 
 
 @cache

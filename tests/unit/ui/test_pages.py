@@ -4,6 +4,7 @@ import io
 import logging
 import re
 import zipfile
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from flask.testing import FlaskClient
 
 from fixtures.builders import a_ct, part10, uid
 from fixtures.node import close_archive, make_archive
-from relais.access.policy import Mode, Policy
+from relais.access.policy import Action, Mode, Policy, Rule
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, delete, ingest
 from relais.dicom.origin import Channel, Origin
@@ -177,6 +178,8 @@ def test_the_node_page_tells_how_to_reach_it(client: FlaskClient) -> None:
     html = text(client, "/node")
     assert "<code>RIVEMONT</code>" in html
     assert "echoscu -aec RIVEMONT 127.0.0.1 11112" in html
+    assert "Storage Commitment" in html
+    assert "TOKEN" not in html
     assert "http://127.0.0.1:8080/dicom-web" in html
     assert "boundary=b" in html
     assert "<strong>8</strong>" in html.split("Instances</span>")[1]
@@ -272,6 +275,25 @@ def test_mallory_sees_no_study_and_no_count_where_access_is_enforced(tmp_path: P
     text(client, f"/studies/{THORAX}", 404)
     text(client, f"/studies/{THORAX}/download", 404)
     close_archive(archive)
+
+
+def test_where_access_is_enforced_the_commands_to_copy_say_who_asks(tmp_path: Path, facts: NodeFacts) -> None:
+    """Without an AE title that is a peer's, and without a token, each of them was refused."""
+    rosa = Rule(frozenset({Action.SEARCH, Action.RETRIEVE}))
+    archive = make_archive(tmp_path / "closed", Policy(Mode.ENFORCED, users={"rosa": rosa}))
+    app = Flask("pages", static_folder=None)
+    install(app, archive, facts)
+    client = app.test_client()
+    commands = []
+    for path in ("/node", "/"):  # the list of an empty archive tells how to send a folder
+        answer = client.get(path, environ_overrides={"REMOTE_USER": "rosa"})
+        commands += [unescape(one) for one in re.findall(r'<code tabindex="0">(.*?)</code>', answer.text)]
+    close_archive(archive)
+    dcmtk = [one for one in commands if re.match("echoscu|findscu|dcmsend", one)]
+    curl = [one for one in commands if "curl" in one]
+    assert (len(dcmtk), len(curl)) == (4, 2)
+    assert all(" -aet YOUR_AE_TITLE -aec RIVEMONT" in one for one in dcmtk)
+    assert all('curl -H "Authorization: Bearer $TOKEN" ' in one for one in curl)
 
 
 def test_static_files_are_kept_by_browsers_until_they_are_others(client: FlaskClient) -> None:
