@@ -11,9 +11,11 @@ from relais.errors import InvalidRequest, TooLarge
 
 MAX_OBJECT_BYTES = 16 * 1024**2  # a larger object makes the body TooLarge
 MAX_TOKENS = 1_000_000  # strings and brackets of one object: with more the body is TooLarge
+MAX_PIECES = 300_000  # its objects, nulls and commas: what it takes as a Data Set, some 400 bytes for each
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{}]', re.DOTALL)
 _WHITE_SPACE = b" \t\r\n"
+_TOO_MANY = "The metadata of an instance may have at most {} names and values; use bulk data."
 _NO_ARRAY = "The metadata must be a JSON array of objects (PS3.18 F.2.1)."
 
 
@@ -42,7 +44,9 @@ class Splitter:
                 break
             self._at = token.end()
             if self._pass(token):
-                yield self._text[self._start : self._at]
+                text = self._text[self._start : self._at]
+                _check_pieces(text)
+                yield text
                 self._start = self._at
         else:
             self._at = len(self._text)
@@ -62,7 +66,7 @@ class Splitter:
         self._depth += (kind in (b"{", b"[")) - (kind in (b"}", b"]"))
         self._tokens += 1
         if self._tokens > MAX_TOKENS:
-            raise TooLarge(f"The metadata of an instance may have at most {MAX_TOKENS} names and values.")
+            raise TooLarge(_TOO_MANY.format(MAX_TOKENS))
         return self._depth == 1 and kind in (b"}", b"]")
 
     def _pass_outside(self, kind: bytes, token: re.Match[bytes]) -> None:
@@ -76,3 +80,9 @@ class Splitter:
         self._has_objects = self._has_objects or kind == b"{"
         self._is_over = kind == b"]"
         self._tokens = 0
+
+
+def _check_pieces(text: bytes) -> None:
+    """Raise TooLarge for an object of very many pieces. Those within texts count too: they are few."""
+    if text.count(b"{") + text.count(b"null") + text.count(b",") > MAX_PIECES:
+        raise TooLarge(_TOO_MANY.format(MAX_PIECES))

@@ -37,6 +37,7 @@ METADATA = frozenset({DICOM_JSON, DICOM_XML})
 _SAID_AS = {JSON: DICOM_JSON, "application/xml": DICOM_XML, "text/xml": DICOM_XML}  # by parts that name no location
 MAX_XML_BYTES = 16 * 1024**2  # of the metadata of one instance; with more the body is TooLarge
 MOST_DOCUMENTS = 100_000  # instances of one request; with more the body is TooLarge
+MOST_NAME_BYTES = 32 * 1024**2  # of the locations and types of all bulk data of one request; with more it is TooLarge
 PART_BYTES = 1024  # counted for each part that is named, besides its bytes
 SOP_CLASS_UID, SOP_INSTANCE_UID = "00080016", "00080018"
 
@@ -84,7 +85,7 @@ class _Received:
     def __init__(self, spool: Spool, media_type: str) -> None:
         self._spool, self._media_type = spool, media_type
         self._bulk: dict[str, list[BulkPart]] = {}
-        self._drawn_bytes = 0
+        self._drawn_bytes = self._name_bytes = 0
         self.documents: list[Stretch] = []
 
     def take(self, events: Iterable[Event]) -> None:
@@ -128,9 +129,20 @@ class _Received:
         default = OCTET_STREAM if location else self._media_type
         content_type = media_types.parse_media_type(headers.get("content-type", default))
         if location or _SAID_AS.get(content_type.essence, content_type.essence) != self._media_type:
-            return _Bulk(self._spool, location, content_type, self._bulk)
+            return self._begin_bulk(location, content_type)
         make = _Xml if self._media_type == DICOM_XML else _Json
         return make(self._spool, self.documents)
+
+    def _begin_bulk(self, location: str, content_type: media_types.MediaType) -> "_Bulk":
+        if not location:
+            raise InvalidRequest("A part of bulk data needs a Content-Location, which the metadata names.")
+        place, syntax = _resolved(location), content_type.parameters.get("transfer-syntax", "")
+        self._name_bytes += len(place) + len(content_type.essence) + len(syntax)
+        if self._name_bytes > MOST_NAME_BYTES:
+            raise TooLarge(
+                f"The Content-Locations and types of a request's bulk data may have at most {MOST_NAME_BYTES} bytes."
+            )
+        return _Bulk(self._spool, content_type.essence, syntax, self._bulk.setdefault(place, []))
 
 
 class _Part(Protocol):
@@ -175,22 +187,17 @@ class _Xml:
 class _Bulk:
     """Bulk data, found by its Content-Location."""
 
-    def __init__(
-        self, spool: Spool, location: str, content_type: media_types.MediaType, bulk: dict[str, list[BulkPart]]
-    ) -> None:
-        if not location:
-            raise InvalidRequest("A part of bulk data needs a Content-Location, which the metadata names.")
+    def __init__(self, spool: Spool, essence: str, syntax: str, parts: list[BulkPart]) -> None:
         self._spool, self._start = spool, spool.size_bytes
-        self._content_type, self._parts = content_type, bulk.setdefault(_resolved(location), [])
+        self._essence, self._syntax, self._parts = essence, syntax, parts
 
     def write(self, data: bytes | memoryview) -> None:
         self._spool.write(data)
 
     def end(self) -> None:
         stretch = self._spool.since(self._start)
-        syntax = self._content_type.parameters.get("transfer-syntax", "")
         read = _Reading(self._spool, stretch.offset, stretch.size_bytes)
-        self._parts.append(BulkPart(self._content_type.essence, syntax, stretch.size_bytes, read))
+        self._parts.append(BulkPart(self._essence, self._syntax, stretch.size_bytes, read))
 
 
 @dataclass(frozen=True, slots=True)

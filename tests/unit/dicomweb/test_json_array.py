@@ -101,3 +101,13 @@ def test_an_object_of_too_many_pieces_is_refused(monkeypatch: pytest.MonkeyPatch
     assert len(split(b"[" + b",".join([b'{"a": [1]}'] * 200) + b"]")) == 200
     with pytest.raises(TooLarge, match="at most 100 names"):
         split(b'[{"a": [' + b"[]," * 60 + b"[]]}]")
+
+
+@pytest.mark.parametrize("piece", [b"{}", b"null", b"1", b'"a"', b'{"a": 1}'])
+def test_an_object_that_takes_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch, piece: bytes) -> None:
+    """hardening.md 3: a few bytes each take hundreds in a Data Set."""
+    monkeypatch.setattr(json_array, "MAX_PIECES", 100)
+    some, many = (b'[{"a": [' + b",".join([piece] * count) + b"]}]" for count in (20, 101))
+    assert len(split(some)) == 1
+    with pytest.raises(TooLarge, match="at most 100 names"):
+        split(many)
