@@ -12,8 +12,9 @@ from relais.access.principals import OPERATOR
 from relais.archive import Archive, delete, ingest, maintenance, removal
 from relais.archive.removal import AT_ONCE, STEP, Removal
 from relais.archive.settings import OnConflict
+from relais.db.database import Database
 from relais.dicom.origin import Channel, Origin
-from relais.errors import OutOfResources
+from relais.errors import OutOfResources, Unavailable
 from relais.index import condemned
 
 ORIGIN = Origin(Channel.IMPORT)
@@ -50,6 +51,26 @@ def test_a_large_deletion_answers_before_its_bytes_are_gone(archive: Archive) ->
     assert not remover.step()
     assert kept(archive) == 0
     assert condemned.behind(archive.db, "", 10) == []
+    assert maintenance.check(archive).is_sound
+
+
+def test_a_deletion_is_done_though_the_index_cannot_say_whether_a_backup_runs(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_now(db: Database, name: str) -> bool:
+        raise Unavailable
+
+    study = a_stored_study(archive, 3).ref.study
+    with monkeypatch.context() as busy:
+        busy.setattr(removal.leases, "taken", not_now)
+        assert delete.delete(archive, OPERATOR, study).instances == 3
+        again = a_ct()
+        ingest.store_part10(archive, io.BytesIO(part10(again)), ORIGIN)
+        ingest.store_part10(archive, io.BytesIO(part10(again)), ORIGIN)
+    assert kept(archive) == 5
+    while Removal(archive).step():
+        pass
+    assert kept(archive) == 1
     assert maintenance.check(archive).is_sound
 
 
