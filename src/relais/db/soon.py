@@ -59,27 +59,33 @@ class Soon:
                     log.warning("late writes wait: %s", exc)
                 why = exc.message
 
-    def _make_room(self) -> None:
-        try:
-            self.flush()
-        except Unavailable as exc:
-            with self._mutex:
-                lost = len(self._waiting)
-                self._waiting.clear()
-            log.error("%d late writes are lost: %s", lost, exc)
-
     def flush(self) -> None:
         """Commit what waits. What finds no room goes on waiting; what can never be committed is dropped."""
         with self._flushing:
-            with self._mutex:
-                batch = list(self._waiting)
+            self._commit()
+
+    def _make_room(self) -> None:
+        """Commit what waits, or drop it: all in one holding, so that no other flush has it in hand."""
+        with self._flushing:
             try:
-                if batch:
-                    self._write(lambda tx: _run_each(tx, batch, self._words))
-            except Internal as exc:
-                log.error("%d late writes are lost: %s", len(batch), exc)
-            with self._mutex:
-                del self._waiting[: len(batch)]
+                self._commit()
+            except Unavailable as exc:
+                with self._mutex:
+                    lost = len(self._waiting)
+                    self._waiting.clear()
+                log.error("%d late writes are lost: %s", lost, exc)
+
+    def _commit(self) -> None:
+        """What `flush` does, for who holds it."""
+        with self._mutex:
+            batch = list(self._waiting)
+        try:
+            if batch:
+                self._write(lambda tx: _run_each(tx, batch, self._words))
+        except Internal as exc:
+            log.error("%d late writes are lost: %s", len(batch), exc)
+        with self._mutex:
+            del self._waiting[: len(batch)]
 
 
 def _run_each(tx: Transaction, batch: list[Work], words: Words) -> None:
