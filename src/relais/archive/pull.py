@@ -40,17 +40,23 @@ class Unit:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a unit: how many instances it has, how many came now, which are *missing* and what is to be said."""
+    """What came of a unit: how many instances it has, how many came now, which are *missing* and what is to be said.
+
+    *unnamed* ones are missing besides, of which nobody knows the UIDs; None: nor how many. One that *is_failed* was not
+    compared, whatever the numbers say.
+    """
 
     instances: int = 0
     received: int = 0
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     is_unanswered: bool = False
+    unnamed: int | None = 0
+    is_failed: bool = False
 
     @property
     def is_complete(self) -> bool:
-        return not self.missing
+        return not self.missing and self.unnamed == 0 and not self.is_failed
 
 
 Work = Callable[[Unit], Outcome]
@@ -59,11 +65,12 @@ Work = Callable[[Unit], Outcome]
 
 @dataclass(slots=True)
 class Incomplete:
-    """How many instances of a unit are missing, which ones for example, and why."""
+    """How many of the *instances* of a unit are missing, the UIDs of some, and why. None: the peer did not count."""
 
-    missing: int
+    missing: int | None
     examples: list[str]
     notes: list[str]
+    instances: int | None = None
 
 
 @dataclass(slots=True)
@@ -97,7 +104,7 @@ class Pull:
     """One pull. *tell* is called after every unit. With *again* what was complete before is compared again.
 
     `is_ending`, `received` and `came` are for the Work: whether to break off, that so many bytes came, which may wait,
-    and what came of an attempt that fails.
+    and what came of an attempt that fails and is here then.
     """
 
     def __init__(
@@ -118,6 +125,7 @@ class Pull:
         self._lock = threading.Lock()
         self._unanswered = 0
         self._came: Counter[str] = Counter()
+        self._here: dict[str, int] = {}
         self._bug: BaseException | None = None
 
     def is_ending(self) -> bool:
@@ -132,15 +140,16 @@ class Pull:
         with self._lock:
             self.report.received_bytes += size_bytes
 
-    def came(self, unit: Unit, instances: int) -> None:
-        """So many of *unit* came in an attempt that raises: they are here, and count."""
+    def came(self, unit: Unit, instances: int, here: int) -> None:
+        """So many of *unit* came in an attempt that raises, and count; so many are *here*, with those from before."""
         with self._lock:
             self._came[unit.key] += instances
+            self._here[unit.key] = here
 
     def miss(self, what: str, why: str) -> None:
         """Something outside all units is missing."""
         with self._lock:
-            self.report.incomplete[what] = Incomplete(0, [], [why])
+            self.report.incomplete[what] = Incomplete(None, [], [why])
 
     def remark(self, key: str, notes: list[str]) -> None:
         """An operator may want to know *notes* about *key*."""
@@ -200,6 +209,7 @@ class Pull:
             if outcome.is_complete or fruitless > 1 or self.is_ending():
                 break
         outcome.received = received + self._came.pop(unit.key, 0)
+        self._here.pop(unit.key, None)
         return outcome
 
     def _attempt(self, unit: Unit, work: Work) -> Outcome:
@@ -207,16 +217,22 @@ class Pull:
             outcome = work(unit)
         except OutOfResources as exc:
             self._stop(exc.message)
-            return _failed(unit, exc)
+            return self._failed(unit, exc)
         except Unavailable as exc:
             self._unanswered += 1
             if self._unanswered >= GIVE_UP * (len(PATIENCE_S) + 1):
                 self._stop(exc.message)
-            return _failed(unit, exc, is_unanswered=True)
+            return self._failed(unit, exc, is_unanswered=True)
         except NodeError as exc:
-            outcome = _failed(unit, exc)
+            outcome = self._failed(unit, exc)
         self._unanswered = 0
         return outcome
+
+    def _failed(self, unit: Unit, why: NodeError, *, is_unanswered: bool = False) -> Outcome:
+        """Of what is missing only the number is known, and that only if the peer counted."""
+        counted = unit.instances
+        unnamed = max(0, counted - self._here.get(unit.key, 0)) if counted else None
+        return Outcome(counted, notes=[why.message], is_unanswered=is_unanswered, unnamed=unnamed, is_failed=True)
 
     def _stop(self, why: str) -> None:
         with self._lock:
@@ -236,11 +252,11 @@ class Pull:
                 if outcome.notes:
                     report.notes[unit.key] = outcome.notes
             else:
-                missing = outcome.missing
-                report.incomplete[unit.key] = Incomplete(len(missing), missing[:NAMED], outcome.notes)
+                report.incomplete[unit.key] = _incomplete(outcome)
             self._tell(report)
 
 
-def _failed(unit: Unit, why: NodeError, *, is_unanswered: bool = False) -> Outcome:
-    """Nothing is known but why."""
-    return Outcome(unit.instances, missing=["all"], notes=[why.message], is_unanswered=is_unanswered)
+def _incomplete(outcome: Outcome) -> Incomplete:
+    """What the report says of a unit that is not complete."""
+    missing = None if outcome.unnamed is None else len(outcome.missing) + outcome.unnamed
+    return Incomplete(missing, outcome.missing[:NAMED], outcome.notes, outcome.instances or None)

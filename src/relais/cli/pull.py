@@ -12,7 +12,7 @@ import click
 from relais.archive import Archive
 from relais.archive.ledger import Ledger
 from relais.archive.pace import Hours, Rate
-from relais.archive.pull import Pull, Report
+from relais.archive.pull import Incomplete, Pull, Report
 from relais.cli import keys
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
 from relais.cli.own import login
@@ -135,10 +135,19 @@ def _print(report: Report) -> None:
     for key, notes in list(report.notes.items())[:SHOWN]:
         click.echo(f"{key}: {' '.join(notes)}")
     for key, left in list(report.incomplete.items())[:SHOWN]:
-        click.echo(f"Not complete: {key}: {left.missing} missing. {' '.join(left.notes)}")
+        click.echo(f"Not complete: {key}: {_missing(left)}. {' '.join(left.notes)}")
         for uid in left.examples[:SHOWN]:
             click.echo(f"    {uid}")
     if len(report.incomplete) > SHOWN:
         click.echo(f"and {len(report.incomplete) - SHOWN} more (--json lists all).")
     if report.stopped:
         click.echo(f"Stopped before the end: {report.stopped} The same command goes on from here.")
+
+
+def _missing(left: Incomplete) -> str:
+    """How many instances are, of those that the peer counted."""
+    if left.missing is None:
+        return "nobody knows how many are missing"
+    if left.instances is None or left.instances == 1:
+        return f"{left.missing} missing"
+    return f"{'all' if left.missing == left.instances else left.missing} of {left.instances} missing"

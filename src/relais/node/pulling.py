@@ -119,9 +119,15 @@ class StudyPull(ABC):
 
     def bring(self, unit: Unit) -> Outcome:
         """One study: the Work of the pull. Raises Unavailable, OutOfResources."""
-        study = StudyRef(unit.key)
+        study, taken = StudyRef(unit.key), Taken(self._pull, self._archive, self._origin)
+        try:
+            return self._brought(unit, study, taken)
+        except NodeError:
+            self._pull.came(unit, taken.received, len(self._held(study)))
+            raise
+
+    def _brought(self, unit: Unit, study: StudyRef, taken: Taken) -> Outcome:
         named = self._named(study)
-        taken = Taken(self._pull, self._archive, self._origin)
         outcome = Outcome()
         before = held = self._held(study)
         for uncompressed in self.passes:
@@ -129,11 +135,7 @@ class StudyPull(ABC):
             for ref, classes in _wanted(study, named, held, unit.instances):
                 if self._pull.is_ending():
                     break
-                try:
-                    said = self.transfer(ref, classes, taken, uncompressed=uncompressed)
-                except NodeError:
-                    self._pull.came(unit, taken.received)
-                    raise
+                said = self.transfer(ref, classes, taken, uncompressed=uncompressed)
                 outcome.notes += [said] if said else []
             held = self._held(study)
         outcome.received = taken.received or len(held - before)
@@ -229,9 +231,9 @@ def _compare(outcome: Outcome, named: Named, held: set[str], counted: int) -> No
     expected = {uid for series in named.values() for uid in series}
     outcome.instances = max(len(expected), counted)
     outcome.missing = sorted(expected - held)
-    unnamed = max(counted, 1 if not expected else 0) - max(len(held), len(expected))
-    if unnamed > 0:
-        outcome.missing.append(f"{unnamed} of the {outcome.instances or 'unknown number of'} that were counted")
+    outcome.unnamed = max(0, counted - max(len(held), len(expected)))
+    if not (expected or counted or held):
+        outcome.unnamed = None
 
 
 def _count(study: json_model.JsonDataset) -> int | None:

@@ -97,7 +97,7 @@ class OrthancPull:
                 try:
                     self._fetch(instance, fetched)
                 except NodeError:
-                    self._pull.came(unit, fetched.received)
+                    self._pull.came(unit, fetched.received, len(held) + fetched.received)
                     raise
         held = self._held(ref)
         left = [one for one in instances if one.id not in fetched.gone]

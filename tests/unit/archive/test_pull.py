@@ -60,7 +60,7 @@ def test_what_came_before_an_attempt_failed_counts_as_come(ledger: Ledger) -> No
     def work(unit: Unit) -> Outcome:
         attempts.append(unit)
         if len(attempts) == 1:
-            pull.came(unit, 1)
+            pull.came(unit, 1, 2)
             raise Unavailable("broke off")
         return Outcome(3, 1)
 
@@ -127,6 +127,40 @@ def test_one_that_fails_does_not_stop_the_others(ledger: Ledger) -> None:
     report = Impatient(ledger).run(UNITS, work, 2)
     assert (report.complete, list(report.incomplete), report.stopped) == (5, ["1"], "")
     assert report.incomplete["1"].notes == ["This one is odd."]
+
+
+def test_of_what_could_not_be_fetched_instances_are_counted(ledger: Ledger) -> None:
+    """The peer counted three of each but the last, and breaks off; of the second, one came and one was here."""
+    units = [UNITS[0], UNITS[1], Unit("5")]
+    pull = Impatient(ledger)
+
+    def work(unit: Unit) -> Outcome:
+        if unit.key == "1":
+            pull.came(unit, 1, 2)
+        raise InvalidRequest("It broke off.")
+
+    left = pull.run(units, work, 1).incomplete
+    assert [(one.missing, one.instances, one.examples) for one in left.values()] == [
+        (3, 3, []),
+        (1, 3, []),
+        (None, None, []),
+    ]
+
+
+def test_what_failed_is_not_complete_though_as_many_are_here_as_were_counted(ledger: Ledger) -> None:
+    pull = Impatient(ledger)
+
+    def work(unit: Unit) -> Outcome:
+        pull.came(unit, 0, 3)
+        raise InvalidRequest("It broke off before it told which.")
+
+    report = pull.run(UNITS[:1], work, 1)
+    assert (report.complete, report.incomplete["0"].missing) == (0, 0)
+
+
+def test_what_is_missing_without_a_name_counts_too(ledger: Ledger) -> None:
+    report = Impatient(ledger).run(UNITS[:1], lambda unit: Outcome(3, 0, ["1.2.3"], unnamed=1), 1)
+    assert (report.incomplete["0"].missing, report.incomplete["0"].examples) == (2, ["1.2.3"])
 
 
 def test_a_full_disk_stops_it_at_once(ledger: Ledger) -> None:

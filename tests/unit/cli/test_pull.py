@@ -5,10 +5,15 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from select import select
+from socket import create_connection
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
@@ -165,6 +170,57 @@ def test_what_is_refused_here_is_named_and_the_exit_code_says_so(
     said = relais("pull", peer, code=1).stdout
     assert f"Not complete: {large.StudyInstanceUID}: 1 missing." in said
     assert "1 of 2 complete (1 were before)" in said
+
+
+@contextmanager
+def doorkeeper(port: int, lets_in: int) -> Iterator[int]:
+    """A port before *port* that lets so many connections in, one after another, and breaks off all others."""
+    left = [lets_in]
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                return
+            with create_connection(("127.0.0.1", port)) as inside:
+                ends = {self.request: inside, inside: self.request}
+                while data := (end := select(list(ends), [], [])[0][0]).recv(65536):
+                    ends[end].sendall(data)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield int(server.server_address[1])
+        server.shutdown()
+
+
+def test_of_a_study_that_could_not_be_fetched_the_instances_are_counted(
+    south: Node, relais_json: Run, relais: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer tells its studies and then answers no more: it was "1 missing", and the record had "all" for a UID."""
+    monkeypatch.setattr("relais.archive.pull.PATIENCE_S", (0.0,))
+    series = a_series(8)
+    fill(south, *series)
+    study = series[0].StudyInstanceUID
+    with doorkeeper(south.config.dimse.port, 1) as port:
+        (left,) = relais_json("pull", f"SOUTH@127.0.0.1:{port}", code=1)["incomplete"].items()
+    assert left[0] == study
+    assert (left[1]["missing"], left[1]["instances"], left[1]["examples"]) == (8, 8, [])
+    with doorkeeper(south.config.dimse.port, 1) as port:
+        said = relais("pull", f"SOUTH@127.0.0.1:{port}", code=1).stdout
+    assert f"Not complete: {study}: all of 8 missing. SOUTH@127.0.0.1:{port} at " in said
+
+
+def test_of_a_study_that_broke_off_what_is_here_is_not_missing(
+    south: Node, peer: str, relais_json: Run, relais: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relais.archive.pull.PATIENCE_S", (0.0,))
+    series = a_series(8)
+    fill(south, *series[:3])
+    assert relais_json("pull", peer)["received"] == 3
+    fill(south, *series[3:])
+    with doorkeeper(south.config.dimse.port, 1) as port:
+        said = relais("pull", f"SOUTH@127.0.0.1:{port}", code=1).stdout
+    assert f"Not complete: {series[0].StudyInstanceUID}: 5 of 8 missing." in said
 
 
 def test_a_peer_that_is_away_is_said_to_be(relais: Run) -> None:
