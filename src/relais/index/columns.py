@@ -100,6 +100,33 @@ def parts(ds: JsonDataset) -> dict[Level, Part]:
     return {level: Part(found[place], present[place]) for place, level in enumerate(ROW_LEVELS)}
 
 
+@cache
+def patient_attributes() -> dict[str, int]:
+    """Tag and bit of those attributes of a study that are of its patient."""
+    tags = {tag_key(row.tag) for row in TABLE if row.level is Level.PATIENT}
+    return {tag: bit for tag, bit in packed_attributes(Level.STUDY) if tag in tags}
+
+
+@cache
+def patient_bits() -> int:
+    """The bits of all of them."""
+    return sum(patient_attributes().values())
+
+
+def is_of(part: Part, patient: Mapping[str, str]) -> bool:
+    """Whether what *part* of a study says may be of *patient*: no ID or issuer, if both have one, is another."""
+    ids = (column for column in value_columns(Level.STUDY) if column.name in patient)
+    said = ((text_of(part.attributes, column), patient[column.name]) for column in ids)
+    return all(mine == other for mine, other in said if mine and other)
+
+
+def without_patient(part: Part) -> Part:
+    """*part* of a study without the attributes of its patient."""
+    patient = patient_attributes()
+    left = {tag: element for tag, element in part.attributes.items() if tag not in patient}
+    return Part(left, part.present & ~patient_bits())
+
+
 def values(ds: JsonDataset, level: Level) -> dict[str, Any]:
     """What value_columns hold for *ds*, by name."""
     return {column.name: value(column, ds.get(column.key)) for column in value_columns(level)}

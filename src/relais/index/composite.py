@@ -5,7 +5,7 @@ Knows rows and the one table of attributes; never opens a DICOM file. Everything
 1. The first instance of a study or series decides the attributes of that study or series. A later instance fills what
    was still empty and changes nothing else: what people have once seen does not change under their eyes, and a late
    object that says more than the first is not lost. (Orthanc lets the first instance decide alone; dcm4chee calls this
-   policy SUPPLEMENT.)
+   policy SUPPLEMENT.) What it says of another patient than the study's is not filled in.
 2. Counters and totals change in the transaction that changes the rows.
 3. A series without instances, and a study without series, is removed.
 4. Every change has a revision, one more than the last.
@@ -199,13 +199,21 @@ def _parents(tx: Transaction, facts: InstanceFacts, met: _Met, parts: dict[Level
     if not parents.study_fk:
         parents.study_fk, is_first = _add_study(tx, facts.ref, study)
         parents.studies, parents.patients = 1, int(is_first)
-    elif study.present & ~met.study_present:
-        _fill(tx, "study", Level.STUDY, parents.study_fk, study)
+    elif (said := _of_its_patient(tx, met, study)).present & ~met.study_present:
+        _fill(tx, "study", Level.STUDY, parents.study_fk, said)
     if not parents.series_fk:
         parents.series_fk, parents.series = _add_series(tx, facts.ref, series, parents.study_fk), 1
     elif series.present & ~met.series_present:
         _fill(tx, "series", Level.SERIES, parents.series_fk, series)
     return parents
+
+
+def _of_its_patient(tx: Transaction, met: _Met, part: columns.Part) -> columns.Part:
+    """What of *part* may fill the study: nothing of a patient if it is of another one than the study."""
+    if not part.present & ~met.study_present & columns.patient_bits():
+        return part
+    patient = tx.execute(SQL["patient_of"], (met.study_fk,)).fetchone()
+    return part if columns.is_of(part, dict(patient)) else columns.without_patient(part)
 
 
 def _add_study(tx: Transaction, ref: InstanceRef, part: columns.Part) -> tuple[int, bool]:

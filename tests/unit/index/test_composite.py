@@ -128,6 +128,54 @@ def test_the_first_instance_decides_and_a_later_one_fills_what_was_empty(db: Dat
     assert _said(db, 0x00100010) == "LEFÈBVRE^Zoé"
 
 
+BIRTH_DATE, PATIENT_ID = "t00100030", "t00100020"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_filled"),
+    [
+        (("AAA", ""), ("BBB", ""), False),
+        (("AAA", "NORTH"), ("AAA", "SOUTH"), False),
+        (("", "NORTH"), ("BBB", "SOUTH"), False),
+        (("AAA", ""), ("AAA", "SOUTH"), True),
+        (("AAA", "NORTH"), ("AAA", ""), True),
+        (("AAA", ""), ("", ""), True),
+        (("", ""), ("BBB", ""), True),
+    ],
+)
+def test_what_is_said_of_another_patient_does_not_fill_a_study(
+    db: Database, first: tuple[str, str], second: tuple[str, str], is_filled: bool
+) -> None:
+    """Else the study would say that AAA is Bob."""
+    _register(db, a_dataset(instance=1, **_ids(*first), **{NAME: {"vr": "PN"}}))
+    bob = {NAME: _element("PN", {"Alphabetic": "Bob"}), BIRTH_DATE: _element("DA", "19500101"), **_ids(*second)}
+    _register(db, a_dataset(instance=2, **bob, **{DESCRIPTION: _element("LO", "Thorax")}))
+    assert _said(db, 0x00081030) == "Thorax"
+    assert _said(db, 0x00100010) == ("Bob" if is_filled else None)
+    assert _said(db, 0x00100030) == ("19500101" if is_filled else None)
+    expected = [one or (other if is_filled else "") for one, other in zip(first, second, strict=True)]
+    assert [_said(db, tag) or "" for tag in (0x00100020, 0x00100021)] == expected
+    assert statistics.recount(db) == []
+
+
+def test_a_study_that_met_another_patient_is_still_filled_by_its_own_and_not_written_for_the_other(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = {NAME: _element("PN", {"Alphabetic": "Bob"}), **_ids("BBB", "")}
+    _register(db, a_dataset(instance=1, **_ids("AAA", ""), **{NAME: {"vr": "PN"}}))
+    with monkeypatch.context() as patched:
+        patched.delattr(composite, "_fill")
+        for instance in (2, 3):
+            _register(db, a_dataset(instance=instance, **bob))
+    _register(db, a_dataset(instance=4, **_ids("AAA", ""), **{NAME: _element("PN", {"Alphabetic": "Ann"})}))
+    assert _said(db, 0x00100010) == "Ann"
+
+
+def _ids(patient_id: str, issuer: str) -> dict[str, dict[str, object]]:
+    found = {PATIENT_ID: patient_id, ISSUER: issuer}
+    return {tag: _element("LO", value) if value else {"vr": "LO"} for tag, value in found.items()}
+
+
 def test_a_series_is_filled_likewise(db: Database) -> None:
     _register(db, a_dataset(instance=1))
     requests = {"t00400275": _element("SQ", {"00401001": _element("SH", "R1")})}

@@ -42,6 +42,9 @@ DELETE FROM patient WHERE patient_id = ? AND issuer_of_patient_id = ?;
 -- name: study
 SELECT * FROM study WHERE id = ?;
 
+-- name: patient_of
+SELECT patient_id, issuer_of_patient_id FROM study WHERE id = ?;
+
 -- name: series
 SELECT * FROM series WHERE id = ?;
 
