@@ -34,7 +34,8 @@ def import_(
 ) -> None:
     """Take DICOM files into the archive: files, folders, a DICOMDIR, zip files, tar files that are not compressed.
 
-    The node may be running meanwhile. Files that are not DICOM are passed over and counted. The same command goes on
+    The node may be running meanwhile. Files that are not DICOM are passed over and counted; a folder that cannot be
+    read counts as refused; links to folders are not followed, unless they are named. The same command goes on
     where an earlier one ended, however it ended: a file of the same path, size and time that was read before is not
     read again, unless something of its study has been deleted here. Exit code 1 if any DICOM file was refused; the
     summary says how many, why, and names some.

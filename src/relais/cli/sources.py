@@ -68,19 +68,39 @@ class Kind:
 def walk(paths: Iterable[Path], keep: ExitStack) -> Iterator[Source | Unusable]:
     """Every file below *paths*, each folder in order of names. Links to folders are not followed.
 
-    A DICOMDIR that is named itself stands for the files that it names. Zip files stay open until *keep* is closed.
+    What may not be looked at is Unusable, be it a file or a whole folder. A DICOMDIR that is named itself stands for
+    the files that it names. Zip files stay open until *keep* is closed.
     """
     for path in paths:
-        if path.is_dir():
-            for folder, folders, names in os.walk(path):
-                folders.sort()
-                yield from (
-                    item for name in sorted(names) for item in _file(Path(folder) / name, keep) if name != "DICOMDIR"
-                )
+        if _is(path.is_dir):
+            yield from _folder(path, keep)
         elif path.name.upper() == "DICOMDIR":
             yield from _named_by(path)
         else:
             yield from _file(path, keep)
+
+
+def _folder(path: Path, keep: ExitStack) -> Iterator[Source | Unusable]:
+    refused: list[OSError] = []
+    for folder, folders, names in os.walk(path, onerror=refused.append):
+        yield from _told(refused)
+        folders.sort()
+        yield from (item for name in sorted(names) for item in _file(Path(folder) / name, keep) if name != "DICOMDIR")
+    yield from _told(refused)
+
+
+def _told(refused: list[OSError]) -> Iterator[Unusable]:
+    """The folders that could not be read since the last time."""
+    yield from (Unusable(str(exc.filename), f"The folder cannot be read: {exc.strerror}.") for exc in refused)
+    refused.clear()
+
+
+def _is(asked: Callable[[], bool]) -> bool:
+    """What a path answers to a question such as is_file: False where it may not be looked at."""
+    try:
+        return asked()
+    except OSError:
+        return False
 
 
 def kind_of(stream: IO[bytes]) -> Kind | None:
@@ -112,15 +132,20 @@ def _guessed(start: bytes) -> str | None:
 
 
 def _file(path: Path, keep: ExitStack) -> Iterator[Source | Unusable]:
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as exc:
+        yield Unusable(str(path), f"The file cannot be read: {exc.strerror}.")
+        return
+    if not is_there:
         yield Unusable(str(path), "The file does not exist.")
     elif path.suffix.lower() == ".zip":
         yield from _members(path, keep)
-    elif path.suffix.lower() == ".tar" and path.is_file():
+    elif path.suffix.lower() == ".tar" and _is(path.is_file):
         yield from _members_of_tar(path)
     elif path.name.lower().endswith(PACKED):
         yield Unusable(str(path), STAYS_PACKED)
-    elif path.is_file():
+    elif _is(path.is_file):
         yield _on_disk(path)
 
 
@@ -192,9 +217,9 @@ def _named_by(path: Path) -> Iterator[Source | Unusable]:
         if not parts:
             continue
         file = root.joinpath(*parts)
-        if not file.exists():  # Seen: media whose file names were made lower case when they were copied
+        if not _is(file.exists):  # Seen: media whose file names were made lower case when they were copied
             file = root.joinpath(*(part.lower() for part in parts))
-        if not file.is_file() or not file.resolve().is_relative_to(root):
+        if not _is(file.is_file) or not file.resolve().is_relative_to(root):
             yield Unusable("/".join(parts), "The DICOMDIR names a file that is not there.")
         else:
             yield _on_disk(file)

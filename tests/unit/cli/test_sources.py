@@ -1,5 +1,6 @@
 """The files that an operator points at."""
 
+import errno
 import gc
 import os
 import warnings
@@ -7,6 +8,7 @@ import zipfile
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.filebase import DicomBytesIO
@@ -49,6 +51,40 @@ def test_a_pipe_in_a_folder_is_passed_over(tmp_path: Path) -> None:
 
 def test_a_path_that_does_not_exist_is_told(tmp_path: Path) -> None:
     assert found(tmp_path / "none") == [Unusable(str(tmp_path / "none"), "The file does not exist.")]
+
+
+def test_a_folder_that_may_not_be_read_is_told_and_the_others_are_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.dcm").touch()
+    forbid(monkeypatch, "scandir", tmp_path / "b")
+    told = Unusable(str(tmp_path / "b"), "The folder cannot be read: Permission denied.")
+    assert [item if isinstance(item, Unusable) else Path(item.name).parent.name for item in found(tmp_path)] == [
+        "a", told, "c",
+    ]  # fmt: skip
+    assert found(tmp_path / "b") == [told]
+
+
+@pytest.mark.parametrize("name", ["1.dcm", "x.zip", "x.tar", "DICOMDIR", "folder"])
+def test_what_may_not_even_be_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    forbid(monkeypatch, "stat", tmp_path / name)
+    (item,) = found(tmp_path / name)
+    assert isinstance(item, Unusable)
+    assert "cannot be read" in item.reason
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, call: str, path: Path) -> None:
+    """Let a call of the module os refuse *path*, as the system refuses who is not root."""
+    real = getattr(os, call)
+
+    def refuse(asked: Any = ".", *args: Any, **kwargs: Any) -> Any:
+        if os.fspath(asked) == str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(asked, *args, **kwargs)
+
+    monkeypatch.setattr(os, call, refuse)
 
 
 def test_the_members_of_a_zip_file_can_be_read_while_it_is_kept_open(tmp_path: Path) -> None:
