@@ -21,7 +21,6 @@ from relais.dicom.refs import StudyRef
 from relais.errors import InvalidRequest, NotFound, OutOfResources
 
 STUDY_INSTANCE_UID, PATIENT_ID = 0x0020000D, 0x00100020
-PAGE = 500  # studies asked for at a time
 
 
 @click.command("export", short_help="Write studies into a folder or a zip file.")
@@ -63,35 +62,47 @@ def _refs(archive: Archive, studies: Sequence[str], patients: Sequence[str], is_
     """What was asked for, each study once. Raises NotFound for a study that is not here and a patient without any."""
     seen: set[str] = set()
     for uid in studies:
-        if not any(_found(archive, (Match(STUDY_INSTANCE_UID, MatchKind.SINGLE_VALUE, (uid,)),))):
+        if not _found(archive, (Match(STUDY_INSTANCE_UID, MatchKind.SINGLE_VALUE, (uid,)),)):
             raise NotFound(f"The archive holds no study {uid}.")
-        seen.add(uid)
-        yield StudyRef(uid)
+        if uid not in seen:
+            seen.add(uid)
+            yield StudyRef(uid)
     for patient in patients:
-        found = list(_found(archive, (Match(PATIENT_ID, MatchKind.SINGLE_VALUE, (patient,)),)))
+        found = _found(archive, (Match(PATIENT_ID, MatchKind.SINGLE_VALUE, (patient,)),))
         if not found:
             raise NotFound(f"The archive holds no study of Patient ID {patient}.")
-        for uid in found:
-            if uid not in seen:
-                seen.add(uid)
-                yield StudyRef(uid)
+        yield from _unseen(archive, found, seen)
     if is_all:
-        yield from (StudyRef(uid) for uid in _found(archive, ()) if uid not in seen)
+        yield from _unseen(archive, _found(archive, ()), seen)
 
 
-def _found(archive: Archive, matches: tuple[Match, ...]) -> Iterator[str]:
-    offset = 0
-    while True:
-        query = Query(Level.STUDY, matches, limit=PAGE, offset=offset)
-        rows = list(archive_search.search(archive, operator(), query).rows)
-        yield from (str(json_model.text(row, STUDY_INSTANCE_UID)) for row in rows)
-        if len(rows) < PAGE:
-            return
-        offset += PAGE
+def _unseen(archive: Archive, uids: list[str], seen: set[str]) -> Iterator[StudyRef]:
+    """Those of the studies *uids* that are not in *seen*, and have not been deleted since they were found."""
+    for uid in uids:
+        if uid not in seen and _is_held(archive, StudyRef(uid)):
+            seen.add(uid)
+            yield StudyRef(uid)
+
+
+def _is_held(archive: Archive, ref: StudyRef) -> bool:
+    try:
+        return bool(retrieve.revision(archive, operator(), ref))
+    except NotFound:
+        return False
+
+
+def _found(archive: Archive, matches: tuple[Match, ...]) -> list[str]:
+    """The studies of *matches*, all asked for before any is written: an export takes hours, and much comes and goes."""
+    rows = archive_search.stream(archive, operator(), Query(Level.STUDY, matches)).rows
+    return [str(json_model.text(row, STUDY_INSTANCE_UID)) for row in rows]
 
 
 def _to_zip(archive: Archive, refs: Iterator[StudyRef], path: Path, tell: export.Progress) -> export.Exported:
-    if path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as exc:
+        raise OutOfResources(f"{path} cannot be written: {exc.strerror}.") from exc
+    if is_there:
         raise InvalidRequest(f"{path} is there already.")
     done = export.Exported()
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from socket import gethostname
 from typing import Any
@@ -25,9 +26,13 @@ from pydicom.uid import (
 from fixtures.builders import a_ct, a_sr, part10
 from fixtures.node import spoil
 from fixtures.upper_layer import fresh_uid
+from relais.access.principals import Principal
+from relais.archive import Archive, delete, export, ingest
 from relais.cli import own
 from relais.config import load
-from relais.index import lookup
+from relais.dicom.origin import Channel, Origin
+from relais.dicom.refs import StudyRef
+from relais.index import lookup, search
 from relais.node import compose
 
 Run = Callable[..., Any]
@@ -149,6 +154,45 @@ def test_one_study_and_one_patient_can_be_had_alone(tmp_path: Path, relais_json:
     assert relais_json("export", tmp_path / "anna", "--patient", "A1", "--study", studies["second"])["written"] == 6
     uids = {str(dcmread(path).StudyInstanceUID) for path in (tmp_path / "anna").rglob("*.dcm")}
     assert uids == {studies["first"], studies["second"]}
+
+
+@pytest.mark.parametrize("chosen", [["--all"], ["--patient", "A1"]])
+def test_what_comes_and_goes_meanwhile_leaves_no_study_out_and_doubles_none(
+    tmp_path: Path, config_file: Path, relais_json: Run, monkeypatch: pytest.MonkeyPatch, chosen: list[str]
+) -> None:
+    monkeypatch.setattr(search.stream, "__defaults__", (2,))  # studies asked for at a time
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        ds = a_ct(StudyDate=f"2024010{number + 1}", **ANNA)
+        (tmp_path / "in" / f"{number}.dcm").write_bytes(part10(ds))
+    relais_json("import", tmp_path / "in")
+    to_folder, written = export.to_folder, []
+
+    def while_others_work(archive: Archive, principal: Principal, ref: StudyRef, *more: Any) -> export.Exported:
+        written.append(ref.study_instance_uid)
+        done = to_folder(archive, principal, ref, *more)
+        if len(written) == 1:
+            delete.delete(archive, principal, ref, delete.Reason.NONE)
+        ingest.store_part10(archive, BytesIO(part10(a_ct(StudyDate="20250101", **ANNA))), Origin(Channel.IMPORT))
+        return done
+
+    monkeypatch.setattr(export, "to_folder", while_others_work)
+    assert relais_json("export", tmp_path / "out", *chosen)["written"] == 6
+    assert len(set(written)) == len(written) == 6
+
+
+def test_what_was_deleted_before_its_turn_is_left_out(
+    tmp_path: Path, relais_json: Run, studies: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_folder = export.to_folder
+
+    def deletes_bob(archive: Archive, principal: Principal, ref: StudyRef, *more: Any) -> export.Exported:
+        if ref.study_instance_uid == studies["first"]:
+            delete.delete(archive, principal, StudyRef(studies["bob"]), delete.Reason.NONE)
+        return to_folder(archive, principal, ref, *more)
+
+    monkeypatch.setattr(export, "to_folder", deletes_bob)
+    assert relais_json("export", tmp_path / "out", "--study", studies["first"], "--all")["written"] == 6
 
 
 def test_a_zip_file_holds_the_same(tmp_path: Path, relais_json: Run, studies: dict[str, str]) -> None:
