@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.builders import a_ct, part10
 from fixtures.engines import POSTGRESQL, index_settings, only_sqlite
-from fixtures.node import make_archive
+from fixtures.node import close_archive, make_archive
 from relais.access.principals import OPERATOR, Principal, Protocol
 from relais.archive import Archive, bookmarks, delete, ingest, search
 from relais.archive.search import Asked
@@ -139,7 +139,9 @@ def test_a_page_that_is_asked_for_alone_after_a_while_is_counted_off(
 
 
 def test_nodes_that_share_an_index_count_pages_off_and_skip_nothing(tmp_path: Path) -> None:
-    ours = replace(make_archive(tmp_path / "a"), db=Database(index_settings(tmp_path, POSTGRESQL)))
+    made = make_archive(tmp_path / "a")
+    made.db.close()
+    ours = replace(made, db=Database(index_settings(tmp_path, POSTGRESQL)))
     theirs = replace(ours, settings=replace(ours.settings, cache_dir=str(tmp_path / "b")))
     for day in range(1, 7):
         store(ours, day)
@@ -148,4 +150,4 @@ def test_nodes_that_share_an_index_count_pages_off_and_skip_nothing(tmp_path: Pa
     store(ours, 8)
     pages = [page(node, offset)[0] for node, offset in ((theirs, 0), (ours, 2), (theirs, 4), (ours, 6))]
     assert pages == [["8", "7"], ["6", "5"], ["4", "3"], ["2", "1"]]
-    ours.db.close()
+    close_archive(ours)
