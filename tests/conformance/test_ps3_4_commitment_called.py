@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from fixtures.builders import a_ct
 from fixtures.commitment import PROPOSAL, ask, ear, references
 from fixtures.committed import CALLER, audited, due, keep, peer_at, teller, waiting
 from fixtures.dimse_node import DimseNode, dimse_node
+from fixtures.engines import only_sqlite
 from fixtures.ports import free_port
 from fixtures.pynetdicom_scu import UNCOMPRESSED, scu
 from fixtures.upper_layer import fresh_uid
@@ -110,6 +112,30 @@ def test_a_teller_that_died_loses_its_claim_after_a_while(node: DimseNode) -> No
     assert commitment.claim(node.archive) == []  # claimed, and then nothing was heard of the claimant
     make_due(node.archive)
     assert len(commitment.claim(node.archive)) == 1
+
+
+def test_a_result_that_was_put_off_while_the_clock_was_ahead_is_told_now(
+    node: DimseNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time
+    with scu(node.port, [PROPOSAL], calling=CALLER) as assoc:
+        assert ask(assoc, references(*keep(node, a_ct()))).Status == 0
+    assert eventually(lambda: due(node) == 1)
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: now() + 365 * 86_400)
+        assert commitment.claim(node.archive)  # by a teller that dies
+    [claimed] = commitment.claim(node.archive)
+    commitment.postpone(node.archive, [replace(claimed, attempts=20)], "it is away")
+    assert commitment.claim(node.archive) == []  # put off for as long as anything is
+
+
+@only_sqlite("it reads EXPLAIN QUERY PLAN")
+@pytest.mark.parametrize("statement", [commitment.NEXT, commitment.CLAIM])
+def test_what_is_due_is_found_by_indexes(node: DimseNode, statement: str) -> None:
+    values = {"now": 0, "latest": 0, "requester": CALLER, "limit": 1, "until": 0}
+    with node.archive.db.read() as connection:
+        plan = [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()]
+    assert not [step for step in plan if step.startswith("SCAN") and "INDEX" not in step], plan
 
 
 def test_several_results_are_told_on_one_association(node: DimseNode) -> None:

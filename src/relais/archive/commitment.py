@@ -5,7 +5,7 @@ Knows rows and bytes, not associations: dimse and node tell the reports.
 1. A request is durable before it is answered, and gone only when its requester has been told, or not for too long.
 2. What is committed to is looked up when it is told, each time: it is registered, and its bytes are there.
 3. A request is claimed by one teller at a time, for CLAIM_S: if that one dies, another one tells it after that. What is
-   told twice for that reason harms nobody.
+   told twice for that reason harms nobody. A clock that was ahead puts nothing off until that time has come.
 """
 
 import json
@@ -30,6 +30,7 @@ from relais.telemetry.line import fields
 
 CLAIM_S = 120.0
 BACK_OFF_S, MAX_BACK_OFF_S = 5.0, 3600.0  # after the first failure to tell, doubled each time
+MOST_AHEAD_S = 2 * MAX_BACK_OFF_S  # what is put off for longer was by a clock that was ahead: it is due
 MAX_WAITING = 1000  # requests of one requester that wait to be told; one more is refused
 AT_ONCE = 20  # requests told on one association
 BATCH = 500  # references looked up at a time
@@ -48,11 +49,14 @@ SELECT id, refs FROM commitment WHERE calling_ae_title = :calling_ae_title AND t
 ORDER BY is_duplicate
 """
 WAITING = "SELECT count(*) FROM commitment WHERE calling_ae_title = ?"
-NEXT = "SELECT calling_ae_title FROM commitment WHERE due_at <= ? ORDER BY due_at LIMIT 1"
+NEXT = """
+SELECT calling_ae_title FROM commitment WHERE due_at <= :now OR due_at > :latest ORDER BY due_at LIMIT 1
+"""
 CLAIM = """
 UPDATE commitment SET attempts = attempts + 1, due_at = :until
-WHERE due_at <= :now AND id IN (
-  SELECT id FROM commitment WHERE calling_ae_title = :requester AND due_at <= :now ORDER BY id LIMIT :limit
+WHERE (due_at <= :now OR due_at > :latest) AND id IN (
+  SELECT id FROM commitment
+  WHERE calling_ae_title = :requester AND (due_at <= :now OR due_at > :latest) ORDER BY id LIMIT :limit
 ) RETURNING *
 """
 POSTPONE = "UPDATE commitment SET due_at = ? WHERE id = ?"
@@ -137,17 +141,22 @@ def report(archive: Archive, waiting: Waiting) -> Report:
 def claim(archive: Archive) -> list[Waiting]:
     """Claim what is due of one requester, [] if nothing is."""
     with archive.db.read() as connection:
-        if connection.execute(NEXT, (time.time(),)).fetchone() is None:
+        if connection.execute(NEXT, _between(time.time())).fetchone() is None:
             return []
 
     def work(tx: Transaction) -> list[Waiting]:
-        due = tx.execute(NEXT, (tx.now,)).fetchone()
+        due = tx.execute(NEXT, _between(tx.now)).fetchone()
         if due is None:
             return []
-        wanted = {"requester": due[0], "now": tx.now, "until": tx.now + CLAIM_S, "limit": AT_ONCE}
+        wanted = {"requester": due[0], "until": tx.now + CLAIM_S, "limit": AT_ONCE, **_between(tx.now)}
         return [_waiting(row) for row in tx.execute(CLAIM, wanted).fetchall()]
 
     return archive.db.write(work)
+
+
+def _between(now: float) -> dict[str, float]:
+    """When something is due that is put off."""
+    return {"now": now, "latest": now + MOST_AHEAD_S}
 
 
 def told(archive: Archive, waiting: Waiting, result: Report) -> None:

@@ -7,6 +7,7 @@
 """
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -22,6 +23,7 @@ from relais.index.rows import kept_of
 
 SQL = statements.load("relais.index.sql", "packs.sql")
 WINDOW = 2000  # changes looked at in one step
+MOST_AHEAD_S = 86_400.0  # what happened later than that from now, happened by a clock that was ahead: it counts as old
 SERIES = 50  # packed in one step at most
 CUTS = (2, 6, 10)  # letters left out at the end of a UID: the instances of a series mostly differ there alone
 FEW_STEMS = 16  # one for as many instances is few, so that no more letters are left out
@@ -57,13 +59,14 @@ def due(db: Database, before: float) -> Due:
 
     A series that is not quiet yet will have another change, which tells of it again.
     """
+    latest = time.time() + MOST_AHEAD_S
     with db.read() as connection:
         revision = until = int(connection.execute(SQL["until"]).fetchone()[0])
         changes = connection.execute(SQL["changes"], (revision, WINDOW))
-        old = list(takewhile(lambda row: row["at"] < before, changes))
+        old = list(takewhile(lambda row: not before <= row["at"] <= latest, changes))
         ids = json.dumps(sorted({row["instance_fk"] for row in old}))
-        quiet = {row["id"]: row["series_fk"] for row in connection.execute(SQL["quiet"], (ids, before))}
-        asked = connection.execute(SQL["asked"], {"before": before, "limit": SERIES}).fetchall()
+        quiet = {row["id"]: row["series_fk"] for row in connection.execute(SQL["quiet"], (ids, before, latest))}
+        asked = connection.execute(SQL["asked"], {"before": before, "latest": latest, "limit": SERIES}).fetchall()
     told: set[int] = set()
     for row in old:
         if row["instance_fk"] in quiet:

@@ -1,5 +1,6 @@
 """A packed series answers as one with rows, and whatever comes to it later finds it so."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,21 @@ def test_a_series_that_was_active_is_told_of_again_by_its_last_change(db: Databa
     assert packs.due(db, 102.5) == packs.Due([], 0, 2)
     db.write(lambda tx: packs.move_on(tx, packs.Due([], 0, 2)))
     assert packs.due(db, 103.5).series == [1]
+
+
+def test_what_happened_while_the_clock_was_ahead_holds_up_nothing(db: Database) -> None:
+    def ahead(tx: Any) -> None:
+        tx.execute("UPDATE change SET at = ? WHERE revision = 2", (time.time() + 2 * packs.MOST_AHEAD_S,))
+        tx.execute("UPDATE series SET updated_at = ?", (time.time() + 2 * packs.MOST_AHEAD_S,))
+        tx.execute("INSERT INTO to_pack(series_fk, at) VALUES (1, ?)", (time.time() + 2 * packs.MOST_AHEAD_S,))
+
+    assert packs.due(db, time.time() - 60).is_nothing
+    db.write(lambda tx: tx.execute("UPDATE change SET at = 100"))
+    db.write(ahead)
+    due = packs.due(db, time.time() - 60)
+    assert (due.series, due.until) == ([1, 2, 3], 5)
+    db.write(lambda tx: packs.move_on(tx, due))
+    assert packs.due(db, time.time() - 60).series == [1]  # asked for
 
 
 def test_what_was_unpacked_is_packed_anew_though_no_change_tells_of_it(db: Database) -> None:

@@ -69,7 +69,9 @@ INSERT INTO to_pack(series_fk, at) VALUES (?, ?) ON CONFLICT(series_fk) DO UPDAT
 
 -- name: asked
 SELECT to_pack.series_fk FROM to_pack LEFT JOIN series ON series.id = to_pack.series_fk
-WHERE to_pack.at < :before AND (series.id IS NULL OR series.updated_at < :before) LIMIT :limit;
+WHERE to_pack.at NOT BETWEEN :before AND :latest
+  AND (series.id IS NULL OR series.updated_at NOT BETWEEN :before AND :latest)
+LIMIT :limit;
 
 -- name: done
 DELETE FROM to_pack WHERE series_fk = ?;
@@ -86,4 +88,4 @@ SELECT revision, at, instance_fk FROM change WHERE revision > ? ORDER BY revisio
 -- name: quiet
 -- Series of some instances, if they have rows, in which nothing has happened since.
 SELECT instance.id, instance.series_fk FROM instance JOIN series ON series.id = instance.series_fk
-WHERE instance.id IN (SELECT value FROM json_each(?)) AND series.updated_at < ?;
+WHERE instance.id IN (SELECT value FROM json_each(?)) AND series.updated_at NOT BETWEEN ? AND ?;
