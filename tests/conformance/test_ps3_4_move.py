@@ -2,16 +2,19 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset
 from pydicom.uid import RLELossless
+from pynetdicom import evt
 
 from fixtures import dcmtk
 from fixtures.builders import a_multiframe, a_series, dataset_bytes
 from fixtures.cast import MALLORY
-from fixtures.pynetdicom_scu import UNCOMPRESSED, Inbox, Received, scu, storage_scp
+from fixtures.dimse_node import DimseNode
+from fixtures.pynetdicom_scu import PATIENT_ROOT, STUDY_ROOT, UNCOMPRESSED, Inbox, Received, scu, storage_scp
 from fixtures.retrieving import (
     EVERYTHING,
     KNEE,
@@ -26,7 +29,8 @@ from fixtures.retrieving import (
     node_with,
     numbers,
 )
-from relais.access.policy import Mode, Policy, Rule
+from fixtures.waiting import eventually
+from relais.access.policy import Action, Mode, Policy, Rule
 
 
 @pytest.mark.parametrize(
@@ -270,7 +274,7 @@ def test_a_move_decodes_too_where_the_destination_wants_it(tmp_path: Path) -> No
 
 
 def test_mallory_gets_and_moves_nothing(tmp_path: Path) -> None:
-    """What Mallory may not see is not there for Mallory; what Mallory may not do is refused (PS3.7 C.5.10)."""
+    """What Mallory may not do is refused (PS3.7 C.5.10)."""
     inbox = Inbox()
     with (
         storage_scp(EVERYTHING, inbox) as port,
@@ -281,6 +285,59 @@ def test_mallory_gets_and_moves_nothing(tmp_path: Path) -> None:
         moved = dcmtk.movescu(node.port, keys, *mallory, destination="DESTINATION")
         assert moved.statuses == [0x0124]
         got = dcmtk.getscu(node.port, keys, *mallory, into=tmp_path / "got")
-        assert got.statuses == [0]
-        assert counters(got)[-1] == (0, 0, 0)
+        assert got.statuses == [0x0124]
     assert inbox.received == []
+
+
+@pytest.mark.parametrize(("may", "others"), [(Action.MOVE, "C-GET"), (Action.RETRIEVE, "C-MOVE")])
+def test_who_may_only_move_or_only_get_does_so_in_every_model_and_at_every_level(
+    tmp_path: Path, may: Action, others: str
+) -> None:
+    """The right to search is another one; what is looked up for a retrieve is no search, nor recorded as one."""
+    inbox = Inbox()
+    policy = Policy(Mode.ENFORCED, {"WARD": Rule(frozenset({may}))})
+    [patient_id] = {ds.PatientID for ds in holdings() if ds.StudyInstanceUID == THORAX}
+    with storage_scp(EVERYTHING, inbox) as port, node_with(tmp_path, holdings(), port, policy=policy) as node:
+        for root, identifier, relational, count in _named(patient_id):
+            for service in ("C-MOVE", "C-GET"):
+                status = _retrieved(node, inbox, f"{root}.{2 if service == 'C-MOVE' else 3}", identifier, relational)
+                assert status.Status == (0x0124 if service == others else 0), identifier
+                assert len(inbox.received) == (0 if service == others else count), identifier
+                inbox.received.clear()
+        assert eventually(lambda: may in _audited(node), 60)
+        assert _audited(node) == {may}
+
+
+def _audited(node: DimseNode) -> set[str]:
+    """What WARD did, by the record."""
+    with node.archive.db.read() as connection:
+        return {row[0] for row in connection.execute("SELECT action FROM audit WHERE name = 'WARD'")}
+
+
+def _named(patient_id: str) -> Iterator[tuple[str, Dataset, bool, int]]:
+    """Model, Identifier, whether that is relational, and of how many instances."""
+    of_patient = Dataset()
+    of_patient.QueryRetrieveLevel, of_patient.PatientID = "PATIENT", patient_id
+    yield PATIENT_ROOT, of_patient, False, 4
+    study = an_identifier("STUDY", THORAX)
+    yield STUDY_ROOT, study, False, 4
+    study_of_patient = an_identifier("STUDY", THORAX)
+    study_of_patient.PatientID = patient_id
+    yield PATIENT_ROOT, study_of_patient, False, 4
+    series = Dataset()
+    series.QueryRetrieveLevel, series.SeriesInstanceUID = "SERIES", SLICES
+    yield STUDY_ROOT, series, True, 3
+
+
+def _retrieved(node: DimseNode, inbox: Inbox, sop_class: str, identifier: Dataset, relational: bool) -> Dataset:
+    """The final response to a C-MOVE or C-GET of the peer WARD."""
+    contexts = [(sop_class, UNCOMPRESSED), *EVERYTHING]
+    extended = {sop_class: b"\1"} if relational else {}
+    handlers = [(evt.EVT_C_STORE, inbox.take)]
+    as_scp = [uid for uid, _ in EVERYTHING]
+    with scu(node.port, contexts, calling="WARD", as_scp=as_scp, extended=extended, handlers=handlers) as assoc:
+        if sop_class.endswith("2"):
+            answers = list(assoc.send_c_move(identifier, "DESTINATION", sop_class))
+        else:
+            answers = list(assoc.send_c_get(identifier, sop_class))
+    return answers[-1][0]

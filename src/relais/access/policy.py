@@ -106,7 +106,7 @@ class Policy:
             raise NotFound
         raise Forbidden(NO_DELETION) if action is Action.DELETE and not self.deletes else Forbidden
 
-    def narrow(self, principal: Principal, query: Query) -> Query:
-        """*query*, restricted to what *principal* may see. Raises Forbidden where that is nothing."""
-        self.decide(principal, Action.SEARCH)
+    def narrow(self, principal: Principal, query: Query, action: Action = Action.SEARCH) -> Query:
+        """*query*, restricted to what *principal* may do *action* on. Raises Forbidden where that is nothing."""
+        self.decide(principal, action)
         return query

@@ -17,6 +17,11 @@ def require_storing(archive: Archive, origin: Origin) -> None:
     archive.policy.decide(of_origin(origin), Action.STORE)
 
 
+def require_retrieving(archive: Archive, principal: Principal, action: Action) -> None:
+    """Raise Forbidden unless *principal* may do *action*, to get or have sent, at all: nothing is looked up yet."""
+    archive.policy.decide(principal, action)
+
+
 def require_destination(archive: Archive, principal: Principal, ae_title: str) -> None:
     """Raise Forbidden unless *principal* may have instances sent to the peer with that AE title."""
     if not archive.policy.allows_move(principal, ae_title):

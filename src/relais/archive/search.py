@@ -41,8 +41,8 @@ class Asked:
     """A search that was allowed and recorded: *query*, as far as its principal may see, of the index at *revision*.
 
     *behind* is where its principal's page before this one ended, if that is known; else the page is counted off by its
-    offset. *unsupported* are keys that do not narrow it, now. While all of these are the same, so is what is found.
-    *who* are the protocol, name and address of its principal.
+    offset. *unsupported* are keys that do not narrow it, now, *availability* a stamp of what is at hand. While all of
+    these are the same, so is what is found. *who* are the protocol, name and address of its principal.
     """
 
     query: Query
@@ -50,6 +50,7 @@ class Asked:
     behind: Place | None
     who: tuple[str, str, str]
     unsupported: tuple[int, ...]
+    availability: int = 0
 
     def page(self, offset: int) -> str:
         """What the page that begins at *offset* is remembered under: who searches, and for what."""
@@ -73,7 +74,8 @@ def ask(archive: Archive, principal: Principal, query: Query) -> Asked:
     _record(archive, principal, query)
     unsupported = index_search.unsupported(archive.db, narrowed)
     who = (principal.protocol, principal.name, principal.address)
-    asked = Asked(narrowed, changes.latest(archive.db), None, who, unsupported)
+    at_hand = availability.stamp(archive, narrowed.level)
+    asked = Asked(narrowed, changes.latest(archive.db), None, who, unsupported, at_hand)
     if not narrowed.offset:
         return asked
     return replace(asked, behind=_bookmarks(archive).get(asked.page(narrowed.offset)))
@@ -114,6 +116,14 @@ def stream(archive: Archive, principal: Principal, query: Query) -> Found:
     rows = availability.told(archive, narrowed.level, index_search.stream(archive.db, narrowed))
     _record(archive, principal, query)
     return Found(rows, False, index_search.unsupported(archive.db, narrowed))
+
+
+def named(archive: Archive, principal: Principal, query: Query, action: Action) -> Iterable[JsonDataset]:
+    """What *query* names of what *principal* may do *action* on, for who does that next and records it.
+
+    Who may not search may have a patient sent all the same. Raises Forbidden.
+    """
+    return index_search.stream(archive.db, archive.policy.narrow(principal, query, action))
 
 
 def _bookmarks(archive: Archive) -> Bookmarks:

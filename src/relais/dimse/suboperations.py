@@ -11,6 +11,7 @@ from functools import partial
 
 from relais.access.policy import Action
 from relais.archive import Archive, retrieve, search
+from relais.archive.admission import require_retrieving
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dimse import identifier as identifiers
@@ -75,18 +76,19 @@ def _reason(sent: Sent) -> str:
 
 
 def rows(operation: Operation, archive: Archive, action: Action, to: str = "") -> list[InstanceRow]:
-    """The instances that the request names and the peer may have; none is no error (PS3.4 C.4.2.3.1).
+    """The instances that the request names; none is no error (PS3.4 C.4.2.3.1).
 
-    *to* is the AE title that they go to, if that is not the peer.
+    *to* is the AE title that they go to, if that is not the peer. Raises Forbidden if the peer may not do *action*.
     """
+    require_retrieving(archive, operation.principal, action)
     model, _ = model_of(operation.sop_class_uid)
     asked = decode(operation.identifier, operation.transfer_syntax_uid)
     query = identifiers.retrieve_query(asked, model, relational=operation.extended[:1] == b"\1")
     refs = identifiers.refs(query)
     if refs is None:
         level = Level.STUDY if query.level is Level.PATIENT else query.level
-        found = search.stream(archive, operation.principal, replace(query, level=level))
-        refs = [identifiers.ref_of(row, level) for row in found.rows]
+        found = search.named(archive, operation.principal, replace(query, level=level), action)
+        refs = [identifiers.ref_of(row, level) for row in found]
     try:
         return retrieve.instances_of(archive, operation.principal, refs, action, to) if refs else []
     except NotFound:
