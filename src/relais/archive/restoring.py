@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
-from relais.archive import Archive, apart, backup, transfer
+from relais.archive import Archive, apart, backup, transfer, unfinished
 from relais.archive.transfer import Copied, Progress
 from relais.db.database import Database
 from relais.db.settings import IndexSettings
@@ -22,7 +22,7 @@ NOT_EMPTY = "There is an archive already in {}, its [index] or its [storage]: a 
 TAKEN = "There is something in the new index already: an archive moves into an empty one."
 SAME_STORE = "The objects would be copied from {} to {}, which are one place, maybe by a link or a mount."
 DIFFERENT = "The new index does not hold what the old one holds: {}."
-MARK = "restoring"
+MARK = unfinished.MARK
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from relais.access.principals import Principal, Protocol
 from relais.archive import Archive
+from relais.archive.unfinished import require_restored
 from relais.config import Config
-from relais.errors import NotFound
+from relais.errors import NotFound, Unavailable
 from relais.node import compose
 
 NONE_HERE = (
@@ -20,14 +22,25 @@ NONE_HERE = (
 
 @contextmanager
 def existing_archive(config: Config) -> Iterator[Archive]:
-    """`compose.archive_of`, for commands that look for what is kept. Raises NotFound where there is no index.
+    """`compose.archive_of`, for commands that look for what is kept.
 
+    Raises NotFound where there is no index, Unavailable where it may not be looked at or a backup is half restored.
     Made where there is none, as the node makes it, an empty archive in the wrong folder would be "sound" for ever.
     """
-    if not config.index.is_postgresql and not config.index.path.exists():
-        raise NotFound(NONE_HERE.format(config.index.path))
+    require_restored(config.node.data_dir)
+    if not config.index.is_postgresql:
+        _require_there(config.index.path)
     with compose.archive_of(config) as archive:
         yield archive
+
+
+def _require_there(index: Path) -> None:
+    try:
+        is_there = index.exists()
+    except OSError as exc:
+        raise Unavailable(f"The index {index} cannot be read: {exc.strerror}.") from exc
+    if not is_there:
+        raise NotFound(NONE_HERE.format(index))
 
 
 def login() -> str:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from relais.access.tokens import Tokens
 from relais.archive import Archive
 from relais.archive.spooling import SharedRegister
+from relais.archive.unfinished import require_restored
 from relais.config import Config
 from relais.db.database import Database
 from relais.dimse.seats import Seats
@@ -22,7 +23,11 @@ from relais.web.app import create_app
 
 
 def open_archive(config: Config) -> Archive:
-    """The archive that *config* describes; folders and index are made where there are none."""
+    """The archive that *config* describes; folders and index are made where there are none.
+
+    Raises Unavailable where a backup is only half restored.
+    """
+    require_restored(config.node.data_dir)
     config.node.data_dir.mkdir(parents=True, exist_ok=True)
     db = Database(config.index)
     return Archive(

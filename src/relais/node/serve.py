@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from relais.archive.unfinished import require_restored
 from relais.config import Config
 from relais.db.database import require_driver
 from relais.dimse.seats import table_bytes
@@ -52,6 +53,7 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
     """
     require_driver(config.index)
     require_client(config.storage)
+    require_restored(config.node.data_dir)
     log.configure(config.node.log_level)
     if config.web.host in EVERY_ADDRESS and not config.node.public_url:
         logger.warning(fields(event="no public_url", urls_begin_with=config.public_url))

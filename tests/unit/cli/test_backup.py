@@ -63,6 +63,22 @@ def test_a_backup_is_not_put_into_the_archive_itself(here: Here) -> None:
     assert "is inside [node] data_dir" in told.output
 
 
+@pytest.mark.parametrize("command", [("import", "files"), ("check",), ("find",), ("reindex",), ("serve",)])
+def test_what_is_half_restored_is_taken_for_no_archive(here: Here, command: tuple[str, ...]) -> None:
+    disk = str(here.folder / "disk")
+    here.relais("north", "backup", disk)
+    (here.folder / "south").mkdir()
+    (name,) = here.told("north", "restore", disk, "--list")
+    (here.folder / "south" / "restoring").write_text(f"{name} 0123456789abcdef")
+    words = [str(here.folder / word) if word == "files" else word for word in command]
+    told = here.relais("south", *words)
+    assert told.exit_code == 1
+    assert "the same `relais restore` goes on" in told.output
+    assert not (here.folder / "south" / "index.sqlite").exists()
+    assert f"{FILES} instances" in here.relais("south", "restore", disk).output
+    assert here.told("south", "check")["checked"] == FILES
+
+
 def test_a_folder_without_backups_is_told(here: Here) -> None:
     told = here.relais("north", "restore", str(here.folder), "--list")
     assert told.exit_code == 1

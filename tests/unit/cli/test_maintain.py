@@ -10,6 +10,7 @@ import pytest
 from fixtures import certificates
 from fixtures.builders import a_ct, part10
 from fixtures.engines import POSTGRESQL, index_settings, index_url, only_sqlite
+from fixtures.forbidden import forbid
 from fixtures.indexed import a_dataset, an_index, facts
 from relais.archive import maintenance
 from relais.cli import COMMANDS
@@ -64,6 +65,15 @@ def test_an_archive_that_does_not_exist_is_neither_sound_nor_made(
     assert f"There is no archive here: the index {tmp_path}/data/index.sqlite" in relais(*words, code=1).stderr
     assert not (tmp_path / "data").exists()
     assert not (tmp_path / "out").exists()
+
+
+@only_sqlite("it is a file")
+def test_an_archive_that_may_not_be_looked_at_is_told(
+    tmp_path: Path, relais: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid(monkeypatch, "stat", tmp_path / "data" / "index.sqlite")
+    told = relais("check", code=1).stderr
+    assert told == f"Error: The index {tmp_path}/data/index.sqlite cannot be read: Permission denied.\n"
 
 
 def test_check_finds_a_flipped_byte(relais: Run, relais_json: Run, stored: Path) -> None:

@@ -1,6 +1,5 @@
 """The files that an operator points at."""
 
-import errno
 import gc
 import os
 import warnings
@@ -8,7 +7,6 @@ import zipfile
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom.filebase import DicomBytesIO
@@ -16,6 +14,7 @@ from pydicom.fileset import FileSet
 from pydicom.filewriter import write_dataset
 
 from fixtures.builders import a_ct, dataset_bytes, part10
+from fixtures.forbidden import forbid
 from relais.cli.sources import PREAMBLE, Kind, Source, Unusable, kind_of, walk
 from relais.dicom import uids
 
@@ -73,18 +72,6 @@ def test_what_may_not_even_be_looked_at_is_told(tmp_path: Path, monkeypatch: pyt
     (item,) = found(tmp_path / name)
     assert isinstance(item, Unusable)
     assert "cannot be read" in item.reason
-
-
-def forbid(monkeypatch: pytest.MonkeyPatch, call: str, path: Path) -> None:
-    """Let a call of the module os refuse *path*, as the system refuses who is not root."""
-    real = getattr(os, call)
-
-    def refuse(asked: Any = ".", *args: Any, **kwargs: Any) -> Any:
-        if os.fspath(asked) == str(path):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return real(asked, *args, **kwargs)
-
-    monkeypatch.setattr(os, call, refuse)
 
 
 def test_the_members_of_a_zip_file_can_be_read_while_it_is_kept_open(tmp_path: Path) -> None:
