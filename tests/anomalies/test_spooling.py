@@ -18,7 +18,7 @@ from fixtures.node import close_archive, make_archive
 from fixtures.object_server import ObjectServer, storage_settings
 from fixtures.waiting import eventually
 from relais.access.principals import OPERATOR
-from relais.archive import Archive, delete, ingest, maintenance, retrieve, search
+from relais.archive import Archive, availability, delete, ingest, maintenance, retrieve, search
 from relais.archive.integrity import Damaged, verified_chunks
 from relais.archive.removal import Removal
 from relais.archive.spooling import SharedRegister, move_spool
@@ -33,6 +33,8 @@ from relais.storage import open_store
 from relais.storage.layout import fresh_token, instance_key
 from relais.storage.s3 import parts
 from relais.storage.s3.store import S3Store
+from relais.web.app import create_app
+from relais.web.settings import WebSettings
 
 pytestmark = pytest.mark.own_store
 
@@ -310,6 +312,33 @@ def test_slow_storage_is_found_by_readers_and_by_listings(north: Archive, south:
     door.fail(writes(b"<StorageClass>STANDARD<", b"<StorageClass>GLACIER<"), method="GET", part="list-type")
     list(north.store.iterate())
     assert eventually(lambda: all_say("NEARLINE"))
+
+
+def test_what_is_told_of_slow_storage_is_never_told_from_memory_for_long(
+    north: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(availability, "FRESH_S", 0.1)
+    client = create_app(north, WebSettings(), {}).test_client()
+    series = store(north, a_ct()).series
+
+    def told(**headers: str) -> tuple[int, list[str], str]:
+        answer = client.get("/dicom-web/studies", headers=headers)
+        values = answer.get_json(force=True)[0]["00080056"]["Value"] if answer.status_code == 200 else []
+        return answer.status_code, values, answer.headers["ETag"]
+
+    status, values, etag = told()
+    assert (status, values) == (200, ["ONLINE"])
+    assert told(**{"If-None-Match": etag})[0] == 304
+    north.db.write(lambda tx: spooled.set_nearline(tx, series))
+    for headers in ({}, {"If-None-Match": etag}):
+        status, values, later = told(**headers)
+        assert (status, values) == (200, ["NEARLINE"])
+    north.db.write(lambda tx: spooled.set_nearline(tx, StudyRef("1.2.3").series("1.2.3.4")))
+    north.db.write(lambda tx: spooled.set_online(tx, series))
+    assert eventually(lambda: told()[1] == ["ONLINE"])
+    assert told(**{"If-None-Match": later})[0] == 200
+    north.db.write(lambda tx: spooled.set_online(tx, StudyRef("1.2.3").series("1.2.3.4")))
+    assert told(**{"If-None-Match": etag})[0] == 304
 
 
 def test_nothing_is_lost_when_the_mover_is_killed_again_and_again(

@@ -6,6 +6,7 @@ such a series. All else is ONLINE, which the doors say where a row says nothing.
 Reading: what waits in another node's spool is ONLINE: it is on its way, and nothing has to be fetched.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -18,13 +19,24 @@ from relais.storage.spooling import Spooling
 
 INSTANCE_AVAILABILITY: Final = "00080056"
 STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = "0020000D", "0020000E"
+FRESH_S = 10.0  # for so long an answer is given again as it was, where anything is NEARLINE
 
 
 def told(archive: Archive, level: Level, rows: Iterable[JsonDataset]) -> Iterable[JsonDataset]:
     """*rows*, which say so where they are NEARLINE. Asks nobody but the index."""
-    if level is Level.PATIENT or not isinstance(archive.store, Spooling) or not spooled.any_nearline(archive.db):
-        return rows
-    return _told(archive, level, rows)
+    return _told(archive, level, rows) if _may_be_nearline(archive, level) else rows
+
+
+def stamp(archive: Archive, level: Level) -> int:
+    """While this is the same, what was told may be told again, as it is but for FRESH_S.
+
+    What comes from slow storage, or goes there, is no change of the index and has no revision.
+    """
+    return 1 + int(time.time() // FRESH_S) if _may_be_nearline(archive, level) else 0
+
+
+def _may_be_nearline(archive: Archive, level: Level) -> bool:
+    return level is not Level.PATIENT and isinstance(archive.store, Spooling) and spooled.any_nearline(archive.db)
 
 
 def _told(archive: Archive, level: Level, rows: Iterable[JsonDataset]) -> Iterator[JsonDataset]:

@@ -8,7 +8,8 @@ Deviation: a Warning says that there are more results, not how many: to count th
 Deviation: Timezone Offset From UTC in a request changes nothing, which is told in a Warning (PS3.18 8.3.4.1.1).
 
 An answer has a weak validator of what was asked and of the index's revision: who asks again hears 304 for as long as
-nothing was stored or deleted. A long one is compressed for who takes that.
+nothing was stored or deleted, or for seconds where anything lies in slow storage. A long one is compressed for who
+takes that.
 """
 
 import hashlib
@@ -147,7 +148,8 @@ def _with_levels_above(query: Query, within: Ref | None) -> Query:
 def _etag(here: Door, asked: Asked, offer: Offer) -> str:
     """The same for as long as the same request is answered with the same, in whichever process."""
     who, how = principal().name, (offer.media_type, here.public_url, here.settings.max_results, __version__)
-    said = repr((request.path, query_string(), asked.revision, asked.unsupported, asked.behind, who, how))
+    found = (asked.revision, asked.availability, asked.unsupported, asked.behind)
+    said = repr((request.path, query_string(), found, who, how))
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 
