@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from pydicom import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from fixtures.builders import a_ct, part10
 from fixtures.process import MB, descriptors, forget_peak, peak_bytes, resident_bytes, threads
@@ -155,6 +157,30 @@ def test_bulk_data_with_very_long_names_is_refused(node: Served) -> None:
     assert b"Content-Locations" in text
 
 
+def test_a_small_instance_of_very_many_items_has_no_metadata(node: Served) -> None:
+    """It is kept as it came: a few KB, deflated, of which a Data Set would take near a gigabyte."""
+    ds = a_ct(transfer_syntax=DeflatedExplicitVRLittleEndian, ReferencedImageSequence=[Dataset()] * 500_000)
+    del ds.PixelData
+    body = A_HEAD + part10(ds) + b"\r\n" + FINAL
+    assert len(body) < 20_000
+    with Beside(node) as beside:
+        status, text = sent(node, body, DICOM)
+        assert status == 200, text[:300]
+        instance = f"studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+        for path in ("metadata", "bulkdata/00081140/0/00420011"):
+            assert fetched(node, f"/dicom-web/{instance}/{path}") == 503
+    assert beside.rose_bytes < MOST_BYTES
+
+
+def fetched(node: Served, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", node.web_port, timeout=120)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
 def naming(elements: int, uri: str) -> bytes:
     """Metadata of an instance, *elements* of which name the bulk data at *uri*."""
     named = {f"{0x0009 + 2 * (n // 200):04X}10{n % 200:02X}": {"vr": "OB", "BulkDataURI": uri} for n in range(elements)}
@@ -217,7 +243,8 @@ def test_a_crowd_that_left_leaves_neither_threads_nor_files_behind(node: Served)
     """hardening.md 3."""
     (worker,) = node.workers()
     sent(node, b"", DICOM)  # some threads begin with the first request, and stay
-    head = f"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: {DICOM}\r\nContent-Length: 1000000\r\n\r\n"
+    head = "POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Content-Type: {DICOM}\r\nContent-Length: 1000000\r\n\r\n"
     before = threads(worker), descriptors(worker)
     crowd = [socket.create_connection(("127.0.0.1", node.web_port)) for _ in range(40)]
     for one in crowd:

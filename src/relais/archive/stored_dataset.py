@@ -15,7 +15,7 @@ from relais.dicom import uids
 from relais.dicom.elements import UNDEFINED, Element, ReadAt, Source, reader_of
 from relais.dicom.inflate import Inflated
 from relais.dicom.part10 import FileMeta, encode_head
-from relais.dicom.scan import Scan, scan
+from relais.dicom.scan import Scan, has_at_most, scan
 from relais.dicom.unknown import with_sequences
 from relais.errors import Unavailable
 from relais.index.rows import InstanceRow
@@ -25,6 +25,12 @@ BULK_BYTES = 1024
 
 MAX_METADATA_BYTES = 64 * 1024 * 1024
 """Of a Data Set without its bulk data; of a larger one no metadata is made."""
+
+MAX_METADATA_PARTS = 150_000
+"""Data Elements and Items of such a Data Set, which take some 100 MB; with more no metadata is made, unless..."""
+
+BYTES_OF_A_PART = 32
+"""...the object is large: one more for as many of its bytes as it is stored in. That is far less than frames have."""
 
 BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
@@ -91,7 +97,13 @@ def split(read_at: ReadAt, start: int, end: int, head: bytes, row: InstanceRow) 
     }
 
     def read_small() -> Dataset:
-        return _read(head + _without(read_at, start, found.end, large), row)
+        encoded = _without(read_at, start, found.end, large)
+        most = MAX_METADATA_PARTS + row.size_bytes // BYTES_OF_A_PART
+        if not has_at_most(
+            most, lambda at, length: encoded[at : at + length], 0, len(encoded), row.transfer_syntax_uid
+        ):
+            raise Unavailable(f"The Data Set has more than {most} Data Elements and Items besides its bulk data.")
+        return _read(head + encoded, row)
 
     return StoredDataset(found, large, {tag: vrs[tag] for tag in large}, read_at, read_small)
 

@@ -48,6 +48,7 @@ MAX_WARNINGS = 20  # sentences kept about one Data Set; what else is odd goes un
 
 _LOWEST = 0x0002FFFF  # groups 0000 and 0002 belong into command sets and File Meta Information (PS3.5 7.1)
 _DELIMITERS = 0xFFFE0000  # Items and their delimiters are in this group (PS3.5 7.5)
+_ITEM_BYTES = b"\xfe\xff\x00\xe0"  # as Implicit VR has it, which is little endian
 _PIXELS = (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA)
 _ALWAYS = frozenset({*_PIXELS, EXTENDED_OFFSETS, EXTENDED_LENGTHS})
 
@@ -108,6 +109,22 @@ def scan_start(
     return walk.found
 
 
+def has_at_most(most: int, read_at: ReadAt, start: int, size: int, transfer_syntax_uid: str) -> bool:
+    """Whether the Data Set from *start* to *size* has no more Data Elements and Items, at any depth, than *most*.
+
+    False, too, for one that cannot be walked through: nobody knows then how many there are.
+    """
+    if size - start <= most * HEADER_BYTES:
+        return True
+    walk = _Walk(read_at, start, size, transfer_syntax_uid)
+    walk.is_thorough, walk.shallow_bytes, walk.left = True, 0, most
+    try:
+        walk.run(start)
+    except InvalidDataSet:
+        return False
+    return walk.left >= 0
+
+
 @lru_cache(maxsize=8)
 def _with_pixels(wanted: frozenset[int]) -> frozenset[int]:
     return wanted | _ALWAYS
@@ -118,15 +135,10 @@ class _Everything:
         return True
 
 
-def _shallow_bytes(depth: int) -> int:
-    """What is shorter, within *depth* sequences, cannot be nested too deep, and is not looked into.
-
-    One level of nesting takes at least 16 bytes: the header of a sequence and the header of an Item.
-    """
-    return (MAX_DEPTH - depth) * 16
-
-
-SHALLOW_BYTES = _shallow_bytes(0)
+# One level of nesting takes at least 16 bytes: the header of a sequence and the header of an Item. What is shorter than
+# this, less 16 bytes for each level above it, cannot be nested too deep, and is not looked into.
+SHALLOW_BYTES = MAX_DEPTH * 16
+HEADER_BYTES = 8  # that an element or Item takes at least
 
 _SEQUENCE, _ITEM, _FRAGMENTS = range(3)
 
@@ -151,6 +163,7 @@ class _Walk:
         self.warnings: list[str] = []
         self.fragments: Fragments | None = None
         self.left = MAX_ELEMENTS
+        self.shallow_bytes, self.is_thorough = SHALLOW_BYTES, False
         self.last = _LOWEST
         self.encoding = self._encoding(start, transfer_syntax_uid)
 
@@ -193,6 +206,7 @@ class _Walk:
         unpack, unpack_length = self.encoding.short.unpack_from, self.encoding.length.unpack_from
         found, wanted, last, enough = self.found, self.wanted, self.last, len(data) - 12
         short_vrs, names, make, passed = SHORT_VRS, VR_NAMES, tuple.__new__, 0  # most of what reading a header costs
+        shallow_bytes = self.shallow_bytes
         while at <= enough:
             group, number, vr, length = unpack(data, at)
             tag = group << 16 | number
@@ -202,7 +216,7 @@ class _Walk:
                     break
                 length = unpack_length(data, value_at)[0]
                 value_at += 4
-                if length >= SHALLOW_BYTES and vr in NESTING_VRS:
+                if length >= shallow_bytes and vr in NESTING_VRS:
                     break
             behind = value_at + length
             if not last < tag < _DELIMITERS or behind > bound or length & 1:  # an undefined length is odd, too
@@ -228,7 +242,7 @@ class _Walk:
             behind = at + 8 + length
             if not last < tag < _DELIMITERS or behind > bound or length & 1:
                 break
-            if length >= SHALLOW_BYTES and tag in SEQUENCE_TAGS:
+            if length >= self.shallow_bytes and (tag in SEQUENCE_TAGS or self._begins_with_item(tag, base + at + 8)):
                 break
             if tag in wanted:
                 found[tag] = Element(tag, None, base + at, base + at + 8, length, base + behind)
@@ -289,9 +303,21 @@ class _Walk:
             raise Malformed(f"The Data Set ends inside {name(tag)}.")
         if length & 1:
             self.warn(f"{name(tag)} has an odd length.")
-        if length >= _shallow_bytes(depth) and (vr == b"SQ" or (nests and tag in SEQUENCE_TAGS)):
+        if length >= self._shallow_at(depth) and (
+            vr == b"SQ" or (nests and tag in SEQUENCE_TAGS) or (vr is None and self._begins_with_item(tag, value_at))
+        ):
             return _Level(_SEQUENCE, tag, implicit=implicit, end=end, limit=end)
         return None
+
+    def _shallow_at(self, depth: int) -> int:
+        return self.shallow_bytes - depth * 16
+
+    def _begins_with_item(self, tag: int, value_at: int) -> bool:
+        """Whether a private element may be a sequence of which nothing says so; asked by a thorough walk only."""
+        if not self.is_thorough or not tag >> 16 & 1:
+            return False
+        at = self.window.index(value_at, 4)
+        return self.window.data[at : at + 4] == _ITEM_BYTES
 
     def _walk(self, level: _Level, position: int) -> int:
         """Walk through *level* and all that is inside, from *position*, and say where it ends."""
@@ -305,14 +331,16 @@ class _Walk:
             try:
                 position = _STEPS[level.kind](self, stack, position)
             except Malformed as exc:
-                position = self._give_up(stack, exc)
+                position = self._give_up(stack, position, exc)
         return position
 
-    def _give_up(self, stack: list[_Level], exc: Malformed) -> int:
+    def _give_up(self, stack: list[_Level], position: int, exc: Malformed) -> int:
         """Where to go on after the outermost level whose length is known."""
         for index, level in enumerate(stack):
             if level.end is not None:
                 del stack[index:]
+                if self.is_thorough:
+                    self.left -= (level.end - position) // HEADER_BYTES  # as many as there can be behind it
                 self.warn(f"{name(level.tag)} is malformed inside: {exc.message}")
                 return level.end
         raise exc
@@ -332,7 +360,7 @@ class _Walk:
         end = value_at + length
         if end > level.limit:
             raise Malformed(f"The Data Set ends inside an Item of {name(level.tag)}.")
-        if length < _shallow_bytes(len(stack) // 2 + 1):
+        if length < self._shallow_at(len(stack) // 2 + 1):
             return end
         stack.append(_Level(_ITEM, level.tag, implicit=level.implicit, end=end, limit=end))
         return value_at

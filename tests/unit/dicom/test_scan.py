@@ -29,7 +29,7 @@ from fixtures.scanned import ROWS, refused, scanned
 from relais.dicom import elements as encoding
 from relais.dicom import scan as walk
 from relais.dicom.part10 import parse_whole_head
-from relais.dicom.scan import scan
+from relais.dicom.scan import has_at_most, scan
 from relais.errors import InvalidDataSet
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -167,6 +167,39 @@ def test_nesting_in_implicit_vr_and_unknown_vr_is_found() -> None:
         data = plain(0x0040A730, item(data))
     assert "nested more than 64 deep" in refused(plain(0x00080060, b"SR") + data, IMPLICIT)
     assert "nested more than 64 deep" in refused(element(0x0040A730, "UN", item(data)))
+
+
+# --- how many there are ----------------------------------------------------------------------------------------------
+
+
+def at_most(most: int, data: bytes, syntax: str = EXPLICIT) -> bool:
+    return has_at_most(most, lambda at, length: data[at : at + length], 0, len(data), syntax)
+
+
+PRIVATE_SEQUENCE = plain(0x00091010, item(plain(0x00091011)) * 100)  # 100 Items with an element each, and itself
+COUNTED = {
+    "elements": (b"".join(element(0x00090000 + n, "LO") for n in range(0x1000, 0x1200)), 512, EXPLICIT),
+    "Items": (element(0x00081140, "SQ", item() * 511), 512, EXPLICIT),
+    "short sequences": (b"".join(element(0x00081140 + n, "SQ", item() * 31) for n in range(16)), 512, EXPLICIT),
+    "short Items": (element(0x00081140, "SQ", item(element(0x00081140, "SQ", item() * 5)) * 73), 512, EXPLICIT),
+    "sequences as UN": (element(0x00081140, "UN", item(plain(0x00080060)) * 255) + ROWS, 512, EXPLICIT),
+    "sequences in Implicit VR": (plain(0x00081140, item(plain(0x00080060)) * 255) + plain(0x00280010), 512, IMPLICIT),
+    "private sequences": (PRIVATE_SEQUENCE, 201, IMPLICIT),
+    "private sequences in Items": (plain(0x00081140, item(PRIVATE_SEQUENCE)), 203, IMPLICIT),
+}
+
+
+@pytest.mark.parametrize(("data", "count", "syntax"), COUNTED.values(), ids=COUNTED.keys())
+def test_data_elements_and_items_are_counted_at_any_depth(data: bytes, count: int, syntax: str) -> None:
+    assert at_most(count, data, syntax)
+    assert not at_most(count - 1, data, syntax)
+
+
+def test_what_is_malformed_counts_as_much_as_it_may_hold() -> None:
+    """A reader may make all Items of a sequence before it finds the one that is none."""
+    malformed = item(element(0x00081140, "SQ", ROWS))
+    assert not at_most(100, element(0x00081140, "SQ", malformed + item() * 1000))
+    assert not at_most(100, open_sequence(0x00081140, *([item()] * 90), ROWS * 20))
 
 
 # --- fragments -------------------------------------------------------------------------------------------------------
