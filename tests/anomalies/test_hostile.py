@@ -18,13 +18,15 @@ from fixtures.visitor import Visitor
 from fixtures.waiting import eventually
 
 STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+PUSH_MODEL, PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 IMPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
 PROPOSALS = (
     (ul.CT, (ul.EXPLICIT_VR_LITTLE_ENDIAN,)),
     (STUDY_FIND, (ul.EXPLICIT_VR_LITTLE_ENDIAN,)),
     (ul.CT, (DEFLATED,)),
+    (PUSH_MODEL, (ul.EXPLICIT_VR_LITTLE_ENDIAN,)),
 )
-STORE, FIND, STORE_DEFLATED = 1, 3, 5
+STORE, FIND, STORE_DEFLATED, COMMIT = 1, 3, 5, 7
 MAY_HOLD = 48  # associations of one address: [dimse] max_per_peer
 
 QUICK_S = 30.0  # less than a hundredth of it when the machine has nothing else to do
@@ -202,6 +204,36 @@ def test_a_nested_identifier_is_refused_with_a_status(node: Served, others: Othe
         kind, answer = ul.read_pdu(connection)
         assert (kind, ul.status_of(answer) >> 12) == (ul.P_DATA_TF, 0xC)
     others.notice_nothing()
+    others.settle()
+
+
+A_COMMITMENT = ul.pdv(
+    3, ul.command(e0003=PUSH_MODEL, e0100=0x130, e0110=1, e0800=1, e1001=PUSH_MODEL_INSTANCE, e1008=1), COMMIT
+)
+EMPTY_ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+OF_MANY_ITEMS = {
+    "an Identifier": (A_FIND, FIND, 0x00081110, 130_000),
+    "a commitment request": (A_COMMITMENT, COMMIT, 0x00081199, 500_000),
+}
+
+
+@pytest.mark.parametrize(("asked", "context_id", "tag", "items"), OF_MANY_ITEMS.values(), ids=OF_MANY_ITEMS.keys())
+def test_a_request_of_very_many_empty_items_is_refused_at_once(
+    node: Served, others: Others, asked: bytes, context_id: int, tag: int, items: int
+) -> None:
+    """Hardening 3: each is eight bytes there, and some seven hundred as a Data Set."""
+    data = element(tag, b"SQ", EMPTY_ITEM * items)
+    with ul.associate(node.dimse_port, ul.associate_rq(PROPOSALS)) as connection:
+        connection.settimeout(QUICK_S)
+        connection.sendall(asked)
+        for at in range(0, len(data), 60_000):
+            connection.sendall(ul.pdv(2 if at + 60_000 >= len(data) else 0, data[at : at + 60_000], context_id))
+        kind, answer = ul.read_pdu(connection)
+        assert kind == ul.P_DATA_TF
+        assert ul.status_of(answer) not in {0x0000, 0xFF00}
+        ul.release(connection)
+    others.notice_nothing()
+    assert others.cost_bytes() < 32 * MB
     others.settle()
 
 

@@ -27,7 +27,7 @@ from relais.dimse.status import (
     Status,
 )
 from relais.peers import identifier, messages
-from relais.peers.commitment import MAX_BYTES, Context, tell
+from relais.peers.commitment import MAX_BYTES, MAX_PARTS, Context, tell
 from relais.peers.messages import AssociationLost
 
 QUIET_S = 1.0  # a requester who has neither gone nor asked for more after that long is told where it asked
@@ -98,4 +98,4 @@ def _refusal(sop_class_uid: str | None, sop_instance_uid: str | None) -> Status 
 
 
 def _decoded(operation: Operation, encoded: bytes) -> JsonDataset:
-    return identifier.decode(encoded, operation.transfer_syntax_uid, MAX_BYTES)
+    return identifier.decode(encoded, operation.transfer_syntax_uid, MAX_BYTES, MAX_PARTS)

@@ -28,6 +28,7 @@ from relais.peers.association import Associated
 from relais.peers.messages import AssociationLost, Taken
 
 MAX_BYTES = 4 * 1024 * 1024  # of a request or an answer: some 20,000 references
+MAX_PARTS = 100_000  # of its Data Elements and Items: some 30,000 references
 ANSWER_S = 30.0  # for the acknowledgement of an answer, at most
 
 INVALID_ARGUMENT = 0x0115  # PS3.7 C.5.6
@@ -115,7 +116,7 @@ def _heard(assoc: Associated, context_id: int, message: DimseServiceType, reques
         raise AssociationLost("The peer sent something else than the answer to the commitment request.")
     encoded = message.EventInformation.getvalue()
     try:
-        information = identifier.decode(encoded, context_of(assoc).transfer_syntax_uid, MAX_BYTES)
+        information = identifier.decode(encoded, context_of(assoc).transfer_syntax_uid, MAX_BYTES, MAX_PARTS)
         report: Report | None = parse_report(information)
     except InvalidRequest:
         report = None

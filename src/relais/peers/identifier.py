@@ -20,11 +20,12 @@ from relais.dicom.implicit import as_read
 from relais.dicom.json_model import JsonDataset, from_dataset, tag_key
 from relais.dicom.matching import as_text
 from relais.dicom.query import Match, MatchKind, Query
-from relais.dicom.scan import scan
+from relais.dicom.scan import has_at_most, scan
 from relais.dicom.values import vr_of
 from relais.errors import InvalidRequest
 
 MAX_BYTES = 1024 * 1024  # of an Identifier that we read; beyond it the request cannot be processed
+MAX_PARTS = 10_000  # Data Elements and Items of it, at all depths: a few bytes each take a hundred times as many here
 CHARACTER_SET, LEVEL = "00080005", "00080052"
 UTF_8 = "ISO_IR 192"
 
@@ -32,17 +33,26 @@ _LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN
 _NUMBERS = {"FL": "f", "FD": "d", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 
 
-def decode(data: bytes, transfer_syntax_uid: str, max_bytes: int = MAX_BYTES) -> JsonDataset:
+def decode(
+    data: bytes, transfer_syntax_uid: str, max_bytes: int = MAX_BYTES, max_parts: int = MAX_PARTS
+) -> JsonDataset:
     """An Identifier, or another Data Set of a message, its text decoded by its own character set.
 
-    Raises InvalidRequest if *data* is no Data Set, is cut off (it would ask for less than was meant), or is too long.
+    Raises InvalidRequest if *data* is no Data Set, is cut off (it would ask for less than was meant), is too long, or
+    has more than *max_parts* Data Elements and Items.
     """
     if uids.is_deflated(transfer_syntax_uid):
         data, transfer_syntax_uid = _inflate(data, max_bytes), uids.EXPLICIT_VR_LITTLE_ENDIAN
     if len(data) > max_bytes:
         raise InvalidRequest("The Identifier is too long.")
     implicit, big = uids.is_implicit(transfer_syntax_uid), uids.is_big_endian(transfer_syntax_uid)
-    scan(lambda offset, length: data[offset : offset + length], 0, len(data), transfer_syntax_uid)
+
+    def read_at(offset: int, length: int) -> bytes:
+        return data[offset : offset + length]
+
+    scan(read_at, 0, len(data), transfer_syntax_uid)
+    if not has_at_most(max_parts, read_at, 0, len(data), transfer_syntax_uid):
+        raise InvalidRequest(f"The Identifier has more than {max_parts} Data Elements and Items.")
     try:
         return from_dataset(read_dataset(BytesIO(data), implicit, not big))
     except Exception as exc:  # pydicom raises what its parts raise; whatever it is, these bytes are no Data Set

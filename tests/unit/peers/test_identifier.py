@@ -13,7 +13,7 @@ from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Match, MatchKind, Query
 from relais.errors import InvalidRequest
-from relais.peers.identifier import MAX_BYTES, decode, encode, of_query
+from relais.peers.identifier import MAX_BYTES, MAX_PARTS, decode, encode, of_query
 
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
@@ -91,6 +91,15 @@ def test_an_identifier_beyond_the_limit_is_refused_also_when_it_arrives_small() 
     deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     with pytest.raises(InvalidRequest, match="too long"):
         decode(deflate.compress(value) + deflate.flush(), DEFLATED)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_an_identifier_of_very_many_items_is_refused(syntax: str) -> None:
+    """hardening.md 3: an empty Item is eight bytes there, and some seven hundred here."""
+    some, many = ({"00081110": {"vr": "SQ", "Value": [{}] * count}} for count in (MAX_PARTS - 1, MAX_PARTS))
+    assert len(decode(encode(some, syntax), syntax)["00081110"]["Value"]) == MAX_PARTS - 1
+    with pytest.raises(InvalidRequest, match="more than 10000"):
+        decode(encode(many, syntax), syntax)
 
 
 def test_sequences_nested_a_thousand_deep_are_refused() -> None:
