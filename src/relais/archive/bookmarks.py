@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 Place = tuple[str | int | float, ...]  # in the order of a search (relais.index.walk)
@@ -23,7 +24,7 @@ class Bookmarks:
     """The slots in *folder*; "" remembers nothing. Nothing here fails: what cannot be remembered is not."""
 
     def __init__(self, folder: str) -> None:
-        self._path = Path(folder) / "pages" if folder else None
+        self._path = f"{folder}/pages" if folder else None
 
     def get(self, key: str) -> Place | None:
         """The place under *key*, None if it is not known or is too old."""
@@ -33,19 +34,28 @@ class Bookmarks:
             return None
         return tuple(place) if place is not None and abs(time.time() - at) < VALID_S else None
 
-    def put(self, key: str, place: Place | None, by: str) -> None:
-        """Remember *place* under *key* as where the page *by* ended; what was there is forgotten in any case."""
+    def put(self, keys: Iterable[str], place: Place | None, by: str) -> None:
+        """Remember *place* under *keys* as where the page *by* ended; what was there is forgotten in any case."""
         if self._path is None:
             return
-        slot = _slot(key, place, by)
-        if len(slot) > SLOT_BYTES:
-            slot = _slot(key, None, by)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", 0) as file:
-                os.pwrite(file.fileno(), slot, _position(_digest(key)))
+            self._write(map(_digest, keys), _content(place, by))
         except OSError:
             return
+
+    def _write(self, digests: Iterable[bytes], content: bytes) -> None:
+        assert self._path is not None
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        try:
+            file = os.open(self._path, flags, 0o600)
+        except FileNotFoundError:
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._path, flags, 0o600)
+        try:
+            for digest in digests:
+                os.pwrite(file, digest + content, _position(digest))
+        finally:
+            os.close(file)
 
     def renew(self, key: str, by: str) -> bool:
         """Remember what is under *key* for about as long again, if the page *by* put it there.
@@ -62,7 +72,7 @@ class Bookmarks:
         if known_by != _tag(by) or age_s >= VALID_S:
             return False
         if age_s > VALID_S / 2:
-            self.put(key, place, by)
+            self.put([key], place, by)
         return True
 
     def _read(self, key: str) -> tuple[float, str, Place | None]:
@@ -70,8 +80,11 @@ class Bookmarks:
         if self._path is None:
             raise ValueError(key)
         digest = _digest(key)
-        with self._path.open("rb", 0) as file:
-            slot = os.pread(file.fileno(), SLOT_BYTES, _position(digest))
+        file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            slot = os.pread(file, SLOT_BYTES, _position(digest))
+        finally:
+            os.close(file)
         start = 2 * DIGEST_BYTES + 2
         content = slot[start : start + int.from_bytes(slot[start - 2 : start], "big")]
         if slot[:DIGEST_BYTES] != digest or slot[DIGEST_BYTES : 2 * DIGEST_BYTES] != _digest(content):
@@ -84,9 +97,12 @@ def _digest(key: str | bytes) -> bytes:
     return hashlib.blake2b(key.encode() if isinstance(key, str) else key, digest_size=DIGEST_BYTES).digest()
 
 
-def _slot(key: str, place: Place | None, by: str) -> bytes:
+def _content(place: Place | None, by: str) -> bytes:
+    """What a slot has behind the digest of its key; no place if that does not fit."""
     content = json.dumps((time.time(), _tag(by), place), separators=(",", ":")).encode()
-    return _digest(key) + _digest(content) + len(content).to_bytes(2, "big") + content
+    if 2 * DIGEST_BYTES + 2 + len(content) > SLOT_BYTES:
+        return _content(None, by)
+    return _digest(content) + len(content).to_bytes(2, "big") + content
 
 
 def _tag(by: str) -> str:

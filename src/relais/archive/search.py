@@ -54,18 +54,22 @@ class Asked:
 
     def page(self, offset: int) -> str:
         """What the page that begins at *offset* is remembered under: who searches, and for what."""
+        return f"{self._walk} {offset}"
+
+    @property
+    def _walk(self) -> str:
         query = self.query
-        return f"{(self.who, query.level, query.matches, query.fuzzy, query.combined_date_time)!r} {offset}"
+        return repr((self.who, query.level, query.matches, query.fuzzy, query.combined_date_time))
 
     @property
     def itself(self) -> str:
         """This page among all those of its walk: whichever is the same ends at the same place."""
         return repr((self.query.offset, self.query.limit, self.revision, self.behind))
 
-    def pages_behind(self, rows: int) -> set[int]:
-        """The offsets at which who was given so many *rows* goes on: behind them, or behind as many as may be."""
-        begin = self.query.offset
-        return {begin + rows, begin + (self.query.limit or rows)} - {begin}
+    def pages_behind(self, rows: int) -> list[str]:
+        """The pages at which who was given so many *rows* goes on: behind them, or behind as many as may be."""
+        begin, walk = self.query.offset, self._walk
+        return [f"{walk} {offset}" for offset in {begin + rows, begin + (self.query.limit or rows)} - {begin}]
 
 
 def ask(archive: Archive, principal: Principal, query: Query) -> Asked:
@@ -84,8 +88,7 @@ def ask(archive: Archive, principal: Principal, query: Query) -> Asked:
 def found(archive: Archive, asked: Asked) -> Found:
     """One page of what was asked for, at that revision or a newer one."""
     page = index_search.search(archive.db, asked.query, asked.behind)
-    for offset in asked.pages_behind(len(page.rows)):
-        _bookmarks(archive).put(asked.page(offset), page.last or asked.behind, asked.itself)
+    _bookmarks(archive).put(asked.pages_behind(len(page.rows)), page.last or asked.behind, asked.itself)
     unsupported, beyond = asked.unsupported, included.asked(asked.query)
     told = availability.told(archive, asked.query.level, page.rows)
     if not beyond:
