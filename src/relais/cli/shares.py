@@ -4,8 +4,9 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
@@ -53,7 +54,8 @@ def side_by_side(jobs: int, work: Work, tell: Tell) -> Summary:
         for number in range(jobs):
             receiver, sender = context.Pipe(duplex=False)
             process = context.Process(target=_work, args=(sender, work, Share(number, jobs)), daemon=True)
-            process.start()
+            with _keys_waiting():
+                process.start()
             sender.close()  # ours: once its own is closed it has ended
             keep.callback(process.join)
             keep.callback(process.terminate)
@@ -64,6 +66,17 @@ def side_by_side(jobs: int, work: Work, tell: Tell) -> Summary:
         if not isinstance(last, _Done):
             raise last if isinstance(last, NodeError) else Unavailable(ENDED)
     return _total(said.values())
+
+
+@contextmanager
+def _keys_waiting() -> Iterator[None]:
+    """Let a key that is pressed wait; for a process that is started meanwhile it waits until that can say more."""
+    resource_tracker.ensure_running()  # which lets keys through again
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def _words(said: dict[Connection, Summary | _Done | NodeError]) -> Iterator[None]:

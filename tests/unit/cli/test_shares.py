@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from fixtures.builders import a_ct, a_series, part10
 from fixtures.waiting import eventually
@@ -33,10 +36,12 @@ def children(process: "subprocess.Popen[bytes]") -> list[int]:
     return []  # one of them has ended meanwhile
 
 
-def start(config_file: Path, folder: Path) -> "subprocess.Popen[bytes]":
+def start(config_file: Path, folder: Path, *, has_own_terminal: bool = False) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "relais", "import", str(folder), "--jobs", "2", "--json"]
     environ = {**os.environ, "RELAIS_CONFIG": str(config_file)}
-    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=has_own_terminal
+    )
 
 
 def has_begun(folder: Path) -> bool:
@@ -109,3 +114,18 @@ def test_when_the_command_is_killed_its_processes_end(tmp_path: Path, config_fil
     assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ours))
     told = relais_json("import", tmp_path / "in")
     assert told["stored"] + told["duplicates"] == 8 * BLOCK
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.15, 0.3])
+def test_a_key_that_is_pressed_while_the_processes_begin_is_heeded_without_a_traceback(
+    tmp_path: Path, config_file: Path, after_s: float
+) -> None:
+    """A terminal tells all of them at once."""
+    fill(tmp_path / "in", 8 * BLOCK)
+    with start(config_file, tmp_path / "in", has_own_terminal=True) as process:
+        assert eventually(lambda: len(children(process)) == 2)
+        time.sleep(after_s)
+        os.killpg(process.pid, signal.SIGINT)
+        _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert complaint.strip() == b"Aborted!"
