@@ -23,14 +23,14 @@ from relais.index.rows import InstanceRow
 BULK_BYTES = 1024
 """Binary values beyond it are bulk data; up to it they stand in the metadata."""
 
-MAX_METADATA_BYTES = 64 * 1024 * 1024
-"""Of a Data Set without its bulk data; of a larger one no metadata is made."""
+MAX_METADATA_BYTES, MAX_METADATA_PARTS = 64 * 1024 * 1024, 1_000_000
+"""Of a Data Set without its bulk data: with more bytes, or more Data Elements and Items, no metadata is made of it."""
 
-MAX_METADATA_PARTS = 150_000
-"""Data Elements and Items of such a Data Set, which take some 100 MB; with more no metadata is made, unless..."""
+FREE_METADATA_BYTES, FREE_METADATA_PARTS = 16 * 1024 * 1024, 150_000
+"""Any object may have as much, which takes some 100 MB, however small it is stored: deflated, that can be a few KB."""
 
 BYTES_OF_A_PART = 32
-"""...the object is large: one more for as many of its bytes as it is stored in. That is far less than frames have."""
+"""More than what is free is a matter of the object's size: a byte for each of its bytes, a part for as many as this."""
 
 BULK_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 WORD_BYTES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
@@ -97,12 +97,8 @@ def split(read_at: ReadAt, start: int, end: int, head: bytes, row: InstanceRow) 
     }
 
     def read_small() -> Dataset:
-        encoded = _without(read_at, start, found.end, large)
-        most = MAX_METADATA_PARTS + row.size_bytes // BYTES_OF_A_PART
-        if not has_at_most(
-            most, lambda at, length: encoded[at : at + length], 0, len(encoded), row.transfer_syntax_uid
-        ):
-            raise Unavailable(f"The Data Set has more than {most} Data Elements and Items besides its bulk data.")
+        encoded = _without(read_at, start, found.end, large, row.size_bytes)
+        _check_parts(encoded, row)
         return _read(head + encoded, row)
 
     return StoredDataset(found, large, {tag: vrs[tag] for tag in large}, read_at, read_small)
@@ -119,16 +115,23 @@ def _vr(element: Element) -> str:
     return "OW" if "OW" in named else named.split(" or ", maxsplit=1)[0]
 
 
-def _without(read_at: ReadAt, start: int, end: int, large: dict[int, Element]) -> bytes:
-    """The encoded Data Set from *start* to *end* without the elements *large*."""
+def _without(read_at: ReadAt, start: int, end: int, large: dict[int, Element], size_bytes: int) -> bytes:
+    """The encoded Data Set from *start* to *end* without the elements *large*, of an object of *size_bytes*."""
     ordered = sorted(large.values(), key=lambda element: element.offset)
-    if end - start - sum(element.end - element.offset for element in ordered) > MAX_METADATA_BYTES:
-        raise Unavailable(f"The Data Set has more than {MAX_METADATA_BYTES} bytes besides its bulk data.")
+    most = min(FREE_METADATA_BYTES + size_bytes, MAX_METADATA_BYTES)
+    if end - start - sum(element.end - element.offset for element in ordered) > most:
+        raise Unavailable(f"The Data Set has more than {most} bytes besides its bulk data.")
     pieces = []
     for element in ordered:
         pieces.append(read_at(start, element.offset - start))
         start = element.end
     return b"".join([*pieces, read_at(start, end - start)])
+
+
+def _check_parts(encoded: bytes, row: InstanceRow) -> None:
+    most = min(FREE_METADATA_PARTS + row.size_bytes // BYTES_OF_A_PART, MAX_METADATA_PARTS)
+    if not has_at_most(most, lambda at, length: encoded[at : at + length], 0, len(encoded), row.transfer_syntax_uid):
+        raise Unavailable(f"The Data Set has more than {most} Data Elements and Items besides its bulk data.")
 
 
 def _read(part10: bytes, row: InstanceRow) -> Dataset:
