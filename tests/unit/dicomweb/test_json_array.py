@@ -111,3 +111,11 @@ def test_an_object_that_takes_much_memory_is_refused(monkeypatch: pytest.MonkeyP
     assert len(split(some)) == 1
     with pytest.raises(TooLarge, match="at most 100 names"):
         split(many)
+
+
+def test_an_enhanced_image_of_two_thousand_frames_is_taken() -> None:
+    """Nine functional groups of each, with thirty attributes in all."""
+    macro = {f"0018{number:04X}": {"vr": "FD", "Value": [0.5, 1.5]} for number in range(0x9100, 0x9103)}
+    frame = {f"0021{number:04X}": {"vr": "SQ", "Value": [macro]} for number in range(0x9110, 0x9119)}
+    text = json.dumps([{"52009230": {"vr": "SQ", "Value": [frame] * 2000}}]).encode()
+    assert len(split(text)) == 1

@@ -13,6 +13,7 @@ from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Match, MatchKind, Query
 from relais.errors import InvalidRequest
+from relais.peers import commitment
 from relais.peers.identifier import MAX_BYTES, MAX_PARTS, decode, encode, of_query
 
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
@@ -100,6 +101,20 @@ def test_an_identifier_of_very_many_items_is_refused(syntax: str) -> None:
     assert len(decode(encode(some, syntax), syntax)["00081110"]["Value"]) == MAX_PARTS - 1
     with pytest.raises(InvalidRequest, match="more than 10000"):
         decode(encode(many, syntax), syntax)
+
+
+def test_a_commitment_report_of_twenty_thousand_failures_is_read() -> None:
+    failed = [
+        {
+            "00081150": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.2"]},
+            "00081155": {"vr": "UI", "Value": [f"1.2.826.0.1.3680043.{number}"]},
+            "00081197": {"vr": "US", "Value": [0x0112]},
+        }
+        for number in range(20_000)
+    ]
+    encoded = encode({"00081198": {"vr": "SQ", "Value": failed}}, IMPLICIT)
+    found = decode(encoded, IMPLICIT, commitment.MAX_BYTES, commitment.MAX_PARTS)
+    assert found["00081198"]["Value"] == failed
 
 
 def test_sequences_nested_a_thousand_deep_are_refused() -> None:
