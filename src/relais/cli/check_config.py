@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from relais.cli.common import config_option, json_option, print_json, print_table
-from relais.config import Config, described, load
+from relais.config import Config, described, load, not_heeded
 from relais.peers.certificate import valid_until
 
 SOON = timedelta(days=30)  # enough to have a certificate renewed
@@ -25,10 +25,11 @@ def check_config(config_file: Path | None, as_json: bool) -> None:
 
     Secrets are masked. What is wrong is told in one sentence each, and the exit code is then 1.
     A certificate that has expired, or will within 30 days, is told too; the node starts with it.
+    So is a variable of the environment that is named like a setting and is none.
     """
     loaded = load(config_file)
     settings = list(described(loaded))
-    for sentence in _expiring(loaded.config, datetime.now(UTC)):
+    for sentence in (*not_heeded(), *_expiring(loaded.config, datetime.now(UTC))):
         click.echo(f"Warning: {sentence}", err=True)
     if as_json:
         print_json([{"section": s, "key": k, "value": v, "source": where} for s, k, v, where in settings])

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from cattrs import ClassValidationError
 
 from relais.access.policy import Mode
+from relais.config import written as written_down
 from relais.config.convert import converter, explained
 from relais.config.settings import AccessSettings, Config, LogLevel, NodeSettings, address, is_loopback
 from relais.config.written import LISTS, Written
@@ -35,6 +36,7 @@ __all__ = [
     "described",
     "from_json",
     "load",
+    "not_heeded",
     "to_json",
 ]
 
@@ -69,6 +71,11 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> L
     written.read_environment(environ)
     config = _structured(written)
     return Loaded(config, written.sources, file)
+
+
+def not_heeded(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """A sentence for each variable of *environ* that is named like a setting and is none."""
+    return written_down.not_heeded(environ, SECTIONS)
 
 
 def to_json(config: Config) -> str:

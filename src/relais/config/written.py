@@ -3,13 +3,20 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
 from relais.config.convert import keys, nearest
 
 PREFIX = "RELAIS_"
+NOT_SETTINGS = (
+    "RELAIS_CONFIG",
+    "RELAIS_TEST_",
+    "RELAIS_BENCH_",
+    "RELAIS_FUZZ_",
+)  # but heeded elsewhere
 LISTS = ("peers", "tokens")  # sections of which there may be many
 MAX_FILE_BYTES = 1024 * 1024  # a larger configuration or secret file is refused: it is not what it is meant to be
 
@@ -49,7 +56,7 @@ class Written:
                 self.sources |= {at: f"{path}, line {line}" for at, line in listed.items()}
 
     def read_environment(self, environ: Mapping[str, str]) -> None:
-        """Take in every `RELAIS_<SECTION>__<KEY>`. Names with one underscore belong to somebody else."""
+        """Take in every `RELAIS_<SECTION>__<KEY>`. For names with one underscore see `not_heeded`."""
         for name in sorted(environ):
             section, separator, key = name.removeprefix(PREFIX).lower().partition("__")
             if name.startswith(PREFIX) and separator:
@@ -85,6 +92,24 @@ class Written:
             return
         self.values.setdefault(section, {})[key] = value
         self.sources[section, key] = name
+
+
+def not_heeded(environ: Mapping[str, str], sections: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each variable of *environ* that is named like a setting of *sections* and is none.
+
+    No error: where containers are run side by side, such names are made for whoever is called "relais", too.
+    """
+    settings = [f"{PREFIX}{section}__{key}".upper() for section, kind in sections.items() for key in _keys(kind)]
+    meant = {name.replace("__", "_"): name for known in settings for name in (known, f"{known}_FILE")}
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and not name.startswith(NOT_SETTINGS) and "__" not in name:
+            hint = f"; did you mean {meant[name]}?" if name in meant else ": they are called RELAIS_<SECTION>__<KEY>."
+            yield f"{name} in the environment is no setting{hint}"
+
+
+def _keys(kind: Any) -> list[str]:
+    """The keys of a section that the environment can set: of a list there are none."""
+    return keys(kind) if isinstance(kind, type) and is_dataclass(kind) else []
 
 
 def small_text(path: Path) -> str:

@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from relais.archive.unfinished import require_restored
-from relais.config import Config
+from relais.config import Config, not_heeded
 from relais.db.database import require_driver
 from relais.dimse.seats import table_bytes
 from relais.errors import NodeError, Unavailable
@@ -55,6 +55,8 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
     require_client(config.storage)
     require_restored(config.node.data_dir)
     log.configure(config.node.log_level)
+    for sentence in not_heeded():
+        logger.warning(sentence)
     if config.web.host in EVERY_ADDRESS and not config.node.public_url:
         logger.warning(fields(event="no public_url", urls_begin_with=config.public_url))
     with (

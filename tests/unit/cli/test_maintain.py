@@ -195,6 +195,13 @@ def test_check_config_tells_of_certificates_that_expire(
     assert bool(result.stderr) == bool(told)
 
 
+def test_check_config_tells_of_a_variable_that_is_no_setting(relais: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELAIS_DIMSE_PORT", "1")
+    told = relais("check-config")
+    assert "did you mean RELAIS_DIMSE__PORT?" in told.stderr
+    assert "The configuration is good." in told.stdout
+
+
 def test_check_config_tells_every_problem(relais: Run, config_file: Path) -> None:
     config_file.write_text('[dimse]\nport = "x"\n[nod]\n')
     told = relais("check-config", code=1).stderr

@@ -10,7 +10,7 @@ from relais.access.policy import Action, Mode
 from relais.access.principals import Principal, Protocol
 from relais.access.tokens import TokenSettings
 from relais.archive.settings import OnConflict
-from relais.config import Config, ConfigError, address, described, from_json, load, to_json
+from relais.config import Config, ConfigError, address, described, from_json, load, not_heeded, to_json
 from relais.config.written import LISTS
 from relais.peers.settings import PeerSettings
 
@@ -95,6 +95,17 @@ def test_choices_are_words(tmp_path: Path) -> None:
 
 def test_names_with_one_underscore_are_not_ours(tmp_path: Path) -> None:
     assert load(written(tmp_path, ""), {"RELAIS_WEB_PORT": "tcp://10.0.0.1:80"}).config.web.port == 8080
+
+
+def test_names_that_look_like_settings_and_are_none_are_told() -> None:
+    told = {
+        "RELAIS_DIMSE_PORT": "; did you mean RELAIS_DIMSE__PORT?",
+        "RELAIS_FOO": ": they are called RELAIS_<SECTION>__<KEY>.",
+        "RELAIS_INDEX_URL_FILE": "; did you mean RELAIS_INDEX__URL_FILE?",
+    }
+    heeded = ("RELAIS_CONFIG", "RELAIS_DIMSE__PORT", "PATH", "RELAISE_X", "RELAIS_TEST_INDEX")
+    found = list(not_heeded(dict.fromkeys((*told, *heeded), "1")))
+    assert found == [f"{name} in the environment is no setting{hint}" for name, hint in told.items()]
 
 
 @pytest.mark.parametrize(
