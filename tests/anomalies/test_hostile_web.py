@@ -124,6 +124,11 @@ BODIES: dict[str, tuple[Callable[[], bytes], str, int]] = {
     ),
     "many objects in JSON": (lambda: WITH_ITEMS % (b"{}," * 450_000 + b"{}"), "application/dicom+json", 413),
     "many empty Items in JSON": (lambda: WITH_ITEMS % (b"null," * 900_000 + b"null"), "application/dicom+json", 413),
+    "many numbers in one text": (
+        lambda: b'[{"00200032": {"vr": "DS", "Value": ["%s"]}}]' % (rb"1\\" * 3_000_000 + b"1"),
+        "application/dicom+json",
+        413,
+    ),
     "unknown elements in XML": (
         lambda: parts(b"application/dicom+xml", XML_WITH % (b"<a/>" * 4_000_000), 1) + FINAL,
         XML,

@@ -35,6 +35,7 @@ from relais.dicomweb.media_types import OCTET_STREAM, frame_media_type
 from relais.errors import InvalidDataSet, TooLarge, UnsupportedMedia, UnsupportedTransferSyntax
 
 MAX_FETCHED_BYTES = 16 * 1024**2  # of bulk data inside Items and of texts, in one instance; with more it is refused
+MAX_FETCHED_VALUES = 300_000  # divided by backslashes, of that bulk data: each number takes some 450 bytes
 MAX_VALUE_BYTES = 0xFFFFFFFE
 
 ROWS = "00280010"
@@ -130,7 +131,7 @@ class _Fetcher:
 
     def __init__(self, find: Find) -> None:
         self._find = find
-        self._left_bytes = MAX_FETCHED_BYTES
+        self._left_bytes, self._left_values = MAX_FETCHED_BYTES, MAX_FETCHED_VALUES
 
     def parts(self, uri: str) -> Sequence[BulkPart]:
         found = self._find(uri)
@@ -144,7 +145,11 @@ class _Fetcher:
         self._left_bytes -= sum(part.size_bytes for part in parts)
         if self._left_bytes < 0:
             raise TooLarge(f"Bulk data of texts and inside Items may have at most {MAX_FETCHED_BYTES} bytes.")
-        return b"".join(chunk for part in parts for chunk in part.read())
+        value = b"".join(chunk for part in parts for chunk in part.read())
+        self._left_values -= value.count(b"\\")
+        if self._left_values < 0:
+            raise TooLarge(f"Bulk data of texts may have at most {MAX_FETCHED_VALUES} values.")
+        return value
 
 
 def _tag(key: str) -> int:

@@ -12,7 +12,7 @@ from xml.parsers import expat
 from relais.dicom.json_model import JsonDataset
 from relais.errors import InvalidDataSet, InvalidRequest, TooLarge
 
-MAX_ELEMENTS = 150_000  # of a document, which takes some 100 MB meanwhile; a larger one is refused
+MAX_ELEMENTS = 150_000  # of a document, and backslashes in it, which takes some 100 MB; a larger one is refused
 MAX_NAMES = 1000  # different ones of elements and their attributes; the Native DICOM Model has 25
 MAX_TAG_BYTES = 128 * 1024  # from `<` to `>`; a document with a longer one is refused
 MAX_DEPTH = 200  # elements inside one another; a deeper document is refused
@@ -89,9 +89,7 @@ class _Tree:
         name = name.rpartition(":")[2]
         if name not in _ELEMENTS:
             raise InvalidDataSet(_NO_MODEL)
-        self._left -= 1
-        if self._left < 0:
-            raise TooLarge(f"The metadata of an instance may have at most {MAX_ELEMENTS} XML elements.")
+        self._spend(1)
         node = _Node(name, {key: names[key] for key in _USED if key in names})
         self._stack[-1].inside.append(node)
         self._stack.append(node)
@@ -100,7 +98,13 @@ class _Tree:
         self._stack.pop()
 
     def text(self, data: str) -> None:
+        self._spend(data.count("\\"))  # numbers and names may come as one text of many values
         self._stack[-1].text.append(data)
+
+    def _spend(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise TooLarge(f"The metadata of an instance may have at most {MAX_ELEMENTS} XML elements and values.")
 
 
 def _refuse_doctype(*_: object) -> None:

@@ -212,6 +212,15 @@ def test_what_comes_into_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
         put_together(json, [("application/octet-stream", "w", b"1234")])
 
 
+def test_the_values_of_texts_that_come_into_memory_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """hardening.md 3: a number of two bytes takes hundreds."""
+    monkeypatch.setattr(assemble, "MAX_FETCHED_VALUES", 100)
+    json = {"00200032": {"vr": "DS", "BulkDataURI": "t"}}
+    put_together(json, [("text/plain", "t", b"1\\" * 100 + b"1")])
+    with pytest.raises(TooLarge, match="at most 100 values"):
+        put_together(json, [("text/plain", "t", b"1\\" * 101 + b"1")])
+
+
 def test_a_value_longer_than_its_length_can_say_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assemble, "MAX_VALUE_BYTES", 10)
     for kind in ("application/octet-stream", "image/jls"):

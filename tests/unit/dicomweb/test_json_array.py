@@ -113,6 +113,13 @@ def test_an_object_that_takes_much_memory_is_refused(monkeypatch: pytest.MonkeyP
         split(many)
 
 
+@pytest.mark.parametrize("separator", [rb"\\", rb"\u005c"])
+def test_values_within_one_text_count_too(monkeypatch: pytest.MonkeyPatch, separator: bytes) -> None:
+    monkeypatch.setattr(json_array, "MAX_PIECES", 100)
+    with pytest.raises(TooLarge, match="at most 100 names"):
+        split(b'[{"a": ["' + separator.join([b"1"] * 101) + b'"]}]')
+
+
 def test_an_enhanced_image_of_two_thousand_frames_is_taken() -> None:
     """Nine functional groups of each, with thirty attributes in all."""
     macro = {f"0018{number:04X}": {"vr": "FD", "Value": [0.5, 1.5]} for number in range(0x9100, 0x9103)}

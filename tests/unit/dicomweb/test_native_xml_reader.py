@@ -146,6 +146,8 @@ def test_elements_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(read(attribute.format("<Item/>" * 98))["00081140"]["Value"]) == 98
     with pytest.raises(TooLarge, match="at most 100 XML elements"):
         read(attribute.format("<Item/>" * 99))
+    with pytest.raises(TooLarge, match="at most 100 XML elements"):
+        read('<DicomAttribute tag="00200032" vr="DS"><Value>' + "1\\" * 98 + "</Value></DicomAttribute>")
 
 
 def test_an_unknown_element_is_refused_at_once() -> None:
