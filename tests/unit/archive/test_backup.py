@@ -346,12 +346,17 @@ def test_a_backup_never_lies_among_the_objects_of_the_archive(tmp_path: Path, wa
         "a link": tmp_path / "link",
         "a link to its objects": tmp_path / "disk",
     }
-    before = files(tmp_path)
+    before = _objects(tmp_path)
     with pytest.raises(InvalidRequest, match="among the archive's own objects"):
         backup.make(archive, targets[way], keep=1)
-    assert files(tmp_path).keys() == before.keys()
+    assert _objects(tmp_path) == before
     assert backup.make(archive, tmp_path / "other disk", keep=1).manifest.is_whole
     close_archive(archive)
+
+
+def _objects(folder: Path) -> set[str]:
+    """What is in *folder* but for the journal, whose files are made in a thread of its own."""
+    return {name for name in files(folder) if "/.journal/" not in name}
 
 
 @pytest.mark.own_store
