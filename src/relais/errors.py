@@ -126,6 +126,15 @@ def out_of_resources(message: str | None = None) -> Iterator[None]:
         raise OutOfResources(message) from exc
 
 
+@contextmanager
+def writing(path: object) -> Iterator[None]:
+    """The same while the file or folder *path* is written, with a sentence that names it."""
+    try:
+        yield
+    except OSError as exc:
+        raise OutOfResources(f"{path} cannot be written: {exc.strerror}.") from exc
+
+
 class Nearline(Unavailable):
     """The instance lies in slow storage and has to be fetched from there before it can be read."""
 

@@ -31,7 +31,7 @@ from relais.archive.transfer import Copied, Progress
 from relais.db import copies
 from relais.db.database import Database
 from relais.db.settings import for_path
-from relais.errors import InvalidRequest, NodeError, NotFound, OutOfResources, Unavailable
+from relais.errors import InvalidRequest, NodeError, NotFound, Unavailable, writing
 from relais.index import changes, lookup, portable, statistics
 from relais.index.leases import Lease
 from relais.index.rows import InstanceRow
@@ -142,7 +142,7 @@ class BackupFolder:
     @contextmanager
     def ours(self) -> Iterator[None]:
         """Have the folder for ourselves, without the leavings of others. Raises Unavailable, OutOfResources."""
-        try:
+        with writing(self.root):
             self.snapshots.mkdir(parents=True, exist_ok=True)
             with (self.root / ".lock").open("a") as lock:
                 try:
@@ -152,8 +152,6 @@ class BackupFolder:
                 for path in self.snapshots.glob(f"*{PART}"):
                     shutil.rmtree(path)
                 yield
-        except OSError as exc:
-            raise OutOfResources(f"{self.root} cannot be written: {exc.strerror}.") from exc
 
 
 def make(

@@ -24,7 +24,7 @@ from relais.archive.integrity import verified_chunks
 from relais.dicom import uids
 from relais.dicom.part10 import read_head
 from relais.dicom.refs import SeriesRef, StudyRef
-from relais.errors import InvalidDataSet, InvalidRequest, OutOfResources, Unavailable
+from relais.errors import InvalidDataSet, InvalidRequest, Unavailable, writing
 from relais.index.rows import InstanceRow
 
 Progress = Callable[[int], None]
@@ -85,12 +85,12 @@ def to_media(
     Memory grows with the number of instances: this is for patients, not for archives. Raises as to_folder does, and
     InvalidRequest if the folder is not empty or an instance cannot be described in a DICOMDIR.
     """
-    with _writing(folder):
+    with writing(folder):
         if folder.exists() and any(folder.iterdir()):
             raise InvalidRequest(f"{folder} is not empty: a file-set is written as a whole.")
     done, fileset, rows = Exported(), FileSet(), {}
     try:
-        with _writing(folder):
+        with writing(folder):
             for ref in refs:
                 for row in retrieve.instances(archive, principal, ref):
                     _add(fileset, _described(archive, row))
@@ -100,7 +100,7 @@ def to_media(
         fileset._stage["t"].cleanup()  # Seen: pydicom 3 leaves its temporary folder to the collector, which complains
     for instance in fileset:
         path = Path(instance.path)
-        with _writing(path):
+        with writing(path):
             path.unlink()  # until now it holds what the directory record was made from
         row = rows[str(instance.SOPInstanceUID)]
         _write(archive, row, path, done)
@@ -181,14 +181,6 @@ def _reading(path: Path) -> Iterator[None]:
         raise Unavailable(f"{path} cannot be read: {exc.strerror}.") from exc
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise OutOfResources(f"{path} cannot be written: {exc.strerror}.") from exc
-
-
 def _add(fileset: FileSet, ds: Dataset) -> None:
     try:
         fileset.add(ds)
@@ -238,7 +230,7 @@ def _as_document(ds: Dataset) -> Dataset:
 def _write(archive: Archive, row: InstanceRow, path: Path, done: Exported) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
-        with _writing(path):
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as file:
                 for chunk in verified_chunks(archive, row, 0, always=True):

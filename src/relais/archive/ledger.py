@@ -12,7 +12,7 @@ from typing import Self
 from urllib.parse import quote
 
 from relais.archive import Archive
-from relais.errors import Conflict, OutOfResources
+from relais.errors import Conflict, OutOfResources, writing
 from relais.index import changes
 
 
@@ -24,11 +24,9 @@ class Ledger:
 
     def __init__(self, archive: Archive, folder: Path, name: str, *, alone: bool = True) -> None:
         path = folder / changes.name(archive.db) / quote(name, safe="")
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", 0)
-        except OSError as exc:
-            raise OutOfResources(f"{path} cannot be written: {exc.strerror}.") from exc
         try:
             fcntl.flock(self._file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except OSError as exc:

@@ -13,7 +13,7 @@ from relais.archive import Archive, apart, backup, transfer, unfinished
 from relais.archive.transfer import Copied, Progress
 from relais.db.database import Database
 from relais.db.settings import IndexSettings
-from relais.errors import Internal, InvalidRequest, OutOfResources
+from relais.errors import Internal, InvalidRequest, writing
 from relais.index import changes, lookup, portable
 from relais.storage.base import ObjectStore
 from relais.storage.local import LocalStore
@@ -65,12 +65,10 @@ def _begin(mark: Path, name: str, store: ObjectStore, index: IndexSettings) -> s
         return said[-1]
     if is_taken(index) or next(iter(store.iterate()), None) is not None:
         raise InvalidRequest(NOT_EMPTY.format(mark.parent))
-    try:
+    with writing(mark):
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.write_text(f"{name} {token_hex(8)}", "utf-8")
         return mark.read_text("utf-8").split()[-1]
-    except OSError as exc:
-        raise OutOfResources(f"{mark} cannot be written: {exc.strerror}.") from exc
 
 
 def _feed(index: IndexSettings) -> str:

@@ -18,7 +18,7 @@ from relais.dicom import json_model
 from relais.dicom.attributes import Level
 from relais.dicom.query import Match, MatchKind, Query
 from relais.dicom.refs import StudyRef
-from relais.errors import InvalidRequest, NotFound, OutOfResources
+from relais.errors import InvalidRequest, NotFound, writing
 
 STUDY_INSTANCE_UID, PATIENT_ID = 0x0020000D, 0x00100020
 
@@ -98,12 +98,9 @@ def _found(archive: Archive, matches: tuple[Match, ...]) -> list[str]:
 
 
 def _to_zip(archive: Archive, refs: Iterator[StudyRef], path: Path, tell: export.Progress) -> export.Exported:
-    try:
-        is_there = path.exists()
-    except OSError as exc:
-        raise OutOfResources(f"{path} cannot be written: {exc.strerror}.") from exc
-    if is_there:
-        raise InvalidRequest(f"{path} is there already.")
+    with writing(path):
+        if path.exists():
+            raise InvalidRequest(f"{path} is there already.")
     done = export.Exported()
 
     def files() -> Iterator[zipped.File]:
@@ -118,12 +115,11 @@ def _to_zip(archive: Archive, refs: Iterator[StudyRef], path: Path, tell: export
 
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as out:
-            for chunk in zipped.chunks(files()):
-                out.write(chunk)
-        part.rename(path)
-    except OSError as exc:
-        raise OutOfResources(f"{path} cannot be written: {exc.strerror}.") from exc
+        with writing(path):
+            with part.open("wb") as out:
+                for chunk in zipped.chunks(files()):
+                    out.write(chunk)
+            part.rename(path)
     finally:
         with suppress(OSError):  # it is not there, or cannot be
             part.unlink()

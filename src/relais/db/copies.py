@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relais.db import connect, failures
 from relais.db.settings import IndexSettings
-from relais.errors import InvalidRequest, OutOfResources
+from relais.errors import InvalidRequest, writing
 
 BESIDE = ("-wal", "-shm", ".lock")  # what lies beside an index that is open
 
@@ -51,14 +51,12 @@ def put_in_place(file: Path, settings: IndexSettings) -> None:
     if path.exists():
         raise InvalidRequest(f"There is an index already: {path}.")
     part = path.with_name(path.name + ".part")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, part)
         sync(part)
         part.rename(path)
         sync(path.parent)
-    except OSError as exc:
-        raise OutOfResources(f"{path} cannot be written: {exc.strerror}.") from exc
 
 
 def sync(path: Path) -> None:
