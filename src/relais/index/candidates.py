@@ -18,7 +18,7 @@ from relais.index.columns import ODD_NUMBER, Column, label, label_columns, row_l
 from relais.index.compile import Condition
 from relais.index.dialect import LITERAL, listed, read, under_labels, with_trigrams
 from relais.index.fragments import Fragment, any_of, fill, joined
-from relais.index.ids import are_expected_many, few
+from relais.index.ids import RARE, are_expected_many, few
 
 NOTHING = Fragment("SELECT 0 WHERE FALSE")
 MAX_LABELS = 1000  # that one condition may name; what names more is frequent
@@ -141,8 +141,22 @@ def by_labels(connection: Connection, level: Level, asked: list[Match]) -> Fragm
         return None
     if not all(wanted):
         return NOTHING
+    rarest = _rarest(connection, level, wanted)
+    if rarest is not None:
+        return listed(rarest)
     found = under_labels(level, wanted)
     return None if are_expected_many(connection, found) else found
+
+
+def _rarest(connection: Connection, level: Level, wanted: list[list[int]]) -> list[int] | None:
+    """The rows under the labels that fewest bear, where one of several conditions alone leaves but RARE of them.
+
+    SQLite reads the whole list of a frequent label to find what it has in common with a rare one; a server does not.
+    """
+    if len(wanted) == 1 or connection.is_remote:
+        return None
+    found = [few(connection, under_labels(level, [labels]), RARE) for labels in wanted]
+    return min((ids for ids in found if ids is not None), key=len, default=None)
 
 
 def label_condition(column: Column, match: Match) -> Fragment | None:

@@ -6,6 +6,7 @@ from relais.index.fragments import Fragment, fill
 from relais.index.mapping import all_rows
 
 FEW = 5000
+RARE = 500  # no better place to start from is looked for
 SURE = 4  # times FEW: as many are many, even if they are expected too many
 
 

@@ -10,13 +10,11 @@ from dataclasses import dataclass, replace
 
 from relais.db.database import Connection
 from relais.dicom.attributes import Level
-from relais.dicom.query import MatchKind
-from relais.index import compile as sql
 from relais.index import letters
 from relais.index.compile import Condition
 from relais.index.dialect import read
 from relais.index.fragments import TRUE, Fragment, all_of, fill
-from relais.index.plan import Plan, alone, between, walked
+from relais.index.plan import Plan, alone, between, may_be_frequent, walked
 
 PROBED = 200  # of the newest studies tell how frequent names are,
 MORE_PROBED, FEW_HITS = 1000, 12  # or more where letters tell nearly all and so few bear one
@@ -42,7 +40,7 @@ def nearby(connection: Connection, conditions: list[Condition], rows: int) -> Ne
     They are if so many are found; if not, that says nothing. *conditions* come as index.compile leaves them.
     """
     asked = alone(conditions)
-    if rows > MOST_ROWS or asked is None or not _may_be_frequent(asked):
+    if rows > MOST_ROWS or asked is None or not may_be_frequent(asked):
         return None
     bounds = between("s.date_time BETWEEN ? AND ?", conditions)
     bits = 0 if asked.match is None else letters.of_match(asked.match, asked.fuzzy)
@@ -73,12 +71,6 @@ def _walk(conditions: list[Condition], bounds: Fragment, most: int) -> Plan:
     last = fill("{} ORDER BY s.date_time DESC, s.id DESC LIMIT 1 OFFSET {}", last, Fragment("?", (most,)))
     near = fill("s.date_time >= coalesce(({}), 0)", last)
     return replace(walked(Level.STUDY, conditions), start=all_of([bounds, near]))
-
-
-def _may_be_frequent(asked: Condition) -> bool:
-    """Whether it asks for more than one name, in some way."""
-    match = asked.match
-    return match is not None and match.tag in sql.NAMES and (asked.fuzzy or match.kind is MatchKind.WILD_CARD)
 
 
 def _hits(connection: Connection, asked: Fragment, bounds: Fragment, probed: int) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Which index a search starts from. Knows the schema's indexes; index.candidates knows what can be found through them.
 
 1. A key that names few rows drives: its rows are found first and everything else only filters. Names drive as long as
-   not too many studies bear them: an index on names alone counts these studies and brings them in order.
+   not too many studies bear them: an index on names alone counts these studies and brings them in order. Patterns of
+   names, which take longest to look up, wait until no other key is rare.
 2. Where every key names many rows, hits are frequent: studies are walked from the newest to the oldest and filtered,
    until the page is full. A single modality, common or rare, has an index in that order, which is walked instead.
    Names alone are walked for, too, where a page of them lies nearer than all who bear them: some names tell how near.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from relais.db.database import Connection
 from relais.dicom.attributes import Level
 from relais.dicom.matching import alternatives
+from relais.dicom.query import MatchKind
 from relais.dicom.values import text_key
 from relais.index import compile as sql
 from relais.index.candidates import candidates_of, is_exact
@@ -22,13 +24,12 @@ from relais.index.columns import storable
 from relais.index.compile import Bears, Condition
 from relais.index.dialect import listed, read
 from relais.index.fragments import TRUE, Fragment, all_of, fill
-from relais.index.ids import few
+from relais.index.ids import RARE, few
 
 EVERYTHING = 2**62  # as a number of rows
 BEARER_COST = 2  # of who bears a name, counted and sorted, in studies that are passed over
 PATIENT_COST = 16  # the same for patients, of whom the index on names does not tell: rows are read
 MANY = 20_000  # studies that bear a name; where more do, a walk from the newest soon finds a page of them
-FEW_BEARERS = 500  # no better place to start from is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,37 @@ def plan(connection: Connection, level: Level, conditions: list[Condition], rows
     if _is_nearer(connection, level, conditions, rows):
         return walked(level, conditions)
     bearers, named = _by_names(connection, conditions)
-    tried = [one for one in conditions if level is Level.PATIENT or _single_modality(one) is None]
-    for at, candidates in candidates_of(connection, tried) if bearers > FEW_BEARERS else ():
+    for at, candidates in candidates_of(connection, _tried(level, conditions)) if bearers > RARE else ():
         ids = few(connection, candidates)
         if ids is not None and len(ids) <= bearers:
             return _driven_by(at, ids)
     return named or walked(level, conditions)
+
+
+def rare(connection: Connection, level: Level, conditions: list[Condition]) -> Plan | None:
+    """The plan that starts from what else is asked beside patterns of names, where that names so few rows.
+
+    Then the names need not be looked up, which takes longest. *conditions* come as index.compile leaves them.
+    """
+    others = [one for one in _tried(level, conditions) if not may_be_frequent(one)]
+    if connection.is_remote or len(others) == len(conditions):
+        return None
+    for at, candidates in candidates_of(connection, others):
+        ids = few(connection, candidates, RARE)
+        if ids is not None:
+            return _driven_by(at, ids)
+    return None
+
+
+def may_be_frequent(condition: Condition) -> bool:
+    """Whether it asks for more than one name, in some way."""
+    match = condition.match
+    return match is not None and match.tag in sql.NAMES and (condition.fuzzy or match.kind is MatchKind.WILD_CARD)
+
+
+def _tried(level: Level, conditions: list[Condition]) -> list[Condition]:
+    """The conditions whose rows are looked for: a single modality is walked instead, but for patients."""
+    return [one for one in conditions if level is Level.PATIENT or _single_modality(one) is None]
 
 
 def _is_nearer(connection: Connection, level: Level, conditions: list[Condition], rows: int) -> bool:

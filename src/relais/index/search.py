@@ -26,7 +26,7 @@ from relais.index.images import Instances
 from relais.index.mapping import all_rows
 from relais.index.nearby import nearby
 from relais.index.page import rows
-from relais.index.plan import EVERYTHING, Plan, plan
+from relais.index.plan import EVERYTHING, Plan, plan, rare
 from relais.index.walk import Place, behind, behind_patient, oldest_first, page, patients
 
 __all__ = ["Page", "search", "stream", "supported", "unsupported"]
@@ -87,11 +87,15 @@ class _Select:
 
     @cached_property
     def _conditions(self) -> list[Condition]:
-        return resolved(self._connection, self._asked, self._query.fuzzy)
+        return self._asked if self._rare else resolved(self._connection, self._asked, self._query.fuzzy)
 
     @cached_property
     def _plan(self) -> Plan:
-        return plan(self._connection, self._level, self._conditions, self._count)
+        return self._rare or plan(self._connection, self._level, self._conditions, self._count)
+
+    @cached_property
+    def _rare(self) -> Plan | None:
+        return rare(self._connection, self._level, self._asked)
 
     @cached_property
     def _instances(self) -> Instances:

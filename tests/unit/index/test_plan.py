@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -12,10 +13,12 @@ from fixtures.indexed import a_dataset, an_index, facts
 from relais.db.database import Database
 from relais.dicom import timezones
 from relais.dicom.attributes import Level
+from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Match, MatchKind, Query
 from relais.index import bearers, candidates, columns, composite, ids, offsets, plan, search, walk
 from relais.index import compile as sql
 from relais.index import page as search_page
+from relais.index.dialect import listed
 from relais.index.fragments import Fragment
 
 pytestmark = only_sqlite("it reads EXPLAIN QUERY PLAN")
@@ -113,7 +116,7 @@ def test_names_and_dates_drive_together(db: Database) -> None:
 
 
 def test_a_rarer_key_drives_before_a_name(db: Database) -> None:
-    with patch.object(plan, "FEW_BEARERS", 0):
+    with patch.object(plan, "RARE", 0):
         _, found = explained(db, Level.STUDY, match(NAME, "LEF*"), match(ACCESSION, "A1"))
     assert found[0].startswith("SEARCH s USING INTEGER PRIMARY KEY"), found
 
@@ -249,10 +252,30 @@ def test_studies_whose_offset_is_not_listed_are_found_by_their_index(db: Databas
     assert lines == ["SCAN study USING INDEX study_offset"]
 
 
-def test_several_labels_are_looked_up_together(db: Database) -> None:
-    tries, found = explained(db, Level.STUDY, match(TIME, "101112"), match(SEX, "O"), match(DESCRIPTION, "*O*"))
+def test_several_labels_are_looked_up_together_where_each_is_frequent(db: Database) -> None:
+    with patch.object(candidates, "RARE", 9):
+        tries, found = explained(db, Level.STUDY, match(TIME, "101112"), match(SEX, "O"), match(DESCRIPTION, "*O*"))
     assert len([line for line in tries if "study_label" in line]) == 1, tries
     assert _scans(tries + found) == []
+
+
+def test_a_rare_label_drives_and_the_long_list_of_a_frequent_one_is_not_read(tmp_path: Path) -> None:
+    """Nine studies say the same; one of them also what no other does."""
+    word, number = {"vr": "LO", "Value": ["THORAX"]}, {"vr": "LO", "Value": ["NORTH"]}
+    said: list[dict[str, JsonDataset]] = [{"t00081030": word}] * 8 + [{"t00081030": word, "t00100021": number}]
+    description, issuer = match(DESCRIPTION, "*O*"), match(ISSUER, "NORTH")
+    with an_index(tmp_path) as db, patch.object(candidates, "RARE", 5):
+        db.write(lambda tx: [composite.register(tx, facts(a_dataset(at, **one))) for at, one in enumerate(said)])
+        with db.read() as connection:
+            alone = candidates.by_labels(connection, Level.STUDY, [issuer])
+            assert alone is not None
+            rare = ids.few(connection, alone)
+            assert rare is not None and len(rare) == 1
+            assert candidates.by_labels(connection, Level.STUDY, [description, issuer]) == listed(rare)
+        tries, found = explained(db, Level.STUDY, description, issuer)
+        assert len(search.search(db, Query(Level.STUDY, (description, issuer))).rows) == 1
+    assert not any("study_label" in line for line in tries), tries
+    assert found[0].startswith("SEARCH s USING INTEGER PRIMARY KEY"), found
 
 
 def test_what_no_label_says_is_nowhere(db: Database) -> None:

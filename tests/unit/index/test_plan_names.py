@@ -12,12 +12,12 @@ from relais.db.database import Database
 from relais.dicom.attributes import Level
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Match, Query
-from relais.index import bearers, composite, ids, letters, nearby, plan, walk
+from relais.index import bearers, composite, ids, letters, nearby, plan, search, walk
 from relais.index import compile as sql
 
 pytestmark = only_sqlite("it reads EXPLAIN QUERY PLAN")
 
-NAME, PHYSICIAN, ACCESSION, STUDY_DATE = 0x00100010, 0x00080090, 0x00080050, 0x00080020
+NAME, PHYSICIAN, ACCESSION, STUDY_DATE, PATIENT_ID = 0x00100010, 0x00080090, 0x00080050, 0x00080020, 0x00100020
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,39 @@ def test_many_names_drive_where_nothing_tells_that_a_walk_is_short(
     with patch.object(ids, "FEW", -1):
         _, found = explained(many_names, Level.STUDY, match(NAME, "A*"), *others, rows=rows)
     assert found[0] == "SEARCH s USING INDEX study_patient_name (patient_name=?)", found
+
+
+@pytest.mark.parametrize(
+    ("other", "drives"),
+    [
+        (match(PATIENT_ID, "P1"), True),
+        (match(PATIENT_ID, "P*"), False),  # many have such a one
+        (match(STUDY_DATE, "20240101-20991231"), False),  # walked by, not looked up
+    ],
+)
+@pytest.mark.parametrize("level", [Level.PATIENT, Level.STUDY])
+@pytest.mark.parametrize(("raw", "fuzzy"), [("*1*", False), ("A1", True)])
+def test_patterns_of_names_are_not_looked_up_where_a_rare_key_is_asked_with_them(
+    many_names: Database, level: Level, other: Match, drives: bool, raw: str, fuzzy: bool
+) -> None:
+    query = Query(level, (match(NAME, raw), other), fuzzy=fuzzy, limit=5)
+    with patch.object(search, "resolved", wraps=bearers.resolved) as looked_up, patch.object(plan, "RARE", 100):
+        search.search(many_names, query)
+    assert looked_up.called != drives
+    with many_names.read() as connection:
+        conditions = sql.conditions(query)
+        chosen = plan.rare(connection, level, conditions)
+        if drives:
+            assert chosen is not None
+            found = explain(connection, walk.select(level, chosen, [one.fragment for one in conditions]))
+            assert found[0].startswith("SEARCH s USING INTEGER PRIMARY KEY"), found
+
+
+def test_a_name_asked_letter_by_letter_is_looked_up_first(many_names: Database) -> None:
+    """That takes no longer than to look for another key."""
+    conditions = sql.conditions(Query(Level.STUDY, (match(NAME, "A1^B1"), match(PATIENT_ID, "P1"))))
+    with many_names.read() as connection:
+        assert plan.rare(connection, Level.STUDY, conditions) is None
 
 
 def test_patients_of_very_many_names_are_looked_for_in_a_walk_that_looks_at_no_row(many_names: Database) -> None:

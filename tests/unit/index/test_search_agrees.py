@@ -16,7 +16,7 @@ from relais.db.database import Database, Transaction
 from relais.dicom.attributes import LEVELS
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
-from relais.index import bearers, composite, ids, nearby, plan, search, statistics
+from relais.index import bearers, candidates, composite, ids, nearby, plan, search, statistics
 
 ISSUER = 0x00100021  # a patient is named by ID and issuer, if it has an ID
 FEW = st.sampled_from((-1, 0, 1, 2000))  # how many rows are few: -1 walks always, 2000 hardly ever
@@ -62,7 +62,8 @@ def _few(number: int) -> Iterator[None]:
         patch.object(bearers, "MANY_NAMES", number),
         patch.object(bearers, "SAMPLE", 1),
         patch.object(plan, "MANY", number),
-        patch.object(plan, "FEW_BEARERS", 0),
+        patch.object(plan, "RARE", number // 2),
+        patch.object(candidates, "RARE", number // 2),
         patch.multiple(nearby, PROBED=1, MORE_PROBED=2, BY_LETTERS=plan.EVERYTHING),
         patch.multiple(nearby, BY_TEXT=by_text, BY_WORDS=by_text, BY_SERVER=by_text),
     ):
