@@ -1,8 +1,9 @@
 """Where the pages of searches ended, so that the next page goes on behind that row, whatever came in meanwhile.
 
-One file of slots, shared by all processes of the node without locks: a slot that two write at once, or that another
-search took, is simply not found, and its page is then counted off by its offset. Each slot tells which page put it
-there, so that none is taken for what another page left behind. Knows keys and places, no rows.
+Slots, shared without locks by all who serve the archive: in a file of the node or, where nodes share the index, there.
+A slot that two write at once, or that another search took, is simply not found, and its page is then counted off by its
+offset. Each slot tells which page put it there, so that none is taken for what another page left behind. Knows keys and
+places, no rows.
 """
 
 import hashlib
@@ -11,6 +12,9 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
+
+from relais.errors import NodeError
 
 Place = tuple[str | int | float, ...]  # in the order of a search (relais.index.walk)
 
@@ -20,31 +24,32 @@ DIGEST_BYTES = 16
 VALID_S = 300.0  # a page that is asked for later is counted off by its offset
 
 
-class Bookmarks:
-    """The slots in *folder*; "" remembers nothing. Nothing here fails: what cannot be remembered is not."""
+class Slots(Protocol):
+    """SLOTS places for SLOT_BYTES each."""
+
+    def read(self, slot: int) -> bytes:
+        """What is in *slot*, perhaps with more behind it; empty if nothing is. Raises OSError or Unavailable."""
+
+    def write(self, contents: dict[int, bytes]) -> None:
+        """Put *contents* in their slots. Raises OSError or Unavailable."""
+
+
+class FileSlots:
+    """The slots in a file of *folder*, shared by all processes of the node; "" has none."""
 
     def __init__(self, folder: str) -> None:
-        self._path = f"{folder}/pages" if folder else None
+        self._path = f"{folder}/pages" if folder else ""
 
-    def get(self, key: str) -> Place | None:
-        """The place under *key*, None if it is not known or is too old."""
+    def read(self, slot: int) -> bytes:
+        """What is in *slot*; damage is for the reader to find. Raises OSError."""
+        file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            at, _, place = self._read(key)
-        except (OSError, ValueError):
-            return None
-        return tuple(place) if place is not None and abs(time.time() - at) < VALID_S else None
+            return os.pread(file, SLOT_BYTES, slot * SLOT_BYTES)
+        finally:
+            os.close(file)
 
-    def put(self, keys: Iterable[str], place: Place | None, by: str) -> None:
-        """Remember *place* under *keys* as where the page *by* ended; what was there is forgotten in any case."""
-        if self._path is None:
-            return
-        try:
-            self._write(map(_digest, keys), _content(place, by))
-        except OSError:
-            return
-
-    def _write(self, digests: Iterable[bytes], content: bytes) -> None:
-        assert self._path is not None
+    def write(self, contents: dict[int, bytes]) -> None:
+        """Put *contents* in their slots. Raises OSError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         try:
             file = os.open(self._path, flags, 0o600)
@@ -52,10 +57,33 @@ class Bookmarks:
             Path(self._path).parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self._path, flags, 0o600)
         try:
-            for digest in digests:
-                os.pwrite(file, digest + content, _position(digest))
+            for slot, content in contents.items():
+                os.pwrite(file, content, slot * SLOT_BYTES)
         finally:
             os.close(file)
+
+
+class Bookmarks:
+    """Places by key. Nothing here fails: what cannot be remembered is not."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+
+    def get(self, key: str) -> Place | None:
+        """The place under *key*, None if it is not known or is too old."""
+        try:
+            at, _, place = self._read(key)
+        except (OSError, NodeError, ValueError):
+            return None
+        return tuple(place) if place is not None and abs(time.time() - at) < VALID_S else None
+
+    def put(self, keys: Iterable[str], place: Place | None, by: str) -> None:
+        """Remember *place* under *keys* as where the page *by* ended; what was there is forgotten in any case."""
+        content = _content(place, by)
+        try:
+            self._slots.write({_slot(digest): digest + content for digest in map(_digest, keys)})
+        except (OSError, NodeError):
+            return
 
     def renew(self, key: str, by: str) -> bool:
         """Remember what is under *key* for about as long again, if the page *by* put it there.
@@ -64,10 +92,10 @@ class Bookmarks:
         """
         try:
             at, known_by, place = self._read(key)
-        except OSError:
+        except (OSError, NodeError):
             return True
         except ValueError:
-            return self._path is None
+            return False
         age_s = abs(time.time() - at)  # whoever put it there may have had a clock that was ahead
         if known_by != _tag(by) or age_s >= VALID_S:
             return False
@@ -76,15 +104,9 @@ class Bookmarks:
         return True
 
     def _read(self, key: str) -> tuple[float, str, Place | None]:
-        """When what is under *key* was put there, by which page, and what. Raises OSError or ValueError if none is."""
-        if self._path is None:
-            raise ValueError(key)
+        """When what is under *key* was put there, by which page, and what. Raises ValueError if none is."""
         digest = _digest(key)
-        file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            slot = os.pread(file, SLOT_BYTES, _position(digest))
-        finally:
-            os.close(file)
+        slot = self._slots.read(_slot(digest))
         start = 2 * DIGEST_BYTES + 2
         content = slot[start : start + int.from_bytes(slot[start - 2 : start], "big")]
         if slot[:DIGEST_BYTES] != digest or slot[DIGEST_BYTES : 2 * DIGEST_BYTES] != _digest(content):
@@ -109,5 +131,5 @@ def _tag(by: str) -> str:
     return _digest(by).hex()
 
 
-def _position(digest: bytes) -> int:
-    return int.from_bytes(digest[:8], "big") % SLOTS * SLOT_BYTES
+def _slot(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big") % SLOTS

@@ -2,10 +2,7 @@
 
 Who reads page after page sees everything that was there from the first one on once, whatever is stored meanwhile, if
 less than bookmarks.VALID_S passes between two pages; a page that is asked for alone within that time goes on behind the
-page that was last found before it.
-
-Where nodes can share the index, each page is counted off by its offset, for no node knows what another one answered:
-what is stored or deleted between two pages may then show twice or be missed.
+page that was last found before it. Where nodes share the index, they share the bookmarks in it.
 """
 
 from collections.abc import Iterable
@@ -15,11 +12,12 @@ from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import Principal
 from relais.archive import Archive, availability, included
-from relais.archive.bookmarks import Bookmarks, Place
+from relais.archive.bookmarks import Bookmarks, FileSlots, Place
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
 from relais.index import changes
 from relais.index import search as index_search
+from relais.index.page_ends import IndexSlots
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ def named(archive: Archive, principal: Principal, query: Query, action: Action) 
 
 
 def _bookmarks(archive: Archive) -> Bookmarks:
-    return Bookmarks("" if archive.db.is_postgresql else archive.settings.cache_dir)
+    return Bookmarks(IndexSlots(archive.db) if archive.db.is_postgresql else FileSlots(archive.settings.cache_dir))
 
 
 def _record(archive: Archive, principal: Principal, query: Query) -> None:

@@ -68,6 +68,14 @@ class Database:
         """Have *work* committed within a second. A process that is killed before that loses it."""
         self._process().soon.add(work)
 
+    def aside(self, sql: str, params: Params) -> None:
+        """Run one small statement that nothing depends on: a crash may lose it. Raises Unavailable.
+
+        On a server it is there for everybody at once and waits for no writer; in a file it comes with the late writes.
+        """
+        if not self._process().engine.aside(sql, params):
+            self.write_soon(lambda tx: tx.execute(sql, params))
+
     def first(self, sql: str, params: Params) -> Row | None:
         """The first row that one statement finds in one commit, None if it finds none. Raises Unavailable as `read`."""
         engine = self._process().engine

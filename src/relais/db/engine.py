@@ -79,6 +79,12 @@ class Engine(Protocol):
     def first(self, sql: str, params: Params) -> Row | None:
         """The first row that one statement finds in one commit, None if it finds none; otherwise as `snapshot`."""
 
+    def aside(self, sql: str, params: Params) -> bool:
+        """Run one statement in a commit of its own that may be lost, beside the writers; False where none can be.
+
+        Raises Unavailable.
+        """
+
     def alone(self) -> AbstractContextManager[None]:
         """Keep others from opening the index. Raises Unavailable if one has."""
 

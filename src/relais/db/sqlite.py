@@ -108,6 +108,10 @@ class SqliteEngine:
         """The first row of one statement."""
         return self._readers.first(sql, params)
 
+    def aside(self, _sql: str, _params: Params) -> bool:
+        """Every statement waits its turn: a file has one writer."""
+        return False
+
     def alone(self) -> AbstractContextManager[None]:
         """Nothing to do: the node's folder, in which the file lies, is locked by who serves it."""
         return nullcontext()

@@ -20,6 +20,7 @@ ADAPTED = adapted()
 AGAIN_S = 0.1  # between two tries to reach a server that restarts
 CONNECT_TIMEOUT_S = 5
 IDLE_S = 60  # a transaction of ours that does nothing for so long (its process was stopped) is ended by the server
+ASIDE_MS = 500  # at most for a statement that nothing depends on
 COMMON = {
     "jit": "off",
     "timezone": "UTC",
@@ -129,6 +130,12 @@ class Server:
                 "default_transaction_read_only": "on",
                 "statement_timeout": f"{max(1, int(self._settings.read_timeout_s * 1000))}",
             }
+        )
+
+    def aside(self) -> PostgresConnection:
+        """A connection for small commits that a crash of the server may undo, and that wait for nobody for long."""
+        return self._connect(
+            {"synchronous_commit": "off", "lock_timeout": f"{ASIDE_MS}", "statement_timeout": f"{ASIDE_MS}"}
         )
 
     def _connect(self, options: dict[str, str]) -> PostgresConnection:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 import psycopg
 
 from relais.db.postgres import failures
+from relais.db.postgres.aside import Aside
 from relais.db.postgres.connection import Server
 from relais.db.postgres.migrate import migrate
 from relais.db.postgres.readers import Readers
@@ -31,6 +32,7 @@ class PostgresEngine:
         except psycopg.Error as exc:
             raise failures.of_reading(exc) from exc
         self._readers = Readers(server, settings)
+        self._aside = Aside(server)
 
     def snapshot(self, timeout_s: float | None) -> AbstractContextManager[Connection]:
         """A connection inside a read transaction."""
@@ -39,6 +41,11 @@ class PostgresEngine:
     def first(self, sql: str, params: Params) -> Row | None:
         """The first row of one statement."""
         return self._readers.first(sql, params)
+
+    def aside(self, sql: str, params: Params) -> bool:
+        """Run one statement in a commit of its own, beside the writers' turns."""
+        self._aside.run(sql, params)
+        return True
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -51,5 +58,6 @@ class PostgresEngine:
 
     def close(self) -> None:
         """Close readers and writer."""
+        self._aside.close()
         self._readers.close()
         self.writer.close()

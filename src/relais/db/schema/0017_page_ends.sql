@@ -1,0 +1,2 @@
+-- Where pages of searches end is kept in a file of the node (archive.bookmarks); only an index that nodes share has a
+-- table of it.
