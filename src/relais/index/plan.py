@@ -67,7 +67,7 @@ def rare(connection: Connection, level: Level, conditions: list[Condition]) -> P
     Then the names need not be looked up, which takes longest. *conditions* come as index.compile leaves them.
     """
     others = [one for one in _tried(level, conditions) if not may_be_frequent(one)]
-    if connection.is_remote or len(others) == len(conditions):
+    if len(others) == len(conditions):
         return None
     for at, candidates in candidates_of(connection, others):
         ids = few(connection, candidates, RARE)
