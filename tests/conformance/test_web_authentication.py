@@ -16,7 +16,7 @@ from pydicom import dcmread
 from requests.auth import HTTPBasicAuth
 
 from fixtures.browser import PATIENCE_MS, SAMPLES
-from fixtures.builders import a_ct, part10
+from fixtures.builders import a_ct, fresh_uid, part10
 from fixtures.ohif import need_viewer
 from fixtures.places import node_environ
 from fixtures.waiting import eventually
@@ -28,12 +28,13 @@ from relais.node.inline import Node
 from relais.web.app import create_app
 from relais.web.settings import WebSettings
 
-ROSA, CT1, NOBODY, FAR = (make() for _ in range(4))
+ROSA, CT1, NOBODY, FAR, FINDER = (make() for _ in range(5))
 USERS = (
     ("rosa", ROSA, ["search", "retrieve"], []),
     ("ct-1", CT1, ["store"], []),
     ("nobody", NOBODY, [], []),
     ("far", FAR, ["search"], ["10.0.0.0/8"]),
+    ("finder", FINDER, ["search"], []),
 )
 STUDIES, PAGE = "/dicom-web/studies", "/"
 MULTIPART = 'multipart/related; type="application/dicom"; boundary=b'
@@ -72,6 +73,13 @@ def everything(node: Node) -> list[tuple[str, str]]:
     app = create_app(node.archive, WebSettings(), {})
     rules = [(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()]
     return [(method, re.sub("<[^>]*>", "1", path)) for path, method in rules if not path.startswith("/health/")]
+
+
+def releases(node: Node, name: str) -> list[tuple[str, str]]:
+    """The study and the details of everything that *name* was given."""
+    by = "SELECT study_instance_uid, detail FROM audit WHERE name = ? AND action = 'retrieve' ORDER BY id"
+    with node.archive.db.read() as connection:
+        return [(row[0], row[1]) for row in connection.execute(by, (name,))]
 
 
 def audited(node: Node) -> list[tuple[str, str]]:
@@ -156,6 +164,30 @@ def stored(node: Node, secret: str) -> int:
     body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + part10(a_ct()) + b"\r\n--b--\r\n"
     headers = {"Authorization": f"Bearer {secret}", "Content-Type": MULTIPART}
     return requests.post(node.url + STUDIES, body, headers=headers, timeout=120).status_code
+
+
+@pytest.mark.parametrize("accept", ["application/dicom+json", 'multipart/related; type="application/dicom+xml"'])
+def test_who_may_only_search_is_given_nothing_out_of_an_object(node: Node, accept: str) -> None:
+    """What the index does not keep is content of the object, and getting it is a retrieval, recorded as one.
+
+    The same question is asked in turn, so that nobody is given the other one's answer out of memory.
+    """
+    study = fresh_uid()
+    store_part10(node.archive, BytesIO(part10(a_ct(StudyInstanceUID=study))), Origin(Channel.IMPORT))
+    path = f"{STUDIES}/{study}/instances?includefield=SliceThickness,StudyDescription"
+    before = len(releases(node, "rosa"))
+    for again in range(1, 3):
+        whole, less = (
+            requests.get(node.url + path, headers={"Accept": accept, "Authorization": f"Bearer {secret}"}, timeout=120)
+            for secret in (ROSA, FINDER)
+        )
+        assert [b"00180050" in answer.content for answer in (whole, less)] == [True, False]
+        assert [b"00081030" in answer.content for answer in (whole, less)] == [True, True]
+        assert "SliceThickness" in less.headers["Warning"]
+        assert whole.headers["ETag"] != less.headers["ETag"]
+        assert eventually(lambda now=before + again: len(releases(node, "rosa")) == now, 120)
+    assert releases(node, "rosa")[-1] == (study, '{"instances":1,"studies":1}')
+    assert releases(node, "finder") == []
 
 
 def test_the_audit_names_who_it_was(node: Node) -> None:

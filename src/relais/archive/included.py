@@ -1,20 +1,25 @@
 """Attributes that a search was asked to include though the index does not keep them. Knows documents, not queries' SQL.
 
-Of instances they come from the metadata that is kept of each. Studies and series have none of their own: what their
-instances say may differ. Bulk data is never included.
+Of instances they come from the metadata that is kept of each, so that they are a release: only for who may retrieve,
+and recorded by study. Studies and series have none of their own: what their instances say may differ. Bulk data is
+never included.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
 import orjson
 
+from relais.access.policy import Action
+from relais.access.principals import Principal
 from relais.archive import Archive, documents
+from relais.archive.retrieve import record_release
 from relais.dicom import json_model
 from relais.dicom.attributes import Level, by_tag
 from relais.dicom.json_model import JsonDataset
 from relais.dicom.query import Query
 from relais.errors import NodeError
 from relais.index import lookup
+from relais.index.rows import InstanceRow
 
 MOST_ROWS = 1000  # of one answer; beyond it nothing is included, which the door must say
 SPECIFIC_CHARACTER_SET, INSTANCE_AVAILABILITY, RETRIEVE_URL = 0x00080005, 0x00080056, 0x00081190
@@ -30,15 +35,27 @@ def asked(query: Query) -> tuple[int, ...]:
     return tuple(sorted(query.return_keys - by_tag().keys() - ANSWERED))
 
 
-def add(archive: Archive, level: Level, rows: Sequence[JsonDataset], tags: Sequence[int]) -> list[JsonDataset] | None:
-    """*rows* with those of *tags* that each instance has. None where that cannot be done."""
-    if level is not Level.IMAGE or len(rows) > MOST_ROWS:
+def may_be(archive: Archive, principal: Principal, query: Query) -> bool:
+    """Whether *principal* is given what *query* wants and the index does not keep, if it can be had."""
+    return query.level is Level.IMAGE and bool(asked(query)) and archive.policy.allows(principal, Action.RETRIEVE)
+
+
+def add(
+    archive: Archive, principal: Principal, rows: Sequence[JsonDataset], tags: Sequence[int]
+) -> list[JsonDataset] | None:
+    """*rows*, of instances, with those of *tags* that each has; it is recorded that *principal* got them.
+
+    None where that cannot be done.
+    """
+    if len(rows) > MOST_ROWS:
         return None
     wanted = {json_model.tag_key(tag) for tag in (*tags, *_creators(tags))}
     try:
-        found = _documents(archive, rows, wanted)
+        instances = _instances(archive, principal, rows)
+        found = _documents(archive, instances, wanted)
     except NodeError:  # an object that cannot be read: the search is answered all the same
         return None
+    record_release(archive, principal, instances, Action.RETRIEVE)
     return [dict(sorted((found.get(_identity(row), {}) | row).items())) for row in rows]
 
 
@@ -49,16 +66,29 @@ def _creators(tags: Iterable[int]) -> Iterator[int]:
             yield tag & 0xFFFF0000 | tag >> 8 & 0xFF
 
 
-def _documents(archive: Archive, rows: Sequence[JsonDataset], wanted: set[str]) -> dict[tuple[str, ...], JsonDataset]:
+def _instances(archive: Archive, principal: Principal, rows: Sequence[JsonDataset]) -> list[InstanceRow]:
+    """The instances of *rows*. Raises NotFound where *principal* may not retrieve one of them."""
+    answered = {_identity(row) for row in rows}
+    found = lookup.by_sop_uids(archive.db, [row[_SOP_INSTANCE_UID]["Value"][0] for row in rows])
+    chosen = [row for row in found if _uids(row) in answered]
+    for row in chosen:
+        archive.policy.decide(principal, Action.RETRIEVE, row.ref)
+    return chosen
+
+
+def _documents(
+    archive: Archive, instances: Sequence[InstanceRow], wanted: set[str]
+) -> dict[tuple[str, ...], JsonDataset]:
     """What the metadata of each instance says of *wanted*, by its UIDs."""
-    instances = lookup.by_sop_uids(archive.db, [row[_SOP_INSTANCE_UID]["Value"][0] for row in rows])
     found: dict[tuple[str, ...], JsonDataset] = {}
     for instance, document in zip(instances, documents.metadata(archive, instances), strict=True):
-        ref = instance.ref
-        uids = (ref.study_instance_uid, ref.series_instance_uid, ref.sop_instance_uid)
         ds = orjson.loads(document)
-        found[uids] = {key: ds[key] for key in wanted & ds.keys() if not _has_bulk_data(ds[key])}
+        found[_uids(instance)] = {key: ds[key] for key in wanted & ds.keys() if not _has_bulk_data(ds[key])}
     return found
+
+
+def _uids(row: InstanceRow) -> tuple[str, ...]:
+    return row.ref.study_instance_uid, row.ref.series_instance_uid, row.ref.sop_instance_uid
 
 
 def _has_bulk_data(element: object) -> bool:

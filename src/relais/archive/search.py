@@ -13,11 +13,14 @@ from relais.access.policy import Action
 from relais.access.principals import Principal
 from relais.archive import Archive, availability, included
 from relais.archive.bookmarks import Bookmarks, FileSlots, Place
+from relais.dicom import uids
 from relais.dicom.json_model import JsonDataset
-from relais.dicom.query import Query
+from relais.dicom.query import MatchKind, Query
 from relais.index import changes
 from relais.index import search as index_search
 from relais.index.page_ends import IndexSlots
+
+STUDY_INSTANCE_UID = 0x0020000D
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class Asked:
 
     *behind* is where its principal's page before this one ended, if that is known; else the page is counted off by its
     offset. *unsupported* are keys that do not narrow it, now, *availability* a stamp of what is at hand. While all of
-    these are the same, so is what is found. *who* are the protocol, name and address of its principal.
+    these are the same, so is what is found. *who* are the protocol, name and address of its principal. *released_to*
+    is the principal itself if it is given what the index does not keep, too: who may not retrieve is not.
     """
 
     query: Query
@@ -49,6 +53,7 @@ class Asked:
     who: tuple[str, str, str]
     unsupported: tuple[int, ...]
     availability: int = 0
+    released_to: Principal | None = None
 
     def page(self, offset: int) -> str:
         """What the page that begins at *offset* is remembered under: who searches, and for what."""
@@ -77,7 +82,8 @@ def ask(archive: Archive, principal: Principal, query: Query) -> Asked:
     unsupported = index_search.unsupported(archive.db, narrowed)
     who = (principal.protocol, principal.name, principal.address)
     at_hand = availability.stamp(archive, narrowed.level)
-    asked = Asked(narrowed, changes.latest(archive.db), None, who, unsupported, at_hand)
+    released_to = principal if included.may_be(archive, principal, narrowed) else None
+    asked = Asked(narrowed, changes.latest(archive.db), None, who, unsupported, at_hand, released_to)
     if not narrowed.offset:
         return asked
     return replace(asked, behind=_bookmarks(archive).get(asked.page(narrowed.offset)))
@@ -91,7 +97,7 @@ def found(archive: Archive, asked: Asked) -> Found:
     told = availability.told(archive, asked.query.level, page.rows)
     if not beyond:
         return Found(told, page.more, unsupported)
-    rows = included.add(archive, asked.query.level, page.rows, beyond)
+    rows = included.add(archive, asked.released_to, page.rows, beyond) if asked.released_to else None
     if rows is not None:
         return Found(availability.told(archive, asked.query.level, rows), page.more, unsupported)
     return Found(told, page.more, unsupported, tuple(tag for tag in beyond if tag not in unsupported))
@@ -133,5 +139,12 @@ def _bookmarks(archive: Archive) -> Bookmarks:
 
 def _record(archive: Archive, principal: Principal, query: Query) -> None:
     keys = [f"{match.tag:08X}" for match in query.matches]
-    record = audit.Record(principal, Action.SEARCH, detail={"level": query.level, "keys": keys})
+    record = audit.Record(principal, Action.SEARCH, _study(query), {"level": query.level, "keys": keys})
     archive.db.write_soon(lambda tx: audit.write(tx, record))
+
+
+def _study(query: Query) -> str:
+    """The UID of the one study that *query* is about, "" if it may be about others."""
+    named = (match for match in query.matches if match.tag == STUDY_INSTANCE_UID)
+    single = (match.values[0] for match in named if match.kind is MatchKind.SINGLE_VALUE)
+    return next(filter(uids.is_valid, single), "")

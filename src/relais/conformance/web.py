@@ -63,7 +63,8 @@ def _parameters(config: Config) -> Section:
                         "includefield",
                         "keywords or tags, repeated or listed, or `all`: what the table of attributes has at the level "
                         "and above; of instances anything in their metadata but Specific Character Set, up to 1000 of "
-                        "them. Nothing of a lower level is returned; a Warning names what else is not",
+                        "them, for who may retrieve them, which is recorded. Nothing of a lower level is returned; a "
+                        "Warning names what else is not",
                     ),
                     ("fuzzymatching", "supported: words of names by their beginnings, in any order; not by sound"),
                     ("emptyvaluematching", "supported"),

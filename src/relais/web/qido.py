@@ -13,7 +13,7 @@ takes that.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -148,7 +148,7 @@ def _with_levels_above(query: Query, within: Ref | None) -> Query:
 def _etag(here: Door, asked: Asked, offer: Offer) -> str:
     """The same for as long as the same request is answered with the same, in whichever process."""
     who, how = principal().name, (offer.media_type, here.public_url, here.settings.max_results, __version__)
-    found = (asked.revision, asked.availability, asked.unsupported, asked.behind)
+    found = (asked.revision, asked.availability, asked.unsupported, asked.behind, asked.released_to is not None)
     said = repr((request.path, query_string(), found, who, how))
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
@@ -162,7 +162,7 @@ def _compressed(here: Door, asked: Asked, unmatched: tuple[str, ...]) -> tuple[A
     packed = here.kept.get(key)
     if packed is None:
         packed = replace(answer, body=b"".join(payload.encode(encoding, (answer.body,))))
-        here.kept.put(key, packed)
+        _keep(here, asked, key, packed)
     return packed, encoding
 
 
@@ -175,8 +175,14 @@ def _json(here: Door, asked: Asked, unmatched: tuple[str, ...]) -> Answer:
     found = archive_search.found(here.archive, asked)
     rows = [payload.json_text(_with_retrieval(here, row, asked.query.level)) for row in found.rows]
     answer = Answer(b"".join(payload.json_array(rows)), len(rows), _warnings(asked, found, unmatched))
-    here.kept.put(key, answer)
+    _keep(here, asked, key, answer)
     return answer
+
+
+def _keep(here: Door, asked: Asked, key: Hashable, answer: Answer) -> None:
+    """Keep *answer* for the next who asks the same; one that is a release is made, and recorded, each time."""
+    if asked.released_to is None:
+        here.kept.put(key, answer)
 
 
 def _scope(within: Ref | None) -> list[Match]:

@@ -1,0 +1,59 @@
+"""The record of who did what, over real sockets: which study was searched, looked at or given, and how."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from fixtures.builders import a_ct, uid
+from fixtures.waiting import eventually
+from fixtures.web import WebNode, web_node
+
+CT = a_ct(StudyInstanceUID=uid("looked at"), SeriesInstanceUID=uid("looked at 1"))
+STUDY, SERIES = CT.StudyInstanceUID, CT.SeriesInstanceUID
+Record = tuple[str, str, dict[str, Any]]  # action, study, detail
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
+    with web_node(tmp_path_factory.mktemp("audit")) as node:
+        assert node.store(CT).status_code == 200
+        yield node
+
+
+def audited(web: WebNode) -> list[Record]:
+    with web.archive.db.read() as connection:
+        rows = connection.execute("SELECT action, study_instance_uid, detail FROM audit ORDER BY id")
+        return [(row[0], row[1], json.loads(row[2])) for row in rows]
+
+
+def recorded(web: WebNode, act: Callable[[], requests.Response], *, count: int = 1) -> list[Record]:
+    """The *count* records of what *act* did, which has to succeed."""
+    before = len(audited(web))
+    assert act().ok
+    assert eventually(lambda: len(audited(web)) >= before + count, 120)
+    return audited(web)[before:]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/studies?StudyInstanceUID={STUDY}",
+        f"/studies/{STUDY}/series",
+        f"/studies/{STUDY}/instances?StudyInstanceUID={STUDY}",
+        f"/studies/{STUDY}/series/{SERIES}/instances",
+        f"/instances?0020000D={STUDY}&Modality=CT",
+    ],
+)
+def test_a_search_within_one_study_is_recorded_with_it(web: WebNode, path: str) -> None:
+    ((action, study, detail),) = recorded(web, lambda: web.get(path))
+    assert (action, study) == ("search", STUDY)
+    assert "0020000D" in detail["keys"]
+
+
+@pytest.mark.parametrize("path", ["/studies", "/studies?Modality=CT", "/studies?StudyInstanceUID=1.2.3,1.2.4"])
+def test_a_search_of_many_is_of_no_study(web: WebNode, path: str) -> None:
+    ((action, study, _),) = recorded(web, lambda: web.get(path))
+    assert (action, study) == ("search", "")
