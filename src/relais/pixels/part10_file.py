@@ -70,6 +70,19 @@ class Part10File:
             raise TooLarge(f"{length} bytes before Pixel Data are more than the limit.")
         return read_header(self.read_at(self.start, length), self.transfer_syntax_uid)
 
+    def require_frames(self, pixels: Element, pixel: ImagePixel) -> None:
+        """Raises InvalidDataSet if *pixels* are too few bytes for the Number of Frames, which nobody need believe.
+
+        Where a codestream holds several frames, how many is known when it is decoded: here each has a byte at least.
+        """
+        count = pixel.number_of_frames
+        if not self.is_encapsulated(pixels):
+            self._native_bits(count, pixels, pixel)
+        elif not holds_several_frames(pixel, self.transfer_syntax_uid):
+            self._fragments_of_frames(pixel)
+        elif self.found.fragments is None or sum(self.found.fragments.lengths[1:]) < count:
+            raise InvalidDataSet(f"Pixel Data is too short for {count} frames.")
+
     def frame(self, number: int, pixels: Element, pixel: ImagePixel) -> tuple[bytes, str]:
         """Frame *number*, counted from 1, and the Transfer Syntax that it is in. Raises NotFound, InvalidDataSet."""
         if not 1 <= number <= pixel.number_of_frames:
@@ -101,11 +114,8 @@ class Part10File:
 
     def _native_frame(self, number: int, pixels: Element, pixel: ImagePixel) -> bytes:
         """Little endian, beginning on a byte even where frames of single bits do not (PS3.5 8.1.1)."""
-        bits = pixel.fitting(pixels.length // pixel.number_of_frames).frame_bits
-        first_bit = (number - 1) * bits
+        first_bit, bits = self._native_bits(number, pixels, pixel)
         start, last = first_bit // 8, (first_bit + bits + 7) // 8
-        if last > pixels.length:
-            raise InvalidDataSet(f"Pixel Data ends before frame {number} is complete.")
         word_bytes = self.pixel_word_bytes(pixels, pixel.bits_allocated)
         margin = start % word_bytes
         end = min(last + word_bytes, pixels.length)
@@ -115,6 +125,13 @@ class Part10File:
             return data
         samples = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[first_bit % 8 :][:bits]
         return np.packbits(samples, bitorder="little").tobytes()
+
+    def _native_bits(self, number: int, pixels: Element, pixel: ImagePixel) -> tuple[int, int]:
+        """The first bit of frame *number*, and how many there are. Raises InvalidDataSet if they are not all there."""
+        bits = pixel.fitting(pixels.length // pixel.number_of_frames).frame_bits
+        if number * bits > pixels.length * 8:
+            raise InvalidDataSet(f"Pixel Data ends before frame {number} is complete.")
+        return (number - 1) * bits, bits
 
     def _fragments_of_frames(self, pixel: ImagePixel) -> list[range]:
         """For every frame the fragments that it is made of. Raises InvalidDataSet if nobody can tell."""

@@ -71,6 +71,7 @@ def _plan(source: Part10File, target_uid: str, settings: PixelSettings) -> _Plan
         raise NotAcceptable("Without integer Pixel Data there is nothing to compress (PS3.5 A.4).")
     image = source.read_image(pixels)
     check_size(image.pixel, settings.max_frame_pixels, settings.max_frame_bytes)
+    source.require_frames(pixels, image.pixel)
     if is_encoded and not can_encode(target_uid, shape_of(image.pixel)):
         raise NotAcceptable(f"This image cannot be encoded in Transfer Syntax {target_uid}.")
     loss = of_loss(source) if target_uid in LOSSY_WHEN_ENCODED else {}

@@ -252,6 +252,20 @@ def test_fewer_frames_than_announced_are_refused(transcoded: Transcoded) -> None
         transcoded(ds)
 
 
+@pytest.mark.parametrize("source", [EXPLICIT, JPEG + "70", JPEG + "92"])
+@pytest.mark.parametrize("target", [uids.RLE_LOSSLESS, JPEG + "80"])
+def test_a_number_of_frames_that_cannot_be_is_not_believed(tmp_path: Path, source: str, target: str) -> None:
+    """An offset table for them all would be gigabytes."""
+    ds = an_image(texture(8), NumberOfFrames=100_000_000)
+    if source != EXPLICIT:
+        ds = compressed(ds, source, encode(texture(8), JPEG + ("90" if source == JPEG + "92" else "70"), 8))
+    path, out = tmp_path / "in.dcm", tmp_path / "out.dcm"
+    path.write_bytes(part10(ds))
+    with pytest.raises(InvalidDataSet, match="100000000"):
+        transcode(path, target, out, PixelSettings(), lambda: None)
+    assert out.stat().st_size < 1000
+
+
 def test_fewer_components_than_announced_are_refused(transcoded: Transcoded) -> None:
     frames = np.stack([texture(8)] * 2)
     pair = imagecodecs.jpeg2k_encode(np.moveaxis(frames, 0, 2), level=0, codecformat="j2k", mct=False)
