@@ -100,6 +100,15 @@ def test_wado_uri_says_which_parameters_changed_nothing(web: WebNode) -> None:
     assert "Warning" not in wado(web, CT).headers
 
 
+def test_wado_uri_says_which_parameters_it_does_not_know(web: WebNode) -> None:
+    """PS3.18 8.3"""
+    for wanted in ("", "contentType=image/png&", "contentType=application/dicom&"):
+        answer = wado(web, CT, f"{wanted}deidentify=yes&Rows=5")
+        assert answer.status_code == 200
+        assert answer.headers["Warning"].endswith('not known here and were ignored: Rows, deidentify."')
+    assert "Warning" not in wado(web, REPORT, "charset=utf-8&accept=text/html").headers
+
+
 def test_wado_uri_annotates(web: WebNode) -> None:
     """PS3.18 9.5.1.2.2"""
     size = "contentType=image/png&columns=800"
@@ -198,6 +207,16 @@ def test_wado_uri_renders_with_its_own_parameters(web: WebNode) -> None:
 def test_wado_uri_tells_what_it_cannot_do(web: WebNode, query: str, status: int) -> None:
     """Trap 13: `anonymize=yes` is done or refused."""
     assert wado(web, CT, query).status_code == status
+
+
+@pytest.mark.parametrize(
+    "written", ["Anonymize=yes", "ANONYMIZE=yes", "anonymise=yes", "anonymized=yes", "amp;anonymize=yes", "Anonymize="]
+)
+def test_what_may_be_meant_for_anonymize_is_not_ignored(web: WebNode, written: str) -> None:
+    """An answer that tells the name would be the worst reading of a mistake."""
+    answer = wado(web, CT, f"contentType=application/dicom&{written}")
+    assert answer.status_code == 400
+    assert b"MOREL" not in answer.content
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from relais.web import (
     rendered,
     stow,
     thumbnails,
+    unknown,
     wado_rs,
     wado_uri,
 )
@@ -67,6 +68,7 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
     errors.register(app)
     cors.register(app, settings.cors_origins)
     app.after_request(_finish)
+    app.after_request(unknown.warn)
     app.wsgi_app = Recorder(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:
         networks = [ip_network(proxy) for proxy in settings.proxies]

@@ -35,6 +35,7 @@ TEMPLATES = {
     "path": "BulkdataReference",
 }
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
+STORE_FAILURES = (400, 403, 406, 408, 409, 411, 413, 415, 503, 507)
 OURS = "-"  # instead of a clause: an extension
 LEVELS = {"patients": Level.PATIENT, "studies": Level.STUDY, "series": Level.SERIES, "instances": Level.IMAGE}
 
@@ -91,7 +92,7 @@ def kinds() -> dict[str, Kind]:
     rendering = ("quality", "viewport", "window", "iccprofile", "annotation")
     return {
         "search": Kind("10.6", makes=_names(qido.OFFERS), failures=(400, 406, 412, 413, 503)),
-        "store": Kind("10.5", storable, _names(stow.OFFERS), (), (200, 202), (400, 403, 406, 409, 413, 415, 503, 507)),
+        "store": Kind("10.5", storable, _names(stow.OFFERS), (), (200, 202), STORE_FAILURES),
         "delete": Kind(OURS, (), (), ("reason",), (204,), (400, 403, 404, 410, 412, 503)),
         "retrieve": Kind("10.4", makes=(*dicom, ZIP), statuses=(200, 206)),
         "metadata": Kind("10.4", makes=_names(metadata.OFFERS)),
@@ -101,6 +102,14 @@ def kinds() -> dict[str, Kind]:
         "rendered": Kind("10.4", makes=(*shown, *map(_in_parts, shown)), parameters=rendering),
         "thumbnail": Kind("10.4", makes=_names(thumbnails.OFFERS), parameters=("viewport",)),
     }
+
+
+def kind_of(rule: str, method: str) -> str | None:
+    """Which of `kinds` it is to do *method* on what *rule* routes, None where it is no transaction of DICOMweb."""
+    if not rule.startswith(f"{ROOT}/") or method not in {"GET", "HEAD", "POST", "DELETE"}:
+        return None
+    segments = _segments(rule)
+    return _kind_of("GET" if method == "HEAD" else method, segments) if segments else None
 
 
 def _described(response: Response) -> Response:

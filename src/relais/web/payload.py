@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NO_CACHE = "private, no-cache"  # kept by the user agent, but asked about each time: instances can go
 PIECE_BYTES = 64 * 1024  # small documents leave together
+MOST_NAMES = 20  # in one Warning; how many there are besides is told
 VARY_TEXT = "Accept, Accept-Encoding"  # of what may come compressed; said of the same resource whether it does or not
 GZIP_LEVEL = 5
 ZSTD_LEVEL = 3
@@ -228,6 +229,12 @@ def add_warning(response: Response, *sentences: str) -> Response:
     if warnings:
         response.headers["Warning"] = ", ".join(warnings)
     return response
+
+
+def listed(names: Sequence[str]) -> str:
+    """*names* for a Warning."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _plain(sentence: str) -> str:

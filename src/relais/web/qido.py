@@ -64,7 +64,6 @@ COMPRESSED_FROM = 16 * 1024  # bytes of JSON; less of it is sent sooner than com
 
 MORE = "There are additional results that can be requested."
 UNMATCHED = "The following keys were not matched: {}."
-MOST_NAMES = 20  # in one Warning; how many there are besides is told
 LEFT_OUT = "The following attributes are not returned by this search: {}."
 
 REMEMBERED_CHARACTERS = 4096  # of a query string; a longer one is read anew each time
@@ -222,14 +221,9 @@ def _warnings(asked: Asked, found: Found, unmatched: Iterable[str]) -> tuple[str
     in_utf_8 = {SPECIFIC_CHARACTER_SET} & asked.query.return_keys  # the answer is, whatever the instances are in
     left_out = sorted({*found.left_out, *in_utf_8} - {*found.unsupported})
     said = [MORE] if found.more else []
-    said += [UNMATCHED.format(_listed(list(names)))] if names else []
-    said += [LEFT_OUT.format(_listed([_name(tag) for tag in left_out]))] if left_out else []
+    said += [UNMATCHED.format(payload.listed(list(names)))] if names else []
+    said += [LEFT_OUT.format(payload.listed([_name(tag) for tag in left_out]))] if left_out else []
     return tuple(said)
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _name(tag: int) -> str:

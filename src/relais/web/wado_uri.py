@@ -6,6 +6,9 @@ itself, and application/dicom for everything else (PS3.18 9.1.2.2.1).
 
 A file is application/dicom without its Transfer Syntax, which is forbidden here (PS3.18 8.7.3.5.2): it tells by itself.
 
+A parameter that is not known is ignored, and told (PS3.18 8.3); one that is written like anonymize, such as Anonymize
+or anonymise, is a 400.
+
 Reading: a parameter without a value was not given; forms and templates leave them so.
 
 Deviation: frameNumber=1 is taken for an image of one frame, too; PS3.18 9.5.2 wants a 400.
@@ -22,7 +25,7 @@ from relais.dicomweb import media_types, paths
 from relais.dicomweb.media_types import DICOM, MediaRange, Offer
 from relais.errors import InvalidRequest, NotAcceptable
 from relais.index.rows import InstanceRow
-from relais.web import payload, pictures, readable, rendering, wado_rs
+from relais.web import payload, pictures, readable, rendering, unknown, wado_rs
 from relais.web.door import acceptable, door, principal, query_parameters
 from relais.web.offers import EXPLICIT
 from relais.web.payload import Single
@@ -46,6 +49,8 @@ OF_IMAGES = (
     "presentationSeriesUID",
 )
 OF_FILES = ("transferSyntax",)
+OF_ALL = ("requestType", "studyUID", "seriesUID", "objectUID", "contentType", "anonymize", *unknown.EVERYWHERE)
+KNOWN = frozenset({*OF_ALL, *OF_IMAGES, *OF_FILES})
 
 routes = Blueprint("wado_uri", __name__)
 
@@ -54,6 +59,10 @@ routes = Blueprint("wado_uri", __name__)
 def wado() -> Response:
     """One instance, as a file, as an image, or as what else people can look at."""
     asked = query_parameters()
+    return unknown.name(_answer(asked), asked.keys() - KNOWN)
+
+
+def _answer(asked: dict[str, str]) -> Response:
     ref = _instance(asked)
     is_anonymous = _is_anonymous(asked)
     wanted = asked.get("contentType", "")
@@ -85,7 +94,10 @@ def _instance(asked: dict[str, str]) -> InstanceRef:
 
 
 def _is_anonymous(asked: dict[str, str]) -> bool:
-    """PS3.18 9.4.1.2.1."""
+    """PS3.18 9.4.1.2.1. What may be meant for it is not ignored: that would tell who it is."""
+    strange = [name for name in asked if "anonymi" in name.casefold() and name != "anonymize"]
+    if strange:
+        raise InvalidRequest("A parameter is written like anonymize, and is not it.")
     if not asked.get("anonymize"):
         return False
     if asked["anonymize"] != "yes":
