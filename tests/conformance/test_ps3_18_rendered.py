@@ -346,3 +346,17 @@ def test_an_image_that_cannot_be_decoded_cuts_no_other_short(web: WebNode, place
     locations = [headers["Content-Location"] for headers, _ in parts_of(response)]
     assert locations == [f"{web.service}{path(ds)}/frames/1/rendered" for ds in seen]
     assert web.get(f"{path(spoilt)}/rendered", 'multipart/related; type="image/png"').status_code == 406
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_an_image_beyond_a_limit_cuts_no_other_short(web: WebNode, place: int) -> None:
+    """Trap 12: it is left out, alone it is an error."""
+    study = uid(f"too large at {place}")
+    seen = [a_ct(StudyInstanceUID=study, SeriesNumber=n) for n in (1, 2, 3) if n != place]
+    large = a_ct(StudyInstanceUID=study, SeriesNumber=place, transfer_syntax=JPEG2000Lossless, Rows=9000, Columns=8000)
+    web.store(large, *seen)
+    response = web.get(f"/studies/{study}/rendered", 'multipart/related; type="image/png"')
+    locations = [headers["Content-Location"] for headers, _ in parts_of(response)]
+    assert locations == [f"{web.service}{path(ds)}/frames/1/rendered" for ds in seen]
+    assert response.content.endswith(b"--\r\n")
+    assert web.get(f"{path(large)}/rendered", 'multipart/related; type="image/png"').status_code == 413

@@ -3,11 +3,12 @@
 Reading: an instance of several frames, asked for without a frame list, is its first frame where one image is
 acceptable, all of them in motion as image/gif, and all of them one by one in a multipart answer.
 
-Deviation: of several images one by one, those that turn out to be damaged when their turn comes are left out, as the
-answer has begun; if there is no other, that is the answer.
+Deviation: of several images one by one, those that turn out to be damaged, or beyond a limit, when their turn comes are
+left out, as the answer has begun; if there is no other, that is the answer.
 """
 
 import logging
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -31,6 +32,9 @@ from relais.web.rendering import Rendering
 
 GIF, JP2, JPH, JXL = "image/gif", "image/jp2", "image/jph", "image/jxl"
 MOST_PICTURES = 100_000  # in one answer; more are refused
+MOST_LOST_S = (
+    120.0  # on pictures that are left out of one answer; after that it breaks off: each may take half a minute
+)
 STILL = (JPEG, PNG, GIF, JP2, JPH, JXL)
 IN_PARTS = tuple(Offer(name, is_multipart=True) for name in STILL)
 WITH_PROFILE = (JPEG, PNG)  # into which ICC profiles are put here (PS3.18 8.3.5.1.5)
@@ -138,14 +142,17 @@ def _parts(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
 def _each(here: Door, pictures: Sequence[Picture], wanted: RenderRequest) -> Iterator[Part]:
     """A part for each of *pictures* that can be made. Raises why the first could not, if that is none.
 
+    Raises what the last one did, too, when more than MOST_LOST_S have gone on those that could not.
     Of what a presentation state shows, the first tells whether it can be shown at all.
     """
-    has_one, failures = False, []
+    has_one, failures, lost_s = False, [], 0.0
     for picture in pictures:
+        began_at = time.monotonic()
         try:
             data = _made(here, picture, wanted)
-        except (InvalidRequest, NotAcceptable) as error:
-            if picture.state and not has_one:
+        except (InvalidRequest, NotAcceptable, TooLarge) as error:
+            lost_s += time.monotonic() - began_at
+            if (picture.state and not has_one) or lost_s > MOST_LOST_S:
                 raise
             uid = picture.row.ref.sop_instance_uid
             log.warning(fields(event="left out", sop_instance_uid=uid, frame=picture.number, error=error.message))
