@@ -198,6 +198,25 @@ def test_its_dimse_door_gives_by_get(server: Orthanc, relais: Run) -> None:
     assert (told["units"], told["complete"], told["received"]) == (1, 1, 5)
 
 
+@pytest.mark.parametrize("at", [1, 5, 10])
+def test_what_is_behind_a_refused_instance_comes_by_get_too(
+    server: Orthanc, relais: Run, tmp_path: Path, at: int
+) -> None:
+    """Orthanc's next answers then name what failed behind the command set; its order is unlike that of the numbers."""
+    study = uid(f"refused at {at}")
+    series = a_series(10, StudyInstanceUID=study, rows=8, columns=8)
+    fill(server, *series)
+    other = series[at - 1]
+    other.ImageComments = "another one here"
+    (tmp_path / "other.dcm").write_bytes(part10(other))
+    relais("import", tmp_path / "other.dcm")
+    told = relais("pull", f"ORTHANC@127.0.0.1:{server.dicom_port}", f"StudyInstanceUID={study}")
+    assert (told["units"], told["complete"], told["received"], told["here"]) == (1, 1, 9, 1)
+    [note] = [note for note in told["notes"][study] if "refused here" in note]
+    assert note.startswith("1 refused here with status 0111: ")
+    assert held(relais) == 10
+
+
 def test_its_limit_of_answers_is_worked_around(tmp_path: Path, relais: Run) -> None:
     with orthanc(tmp_path / "orthanc", DicomAlwaysAllowGet=True, LimitFindResults=5) as server:
         fill(server, *(a_ct(rows=8, columns=8, StudyDate=f"2020{1 + n % 12:02d}{1 + n % 28:02d}") for n in range(25)))

@@ -76,6 +76,15 @@ def test_a_message_in_fragments_of_one_byte_is_understood(node: DimseNode) -> No
         assert status(assoc) == 0
 
 
+def test_elements_of_other_groups_behind_the_command_set_are_passed_over(node: DimseNode) -> None:
+    """Seen: Orthanc, with (0008,0000) and (0008,0058) there."""
+    foreign = bytes.fromhex("08000000 04000000 0c000000 08005800 04000000 312e3200")
+    with scu(node.port, BOTH) as assoc:
+        for number in (1, 2):
+            send(assoc, (1, COMMAND | LAST, echo_command(number) + foreign))
+            assert status(assoc) == 0
+
+
 def test_command_and_data_set_may_share_a_pdu(node: DimseNode) -> None:
     """PS3.8 E.1"""
     ds = a_ct()

@@ -200,7 +200,7 @@ def test_bytes_that_are_no_command_set_are_a_value_error_and_nothing_else(data: 
     [
         bytes.fromhex("00000001 02000000 30"),  # shorter than it says
         bytes.fromhex("00000001 ffffffff 3000"),  # longer than anything
-        bytes.fromhex("08000500 02000000 4953"),  # another group
+        bytes.fromhex("08005800 08000000 312e32"),  # the same in another group
         bytes.fromhex("00000001 0200"),  # no whole header
     ],
 )
@@ -208,6 +208,16 @@ def test_a_malformed_command_set_is_refused(data: bytes) -> None:
     """PS3.7 6.3.1"""
     with pytest.raises(ValueError, match="command set"):
         cs.decode(data)
+
+
+def test_elements_of_other_groups_are_no_part_of_a_command_set() -> None:
+    """Seen: Orthanc, of a C-GET of which a sub-operation failed: (0008,0000) and (0008,0058) behind the counters."""
+    counters = bytes.fromhex("00002310 02000000 0000")
+    foreign = bytes.fromhex("08000000 04000000 0c000000 08005800 04000000 312e3200")
+    assert cs.decode(counters + foreign) == cs.decode(counters) == {cs.WARNING: 0}
+    assert cs.decode(foreign + counters) == {cs.WARNING: 0}
+    hidden = bytes.fromhex("09000009 02000000 3412")  # (0009,0900) is no Status
+    assert cs.decode(counters + hidden) == {cs.WARNING: 0}
 
 
 def test_values_that_are_not_what_they_should_be_count_as_missing() -> None:

@@ -44,7 +44,9 @@ _LENGTH_ELEMENT = struct.Struct("<HHII")
 def decode(data: bytes | bytearray | memoryview) -> CommandSet:
     """The command set in *data*, always Implicit VR Little Endian (PS3.7 6.3.1); Group Length is left out.
 
-    Raises ValueError if it is cut off, or holds an element of another group. The last of two equal elements counts.
+    Elements of other groups are no part of it and passed over, as others do. The last of two equal elements counts.
+    Raises ValueError if it is cut off. Seen: Orthanc's answers to a C-GET of which a sub-operation failed, with
+    (0008,0000) and Failed SOP Instance UID List (0008,0058) behind the rest.
     """
     found: CommandSet = {}
     data, at, end = bytes(data), 0, len(data)
@@ -54,9 +56,9 @@ def decode(data: bytes | bytearray | memoryview) -> CommandSet:
         group, element, length = _HEADER.unpack_from(data, at)
         begins_at = at + _HEADER.size
         at = begins_at + length
-        if group or at > end:
+        if at > end:
             raise ValueError("command set malformed")
-        if element:
+        if element and not group:
             decoder = _DECODERS.get(element, bytes)
             found[element] = decoder(data[begins_at:at])
     return found
