@@ -5,6 +5,7 @@
     |   +-- InvalidDataSet    the bytes are not a Data Set that can be kept
     |   +-- Mismatch          the Data Set contradicts the command set, File Meta or URL it came with
     |   +-- TooSlow           it did not come in the time that was given for it
+    |   +-- UnknownLength     it could break off, and nobody would see that something is missing
     +-- NotFound              nothing there (or nothing that you may see)
     |   +-- Gone              it was there and has been deleted
     +-- Forbidden             the policy says no
@@ -57,6 +58,10 @@ class Mismatch(InvalidRequest):
 
 class TooSlow(InvalidRequest):
     """The request did not arrive in time."""
+
+
+class UnknownLength(InvalidRequest):
+    """The request must say how long its body is."""
 
 
 class NotFound(NodeError):

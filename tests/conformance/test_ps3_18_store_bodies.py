@@ -14,6 +14,10 @@ from hypothesis import strategies as st
 from fixtures.builders import a_ct, part10
 from fixtures.stow import JUNK, MULTIPART, failures, is_kept
 from fixtures.web import BOUNDARY, WebNode, multipart_body, parts_of, path, web_node
+from relais.dicomweb import native_xml
+
+LAST_CHUNK = b"0\r\n\r\n"
+BROKEN_OFF = (b"", b"zz\r\n", b"8000\r\nonly this")  # what can stand there instead
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +262,58 @@ def test_a_body_that_breaks_off_leaves_no_partial_object(
     nothing_is_left()
     web.exchange(sent, timeout_s=0.2)  # and the same with the connection gone
     nothing_is_left()
+
+
+def chunked(body: bytes, content_type: str, end: bytes, **fields: str) -> bytes:
+    """A request without Content-Length, with *end* instead of the last chunk."""
+    named = {"Content-Type": content_type, **{name.replace("_", "-"): value for name, value in fields.items()}}
+    lines = ("POST /dicom-web/studies HTTP/1.1", "Host: x", "Transfer-Encoding: chunked", "Connection: close")
+    head = "\r\n".join((*lines, *(f"{name}: {value}" for name, value in named.items()), "", ""))
+    return head.encode() + b"%x\r\n" % len(body) + body + b"\r\n" + end
+
+
+@pytest.mark.parametrize("end", [LAST_CHUNK, *BROKEN_OFF])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_an_instance_alone_needs_a_length_as_it_could_break_off_between_two_elements(
+    web: WebNode, nothing_is_left: Callable[[], None], end: bytes, encoding: str
+) -> None:
+    """RFC 9112 8, RFC 9110 15.5.12: what came of it was stored as if whole, and the whole one then refused for ever."""
+    ds = a_ct()
+    whole = part10(ds)
+    cut = whole[: whole.index(b"\xe0\x7f\x10\x00O")]  # the Data Set up to its Pixel Data is a Data Set, too
+    sent = chunked(
+        gzip.compress(cut) if encoding == "gzip" else cut, "application/dicom", end, Content_Encoding=encoding
+    )
+    answer = web.exchange(sent, half_close=end != LAST_CHUNK)
+    assert answer.startswith(b"HTTP/1.1 411"), answer
+    assert b"Content-Length" in answer
+    assert b"multipart/related" in answer
+    web.exchange(sent, timeout_s=0.2)  # and the same with the connection gone
+    nothing_is_left()
+    assert web.post(whole, "application/dicom").status_code == 200
+    assert web.post(gzip.compress(whole), "application/dicom", Content_Encoding="gzip").status_code == 200
+
+
+def test_an_instance_alone_without_a_length_is_refused_without_being_asked_for(web: WebNode) -> None:
+    """RFC 9110 10.1.1"""
+    head = chunked(b"", "application/dicom", b"", Expect="100-continue").partition(b"\r\n\r\n")[0]
+    assert web.exchange(head + b"\r\n\r\n").startswith(b"HTTP/1.1 411")
+
+
+@pytest.mark.parametrize("end", BROKEN_OFF)
+@pytest.mark.parametrize("kind", ["json", "xml"])
+def test_metadata_that_breaks_off_without_a_length_says_so_itself(
+    web: WebNode, nothing_is_left: Callable[[], None], kind: str, end: bytes
+) -> None:
+    """An array or a root element that does not close, wherever in it."""
+    ds = a_ct()
+    del ds.PixelData
+    document = f"[{ds.to_json()}]".encode() if kind == "json" else native_xml.document(ds.to_json_dict())
+    for size in (len(document) // 2, len(document) - 1):
+        answer = web.exchange(chunked(document[:size], f"application/dicom+{kind}", end), half_close=True)
+        assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 409")), answer
+        nothing_is_left()
+    assert web.exchange(chunked(document, f"application/dicom+{kind}", LAST_CHUNK)).startswith(b"HTTP/1.1 20")
 
 
 def test_what_was_complete_before_a_body_broke_off_is_kept_and_told(web: WebNode) -> None:

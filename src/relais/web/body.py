@@ -1,8 +1,9 @@
 """The body of a request, read in pieces, decompressed and counted. Knows WSGI, not what the bytes mean.
 
 Content-Length is not believed: a body that ends early is an InvalidRequest, whatever the server made of the lost
-connection. A body without Content-Length is read where the server ends it by itself (chunked transfer coding). A
-compressed one (RFC 9110 8.4) is counted as it comes and as it opens: beyond FREE_BYTES it may grow MOST_GROWTH times.
+connection. A body without Content-Length is read where the server ends it by itself (chunked transfer coding): where
+it breaks off there looks like its end, so that only what says itself where it ends may be read of it. A compressed one
+(RFC 9110 8.4) is counted as it comes and as it opens: beyond FREE_BYTES it may grow MOST_GROWTH times.
 """
 
 import zlib
@@ -34,6 +35,11 @@ class Body:
         self._max_bytes = max_bytes
         self._read_bytes = 0
         self._is_at_end = self._announced is None and not request.environ.get("wsgi.input_terminated")
+
+    @property
+    def has_length(self) -> bool:
+        """Whether it is told how long the body is, compressed or not: only then is it seen if it breaks off."""
+        return self._announced is not None
 
     def chunks(self) -> Iterator[bytes]:
         """The body, in pieces. Raises InvalidRequest if it ends early, TooLarge beyond the limit, announced or not.

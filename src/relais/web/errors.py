@@ -28,6 +28,7 @@ from relais.errors import (
     TooLarge,
     TooSlow,
     Unavailable,
+    UnknownLength,
     UnsupportedMedia,
     UnsupportedSOPClass,
     UnsupportedTransferSyntax,
@@ -41,6 +42,7 @@ _STATUS: tuple[tuple[type[NodeError], int], ...] = (
     (InvalidDataSet, 406),  # one that is kept, but whose pixels cannot be decoded
     (Mismatch, 409),
     (TooSlow, 408),
+    (UnknownLength, 411),
     (InvalidRequest, 400),
     (Gone, 410),
     (NotFound, 404),

@@ -5,6 +5,8 @@ Knows HTTP. What it means to store is archive.ingest's, and each instance's succ
 Reading: when a body of binary parts breaks off, the complete ones are kept and told; the answer then is 202, not 400.
 Reading: 202 also tells that all is stored, but some with a Warning Reason (PS3.18 table 10.5.3-1). What is merely odd
 in an instance that is kept as it came stands in the Warning header field, under 200.
+Reading: an instance that is the whole body, not a part of it, comes with Content-Length; without it the answer is 411
+(RFC 9110 15.5.12). Neither says a Data Set where it ends, nor the server whether the last chunk came.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +18,7 @@ from relais.archive.admission import require_storing
 from relais.dicomweb import media_types, multipart, native_xml, paths, store_response
 from relais.dicomweb.media_types import DICOM, DICOM_JSON, DICOM_XML, JSON, MULTIPART, MediaType, Offer
 from relais.dicomweb.store_response import Result
-from relais.errors import InvalidRequest, NodeError, TooLarge, Unavailable, UnsupportedMedia
+from relais.errors import InvalidRequest, NodeError, TooLarge, Unavailable, UnknownLength, UnsupportedMedia
 from relais.web import errors, payload, stow_metadata, stow_parts
 from relais.web.body import Body
 from relais.web.door import Door, acceptable, door, origin
@@ -24,6 +26,10 @@ from relais.web.stow_metadata import METADATA
 
 OFFERS = (Offer(DICOM_JSON), Offer(JSON), Offer(DICOM_XML))
 MOST_REFUSED = 10_000  # instances of one request; beyond it the rest of the request is not taken
+NO_LENGTH = (
+    f"An instance alone in a body without Content-Length could break off unnoticed: send it with Content-Length, or in"
+    f" {MULTIPART}, which says where it ends."
+)
 MAX_WARNINGS = 5  # sentences in the Warning header field; what else failed or is odd goes unmentioned
 
 routes = Blueprint("stow", __name__)
@@ -85,6 +91,8 @@ def _results(here: Door, body: Body, content_type: MediaType, kind: str, study: 
     elif is_metadata:
         events = stow_metadata.events_of_all(body.chunks(), kind)
     else:
+        if not body.has_length:
+            raise UnknownLength(NO_LENGTH)
         return stow_parts.result_of_all(here, body.chunks(), study)
     if is_metadata:
         return stow_metadata.results(here, events, study, kind)
