@@ -8,9 +8,7 @@ has no more room either.
 
 import socket
 import ssl
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
@@ -21,16 +19,16 @@ from relais.config import Config
 from relais.dimse.wire import proxied
 from relais.errors import OutOfResources, Unavailable
 from relais.node import clock
+from relais.node.remembered import Check, Remembered
 from relais.peers.association import Rejected
 from relais.peers.dimse import DimsePeer
 from relais.peers.settings import PeerSettings
 from relais.peers.tls import Secure
 from relais.storage.spooling import Spooling
 
-Check = Callable[[], str | None]
-"""Returns if the part does its work, with a sentence if not all is as it should be; else raises a NodeError."""
 GOOD_FOR_S = 1.0  # an answer is given again for this long: asking costs strangers nothing, so it must cost us little
 ECHO_TIMEOUT_S = 3.0
+LIMIT_S = 4.0  # for one part: a balancer that waits for 5 seconds still hears which one it is
 
 
 def checks(config: Config, archive: Archive) -> Mapping[str, Check]:
@@ -40,7 +38,7 @@ def checks(config: Config, archive: Archive) -> Mapping[str, Check]:
         "index": _index(config, archive),
         "storage": lambda: _storage_answers(archive),
     }
-    return {name: _remembered(check) for name, check in found.items()}
+    return {name: Remembered(check, GOOD_FOR_S, LIMIT_S) for name, check in found.items()}
 
 
 def dimse(config: Config) -> Check:
@@ -136,27 +134,3 @@ def _storage_answers(archive: Archive) -> str | None:
     except OutOfResources:
         archive.store.free_bytes()
     return archive.store.require_ready() if isinstance(archive.store, Spooling) else None
-
-
-def _remembered(check: Check) -> Check:
-    """*check*, asked at most once every GOOD_FOR_S; who comes meanwhile gets the last answer."""
-    lock = threading.Lock()
-    asked_at = float("-inf")
-    failure: Exception | None = None
-    said: str | None = None
-
-    def ask() -> str | None:
-        nonlocal asked_at, failure, said
-        with lock:
-            if time.monotonic() - asked_at > GOOD_FOR_S:
-                try:
-                    said = check()
-                    failure = None
-                except Exception as exc:  # whatever it is, it is the answer, and raised below
-                    failure = exc
-                asked_at = time.monotonic()
-            if failure is not None:
-                raise failure
-            return said
-
-    return ask
