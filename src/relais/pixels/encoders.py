@@ -83,10 +83,11 @@ def _htj2k(decoded: Decoded, _: ImagePixel) -> bytes:
 
 
 def _jpeg_lossless(decoded: Decoded, pixel: ImagePixel) -> bytes:
-    """Process 14 with selection value 1."""
+    """Process 14 with selection value 1. The bitstream says RGB of RGB only: some decoders believe it."""
     bits = max(2, _precision(decoded.samples, pixel))
     samples = _unsigned(decoded.samples) & ((1 << bits) - 1)
-    colours: dict[str, Any] = {"colorspace": "RGB", "outcolorspace": "RGB"} if pixel.samples_per_pixel == 3 else {}
+    colour = "RGB" if decoded.photometric_interpretation == "RGB" else "UNKNOWN"
+    colours: dict[str, Any] = {"colorspace": colour, "outcolorspace": colour} if pixel.samples_per_pixel == 3 else {}
     samples = samples.astype(np.uint8 if bits <= 8 else np.uint16)
     return bytes(imagecodecs.jpeg8_encode(samples, lossless=True, predictor=1, bitspersample=bits, **colours))
 

@@ -15,6 +15,7 @@ from fixtures.images import JPEG, Pixels, an_image, compressed, decode, encode, 
 from relais.dicom import uids
 from relais.errors import NotAcceptable, TooLarge
 from relais.pixels import pixel_writers
+from relais.pixels.bitstream import read_jpeg
 from relais.pixels.settings import PixelSettings
 from relais.pixels.syntaxes import ENCODABLE, LOSSY_WHEN_ENCODED, Shape, can_encode
 from relais.pixels.transcode import transcode
@@ -103,6 +104,20 @@ def test_colour_is_called_what_it_became(transcoded: Transcoded, target: str, ph
     found = transcoded(an_image(np.moveaxis(pixels, 2, 0).copy(), **_planar(pixels)), target)
     assert (found.PhotometricInterpretation, found.PlanarConfiguration) == (photometric, 0)
     assert (transcoded(found, uids.EXPLICIT_VR_LITTLE_ENDIAN).pixel_array == pixels).all()
+
+
+@pytest.mark.parametrize("target", [JPEG + "57", JPEG + "70"])
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_PARTIAL_420"])
+def test_lossless_jpeg_says_rgb_of_rgb_only(transcoded: Transcoded, target: str, bits: int, photometric: str) -> None:
+    """PS3.5 8.2.1: identifiers of components and an Adobe segment speak of colour, too, and pydicom goes by them."""
+    pixels = texture(bits, samples=3)
+    found = transcoded(an_image(pixels, BitsStored=bits, PhotometricInterpretation=photometric), target)
+    (bitstream,) = bitstreams(found)
+    assert found.PhotometricInterpretation == photometric
+    assert read_jpeg(bitstream).has_colour_transform is (False if photometric == "RGB" else None)
+    again = transcoded(found, uids.EXPLICIT_VR_LITTLE_ENDIAN)
+    assert again.PixelData.rstrip(b"\0") == pixels.tobytes().rstrip(b"\0")
 
 
 @pytest.mark.parametrize("target", [BASELINE, EXTENDED])
