@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from relais import __version__
+from relais.cli.shown import shown
 from relais.config import ConfigError
 from relais.errors import NodeError
 from relais.node import log
@@ -54,7 +55,7 @@ class Program(click.Group):
         except ConfigError as exc:
             raise click.ClickException("The configuration cannot be used.\n" + str(exc)) from exc
         except NodeError as exc:
-            raise click.ClickException(exc.message) from exc
+            raise click.ClickException(shown(exc.message)) from exc
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,9 +10,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from relais.cli.shown import UNSEEN, shown
 from relais.config import Config, load
 
 SHOWN = 20  # names in a list; --json shows all
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,7 +44,8 @@ def config_of(config_file: Path | None) -> Config:
 
 def print_json(value: object) -> None:
     """*value* on stdout, one document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    said = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    click.echo(UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], said))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -61,7 +64,7 @@ def print_list(title: str, names: Sequence[str]) -> None:
     if names:
         click.echo(f"{len(names)} {title}:")
         for name in names[:SHOWN]:
-            click.echo(f"  {name}")
+            click.echo(f"  {shown(name)}")
         if len(names) > SHOWN:
             click.echo(f"  and {len(names) - SHOWN} more (--json lists all)")
 

@@ -15,6 +15,7 @@ from relais.cli.intake import Intake, Summary
 from relais.cli.own import login
 from relais.cli.progress import telling
 from relais.cli.shares import Share, Tell, side_by_side
+from relais.cli.shown import shown
 from relais.cli.sources import walk
 from relais.dicom.origin import Channel, Origin
 from relais.node import aftermath, compose
@@ -87,9 +88,9 @@ def _print(summary: Summary) -> None:
     if summary.known:
         click.echo(f"{summary.known} of these files were known from an earlier import and not read again.")
     for reason, refused in sorted(summary.refused.items(), key=lambda item: -item[1].count):
-        click.echo(f"{refused.count} refused: {reason}")
+        click.echo(f"{refused.count} refused: {shown(reason)}")
         for name in refused.examples[:SHOWN]:
-            click.echo(f"    {name}")
+            click.echo(f"    {shown(name)}")
         if refused.count > SHOWN:
             click.echo(f"    and {refused.count - SHOWN} more")
     if summary.full:

@@ -18,6 +18,7 @@ from relais.cli.common import config_of, config_option, human_bytes, json_option
 from relais.cli.own import login
 from relais.cli.peers import dicomweb_of, orthanc_of, peer_of
 from relais.cli.progress import Teller, telling
+from relais.cli.shown import shown
 from relais.config import Config
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.query import Match
@@ -133,15 +134,15 @@ def _print(report: Report) -> None:
             f"{report.seconds:.0f} s; {report.here} were here already."
         )
     for key, notes in list(report.notes.items())[:SHOWN]:
-        click.echo(f"{key}: {' '.join(notes)}")
+        click.echo(shown(f"{key}: {' '.join(notes)}"))
     for key, left in list(report.incomplete.items())[:SHOWN]:
-        click.echo(f"Not complete: {key}: {_missing(left)}. {' '.join(left.notes)}")
+        click.echo(shown(f"Not complete: {key}: {_missing(left)}. {' '.join(left.notes)}"))
         for uid in left.examples[:SHOWN]:
-            click.echo(f"    {uid}")
+            click.echo(f"    {shown(uid)}")
     if len(report.incomplete) > SHOWN:
         click.echo(f"and {len(report.incomplete) - SHOWN} more (--json lists all).")
     if report.stopped:
-        click.echo(f"Stopped before the end: {report.stopped} The same command goes on from here.")
+        click.echo(shown(f"Stopped before the end: {report.stopped} The same command goes on from here."))
 
 
 def _missing(left: Incomplete) -> str:

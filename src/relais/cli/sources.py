@@ -30,6 +30,8 @@ MARK_BYTES = 12  # of a digest: two of a thousand million files that are the sam
 MAX_FIRST_LENGTH = 1024  # a longer first element is none of those that Data Sets begin with
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".dcm.gz", ".7z", ".rar")
 STAYS_PACKED = "It may hold DICOM files and is not read as it is: unpack it, or make it a zip or a plain tar file."
+PACKED_TWICE = "It may hold DICOM files and is packed inside another file: unpack that one."
+NO_FILE = "It is neither a file nor a folder."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,17 @@ class Kind:
 def walk(paths: Iterable[Path], keep: ExitStack) -> Iterator[Source | Unusable]:
     """Every file below *paths*, each folder in order of names. Links to folders are not followed.
 
-    What may not be looked at is Unusable, be it a file or a whole folder. A DICOMDIR that is named itself stands for
-    the files that it names. Zip files stay open until *keep* is closed.
+    What may not be looked at is Unusable, be it a file or a whole folder, and so is what is packed inside a zip or tar
+    file once more. A DICOMDIR that is named itself stands for the files that it names. A pipe or device is passed over
+    in a folder; named itself, it is Unusable. Zip files stay open until *keep* is closed.
     """
     for path in paths:
         if _is(path.is_dir):
             yield from _folder(path, keep)
         elif path.name.upper() == "DICOMDIR":
             yield from _named_by(path)
+        elif _is(path.exists) and not _is(path.is_file):
+            yield Unusable(str(path), NO_FILE)
         else:
             yield from _file(path, keep)
 
@@ -139,7 +144,7 @@ def _file(path: Path, keep: ExitStack) -> Iterator[Source | Unusable]:
         return
     if not is_there:
         yield Unusable(str(path), "The file does not exist.")
-    elif path.suffix.lower() == ".zip":
+    elif path.suffix.lower() == ".zip" and _is(path.is_file):
         yield from _members(path, keep)
     elif path.suffix.lower() == ".tar" and _is(path.is_file):
         yield from _members_of_tar(path)
@@ -173,9 +178,18 @@ def _members(path: Path, keep: ExitStack) -> Iterator[Source | Unusable]:
         yield Unusable(str(path), f"The zip file cannot be read: {exc}.")
         return
     for member in archive.infolist():
-        if not member.is_dir() and Path(member.filename).name != "DICOMDIR":
-            place = f"{member.filename}\0{member.header_offset}"
-            yield Source(f"{path}!{member.filename}", partial(archive.open, member), mark=_mark(path, place))
+        if member.is_dir() or Path(member.filename).name == "DICOMDIR":
+            continue
+        name, place = f"{path}!{member.filename}", f"{member.filename}\0{member.header_offset}"
+        if _is_packed(member.filename):
+            yield Unusable(name, PACKED_TWICE)
+        else:
+            yield Source(name, partial(archive.open, member), mark=_mark(path, place))
+
+
+def _is_packed(member: str) -> bool:
+    """Whether what lies under this name in a zip or tar file may hold files itself."""
+    return member.lower().endswith((*PACKED, ".zip", ".tar"))
 
 
 def _members_of_tar(path: Path) -> Iterator[Source | Unusable]:
@@ -192,6 +206,9 @@ def _members_of_tar(path: Path) -> Iterator[Source | Unusable]:
 def _member_of_tar(path: Path, member: tarfile.TarInfo) -> Iterator[Source | Unusable]:
     name, start, length = f"{path}!{member.name}", member.offset_data, member.size
     if not member.isreg() or Path(member.name).name == "DICOMDIR":
+        return
+    if _is_packed(member.name):
+        yield Unusable(name, PACKED_TWICE)
         return
     if member.issparse():
         yield Unusable(name, "The file has holes in the tar file: unpack it.")

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import tarfile
 import warnings
 import zipfile
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from pydicom.filewriter import write_dataset
 
 from fixtures.builders import a_ct, dataset_bytes, part10
 from fixtures.forbidden import forbid
-from relais.cli.sources import PREAMBLE, Kind, Source, Unusable, kind_of, walk
+from relais.cli.sources import NO_FILE, PACKED_TWICE, PREAMBLE, Kind, Source, Unusable, kind_of, walk
 from relais.dicom import uids
 
 
@@ -46,6 +47,25 @@ def test_links_in_circles_do_no_harm(tmp_path: Path) -> None:
 def test_a_pipe_in_a_folder_is_passed_over(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.zip", "pipe.tar"])
+def test_a_pipe_that_was_named_is_told_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert found(tmp_path / name) == [Unusable(str(tmp_path / name), NO_FILE)]
+    assert found(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["CD/study.TAR.GZ", "study.zip", "study.tar", "image.dcm.gz", "disc.rar"])
+def test_what_is_packed_in_a_packed_file_is_told_and_not_passed_over(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "disc.zip", "w") as archive:
+        archive.writestr(name, b"")
+        archive.writestr("a.dcm", part10(a_ct()))
+    with tarfile.open(tmp_path / "disc.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    for path in (tmp_path / "disc.zip", tmp_path / "disc.tar"):
+        assert Unusable(f"{path}!{name}", PACKED_TWICE) in found(path)
+    assert names(tmp_path / "disc.zip")[1:] == ["disc.zip!a.dcm"]
 
 
 def test_a_path_that_does_not_exist_is_told(tmp_path: Path) -> None:
