@@ -1,4 +1,4 @@
-"""How large studies and series are and when they came, for people. Knows rows, no files."""
+"""What is held of studies and series, for people and for who brings more of them. Knows rows and sizes, no contents."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,11 @@ from relais.access.policy import Action
 from relais.access.principals import Principal
 from relais.archive import Archive
 from relais.dicom.refs import SeriesRef, StudyRef
+from relais.errors import NodeError
 from relais.index import holdings as index_holdings
 from relais.index import lookup
 from relais.index.holdings import Holding
+from relais.storage.layout import study_folder
 
 __all__ = ["Holding", "is_untouched", "series", "sop_instance_uids", "studies"]
 
@@ -27,9 +29,19 @@ def series(archive: Archive, principal: Principal, ref: StudyRef) -> dict[Series
 
 
 def is_untouched(archive: Archive, principal: Principal, ref: StudyRef) -> bool:
-    """Whether the study is held and nothing of it was ever deleted: what once came for it is here. Raises Forbidden."""
+    """Whether the study is held and nothing of it was ever deleted or lost: what once came for it is here.
+
+    Lost is what the storage has not, or not in its size. Raises Forbidden.
+    """
     archive.policy.decide(principal, Action.SEARCH, ref)
-    return lookup.study_revision(archive.db, ref) > 0 and not lookup.was_deleted(archive.db, ref)
+    rows = lookup.instances(archive.db, ref)
+    if not rows or lookup.was_deleted(archive.db, ref):
+        return False
+    try:
+        sizes = archive.store.sizes(study_folder(rows[0].key))
+    except NodeError:
+        return False
+    return all(sizes.get(row.key) == row.size_bytes for row in rows)
 
 
 def sop_instance_uids(archive: Archive, principal: Principal, ref: StudyRef | SeriesRef) -> set[str]:

@@ -18,7 +18,7 @@ from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import of_origin
 from relais.archive import Archive, registration, removal
-from relais.archive.integrity import lost_far_away
+from relais.archive.integrity import Lost, look_at_kept
 from relais.archive.sameness import is_same
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
@@ -211,24 +211,23 @@ class Receiving:
         )
 
     def _register(self, facts: InstanceFacts) -> Registered:
-        """Commit rows, counters, change and audit when the bytes are durable. Whatever it raises, they are given up."""
-        archive = self._archive
-        study, channel = facts.ref.study_instance_uid, self._origin.channel
-        may_replace = archive.settings.on_conflict is OnConflict.REPLACE
-        lost = lost_far_away(archive, facts)
+        """Commit rows, counters, change and audit when the bytes are durable. Whatever it raises, they are given up.
+
+        Where another object is kept for the instance nothing is written before that was looked at.
+        """
+        archive, may_replace = self._archive, self._archive.settings.on_conflict is OnConflict.REPLACE
+        lost: Lost | None = None
 
         def work(tx: Transaction) -> Registered | None:
             registered = registration.register(archive, tx, facts, lost, replace=may_replace)
-            if registered is None:
-                return None
-            if registered.outcome is Outcome.DUPLICATE and registered.superseded_key:
-                condemned.add(tx, [facts.key])
-            detail: dict[str, object] = {"outcome": registered.outcome, "channel": channel}
-            audit.write(tx, audit.Record(self._principal, Action.STORE, study, detail))
-            self._upload.seal()  # last: the disk was busy with the bytes meanwhile
+            if registered is not None and (lost is not None or not registration.is_met(registered, facts)):
+                self._complete(tx, facts, registered)
             return registered
 
         registered = archive.db.write(work)
+        if lost is None and registration.is_met(registered, facts):
+            lost = look_at_kept(archive, facts)
+            registered = archive.db.write(work)
         if registered is None:
             raise Unwanted
         if registered.outcome is Outcome.KEPT_FIRST:
@@ -236,6 +235,14 @@ class Receiving:
         if registered.superseded_key == facts.key:
             removal.take_away(archive, [facts.key])
         return registered
+
+    def _complete(self, tx: Transaction, facts: InstanceFacts, registered: Registered) -> None:
+        """What else is committed with the rows."""
+        if registered.outcome is Outcome.DUPLICATE and registered.superseded_key:
+            condemned.add(tx, [facts.key])
+        detail: dict[str, object] = {"outcome": registered.outcome, "channel": self._origin.channel}
+        audit.write(tx, audit.Record(self._principal, Action.STORE, facts.ref.study_instance_uid, detail))
+        self._upload.seal()  # last: the disk was busy with the bytes meanwhile
 
     def _compared(self, facts: InstanceFacts, registered: Registered) -> Registered:
         """Tell the same instance in another encoding, which is a duplicate, from another one, which is a conflict."""

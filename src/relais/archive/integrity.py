@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from relais.archive import Archive
 from relais.archive.readers import READERS
-from relais.db.database import Transaction
 from relais.errors import InvalidRequest, NotFound, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceFacts, InstanceRow, kept_of
@@ -24,6 +23,16 @@ log = logging.getLogger(__name__)
 
 class Damaged(Unavailable):
     """The stored instance is damaged."""
+
+
+class Lost(NamedTuple):
+    """The *key* of an object that is damaged, or gone altogether."""
+
+    key: str
+    is_gone: bool = False
+
+
+SOUND = Lost("")
 
 
 def verified_chunks(archive: Archive, row: InstanceRow, offset: int, *, always: bool = False) -> Iterator[bytes]:
@@ -117,39 +126,24 @@ def checked_head(archive: Archive, row: InstanceRow) -> bytes:
     return head
 
 
-def lost_far_away(archive: Archive, facts: InstanceFacts) -> str | None:
-    """The key of the other object that is kept for the same Data Set, if a store far away does not have it whole.
+def look_at_kept(archive: Archive, facts: InstanceFacts) -> Lost:
+    """What is wrong with the other object that is kept for the instance; SOUND if nothing is, or there is none.
 
-    To be asked before the index is locked: that would hold up everybody. A store that does not answer has lost nothing.
+    It is read in full, so not to be asked while the index is locked. A store that does not answer has lost nothing.
     """
-    if not is_far_away(archive.store):
-        return None
     kept = lookup.instance(archive.db, facts.ref)
-    if kept is None or kept.key == facts.key or kept.digest != kept_of(facts.digest):
-        return None
-    try:
-        return None if _is_whole(archive, kept) else kept.key
-    except Unavailable:
-        return None
-
-
-def is_lost(archive: Archive, tx: Transaction, facts: InstanceFacts, far_away: str | None) -> bool:
-    """Whether the other object that is kept for the instance is gone, or not whole: then this one takes its place.
-
-    *far_away* is what `lost_far_away` said.
-    """
-    kept = lookup.instance(tx, facts.ref)
     if kept is None or kept.key == facts.key:
-        return False
-    return kept.key == far_away if is_far_away(archive.store) else not _is_whole(archive, kept)
-
-
-def _is_whole(archive: Archive, row: InstanceRow) -> bool:
-    """Whether there is an object of the size that *row* names."""
+        return SOUND
     try:
-        return archive.store.size_bytes(row.key) == row.size_bytes
+        for _ in verified_chunks(archive, kept, 0, always=True):
+            pass
     except NotFound:
-        return False
+        return Lost(kept.key, is_gone=True)
+    except Damaged:
+        return Lost(kept.key)
+    except Unavailable:
+        return SOUND
+    return SOUND
 
 
 def damaged(row: InstanceRow) -> Damaged:

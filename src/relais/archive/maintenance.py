@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from relais.archive import Archive, ahead, registration, removal, spooling
-from relais.archive.integrity import Damaged, lost_far_away, verified_chunks
+from relais.archive.integrity import Damaged, Lost, look_at_kept, verified_chunks
 from relais.archive.settings import OnConflict
 from relais.db.database import Transaction
 from relais.dicom.elements import reader_of
@@ -282,6 +282,9 @@ def _register_again(archive: Archive, facts: InstanceFacts) -> Registered | None
             return composite.register(tx, facts, replace=True)
         return registered
 
+    lost: Lost | None = None
     archive.store.secure(facts.key)
-    lost = lost_far_away(archive, facts)
-    return archive.db.write(work)
+    registered = archive.db.write(work)
+    if registration.is_met(registered, facts) and (lost := look_at_kept(archive, facts)).key:
+        registered = archive.db.write(work)
+    return registered

@@ -5,10 +5,14 @@ Both may find the same object at the same time. Never a row without bytes:
 1. Whoever gives up an object whose key may have been seen condemns the key first, durably, and only if no row names it.
 2. What is condemned is not registered.
 3. An object is registered only when its bytes and its name survive a power cut.
+
+Where an object is kept for the same instance, it is looked at before the newcomer is given up, with the index unlocked.
 """
 
+import logging
+
 from relais.archive import Archive, removal, spooling
-from relais.archive.integrity import is_lost
+from relais.archive.integrity import Lost
 from relais.archive.settings import OnRejected
 from relais.db.database import Transaction
 from relais.dicom.refs import InstanceRef
@@ -17,25 +21,34 @@ from relais.errors import NodeError
 from relais.index import composite, condemned, lookup, rejections
 from relais.index.rows import InstanceFacts, Outcome, Registered
 
+log = logging.getLogger(__name__)
+
 
 def register(
-    archive: Archive, tx: Transaction, facts: InstanceFacts, lost: str | None, *, replace: bool = False
+    archive: Archive, tx: Transaction, facts: InstanceFacts, lost: Lost | None = None, *, replace: bool = False
 ) -> Registered | None:
     """Enter a durable object; None if its instance was rejected for good: then its key is condemned.
 
-    Where the object that is kept for the same instance is lost, this one takes its place; *lost* is what
-    `integrity.lost_far_away` said of it before.
+    *lost* is what `integrity.look_at_kept` said: the object of that key is gone or damaged, and this one takes its
+    place. What is damaged is kept as history if this is another Data Set, which may be that of another image.
     """
     if _is_unwanted(archive, tx, facts.ref):
         condemned.add(tx, [facts.key])
         return None
     registered = composite.register(tx, facts, replace=replace)
-    if registered.outcome is Outcome.DUPLICATE and is_lost(archive, tx, facts, lost):
-        condemned.add(tx, [row.key for row in composite.remove(tx, facts.ref)])
-        registered = composite.register(tx, facts)
+    if is_met(registered, facts) and lost and _is_kept(tx, facts.ref, lost.key):
+        log.warning("kept again sop_instance_uid=%s in place of key=%s", facts.ref.sop_instance_uid, lost.key)
+        if lost.is_gone or registered.outcome is Outcome.DUPLICATE:
+            condemned.add(tx, [row.key for row in composite.remove(tx, facts.ref)])
+        registered = composite.register(tx, facts, replace=True)
     if registered.outcome in {Outcome.STORED, Outcome.REPLACED}:
         spooling.record(archive, tx, facts.key)
     return registered
+
+
+def is_met(registered: Registered | None, facts: InstanceFacts) -> bool:
+    """Whether another object is kept for the instance, and nothing was changed."""
+    return registered is not None and registered.superseded_key == facts.key
 
 
 def check_writable(archive: Archive) -> None:
@@ -63,6 +76,11 @@ def give_up(archive: Archive, ref: InstanceRef, key: str) -> None:
     else:
         if is_condemned:
             removal.take_away(archive, [key])
+
+
+def _is_kept(tx: Transaction, ref: InstanceRef, key: str) -> bool:
+    kept = lookup.instance(tx, ref)
+    return kept is not None and kept.key == key
 
 
 def _is_unwanted(archive: Archive, tx: Transaction, ref: InstanceRef) -> bool:

@@ -3,7 +3,9 @@
 import io
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import FileDataset, dcmread
@@ -20,10 +22,10 @@ from pydicom.uid import (
 
 from fixtures.builders import a_ct, a_pdf, dataset_bytes, part10, uid
 from fixtures.engines import only_sqlite
-from fixtures.node import close_archive, kept, lose, make_archive, overwrite
+from fixtures.node import close_archive, kept, lose, make_archive, overwrite, spoil
 from relais.access.policy import Action, Mode, Policy, Rule
 from relais.access.principals import OPERATOR
-from relais.archive import Archive, ingest, overview, retrieve
+from relais.archive import Archive, ingest, maintenance, overview, retrieve
 from relais.archive.settings import OnConflict
 from relais.dicom.origin import Channel, Origin
 from relais.errors import (
@@ -106,6 +108,52 @@ def test_what_was_lost_is_kept_when_it_comes_again(archive: Archive, remains: by
     (row,) = retrieve.instances(archive, OPERATOR, ref)
     assert b"".join(retrieve.dataset_chunks(archive, row).chunks) == dataset_bytes(ds)
     assert store(archive, ds).outcome is Outcome.DUPLICATE
+
+
+@pytest.mark.parametrize("place", [200, -1])
+def test_what_is_damaged_is_kept_anew_when_it_comes_again(archive: Archive, place: int) -> None:
+    """Of its right size, too: a success means that what is kept is what was sent."""
+    ds = a_ct()
+    ref = store(archive, ds).ref
+    spoil(archive, retrieve.instances(archive, OPERATOR, ref)[0].key, place)
+    assert store(archive, ds).outcome is Outcome.STORED
+    (row,) = retrieve.instances(archive, OPERATOR, ref)
+    assert b"".join(retrieve.dataset_chunks(archive, row).chunks) == dataset_bytes(ds)
+    assert store(archive, ds).outcome is Outcome.DUPLICATE
+    assert maintenance.check(archive).is_sound
+
+
+@pytest.mark.parametrize(("harm", "outcome"), [(spoil, Outcome.REPLACED), (lose, Outcome.STORED)])
+def test_where_nothing_sound_is_kept_another_encoding_takes_its_place(
+    archive: Archive, harm: Callable[[Archive, str], None], outcome: Outcome
+) -> None:
+    """What is damaged stays as history: who sent another image under the UID has not overwritten it."""
+    ds = a_ct()
+    ref = store(archive, ds).ref
+    key = retrieve.instances(archive, OPERATOR, ref)[0].key
+    harm(archive, key)
+    ds.SeriesDescription = "corrected"
+    assert store(archive, ds).outcome is outcome
+    (row,) = retrieve.instances(archive, OPERATOR, ref)
+    assert b"".join(retrieve.dataset_chunks(archive, row).chunks) == dataset_bytes(ds)
+    assert set(archive.store.iterate()) == ({key, row.key} if outcome is Outcome.REPLACED else {row.key})
+    assert maintenance.check(archive).is_sound
+
+
+def test_what_is_kept_is_looked_at_outside_of_the_writers_turn(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = a_ct()
+    store(archive, ds)
+    look, looked = ingest.look_at_kept, []
+
+    def look_and_write(*args: Any) -> Any:
+        looked.append(archive.db.write(lambda tx: tx.now))  # it would wait for itself
+        return look(*args)
+
+    monkeypatch.setattr(ingest, "look_at_kept", look_and_write)
+    assert store(archive, ds).outcome is Outcome.DUPLICATE
+    assert len(looked) == 1
 
 
 def test_pixels_that_differ_are_a_conflict(archive: Archive) -> None:

@@ -15,6 +15,7 @@ import pytest
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from fixtures.builders import a_ct, a_series, a_sr, dataset_bytes, part10, uid
+from fixtures.node import lose, overwrite
 from fixtures.process import is_locked
 from fixtures.waiting import eventually
 from relais.access.principals import OPERATOR
@@ -96,6 +97,24 @@ def test_what_was_deleted_here_is_read_again(tmp_path: Path, relais_json: Run, c
     with compose.archive_of(load(config_file, {"RELAIS_ACCESS__DELETE": "true"}).config) as archive:
         delete.delete(archive, OPERATOR, StudyRef(study))
     assert counts(relais_json("import", *files)) == (2, 1, 0, 1)
+
+
+@pytest.mark.parametrize("remains", [None, b"half"])
+def test_what_was_lost_here_is_read_again(
+    tmp_path: Path, relais_json: Run, config_file: Path, remains: bytes | None
+) -> None:
+    """Said to be there already is what the storage has, not what the index names."""
+    for number in range(2):
+        (tmp_path / f"{number}.dcm").write_bytes(part10(a_ct()))
+    files = [tmp_path / f"{number}.dcm" for number in range(2)]
+    relais_json("import", *files)
+    with compose.archive_of(load(config_file, {}).config) as archive:
+        key = next(archive.store.iterate())
+        lose(archive, key)
+        if remains is not None:
+            overwrite(archive, key, remains)
+    assert counts(relais_json("import", *files)) == (1, 1, 0, 1)
+    assert relais_json("check")["sound"]
 
 
 def test_what_was_refused_is_tried_again(tmp_path: Path, relais_json: Run) -> None:
