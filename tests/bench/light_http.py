@@ -104,7 +104,7 @@ class Client:
         at_hand = min(count, len(self._rest))
         self._rest, count = self._rest[at_hand:], count - at_hand
         while count:
-            received = self._socket.recv_into(self._view[: min(count, BUFFER_BYTES)])
+            received = self._socket.recv_into(self._view, min(count, BUFFER_BYTES), socket.MSG_TRUNC)  # only counted
             if not received:
                 raise ConnectionError("closed by the server")
             count -= received
