@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from relais.cli.common import config_of, config_option, json_option, print_json, print_table
-from relais.config import Config
+from relais.config import Config, masked
 from relais.errors import NodeError, NotFound, Unavailable
 from relais.peers.base import Peer
 from relais.peers.dicomweb import DicomwebPeer
@@ -47,7 +47,7 @@ def peers(with_echo: bool, config_file: Path | None, as_json: bool) -> None:
             "name": settings.name,
             "kind": settings.kind,
             "ae_title": settings.ae_title,
-            "address": f"{settings.host}:{settings.port}" if settings.is_dimse else settings.url,
+            "address": f"{settings.host}:{settings.port}" if settings.is_dimse else masked(settings.url),
             "may": list(settings.may) if settings.is_dimse else [],
             **({"answers": _answer(config, settings.name)} if with_echo else {}),
         }

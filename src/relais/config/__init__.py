@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from cattrs import ClassValidationError
 
 from relais.access.policy import Mode
 from relais.config import written as written_down
 from relais.config.convert import converter, explained
+from relais.config.masking import masked, shown, without_secrets
 from relais.config.settings import AccessSettings, Config, LogLevel, NodeSettings, address, is_loopback
 from relais.config.written import LISTS, Written
 from relais.dimse.settings import DimseSettings
@@ -36,12 +37,12 @@ __all__ = [
     "described",
     "from_json",
     "load",
+    "masked",
     "not_heeded",
     "to_json",
 ]
 
 DEFAULT_FILE = Path("conf/relais.toml")
-MASK = "********"
 SECTIONS: dict[str, Any] = {f.name: f.type for f in fields(Config)}
 
 
@@ -94,13 +95,13 @@ def described(loaded: Loaded) -> Iterator[tuple[str, str, object, str]]:
     for section, kind in SECTIONS.items():
         if section not in LISTS:
             for key, value in plain[section].items():
-                yield section, key, _shown(kind, key, value), loaded.sources.get((section, key), "default")
+                yield section, key, shown(kind, key, value), loaded.sources.get((section, key), "default")
     for section in LISTS:
         for number, one in enumerate(plain[section], 1):
             is_told = (f"{section} {number}", "") in loaded.sources  # not of those that are written in one line
             for key, value in one.items():
                 source = loaded.sources.get((f"{section} {number}", key), "default" if is_told else str(loaded.file))
-                yield f"{section} {one['name']}", key, _shown(_kind(section), key, value), source
+                yield f"{section} {one['name']}", key, shown(_kind(section), key, value), source
 
 
 def _structured(written: Written) -> Config:
@@ -129,12 +130,12 @@ def _structured(written: Written) -> Config:
 
 def _section(written: Written, section: str, derived: Mapping[str, str]) -> Any:
     """The settings of *section*; None, and its problems noted, where they cannot be used."""
-    kind = SECTIONS[section]
+    kind, raw = SECTIONS[section], written.values.get(section, {})
     try:
-        return converter.structure({**derived, **written.values.get(section, {})}, kind)
+        return converter.structure({**derived, **raw}, kind)
     except ClassValidationError as exc:
         for key, explanation in explained(exc, kind):
-            what = explanation.removeprefix(f"[{section}] ")
+            what = without_secrets(explanation.removeprefix(f"[{section}] "), kind, raw)
             named = key or what.split(" ", 1)[0]  # most sentences of settings classes begin with the key
             source = written.sources.get((section, named)) or written.sources.get((section, ""))
             place = f"{source}: [{section}]" if source else f"[{section}]"
@@ -149,7 +150,8 @@ def _list(written: Written, section: str) -> tuple[Any, ...]:
         try:
             found.append(converter.structure(raw, kind))
         except ClassValidationError as exc:
-            for key, what in explained(exc, kind):
+            for key, explanation in explained(exc, kind):
+                what = without_secrets(explanation, kind, raw)
                 place = f"{_place(written, section, number, key)}: [[{section}]] {raw.get('name', f'number {number}')}"
                 written.problems.append(f"{place}: {key}: {what}" if key else f"{place}: {what}")
     return tuple(found)
@@ -214,12 +216,3 @@ def _given_twice(section: str, names: Sequence[str], what: str = "name") -> Iter
     for name in sorted(set(names)):
         if names.count(name) > 1:
             yield f"[[{section}]] {name}: this {what} is given to {names.count(name)} {section}"
-
-
-def _shown(kind: Any, key: str, value: object) -> object:
-    """*value*, masked if it is secret; of a URL only the password is."""
-    if value and any(f.name == key and f.metadata.get("secret") for f in fields(kind)):
-        return MASK
-    if isinstance(value, str) and "://" in value and (password := urlsplit(value).password):
-        return value.replace(f":{password}@", f":{MASK}@", 1)
-    return value
