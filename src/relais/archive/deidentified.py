@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from secrets import token_bytes, token_hex
+from struct import Struct
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
@@ -23,13 +24,17 @@ from pydicom.filewriter import write_dataset
 from relais.archive import Archive, retrieve
 from relais.archive.retrieve import Body
 from relais.archive.stored_dataset import StoredDataset, open_dataset, split
-from relais.dicom import deidentify, uids
-from relais.dicom.elements import Element, reader_of
+from relais.dicom import deidentify, json_model, uids
+from relais.dicom.elements import DOUBLE_FLOAT_PIXEL_DATA, FLOAT_PIXEL_DATA, PIXEL_DATA, UNDEFINED, Element, reader_of
+from relais.dicom.frames import native_length
 from relais.dicom.part10 import FileMeta, encode_head, read_head
 from relais.errors import NodeError, NotAcceptable, Unavailable
 from relais.index.rows import InstanceRow
 
 KEY_BYTES = 32
+PIXELS = frozenset({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA})
+OF_FRAMES = frozenset({0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011, 0x00280100})  # what their size is of
+LENGTH, PIXEL_HEADER_BYTES = Struct("<I"), 12  # Explicit VR, of OB, OW, OF or OD: it ends with the length (PS3.5 7.1.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ def check(archive: Archive, row: InstanceRow) -> None:
     """Raises NotAcceptable, with the reason, if *row* cannot be de-identified honestly."""
     with open_dataset(archive, row) as stored, _readable():
         reason = deidentify.obstacle(stored.small)
+        if stored.found.pixel is not None and not uids.is_encapsulated(row.transfer_syntax_uid):
+            _pixel_bytes(stored)
     if not reason and "Rows" in stored.small and not retrieve.can_send(row, uids.EXPLICIT_VR_LITTLE_ENDIAN):
         reason = "Its bitstream cannot be decoded here, and may hold comments."
     if reason:
@@ -60,6 +67,7 @@ def part10(archive: Archive, row: InstanceRow) -> Deidentified:
                 out.write(chunk)
         stream = stack.enter_context(path.open("rb"))
         stored = _split(stream, path.stat().st_size, row)
+        _require_explicit(stored)
         remap = partial(_new_uid, key_of(archive.settings.deidentify_key_file))
         with _readable():
             deidentify.deidentify(stored.small, remap)
@@ -103,9 +111,36 @@ def _pieces(stored: StoredDataset) -> Iterator["bytes | _Range"]:
     for tag, element in sorted(stored.large.items()):
         if tag == stored.pixel_tag or deidentify.keeps(tag):
             yield _encoded(ds, start, tag)
-            yield _range(element)
+            yield from _pixels(stored, element) if tag == stored.pixel_tag else (_range(element),)
             start = tag
     yield _encoded(ds, start, 1 << 32)
+
+
+def _pixels(stored: StoredDataset, element: Element) -> Iterator["bytes | _Range"]:
+    """Pixel Data without what lies behind its last frame: nobody sees that, and it may say anything."""
+    length = _pixel_bytes(stored)
+    is_odd = length % 2
+    start = stored.read_at(element.offset, PIXEL_HEADER_BYTES - LENGTH.size)
+    yield start + LENGTH.pack(length + is_odd)
+    yield _Range(element.value_offset, length)
+    yield b"\0" * is_odd
+
+
+def _require_explicit(stored: StoredDataset) -> None:
+    """Raises NotAcceptable where Pixel Data is not encoded as the Transfer Syntax says: it cannot be cut then."""
+    pixel = stored.found.pixel
+    if pixel is not None and pixel.value_offset - pixel.offset != PIXEL_HEADER_BYTES:
+        raise NotAcceptable("This instance cannot be de-identified. It is not encoded as its Transfer Syntax says.")
+
+
+def _pixel_bytes(stored: StoredDataset) -> int:
+    """How long the frames of native Pixel Data are. Raises NotAcceptable where that cannot be told."""
+    pixel, attributes = stored.found.pixel, json_model.from_dataset(stored.small, wanted=OF_FRAMES)
+    assert pixel is not None
+    length = None if pixel.length == UNDEFINED else native_length(attributes, pixel.length)
+    if length is None or len(PIXELS & {*stored.small.keys(), *stored.large}) > 1:
+        raise NotAcceptable("This instance cannot be de-identified. Nothing says where its pixels end.")
+    return length
 
 
 def _range(element: Element) -> _Range:

@@ -4,7 +4,9 @@
    valid: a dummy (D) before an empty value (Z), and that before leaving it out (X).
 2. What is private, what is not in PS3.6, curves and overlays go.
 3. Instances keep their relations: the same UID becomes the same new one each time, by the caller's function.
-4. Newer attributes that the table may not know yet: names of persons and dates are emptied, UIDs of instances replaced.
+4. Newer attributes that the table may not know yet: names of persons and dates are emptied, UIDs of instances
+   replaced, addresses (UR) left out, as those of instances hold their UIDs; so are dates that are text, and numbers of
+   orders.
 
 Reading: a sequence that is to get a dummy (D) is left out, as its Items would say nothing.
 """
@@ -41,7 +43,21 @@ _DUMMIES: dict[str, Any] = {
 }
 _FIRST_OF = {"X/Z": "Z", "X/D": "D", "X/Z/D": "D", "Z/D": "D", "X/Z/U*": "R"}
 _REMOVE, _EMPTY, _DUMMY, _UID, _RECURSE, _KEEP = "X", "Z", "D", "U", "R", "K"
-_NO_INSTANCE = ("ClassUID", "ClassesInStudy", "TransferSyntaxUID")  # endings of keywords: UIDs that name no instance
+# Endings of keywords: UIDs that name no instance, but classes and the schemes and lists that codes are taken from.
+_CODES = ("CodingSchemeUID", "ContextUID", "MappingResourceUID")
+_NO_INSTANCE = ("ClassUID", "ClassesInStudy", "TransferSyntaxUID", *_CODES)
+_KEPT_ADDRESSES = frozenset({0x0008010E, 0x00080120})  # Coding Scheme URL, URN Code Value: parts of codes
+_UNLISTED = frozenset(  # what tells of the patient or his orders, though the table does not have it
+    {
+        0x00100033,  # Patient's Birth Date in Alternative Calendar
+        0x00100034,  # Patient's Death Date in Alternative Calendar
+        0x00100035,  # Patient's Alternative Calendar
+        0x00401006,  # Placer Order Number / Procedure
+        0x00401007,  # Filler Order Number / Procedure
+        0x00402006,  # Placer Order Number / Imaging Service Request (retired)
+        0x00402007,  # Filler Order Number / Imaging Service Request (retired)
+    }
+)
 _STANDARD_UIDS = "1.2.840.10008."
 
 _ENCAPSULATED = "1.2.840.10008.5.1.4.1.1.104."
@@ -99,7 +115,7 @@ def obstacle(ds: Dataset) -> str:
 
 def deidentify(ds: Dataset, remap: Remap) -> None:
     """Make *ds*, which has no obstacle, that of nobody, and say so in it (PS3.15 E.1.1)."""
-    is_clean = str(ds.get("BurnedInAnnotation") or "").strip() == "NO"
+    is_clean = _burned_in(ds) == "NO"
     _clean(ds, remap)
     ds.PatientIdentityRemoved = "YES"
     ds.DeidentificationMethod = METHOD
@@ -109,7 +125,7 @@ def deidentify(ds: Dataset, remap: Remap) -> None:
 
 def keeps(tag: int) -> bool:
     """Whether the value of a top-level attribute, too large to be looked at, stays as it is."""
-    return _is_known(tag) and _actions().get(tag, _KEEP) == _KEEP
+    return _is_known(tag) and tag not in _UNLISTED and _actions().get(tag, _KEEP) == _KEEP
 
 
 def _telling(ds: Dataset) -> str:
@@ -128,14 +144,18 @@ def _written_upon(ds: Dataset) -> str:
     """What in the pixels may say who the patient is."""
     if any(element.tag.group & 0xFF01 == 0x6000 and _is_in_pixels(element) for element in ds):
         return "The pixels hold overlays, which may say who the patient is."
-    burned_in = str(ds.get("BurnedInAnnotation") or "").strip()
-    if burned_in == "YES":
-        return "The pixels are said to hold text that may identify the patient."
+    burned_in = _burned_in(ds)
+    if burned_in not in {"", "NO"}:  # Yes, TRUE, UNKNOWN: whatever it is, it does not say that they are clean
+        return "The pixels are said to hold text that may identify the patient, or not said to hold none."
     if burned_in == "NO" or "Rows" not in ds:
         return ""
     if str(ds.get("SOPClassUID", "")) in _UNWRITTEN and _is_primary(ds):
         return ""
     return "Nothing says that the pixels are free of text that may identify the patient."
+
+
+def _burned_in(ds: Dataset) -> str:
+    return str(ds.get("BurnedInAnnotation") or "").strip().upper()
 
 
 def _clean(ds: Dataset, remap: Remap) -> None:
@@ -156,11 +176,11 @@ def _clean(ds: Dataset, remap: Remap) -> None:
 
 def _action(element: DataElement) -> str:
     tag = int(element.tag)
-    if not _is_known(tag):
+    if not _is_known(tag) or tag in _UNLISTED:
         return _REMOVE
     if (listed := _actions().get(tag)) is not None:
         return listed
-    if element.VR == "UN":  # nobody can tell what it says
+    if element.VR == "UN" or (element.VR == "UR" and tag not in _KEPT_ADDRESSES):  # nobody can tell what UN says
         return _REMOVE
     if element.VR in ("PN", "DA", "DT"):
         return _EMPTY
@@ -169,9 +189,14 @@ def _action(element: DataElement) -> str:
 
 
 def _is_known(tag: int) -> bool:
-    """Whether PS3.6 has it, and it is neither curve nor overlay nor a group length."""
+    """Whether PS3.6 has it for Data Sets, and it is neither curve nor overlay nor a group length.
+
+    Commands, File Meta Information and directories (groups 0000, 0002, 0004) have no place in one.
+    """
     group = tag >> 16
-    return group % 2 == 0 and tag & 0xFFFF != 0 and group >> 8 not in (0x50, 0x60) and dictionary_has_tag(tag)
+    if group % 2 or group < 0x0008 or group >> 8 in (0x50, 0x60):
+        return False
+    return tag & 0xFFFF != 0 and dictionary_has_tag(tag)
 
 
 def _remapped(value: Any, remap: Remap) -> Any:

@@ -125,6 +125,16 @@ def lacks_pixels(found: Scan, attributes: JsonDataset, transfer_syntax_uid: str)
     return found.pixel.length < (_least_bits(attributes) * (count or 1) + 7) // 8
 
 
+def native_length(attributes: JsonDataset, length: int) -> int | None:
+    """How many of *length* bytes of native Pixel Data are its frames; None where the attributes do not tell."""
+    count, bits = _number(attributes, _NUMBER_OF_FRAMES, default=1), _bits(attributes)
+    if count is None or count < 0 or not bits:
+        return None
+    if length * 8 < bits * (count or 1):
+        bits = _least_bits(attributes)
+    return min((bits * (count or 1) + 7) // 8, length)
+
+
 def _bits(attributes: JsonDataset) -> int:
     """Of a native frame (PS3.5 8.1.1); 0 where that is not told."""
     samples = _number(attributes, _SAMPLES_PER_PIXEL, default=1)

@@ -76,6 +76,36 @@ def test_large_values_stay_or_go_by_the_profile(archive: Archive) -> None:
     assert {element.tag.group for element in found} <= {0x0008, 0x0010, 0x0012, 0x0018, 0x0020, 0x0028, 0x7FE0}
 
 
+@pytest.mark.parametrize("behind", [b"MOREL!", b"MOREL!" * 500], ids=len)
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_what_lies_behind_the_last_frame_goes(archive: Archive, syntax: str, behind: bytes) -> None:
+    ds = a_ct(transfer_syntax=syntax)
+    pixels = ds.PixelData
+    ds.PixelData = pixels + behind
+    assert len(of_nobody(archive, ds).PixelData) == len(pixels)
+
+
+def test_what_lies_behind_the_last_bit_goes_and_an_odd_length_is_made_even(archive: Archive) -> None:
+    ds = a_ct(rows=3, columns=3)
+    ds.BitsAllocated = ds.BitsStored = 8
+    ds.HighBit, ds.PixelData = 7, bytes(range(9)) + b"MOREL"
+    assert of_nobody(archive, ds).PixelData == bytes([*range(9), 0])
+
+
+def test_pixels_of_a_size_that_nothing_tells_are_refused(archive: Archive) -> None:
+    ds = a_ct()
+    del ds.Rows
+    with pytest.raises(NotAcceptable, match="where its pixels end"):
+        deidentified.check(archive, kept(archive, ds))
+
+
+def test_pixels_beside_pixels_are_refused(archive: Archive) -> None:
+    ds = a_ct()
+    ds.add_new(0x7FE00008, "OF", b"MOREL!!!" * 500)
+    with pytest.raises(NotAcceptable):
+        deidentified.check(archive, kept(archive, ds))
+
+
 def test_names_in_any_character_set_are_gone(archive: Archive) -> None:
     ds = a_ct(SpecificCharacterSet="ISO_IR 192", PatientName="山田^太郎", OtherPatientNames="山田^花子")
     assert "山田".encode() not in part10(of_nobody(archive, ds))

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
+from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_VR
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import (
     BasicTextSRStorage,
@@ -149,6 +150,49 @@ def test_names_and_dates_that_the_table_does_not_know_are_emptied() -> None:
     assert "20240310" not in str(ds)
 
 
+def test_dates_in_another_calendar_and_numbers_of_orders_go() -> None:
+    ds, item = Dataset(), Dataset()
+    ds.PatientBirthDateInAlternativeCalendar, ds.PatientDeathDateInAlternativeCalendar = "1362/11/14", "1403/01/02"
+    ds.PatientAlternativeCalendar = "PERSIAN"
+    for tag in (0x00401006, 0x00401007, 0x00402006, 0x00402007):
+        item.add_new(tag, "SH", "A2024")
+    ds.ReferencedRequestSequence = [item]
+    assert not cleaned(ds).ReferencedRequestSequence[0]
+    assert not {element.tag for element in ds} & {0x00100033, 0x00100034, 0x00100035}
+
+
+def test_addresses_go_but_for_those_that_are_codes() -> None:
+    """They hold the UIDs that were replaced."""
+    ds, code = Dataset(), a_code("1", "LN", "Finding")
+    ds.RetrieveURL = ds.RetrieveURI = ds.PixelDataProviderURL = ds.StorageURL = "http://pacs/studies/1.2.3"
+    code.CodingSchemeURL, code.URNCodeValue = "http://loinc.org", "urn:lex:1"
+    ds.AnatomicRegionSequence = [code]
+    assert "1.2.3" not in str(cleaned(ds))
+    kept = ds.AnatomicRegionSequence[0]
+    assert (kept.CodingSchemeURL, kept.URNCodeValue) == ("http://loinc.org", "urn:lex:1")
+
+
+def test_what_belongs_into_a_directory_or_a_command_goes() -> None:
+    ds = Dataset()
+    ds.add_new(0x00041500, "CS", ["MOREL", "HELENE"])
+    ds.add_new(0x00041511, "UI", "1.2.3")
+    assert not [element for element in cleaned(ds) if element.tag.group < 8]
+    assert not keeps(0x00041500)
+
+
+def test_the_scheme_and_the_list_of_a_code_stay() -> None:
+    code = a_code("11524-6", "LN", "EKG study")
+    code.CodingSchemeUID, code.ContextUID, code.MappingResourceUID = "2.16.840.1.113883.6.1", "1.2.3.4", "1.2.3.5"
+    ds = Dataset()
+    ds.AnatomicRegionSequence = [code]
+    kept = cleaned(ds).AnatomicRegionSequence[0]
+    assert (kept.CodingSchemeUID, kept.ContextUID, kept.MappingResourceUID) == (
+        "2.16.840.1.113883.6.1",
+        "1.2.3.4",
+        "1.2.3.5",
+    )
+
+
 @given(st.text(st.characters(codec="ascii", categories=("Lu",)), min_size=6, max_size=12))
 def test_the_name_of_a_patient_is_nowhere(name: str) -> None:
     marked = f"ZZ{name}ZZ"
@@ -164,6 +208,7 @@ def test_the_name_of_a_patient_is_nowhere(name: str) -> None:
         ({}, False),
         ({"BurnedInAnnotation": "YES"}, True),
         ({"BurnedInAnnotation": "NO"}, False),
+        ({"BurnedInAnnotation": ""}, False),
         ({"ImageType": ["DERIVED", "SECONDARY", "OTHER"]}, True),
         ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, False),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "SCREEN SAVE"]}, True),
@@ -178,6 +223,22 @@ def test_the_name_of_a_patient_is_nowhere(name: str) -> None:
 )
 def test_what_cannot_be_done_honestly_has_an_obstacle(attributes: dict[str, object], is_refused: bool) -> None:
     assert bool(obstacle(a_ct(**attributes))) is is_refused
+
+
+@pytest.mark.parametrize("said", ["yes", "Yes", "Y", "TRUE", "UNKNOWN", "NONE", ["NO", "YES"]])
+def test_only_no_says_that_nothing_is_burned_in(said: object) -> None:
+    assert "text" in obstacle(burned_in(said))
+
+
+def test_no_says_so_however_it_is_written() -> None:
+    assert not obstacle(burned_in("no"))
+    assert len(cleaned(burned_in("No")).DeidentificationMethodCodeSequence) == 2
+
+
+def burned_in(said: object) -> Dataset:
+    ds = a_ct()
+    ds.add(DataElement(0x00280301, "CS", said, validation_mode=IGNORE))
+    return ds
 
 
 @pytest.mark.parametrize(("element", "value"), [(0x0102, 12), (0x0100, 16)])

@@ -6,7 +6,7 @@ import pytest
 from fixtures.encoded import EXPLICIT, JPEG, SEQUENCE_END, element
 from fixtures.framed import J2K, MPEG2, RLE, attributes, frames_of, pixels, table_of
 from relais.dicom import frames, uids
-from relais.dicom.frames import FrameTable, lacks_pixels
+from relais.dicom.frames import FrameTable, lacks_pixels, native_length
 from relais.dicom.scan import scan
 from relais.errors import NotFound
 
@@ -120,6 +120,28 @@ def test_pixel_data_of_full_size_is_not_subsampled_whatever_it_says() -> None:
     data = element(0x7FE00010, "OB", bytes(24))
     table = table_of(data, EXPLICIT, PhotometricInterpretation="YBR_FULL_422", **values)
     assert [len(frame) for frame in frames_of(data, table)] == [12, 12]
+
+
+@pytest.mark.parametrize(
+    ("values", "length", "of_frames"),
+    [
+        ({}, 12, 12),
+        ({}, 13, 12),
+        ({}, 9, 9),
+        ({"NumberOfFrames": 3}, 500, 36),
+        ({"NumberOfFrames": 0}, 500, 12),
+        ({"BitsAllocated": 1, "Rows": 3, "Columns": 5, "NumberOfFrames": 3}, 500, 6),  # 45 bits
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "YBR_FULL_422", "Columns": 4}, 32, 32),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "YBR_FULL_422", "Columns": 4}, 40, 32),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "YBR_FULL_422", "Columns": 4}, 500, 48),
+        ({"Rows": None}, 12, None),
+        ({"NumberOfFrames": -1}, 12, None),
+        ({"NumberOfFrames": "many"}, 12, None),
+    ],
+)
+def test_frames_end_where_their_attributes_say(values: dict[str, Any], length: int, of_frames: int | None) -> None:
+    """PS3.5 8.1.1"""
+    assert native_length(attributes(**(NATIVE_16_BIT | values)), length) == of_frames
 
 
 @pytest.mark.parametrize(
