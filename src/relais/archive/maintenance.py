@@ -27,6 +27,15 @@ CHUNK_BYTES = 1024 * 1024
 UPLOAD_AGE_S = 3600.0
 """An upload that was not committed within this time has lost its sender; its leavings go."""
 
+NOTHING_THERE = (
+    "The index is left as it is: it names {} instances, and the storage holds none. Is it mounted, and the right one? "
+    "Where they are really lost, move the index away, or name a new one, first."
+)
+NOT_ALL_READ = (
+    "The index is left as it is: {} objects cannot be read now, such as {}. Mend that; to go on without them, move the "
+    "index away, or name a new one, first."
+)
+
 Progress = Callable[[int], None]
 """Told after each object how many are done."""
 
@@ -135,10 +144,14 @@ def reindex(archive: Archive, progress: Progress = lambda done: None) -> Rebuilt
     """Rebuild the index from the stored objects alone. No other process may use the index meanwhile.
 
     Objects are registered in the order in which they were received, study by study, so that the answers are the same.
+
+    Raises Unavailable, with the index as it was, if it names something and not every object could be asked for its age.
     """
+    studies = _by_arrival(archive)
     composite.reset(archive.db)
     rebuilt = Rebuilt()
-    found = ahead.each(archive, lambda key: (key, _facts_or_error(archive, key)), _by_arrival(archive), _a_piece)
+    keys = (key for study in studies for _, key, _ in sorted(_arrivals(archive, study)))
+    found = ahead.each(archive, lambda key: (key, _facts_or_error(archive, key)), keys, _a_piece)
     for done, (key, facts) in enumerate(found, start=1):
         try:
             if isinstance(facts, NodeError):
@@ -204,6 +217,8 @@ def _facts_or_error(archive: Archive, key: str) -> InstanceFacts | NodeError:
         return facts_of(archive, key)
     except NodeError as error:
         return error
+    except OSError as exc:  # the disk, while it is read
+        return Unavailable(f"It cannot be read: {exc.strerror}.")
 
 
 def facts_of(archive: Archive, key: str) -> InstanceFacts:
@@ -231,25 +246,49 @@ def facts_of(archive: Archive, key: str) -> InstanceFacts:
     )
 
 
-def _by_arrival(archive: Archive) -> Iterator[str]:
-    """Every key: studies by their first arrival, instances by theirs. Holds one line a study in memory."""
+def _by_arrival(archive: Archive) -> list[str]:
+    """The folders of all studies by their first arrival. Raises Unavailable if that would leave out what the index has.
+
+    Holds one line a study in memory.
+    """
     first: dict[str, float] = {}
-    for received_at, key in _arrivals(archive):
-        study = study_folder(key)
-        first[study] = min(received_at, first.get(study, received_at))
-    for study in sorted(first, key=first.__getitem__):
-        yield from (key for _, key in sorted(_arrivals(archive, study)))
+    unread: list[str] = []
+    counted = statistics.statistics(archive.db).instances
+    try:
+        for received_at, key, is_read in _arrivals(archive):
+            study = study_folder(key)
+            first[study] = min(received_at, first.get(study, received_at))
+            if not is_read:
+                unread.append(key)
+    except Unavailable as exc:
+        raise Unavailable(f"The index is left as it is. {_with_name(exc)}") from exc
+    if counted and not first:
+        raise Unavailable(NOTHING_THERE.format(counted))
+    if counted and unread:
+        raise Unavailable(NOT_ALL_READ.format(len(unread), unread[0]))
+    return sorted(first, key=first.__getitem__)
 
 
-def _arrivals(archive: Archive, folder: str = "") -> Iterator[tuple[float, str]]:
-    """When each object of *folder* was received, by its own account (0 if it has none), and its key."""
+def _with_name(error: Unavailable) -> str:
+    """What *error* says, and of which folder, where the file system said it."""
+    name = getattr(error.__cause__, "filename", None)
+    return f"{error.message} ({name})" if name else error.message
 
-    def arrival(key: str) -> tuple[float, str]:
+
+def _arrivals(archive: Archive, folder: str = "") -> Iterator[tuple[float, str, bool]]:
+    """When each object of *folder* was received, by its own account (0 if it has none), its key, whether it was read.
+
+    What is elsewhere, or in slow storage, is as it should be, and counts as read.
+    """
+
+    def arrival(key: str) -> tuple[float, str, bool]:
         try:
             with archive.store.open(key) as stream:
-                return received_at_of(read_head(stream.read)[0]) or 0.0, key
+                return received_at_of(read_head(stream.read)[0]) or 0.0, key, True
+        except (Unavailable, OSError) as error:
+            return 0.0, key, isinstance(error, Elsewhere | Nearline)
         except NodeError:
-            return 0.0, key
+            return 0.0, key, True
 
     return ahead.each(archive, arrival, archive.store.iterate(folder), _a_piece)
 

@@ -76,6 +76,45 @@ def test_an_archive_that_may_not_be_looked_at_is_told(
     assert told == f"Error: The index {tmp_path}/data/index.sqlite cannot be read: Permission denied.\n"
 
 
+def test_an_index_is_not_emptied_where_the_storage_is_not_mounted(relais: Run, stored: Path) -> None:
+    objects = stored.parents[3]
+    objects.rename(objects.with_name("away"))
+    objects.mkdir()
+    assert "it names 1 instances, and the storage holds none" in relais("reindex", code=1).stderr
+    assert "MOREL" in relais("find").stdout
+    objects.rename(objects.with_name("empty"))
+    objects.with_name("away").rename(objects)
+    assert "1 instances indexed" in relais("reindex").stdout
+
+
+@pytest.mark.parametrize(("call", "parent"), [("listdir", 1), ("open", None)])
+def test_an_index_is_not_emptied_where_the_storage_cannot_be_read(
+    relais: Run, stored: Path, call: str, parent: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of a study, or a file, of another owner."""
+    with monkeypatch.context() as theirs:
+        forbid(theirs, call, stored if parent is None else stored.parents[parent])
+        told = relais("reindex", code=1).stderr
+    assert "The index is left as it is" in told
+    assert (stored.name if parent is None else str(stored.parents[parent])) in told
+    assert "MOREL" in relais("find").stdout
+
+
+@only_sqlite("it is a file")
+def test_what_cannot_be_read_keeps_nothing_else_out_of_a_new_index(
+    tmp_path: Path, relais: Run, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "2.dcm").write_bytes(part10(a_ct()))
+    relais("import", tmp_path / "2.dcm")
+    for path in stored.parents[4].glob("index.sqlite*"):
+        path.unlink()
+    with monkeypatch.context() as theirs:
+        forbid(theirs, "open", stored)
+        told = relais("reindex", code=1).stdout
+    assert "1 instances indexed" in told
+    assert stored.name in told
+
+
 def test_check_finds_a_flipped_byte(relais: Run, relais_json: Run, stored: Path) -> None:
     content = bytearray(stored.read_bytes())
     content[-7] ^= 1
@@ -129,7 +168,7 @@ def test_reindex_refuses_while_a_node_elsewhere_has_the_index_open(
         node.write(lambda tx: composite.register(tx, facts(a_dataset())))
         assert "open elsewhere" in relais("reindex", code=1).output
         assert statistics.statistics(node).instances == 1
-    relais("reindex")
+    assert "the storage holds none" in relais("reindex", code=1).output  # it is alone now: its turn to look
 
 
 @only_sqlite("it is a file")
