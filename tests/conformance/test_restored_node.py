@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import Dataset
 
-from fixtures.builders import a_ct, part10
+from fixtures.builders import a_ct, a_series, part10
 from fixtures.engines import index_environ
 from fixtures.ports import free_port
 from relais import config
@@ -33,8 +34,9 @@ ANY_FILE = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 BOUNDARY = re.compile(rb"boundary=[^;\s]+|--[^\r\n]{8,}(?=\r\n|--)")
 
 
-def config_of(folder: Path) -> config.Config:
+def config_of(folder: Path, **more: str) -> config.Config:
     environ = {
+        **more,
         "RELAIS_NODE__DATA_DIR": str(folder),
         "RELAIS_DIMSE__PORT": "0",
         "RELAIS_WEB__PORT": str(free_port()),
@@ -159,3 +161,42 @@ def test_rejection_notes_are_the_same(pair: Pair) -> None:
 def test_the_second_node_is_sound(pair: Pair) -> None:
     assert maintenance.check(pair.south.node.archive).is_sound
     assert maintenance.sweep(pair.south.node.archive) == maintenance.Swept()
+
+
+def test_no_answer_of_the_lost_node_is_taken_for_one_of_the_restored(tmp_path: Path) -> None:
+    """RFC 9110 8.8.1: the revisions behind the backup are given out again, for something else."""
+    kept, lost, new = a_series(3)
+    study = f"{SERVICE}/studies/{kept.StudyInstanceUID}"
+    resources = (f"{study}/metadata", f"{study}/instances", "/dicom-web/studies?includefield=00201208")
+    wanted = [
+        config_of(tmp_path / name, RELAIS_NODE__PUBLIC_URL="https://pacs.example.org") for name in ("lost", "new")
+    ]
+    with inline.Node(wanted[0]) as node:
+        store(node, kept)
+        backup.make(node.archive, tmp_path / "disk")
+        store(node, lost)
+        before = {resource: validator(node, resource) for resource in resources}
+        assert [validator(node, resource, etag) for resource, etag in before.items()] == [""] * len(before)
+    objects = open_store(wanted[1].storage)
+    restoring.restore(tmp_path / "disk", objects, wanted[1].index, wanted[1].node.data_dir)
+    objects.close()
+    with inline.Node(wanted[1]) as node:
+        store(node, new)
+        assert all(validator(node, resource, etag) for resource, etag in before.items())
+
+
+def store(node: inline.Node, ds: Dataset) -> None:
+    with ingest.receive_part10(node.archive, Origin(Channel.DIMSE, "192.0.2.1", "CT1", "RELAIS")) as receiving:
+        receiving.write(part10(ds))
+        receiving.finish()
+
+
+def validator(node: inline.Node, path: str, known: str = '"none"') -> str:
+    """The ETag of what is at *path*, "" if that is still what was *known*."""
+    address = f"http://127.0.0.1:{node.config.web.port}{path}"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers={"If-None-Match": known})) as answer:
+            return str(answer.headers["ETag"])
+    except urllib.error.HTTPError as error:
+        assert error.status == 304
+        return ""

@@ -35,6 +35,7 @@ from relais.web.kept import Kept
 from relais.web.record import ROUTE, Recorder
 from relais.web.routing import Adapter, Known
 from relais.web.settings import WebSettings
+from relais.web.validators import Validators
 
 WAITING_SHARE = 8  # one thread in so many may be held by who waits for something to happen
 DICOMWEB = (qido, wado_rs, metadata, frames, bulkdata, rendered, thumbnails, stow, deletion)
@@ -64,7 +65,8 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
     app = routed()
     base_url = (public_url or _own_address(settings)).rstrip("/")
     uploads, waiters = Semaphore(settings.uploads), Semaphore(settings.threads // WAITING_SHARE)
-    install(app, Door(archive, settings, base_url, checks, Kept(settings.kept_bytes), uploads, waiters))
+    kept, validators = Kept(settings.kept_bytes), Validators(archive.db, base_url)
+    install(app, Door(archive, settings, base_url, checks, kept, uploads, waiters, validators))
     errors.register(app)
     cors.register(app, settings.cors_origins)
     app.after_request(_finish)

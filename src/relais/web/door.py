@@ -14,6 +14,7 @@ from relais.dicomweb import media_types, params, paths
 from relais.dicomweb.media_types import MediaRange
 from relais.web.kept import Kept
 from relais.web.settings import WebSettings
+from relais.web.validators import Validators
 
 ROOT = "/dicom-web"
 API = "/api"
@@ -29,7 +30,7 @@ class Door:
     """*public_url* is the base of every absolute URL, without a slash at its end. *checks* say whether we are ready.
 
     *kept* holds ready metadata, *uploads* is held by each upload while it lasts, *waiters* by each request that
-    waits for something to happen.
+    waits for something to happen. *validators* makes those of what is answered out of the index.
     """
 
     archive: Archive
@@ -39,6 +40,7 @@ class Door:
     kept: Kept
     uploads: Semaphore
     waiters: Semaphore
+    validators: Validators
 
     @property
     def service(self) -> str:

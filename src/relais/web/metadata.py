@@ -58,11 +58,10 @@ def _metadata(ref: Ref) -> Response:
     offer = media_types.select(acceptable(), (*OFFERS, ONE_XML) if is_one else OFFERS)
     revision = retrieve.revision(here.archive, principal(), ref)
     location = _location(here, ref)
-    is_json = offer.media_type in (DICOM_JSON, JSON)
-    etag = str(revision) if is_json else f"{revision}-{offer.media_type}{'+' * offer.is_multipart}"
+    etag = here.validators.of(revision, offer)
     if payload.is_unchanged(etag):
         return payload.not_modified(etag, is_weak=True)
-    if not is_json:
+    if offer.media_type not in (DICOM_JSON, JSON):
         rows, found = _documents(here, ref)
         response = _zip(found) if offer == ZIPPED else _xml(here, rows, found, offer)
         response.headers["ETag"], response.headers["Content-Location"] = f'W/"{etag}"', location

@@ -12,7 +12,6 @@ nothing was stored or deleted, or for seconds where anything lies in slow storag
 takes that.
 """
 
-import hashlib
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -20,7 +19,6 @@ from functools import lru_cache
 from flask import Blueprint, Response, request
 from pydicom.datadict import keyword_for_tag
 
-from relais import __version__
 from relais.archive import search as archive_search
 from relais.archive.search import Asked, Found
 from relais.dicom import json_model
@@ -146,10 +144,9 @@ def _with_levels_above(query: Query, within: Ref | None) -> Query:
 
 def _etag(here: Door, asked: Asked, offer: Offer) -> str:
     """The same for as long as the same request is answered with the same, in whichever process."""
-    who, how = principal().name, (offer.media_type, here.public_url, here.settings.max_results, __version__)
+    who, how = principal().name, (offer.media_type, here.settings.max_results)
     found = (asked.revision, asked.availability, asked.unsupported, asked.behind, asked.released_to is not None)
-    said = repr((request.path, query_string(), found, who, how))
-    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+    return here.validators.of(request.path, query_string(), found, who, how)
 
 
 def _compressed(here: Door, asked: Asked, unmatched: tuple[str, ...]) -> tuple[Answer, str]:

@@ -99,6 +99,25 @@ def test_every_transaction_keeps_the_promises_of_wsgi(application: Any) -> None:
         assert status[0] == "4"
 
 
+def test_under_another_public_url_nothing_is_what_it_was(archive: Archive) -> None:
+    """RFC 9110 8.8.1: metadata and searches have absolute URLs in them."""
+    ds = a_ct()
+    call(
+        create_app(archive, WebSettings(), {}),
+        "POST",
+        "/dicom-web/studies",
+        part10(ds),
+        CONTENT_TYPE="application/dicom",
+    )
+    north, south = (
+        create_app(archive, WebSettings(), {}, public_url=url).test_client()
+        for url in ("http://north.example.org", "https://south.example.org")
+    )
+    for path in (f"/dicom-web/studies/{ds.StudyInstanceUID}/metadata", "/dicom-web/studies"):
+        known = {"If-None-Match": north.get(path).headers["ETag"]}
+        assert (north.get(path, headers=known).status_code, south.get(path, headers=known).status_code) == (304, 200)
+
+
 def test_metadata_that_is_kept_is_as_fresh_and_as_audited_as_any(application: Any, archive: Archive) -> None:
     """Evidence 13 and 16; rule 5: every release is written down."""
     series = a_series(3)
