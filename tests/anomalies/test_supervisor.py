@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,12 +46,14 @@ SLEEP = NOTE + "time.sleep(600)\n"
 class Run:
     """A supervisor in a process of its own over the scripts in *folder*."""
 
-    def __init__(self, folder: Path, grace_s: float, scripts: dict[str, str], apart_s: float = APART_S) -> None:
+    def __init__(
+        self, folder: Path, grace_s: float, scripts: dict[str, str], apart_s: float = APART_S, by: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
         for name, script in scripts.items():
             (folder / f"{name}.py").write_text(script)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SUPERVISE, str(folder), str(grace_s), str(apart_s)],
+            [*by, sys.executable, "-c", SUPERVISE, str(folder), str(grace_s), str(apart_s)],
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -102,6 +104,30 @@ def test_children_get_what_is_given_and_end_with_the_supervisor(tmp_path: Path, 
     assert "event=ended" in errors
     assert not is_alive(first)
     assert not is_alive(second)
+
+
+def test_a_terminal_that_is_closed_ends_the_node_in_order(tmp_path: Path, runs: list[Run]) -> None:
+    runs.append(run := Run(tmp_path, 5, {"one": SLEEP}))
+    pid = run.wait_for("one", 1)[0]
+    run.process.send_signal(signal.SIGHUP)
+    code, errors = run.ended()
+    assert code == 0
+    assert "event=ending told_by=SIGHUP" in errors
+    assert "event=ended" in errors
+    assert not is_alive(pid)
+
+
+def test_what_was_started_by_nohup_stays_when_the_terminal_is_closed(tmp_path: Path, runs: list[Run]) -> None:
+    runs.append(run := Run(tmp_path, 5, {"one": SLEEP}, by=["nohup"]))
+    pid = run.wait_for("one", 1)[0]
+    for number in (run.process.pid, pid):
+        os.kill(number, signal.SIGHUP)
+    time.sleep(0.5)
+    assert is_alive(pid)
+    run.process.terminate()
+    code, errors = run.ended()
+    assert code == 0
+    assert "event=ending told_by=SIGTERM" in errors
 
 
 def test_a_killed_child_is_started_again(tmp_path: Path, runs: list[Run]) -> None:

@@ -5,6 +5,8 @@ handler could meet its own lock.
 
 One wish to end may come as several signals: a terminal's Ctrl-C reaches a whole process group, and so does what ends
 `timeout make run`, after which make passes it on. What comes within APART_S of one that was counted is part of it.
+
+A terminal that is closed sends SIGHUP: that is such a wish, unless we were started so that it is ignored (nohup).
 """
 
 import os
@@ -13,7 +15,7 @@ import signal
 import time
 from types import FrameType, TracebackType
 
-ENDING = (signal.SIGTERM, signal.SIGINT)
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 APART_S = 1.0  # a person who does not want to wait takes that long to notice
 
 
@@ -22,13 +24,15 @@ class Signals:
 
     def __init__(self) -> None:
         self.told_to_end = 0
+        self.told_by = ""  # the name of the signal that did it first
         self._told_at = 0.0
 
     def __enter__(self) -> "Signals":
         self._readable, self._writable = os.pipe()
         os.set_blocking(self._readable, False)
         os.set_blocking(self._writable, False)
-        self._former = {number: signal.signal(number, self._count) for number in ENDING}
+        heeded = [number for number in ENDING if not _is_to_be_ignored(number)]
+        self._former = {number: signal.signal(number, self._count) for number in heeded}
         self._former[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda number, frame: None)
         self._former_fd = signal.set_wakeup_fd(self._writable, warn_on_full_buffer=False)
         return self
@@ -72,4 +76,10 @@ class Signals:
         now = time.monotonic()
         if self.told_to_end == 0 or now - self._told_at >= APART_S:
             self.told_to_end += 1
+            self.told_by = self.told_by or signal.Signals(number).name
             self._told_at = now
+
+
+def _is_to_be_ignored(number: int) -> bool:
+    """Whether whoever started us said so; of the others it is no wish: shells do it to what runs in the background."""
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

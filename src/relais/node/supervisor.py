@@ -2,8 +2,8 @@
 
 1. A child that ends with an exit code before the node has been ready once stops the start: what it needs is missing,
    and it has said so. Killed by a signal, or any time later, it is started again, later and later while it keeps dying.
-2. SIGTERM or SIGINT ends every child: first by SIGTERM, after the grace by SIGKILL. Told again (node.signals), it
-   waits no longer.
+2. SIGTERM, SIGINT or SIGHUP ends every child: first by SIGTERM, after the grace by SIGKILL. Told again
+   (node.signals), it waits no longer.
 3. What a child started is in the child's process group and goes with it.
 """
 
@@ -134,7 +134,7 @@ class Supervisor:
 
     def _end(self, signals: Signals) -> None:
         """End every child: politely, then not."""
-        log.info(fields(event="ending", grace_s=self.grace_s))
+        log.info(fields(event="ending", told_by=signals.told_by or None, grace_s=self.grace_s))
         self.on_ending()
         deadline = time.monotonic() + self.grace_s
         for child in self.children:
