@@ -1,9 +1,13 @@
 """DCMTK's archive, dcmqrscp, brought here by C-GET and by C-MOVE."""
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
@@ -13,6 +17,7 @@ from fixtures import dcmtk
 from fixtures.builders import a_ct, a_multiframe, a_series, a_sr, part10, uid
 from fixtures.dimse_node import DimseNode, dimse_node
 from fixtures.node import content_of
+from relais.archive.ingest import store_part10
 from relais.archive.ledger import Ledger
 from relais.archive.pull import Pull, Report
 from relais.dicom.origin import Channel, Origin
@@ -45,6 +50,46 @@ def dcmqrscp(folder: Path, here_port: int) -> Iterator[int]:
         lambda port: ["dcmqrscp", "+xr", "-c", str(config), str(port)], folder / "dcmqrscp.log"
     ) as port:
         yield port
+
+
+@dataclass
+class Cut:
+    """A way to a peer that breaks once, after so many bytes of an answer. *is_done* tells whether it has broken."""
+
+    port: int
+    is_done: bool = False
+
+
+@contextmanager
+def cut_once(port: int, after_bytes: int) -> Iterator[Cut]:
+    class Way(BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as peer:
+                back = threading.Thread(target=self.answers, args=(peer,))
+                back.start()
+                with suppress(OSError):
+                    while piece := self.request.recv(65536):
+                        peer.sendall(piece)
+                    peer.shutdown(socket.SHUT_RDWR)
+                back.join()
+
+        def answers(self, peer: socket.socket) -> None:
+            size = 0
+            with suppress(OSError):
+                while (piece := peer.recv(65536)) and (cut.is_done or size < after_bytes):
+                    self.request.sendall(piece)
+                    size += len(piece)
+                cut.is_done = cut.is_done or size >= after_bytes
+                self.request.shutdown(socket.SHUT_RDWR)
+                peer.shutdown(socket.SHUT_RDWR)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Way) as server:
+        cut = Cut(server.server_address[1])
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield cut
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture
@@ -99,6 +144,35 @@ def test_everything_comes_by_move_to_the_node_that_runs(here: DimseNode, there: 
     [left] = report.incomplete.values()  # dcmqrscp itself cannot send the RLE one: it proposes no context for it
     assert left.missing == 1
     assert "status A702" in " ".join(left.notes)
+
+
+def test_what_was_here_before_has_not_come_now(here: DimseNode, there: PeerSettings, tmp_path: Path) -> None:
+    first, second, *_ = sorted((tmp_path / "send").iterdir())
+    for file in (first, second):
+        store_part10(here.archive, BytesIO(file.read_bytes()), Origin(Channel.IMPORT))
+    report = pulled(here, there, Match(0x0020000D, MatchKind.SINGLE_VALUE, (THORAX,)))
+    assert counts(report) == (1, 1, 7, 5, {})
+    assert report.here == 2
+
+
+@pytest.mark.parametrize("lacking", [0, 5])
+def test_what_was_refused_is_told_also_if_the_peer_broke_off_then(
+    here: DimseNode, tmp_path: Path, lacking: int
+) -> None:
+    """What is refused since another one is here is not asked for again. *lacking* is the only one that is not."""
+    (tmp_path / "send").mkdir()
+    for number, ds in enumerate(a_series(6, rows=256, columns=256, StudyInstanceUID=THORAX)):
+        (tmp_path / "send" / f"{number}.dcm").write_bytes(part10(ds))
+        ds.ImageComments = "another one"
+        if number != lacking:
+            store_part10(here.archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+    with dcmqrscp(tmp_path / "there", here.port) as port, cut_once(port, 400_000) as cut:
+        assert dcmtk.run("dcmsend", "-aec", "QRSCP", "+sd", "-nh", "127.0.0.1", port, tmp_path / "send").code == 0
+        report = pulled(here, PeerSettings("there", "QRSCP", "127.0.0.1", cut.port, timeout_s=20))
+    assert cut.is_done
+    assert counts(report) == (1, 1, 6, 1, {})
+    [note] = report.notes[THORAX]
+    assert note[1:].startswith(" refused here with status 0111: ")
 
 
 def test_only_what_is_asked_for_comes(here: DimseNode, there: PeerSettings) -> None:

@@ -10,8 +10,8 @@ what is missing and says what is still missing then. So a pull may be ended at a
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -103,8 +103,8 @@ class Report:
 class Pull:
     """One pull. *tell* is called after every unit. With *again* what was complete before is compared again.
 
-    `is_ending`, `received` and `came` are for the Work: whether to break off, that so many bytes came, which may wait,
-    and what came of an attempt that fails and is here then.
+    `is_ending`, `received`, `came` and `refused` are for the Work: whether to break off, that so many bytes came, which
+    may wait, what came of an attempt that fails and is here then, and what came and was not taken.
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class Pull:
         self._unanswered = 0
         self._came: Counter[str] = Counter()
         self._here: dict[str, int] = {}
+        self._refused: dict[str, dict[str, set[Hashable]]] = {}  # by unit and reason
         self._bug: BaseException | None = None
 
     def is_ending(self) -> bool:
@@ -145,6 +146,11 @@ class Pull:
         with self._lock:
             self._came[unit.key] += instances
             self._here[unit.key] = here
+
+    def refused(self, unit: Unit, instance: Hashable, why: str) -> None:
+        """*instance* of *unit* came and was not taken. Told with the unit, once, whatever becomes of the attempt."""
+        with self._lock:
+            self._refused.setdefault(unit.key, defaultdict(set))[why].add(instance)
 
     def miss(self, what: str, why: str) -> None:
         """Something outside all units is missing."""
@@ -210,6 +216,7 @@ class Pull:
                 break
         outcome.received = received + self._came.pop(unit.key, 0)
         self._here.pop(unit.key, None)
+        outcome.notes += [f"{len(those)} {why}" for why, those in self._refused.pop(unit.key, {}).items()]
         return outcome
 
     def _attempt(self, unit: Unit, work: Work) -> Outcome:

@@ -6,14 +6,14 @@ SOP Instance UIDs where it answers queries for series and instances, else by its
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, holdings
-from relais.archive.ingest import Claim
+from relais.archive.ingest import Claim, Stored
 from relais.archive.pull import Outcome, Pull, Report, Unit
 from relais.dicom import json_model, uids
 from relais.dicom.attributes import Level
@@ -23,6 +23,7 @@ from relais.dicom.refs import SeriesRef, StudyRef
 from relais.dimse.status import Status
 from relais.dimse.store import Incoming
 from relais.errors import NodeError, OutOfResources
+from relais.index import rows
 from relais.peers.base import Announced, Buffer, Refused
 from relais.peers.dicomweb import DicomwebPeer
 from relais.peers.dimse import DimsePeer
@@ -44,26 +45,27 @@ class By(StrEnum):
 
 @dataclass(slots=True)
 class Taken:
-    """What came for one study over connections of our own."""
+    """What came for one study over connections of our own. *received* are those that were not here before."""
 
+    unit: Unit
     pull: Pull
     archive: Archive
     origin: Origin
     received: int = 0
-    refusals: Counter[str] = field(default_factory=Counter)
     full: OutOfResources | None = None
 
     def receive(self, announced: Announced) -> "_Paced":
         claim = Claim(announced.transfer_syntax_uid, announced.sop_class_uid, announced.sop_instance_uid)
-        return _Paced(Incoming(self.archive, claim, announced.context_sop_class_uid, self.origin), self)
+        incoming = Incoming(self.archive, claim, announced.context_sop_class_uid, self.origin)
+        return _Paced(incoming, announced.sop_instance_uid, self)
 
-    def finished(self, incoming: Incoming, status: Status) -> None:
-        """Count what became of an instance."""
-        self.received += incoming.stored is not None
-        if status.is_failure:
-            self.refusals[f"refused here with status {status.code:04X}: {status.comment}"] += 1
-        if isinstance(incoming.error, OutOfResources):
-            self.full = incoming.error
+    def stored(self, stored: Stored) -> None:
+        """Count an instance that came whole."""
+        self.received += stored.outcome is not rows.Outcome.DUPLICATE
+
+    def refused(self, instance: Hashable, why: str) -> None:
+        """Note one that was not taken."""
+        self.pull.refused(self.unit, instance, why)
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class _Paced:
     """One instance, taken at the pace of the pull."""
 
     incoming: Incoming
+    sop_instance_uid: str
     taken: Taken
 
     def write(self, data: Buffer) -> None:
@@ -79,7 +82,12 @@ class _Paced:
 
     def finish(self) -> Status:
         status = self.incoming.finish()
-        self.taken.finished(self.incoming, status)
+        if self.incoming.stored is not None:
+            self.taken.stored(self.incoming.stored)
+        if isinstance(self.incoming.error, OutOfResources):
+            self.taken.full = self.incoming.error
+        elif status.is_failure:
+            self.taken.refused(self.sop_instance_uid, f"refused here with status {status.code:04X}: {status.comment}")
         return status
 
     def discard(self) -> None:
@@ -119,7 +127,7 @@ class StudyPull(ABC):
 
     def bring(self, unit: Unit) -> Outcome:
         """One study: the Work of the pull. Raises Unavailable, OutOfResources."""
-        study, taken = StudyRef(unit.key), Taken(self._pull, self._archive, self._origin)
+        study, taken = StudyRef(unit.key), Taken(unit, self._pull, self._archive, self._origin)
         try:
             return self._brought(unit, study, taken)
         except NodeError:
@@ -139,7 +147,6 @@ class StudyPull(ABC):
                 outcome.notes += [said] if said else []
             held = self._held(study)
         outcome.received = taken.received or len(held - before)
-        outcome.notes += [f"{count} {why}" for why, count in taken.refusals.items()]
         _compare(outcome, named, held, unit.instances)
         return outcome
 

@@ -38,11 +38,13 @@ class DicomwebPull(StudyPull):
 
     def _take(self, ref: StudyRef | SeriesRef, taken: Taken, keep: ExitStack, *, as_stored: bool) -> None:
         part: _Part | None = None
+        number = 0
         for event in self._web.retrieve(ref, as_stored=as_stored):
             if not self.goes_on():
                 raise Unavailable("It was stopped.")
             if isinstance(event, PartBegins):
-                part = keep.enter_context(_Part(self._archive, self._origin, taken))
+                number += 1
+                part = keep.enter_context(_Part(self._archive, self._origin, taken, (ref, number)))
             elif isinstance(event, PartData):
                 assert part is not None
                 taken.pull.received(len(event.data))
@@ -54,10 +56,12 @@ class DicomwebPull(StudyPull):
 
 
 class _Part:
-    """One file on its way in. What is wrong with it is counted, and the others go on. Raises Unavailable."""
+    """One file on its way in, which is *place* in what was asked for. What is wrong with it is noted, and the others go
+    on. Raises Unavailable.
+    """
 
-    def __init__(self, archive: Archive, origin: Origin, taken: Taken) -> None:
-        self._taken = taken
+    def __init__(self, archive: Archive, origin: Origin, taken: Taken, place: tuple[StudyRef | SeriesRef, int]) -> None:
+        self._taken, self._place = taken, place
         self._receiving: Part10Receiving | None = ingest.receive_part10(archive, origin)
 
     def __enter__(self) -> "_Part":
@@ -72,17 +76,16 @@ class _Part:
             self._try(partial(self._receiving.write, chunk))
 
     def finish(self) -> None:
-        if self._receiving is not None and self._try(self._receiving.finish):
-            self._taken.received += 1
+        receiving = self._receiving
+        if receiving is not None:
+            self._try(lambda: self._taken.stored(receiving.finish()))
 
-    def _try(self, step: Callable[[], object]) -> bool:
+    def _try(self, step: Callable[[], object]) -> None:
         try:
             step()
         except Unavailable:
             raise
         except NodeError as exc:
-            self._taken.refusals[exc.message] += 1
+            self._taken.refused(self._place, f"refused here: {exc.message}")
             self.__exit__()
             self._receiving = None
-            return False
-        return True

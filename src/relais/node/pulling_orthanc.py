@@ -5,7 +5,6 @@ instances, those that we lack are downloaded, compared with the digest that it k
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -33,13 +32,12 @@ class _Fetched:
 
     received: int = 0
     gone: set[str] = field(default_factory=set)
-    refusals: Counter[str] = field(default_factory=Counter)
     attached: list[str] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
         gone = [GONE.format(len(self.gone))] if self.gone else []
-        return gone + [f"{count} refused here: {why}" for why, count in self.refusals.items()] + self.attached
+        return gone + self.attached
 
 
 class OrthancPull:
@@ -95,7 +93,7 @@ class OrthancPull:
         for instance in instances:
             if instance.sop_instance_uid not in held and not self._pull.is_ending():
                 try:
-                    self._fetch(instance, fetched)
+                    self._fetch(unit, instance, fetched)
                 except NodeError:
                     self._pull.came(unit, fetched.received, len(held) + fetched.received)
                     raise
@@ -104,7 +102,7 @@ class OrthancPull:
         missing = [one.sop_instance_uid for one in left if one.sop_instance_uid not in held]
         return Outcome(len(left), fetched.received, missing, fetched.notes)
 
-    def _fetch(self, instance: OrthancInstance, fetched: _Fetched) -> None:
+    def _fetch(self, unit: Unit, instance: OrthancInstance, fetched: _Fetched) -> None:
         digest = hashlib.md5(usedforsecurity=False)
         try:
             with ingest.receive_part10(self._archive, self._origin) as receiving:
@@ -122,7 +120,7 @@ class OrthancPull:
         except NotFound:
             fetched.gone.add(instance.id)
         except NodeError as exc:
-            fetched.refusals[exc.message] += 1
+            self._pull.refused(unit, instance.sop_instance_uid, f"refused here: {exc.message}")
 
     def _study(self, study_id: str) -> str:
         """The Study Instance UID; the first time, what is attached to the study is noted."""

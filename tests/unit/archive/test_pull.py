@@ -70,6 +70,22 @@ def test_what_came_before_an_attempt_failed_counts_as_come(ledger: Ledger) -> No
     assert (again.known, again.received, again.here) == (1, 0, 0)
 
 
+@pytest.mark.parametrize("comes_again", [True, False])
+def test_what_was_refused_is_told_once_also_if_its_attempt_failed(ledger: Ledger, comes_again: bool) -> None:
+    pull, left = Impatient(ledger), [Unavailable("broke off"), Unavailable("once more")]
+
+    def work(unit: Unit) -> Outcome:
+        if comes_again or len(left) == 2:
+            pull.refused(unit, "1.2.3", "refused here with status 0111")
+        if left:
+            raise left.pop()
+        return Outcome(3, 3)
+
+    report = pull.run(UNITS[:2], work, 1)
+    notes = {"0": ["1 refused here with status 0111"]}
+    assert (report.is_complete, report.notes) == (True, notes | ({"1": notes["0"]} if comes_again else {}))
+
+
 def test_another_mark_and_none_are_brought_again(ledger: Ledger) -> None:
     Pull(ledger).run(UNITS, whole, 1)
     assert Pull(ledger).run([Unit("0", "4", 4), Unit("1"), UNITS[2]], whole, 1).known == 1
