@@ -208,6 +208,17 @@ def test_a_character_set_that_had_to_go_is_told_as_a_coercion(web: WebNode) -> N
     assert web.get(f"{path(ds)}/metadata").json() == [found]
 
 
+@pytest.mark.parametrize("how", FORMS)
+def test_a_coercion_tells_a_character_set_with_its_empty_value(web: WebNode, how: Any) -> None:
+    """PS3.3 C.12.1.1.2: an empty first value is the usual form in Japan."""
+    ds = a_sr()
+    apart, said = described(ds), {"vr": "CS", "Value": [None, "ISO 2022 IR 87"]}
+    apart.metadata |= {"00080005": said, "00100010": {"vr": "PN", "Value": [{"Ideographic": "山田"}]}}
+    assert store(web, apart, how=how).status_code == 202
+    (found,) = web.get(f"{path(ds)}/metadata").json()
+    assert found["04000561"]["Value"][0]["04000550"]["Value"] == [{"00080005": said}]
+
+
 def test_what_was_sent_with_the_right_character_set_before_is_the_same_instance(web: WebNode) -> None:
     ds = a_sr()
     apart = described(ds)

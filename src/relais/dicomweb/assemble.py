@@ -120,7 +120,7 @@ def assembled(json: JsonDataset, find: Find, describe: Describe) -> Assembled:
     ds = to_dataset(small, fetcher.fetch)
     is_coerced = _is_coerced(json, ds)
     if is_coerced:
-        _remember(_texts(json, SPECIFIC_CHARACTER_SET), ds)
+        _remember(_values(json, SPECIFIC_CHARACTER_SET), ds)
     values_of = [_encapsulated(one) if _is_pixels(one, syntax) else _native(one) for one in bulk]
     chunks = _joined(_runs(ds, [one.tag for one in bulk]), values_of)
     return Assembled(syntax, chunks, is_coerced)
@@ -194,10 +194,15 @@ def _syntax_of(part: BulkPart, json: JsonDataset) -> str:
 
 
 def _texts(json: JsonDataset, tag: int) -> list[str]:
-    """The values of an attribute that nobody has checked yet."""
+    """The values of an attribute that nobody has checked yet, but for the empty ones."""
+    return [text for text in _values(json, tag) if text]
+
+
+def _values(json: JsonDataset, tag: int) -> list[str]:
+    """The values of an attribute that nobody has checked yet, "" for those that are empty."""
     element = json.get(tag_key(tag))
     found = element.get("Value") if isinstance(element, dict) else None
-    return [str(value) for value in found if value is not None] if isinstance(found, list) else []
+    return ["" if value is None else str(value) for value in found] if isinstance(found, list) else []
 
 
 def _found(media_type: str, part: BulkPart) -> str:
@@ -235,7 +240,10 @@ def _is_coerced(json: JsonDataset, ds: Dataset) -> bool:
 
 
 def _remember(said: Sequence[str], ds: Dataset) -> None:
-    """Put what was *said* of a Specific Character Set, if it is one, into the Original Attributes Sequence of *ds*."""
+    """Put what was *said* of a Specific Character Set, if it is one, into the Original Attributes Sequence of *ds*.
+
+    An empty first value is one, too: the default repertoire (PS3.3 C.12.1.1.2).
+    """
     modified, item = Dataset(), Dataset()
     modified.SpecificCharacterSet = [term for term in said if term in python_encoding]
     item.ModifiedAttributesSequence = [modified]

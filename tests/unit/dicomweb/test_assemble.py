@@ -250,7 +250,9 @@ def test_a_character_set_that_cannot_hold_the_texts_is_told() -> None:
         (["NONSENSE"], ""),
         (["ü", "ISO_IR 100"], "ISO_IR 100"),
         (["", "ISO 2022 IR 58"], ["", "ISO 2022 IR 58"]),
-        ([None, "ISO 2022 IR 87"], "ISO 2022 IR 87"),
+        ([None, "ISO 2022 IR 87"], ["", "ISO 2022 IR 87"]),
+        (["ISO_IR 13", None, "ISO 2022 IR 87"], ["ISO_IR 13", "", "ISO 2022 IR 87"]),
+        ([None, "NONSENSE"], ""),
     ],
 )
 def test_what_was_no_character_set_is_not_repeated(said: list[str | None], repeated: str | list[str]) -> None:
@@ -263,6 +265,14 @@ def test_what_was_no_character_set_is_not_repeated(said: list[str | None], repea
     former, added = read(put_together(json)).OriginalAttributesSequence
     assert former.ModifiedAttributesSequence[0].PatientID == "1"
     assert (added.ModifiedAttributesSequence[0].SpecificCharacterSet or "") == repeated
+
+
+@pytest.mark.parametrize("said", [["", "ISO 2022 IR 87"], [None, "ISO 2022 IR 87"], [""], [None], []])
+def test_a_character_set_with_an_empty_value_that_may_stay_is_no_coercion(said: list[str | None]) -> None:
+    json: Any = {"00080005": {"vr": "CS", "Value": said}, "00100020": {"vr": "LO", "Value": ["1"]}}
+    made = put_together(json)
+    assert not made.is_coerced
+    assert "OriginalAttributesSequence" not in read(made)
 
 
 def test_what_says_another_encoding_goes() -> None:
