@@ -76,7 +76,8 @@ def test_what_is_deleted_is_gone_and_all_else_is_left(web: WebNode, level: Any, 
     response = web.request("DELETE", level(first[0]))
     assert (response.status_code, response.content) == (204, b"")
     assert web.get(level(first[0])).status_code == 410
-    assert web.get(f"{level(first[0])}/metadata").status_code == 410
+    for of in ("metadata", "rendered", "thumbnail"):
+        assert (of, web.get(f"{level(first[0])}/{of}").status_code) == (of, 410)
     assert web.request("DELETE", level(first[0])).status_code == 410
     left = web.get(f"{study_of(first[0])}/instances").json()
     assert len(left) == len(keys_under(web, first[0])) == 4 - gone

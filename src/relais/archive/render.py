@@ -5,8 +5,8 @@ so that nothing goes stale.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from relais.access.policy import Action
 from relais.access.principals import Principal
@@ -16,7 +16,7 @@ from relais.archive.cache import Cache
 from relais.archive.retrieve import header, record_release, stored_frame
 from relais.dicom.frames import FrameTable
 from relais.dicom.refs import InstanceRef, Ref
-from relais.errors import NotAcceptable, NotFound
+from relais.errors import Gone, NotAcceptable, NotFound, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import AppliedState, FramePlace, Overlaid, RenderRequest
@@ -29,7 +29,7 @@ MAX_PIECES = 1000
 ANGIOGRAPHIES = frozenset(f"1.2.840.10008.5.1.4.1.1.12.{kind}" for kind in ("1", "1.1", "2", "2.1"))
 SUBTRACTED = b'"00281090":{"vr":"CS","Value":["SUB"]}'  # Recommended Viewing Mode
 
-_LAYOUT = "2"  # of what is kept; another one when the same request begins to look different
+_LAYOUT = "3"  # of what is kept; another one when the same request begins to look different
 
 
 def rendered(
@@ -37,14 +37,15 @@ def rendered(
 ) -> bytes:
     """Frame *number*, counted from 1, as an image file of the requested media type, by the presentation state *state*.
 
-    Raises NotAcceptable if the instance is no image, NotFound beyond the last frame, InvalidDataSet, TooLarge or
-    Unavailable if it cannot be decoded.
+    Raises NotAcceptable if the instance is no image, NotFound beyond the last frame, Gone if it is deleted meanwhile,
+    InvalidDataSet, TooLarge or Unavailable if it cannot be decoded.
     """
     if row.layout.pixel_offset is None:
         raise NotAcceptable("This instance cannot be rendered as an image.")
     by = hashlib.sha256(state.part10).hexdigest() if state else ""
     name = f"{_LAYOUT} {row.digest.hex()} {number} {request} {by}"
-    return _cache(archive).get_or_make(_owner(row.ref), name, lambda: _render(archive, row, number, request, state))
+    with _still_there(archive, row):
+        return _cache(archive).get_or_make(_owner(row.ref), name, lambda: _render(archive, row, number, request, state))
 
 
 def overlaid(
@@ -63,7 +64,8 @@ def overlaid(
             other = Overlaid(above, over.row.ref.sop_instance_uid, over.number, over.onto)
             return archive.pixels.blend_files(path, number, other, request, state)
 
-    return _cache(archive).get_or_make(_owner(row.ref), name, make)
+    with _still_there(archive, row), _still_there(archive, over.row if over else row):
+        return _cache(archive).get_or_make(_owner(row.ref), name, make)
 
 
 def animation(archive: Archive, row: InstanceRow, numbers: Sequence[int], request: RenderRequest) -> bytes:
@@ -77,7 +79,8 @@ def animation(archive: Archive, row: InstanceRow, numbers: Sequence[int], reques
         with archive.store.as_path(row.key) as path:
             return archive.pixels.animate_file(path, numbers, request)
 
-    return _cache(archive).get_or_make(_owner(row.ref), f"{_LAYOUT} {row.digest.hex()} {numbers} {request}", make)
+    with _still_there(archive, row):
+        return _cache(archive).get_or_make(_owner(row.ref), f"{_LAYOUT} {row.digest.hex()} {numbers} {request}", make)
 
 
 def thumbnail(
@@ -85,12 +88,12 @@ def thumbnail(
 ) -> bytes:
     """A small image of the instance that stands for *ref*: its middle frame, or frame *number*.
 
-    Raises NotFound, NotAcceptable if nothing there is an image.
+    Raises NotFound, Gone, NotAcceptable if nothing there is an image.
     """
     archive.policy.decide(principal, Action.RETRIEVE, ref)
     row = lookup.instance(archive.db, ref) if isinstance(ref, InstanceRef) else lookup.representative(archive.db, ref)
     if row is None:
-        raise NotFound
+        raise Gone if lookup.was_deleted(archive.db, ref) else NotFound
     record_release(archive, principal, [row], Action.RETRIEVE)
     return rendered(archive, row, number or (max(row.number_of_frames, 1) + 1) // 2, request)
 
@@ -99,6 +102,17 @@ def forget(archive: Archive, refs: Iterable[InstanceRef]) -> None:
     """Remove what was kept of instances that are gone."""
     for ref in refs:
         _cache(archive).forget(_owner(ref))
+
+
+@contextmanager
+def _still_there(archive: Archive, row: InstanceRow) -> Iterator[None]:
+    """What fails because *row* was deleted meanwhile fails as Gone."""
+    try:
+        yield
+    except (NotFound, Unavailable) as error:
+        if lookup.instance(archive.db, row.ref) is None and lookup.was_deleted(archive.db, row.ref):
+            raise Gone from error
+        raise
 
 
 def _owner(ref: InstanceRef) -> str:

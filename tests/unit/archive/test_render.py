@@ -1,9 +1,13 @@
 """Rendered images are kept within a bound, and never mixed up."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from pydicom import FileDataset
@@ -19,10 +23,11 @@ from relais.archive.delete import delete
 from relais.archive.ingest import store_part10
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.refs import InstanceRef
-from relais.errors import InvalidRequest, NotAcceptable, NotFound
+from relais.errors import Gone, InvalidRequest, NotAcceptable, NotFound, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceRow
 from relais.pixels.workers import AppliedState, RenderRequest, Window
+from relais.storage.base import ObjectStore
 
 ROSA = Principal(Protocol.WEB, "", "127.0.0.1")
 JPEG, PNG = RenderRequest("image/jpeg"), RenderRequest("image/png")
@@ -64,6 +69,27 @@ def test_frames_that_are_not_there_are_told(archive: Archive) -> None:
             render.rendered(archive, row, number, JPEG)
     with pytest.raises(NotFound):
         render.animation(archive, row, [1, 4], replace(JPEG, media_type="image/gif"))
+
+
+@contextmanager
+def _removed(store: ObjectStore, key: str) -> Iterator[Path]:
+    """The path of an object that is removed as soon as somebody knows it."""
+    with store.as_path(key) as path:
+        store.delete(key)
+        yield path
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_an_instance_that_is_deleted_while_it_is_rendered_is_gone(archive: Archive, is_deleted: bool) -> None:
+    """A file that is missing for another reason is trouble, not an answer."""
+    row = kept(archive, a_multiframe(frames=3))
+    if is_deleted:
+        delete(replace(archive, policy=Policy(deletes=True)), ROSA, row.ref.study)
+    store = Mock(wraps=archive.store, as_path=partial(_removed, archive.store))
+    with pytest.raises(Gone if is_deleted else Unavailable):
+        render.animation(replace(archive, store=store), row, [1, 2], replace(JPEG, media_type="image/gif"))
+    with pytest.raises(Gone if is_deleted else NotFound):
+        render.rendered(archive, row, 1, JPEG)
 
 
 def test_what_has_no_pixels_is_no_picture(archive: Archive) -> None:
