@@ -322,6 +322,7 @@ def test_an_anonymous_file_is_not_made_for_its_head(web: WebNode) -> None:
     response = requests.head(url, timeout=120)
     assert response.status_code == 200
     assert response.headers["Content-Type"].startswith("application/dicom")
+    assert "Content-Length" not in response.headers  # RFC 9110 8.6: that of GET, or none
 
 
 def test_an_anonymous_picture_is_only_the_picture(web: WebNode) -> None:

@@ -190,6 +190,13 @@ def test_who_may_only_search_is_given_nothing_out_of_an_object(node: Node, accep
     assert releases(node, "finder") == []
 
 
+def test_the_audit_says_whose_page_was_looked_at(node: Node) -> None:
+    study = fresh_uid()
+    store_part10(node.archive, BytesIO(part10(a_ct(StudyInstanceUID=study))), Origin(Channel.IMPORT))
+    assert status(node, f"/studies/{study}", f"Bearer {ROSA}") == 200
+    assert eventually(lambda: (study, '{"shown":"attributes"}') in releases(node, "rosa"), 120)
+
+
 def test_the_audit_names_who_it_was(node: Node) -> None:
     assert stored(node, CT1) == 200
     assert status(node, STUDIES, f"Bearer {ROSA}") == 200

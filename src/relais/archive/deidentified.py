@@ -21,6 +21,8 @@ from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
+from relais.access.policy import Action
+from relais.access.principals import Principal
 from relais.archive import Archive, retrieve
 from relais.archive.retrieve import Body
 from relais.archive.stored_dataset import StoredDataset, open_dataset, split
@@ -28,6 +30,7 @@ from relais.dicom import deidentify, json_model, uids
 from relais.dicom.elements import DOUBLE_FLOAT_PIXEL_DATA, FLOAT_PIXEL_DATA, PIXEL_DATA, UNDEFINED, Element, reader_of
 from relais.dicom.frames import native_length
 from relais.dicom.part10 import FileMeta, encode_head, read_head
+from relais.dicom.refs import InstanceRef
 from relais.errors import NodeError, NotAcceptable, Unavailable
 from relais.index.rows import InstanceRow
 
@@ -43,6 +46,17 @@ class Deidentified:
 
     body: Body
     sop_instance_uid: str
+
+
+def instance(archive: Archive, principal: Principal, ref: InstanceRef) -> InstanceRow:
+    """The instance *ref*, to be released as that of nobody, which is recorded. Decides as `retrieve.instances` does.
+
+    Raises NotFound, Gone, NotAcceptable as `check` does: then nothing is released.
+    """
+    row = retrieve.considered(archive, principal, [ref])[0]
+    check(archive, row)
+    retrieve.record_release(archive, principal, [row], Action.RETRIEVE, is_anonymous=True)
+    return row
 
 
 def check(archive: Archive, row: InstanceRow) -> None:

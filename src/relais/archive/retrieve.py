@@ -71,13 +71,21 @@ def instances_of(
 
     Raises NotFound or Gone when there is nothing at all.
     """
+    rows = considered(archive, principal, refs, action)
+    record_release(archive, principal, rows, action, to)
+    return rows
+
+
+def considered(
+    archive: Archive, principal: Principal, refs: Sequence[Ref], action: Action = Action.RETRIEVE
+) -> list[InstanceRow]:
+    """As `instances_of`, but not recorded: for who may turn out to release nothing of them, and else records that."""
     rows: list[InstanceRow] = []
     for ref in refs:
         archive.policy.decide(principal, action, ref)
         rows.extend(lookup.instances(archive.db, ref))
     if not rows:
         raise Gone if any(lookup.was_deleted(archive.db, ref) for ref in refs) else NotFound
-    record_release(archive, principal, rows, action, to)
     return rows
 
 
@@ -108,12 +116,28 @@ def attributes(archive: Archive, principal: Principal, ref: Ref) -> JsonDataset:
     return found
 
 
+def shown(archive: Archive, principal: Principal, ref: Ref) -> JsonDataset:
+    """As `attributes`, for somebody to look at, which is recorded."""
+    found = attributes(archive, principal, ref)
+    record = audit.Record(principal, Action.RETRIEVE, ref.study_instance_uid, {"shown": "attributes"})
+    archive.db.write_soon(lambda tx: audit.write(tx, record))
+    return found
+
+
 def record_release(
-    archive: Archive, principal: Principal, rows: Sequence[InstanceRow], action: Action, to: str = ""
+    archive: Archive,
+    principal: Principal,
+    rows: Sequence[InstanceRow],
+    action: Action,
+    to: str = "",
+    *,
+    is_anonymous: bool = False,
 ) -> None:
-    """Write down who got what, by study; *to* whom, if that is not who asked."""
+    """Write down who got what, by study; *to* whom, if that is not who asked, and whether as that of nobody."""
     studies = sorted({row.ref.study_instance_uid for row in rows})
     detail: dict[str, object] = {"instances": len(rows), "studies": len(studies)} | ({"to": to} if to else {})
+    if is_anonymous:
+        detail["anonymous"] = True
     records = [audit.Record(principal, action, study, detail) for study in studies]
 
     def work(tx: Transaction) -> None:

@@ -131,7 +131,7 @@ def study_page(study: str) -> Response:
     """One study: its facts, its series, a viewer."""
     ref = paths.ref(study)
     assert isinstance(ref, StudyRef)
-    json = retrieve.attributes(context.archive(), context.principal(), ref)
+    json = retrieve.shown(context.archive(), context.principal(), ref)
     held = holdings.studies(context.archive(), context.principal(), [ref])
     series, is_cut = _series(ref)
     return _page(

@@ -67,9 +67,7 @@ def _answer(asked: dict[str, str]) -> Response:
     is_anonymous = _is_anonymous(asked)
     wanted = asked.get("contentType", "")
     ranges = media_types.acceptable(request.headers.get("Accept", ""), wanted) if wanted.strip() else ()
-    row = retrieve.instances(door().archive, principal(), ref)[0]
-    if is_anonymous:
-        deidentified.check(door().archive, row)
+    row = _row(ref, is_anonymous=is_anonymous)
     media_type = _media_type(row, ranges, () if ranges else acceptable())
     if media_type == DICOM:
         return unused(_anonymous_file(row, asked) if is_anonymous else _file(row, asked), *OF_IMAGES)
@@ -103,6 +101,11 @@ def _is_anonymous(asked: dict[str, str]) -> bool:
     if asked["anonymize"] != "yes":
         raise InvalidRequest("anonymize must be yes.")
     return True
+
+
+def _row(ref: InstanceRef, *, is_anonymous: bool) -> InstanceRow:
+    here, who = door().archive, principal()
+    return deidentified.instance(here, who, ref) if is_anonymous else retrieve.instances(here, who, ref)[0]
 
 
 def _require_no_text(row: InstanceRow, asked: dict[str, str]) -> None:
@@ -161,7 +164,7 @@ def _anonymous_file(row: InstanceRow, asked: dict[str, str]) -> Response:
     """Always uncompressed: compressed bitstreams have comments of their own."""
     media_types.select(_syntax(asked), (Offer(DICOM, transfer_syntax_uid=EXPLICIT),))
     if request.method == "HEAD":
-        return Response(content_type=DICOM)
+        return payload.unmade(Single(DICOM, 0, ()))
     made = deidentified.part10(door().archive, row)
     name = f"{made.sop_instance_uid}.dcm"
     return payload.single(Single(DICOM, made.body.length, made.body.chunks, filename=name))
