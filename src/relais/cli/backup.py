@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from relais.archive import apart, backup, restoring
+from relais.archive.export import Exported
 from relais.archive.transfer import Copied
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json, print_list
 from relais.cli.own import existing_archive
@@ -119,7 +120,7 @@ def open_target(settings: StorageSettings) -> ObjectStore:
     return open_store(replace(settings, spool_mb=0, spool=SpoolUse.WHEN_AWAY))
 
 
-def tell_lacking(found: Copied | backup.Manifest) -> None:
+def tell_lacking(found: Copied | backup.Manifest | Exported) -> None:
     """Name what could not be copied."""
     for title, keys in (
         ("missing", found.missing),

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from relais.archive import Archive, export, retrieve, zipped
+from relais.archive import Archive, export, export_media, retrieve, zipped
 from relais.archive import search as archive_search
+from relais.cli.backup import tell_lacking
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
 from relais.cli.own import existing_archive, operator
 from relais.cli.progress import telling
@@ -35,7 +36,8 @@ def export_(destination: Path, is_media: bool, config_file: Path | None, as_json
     """Write studies to DESTINATION: a folder, or one zip file if its name ends with .zip.
 
     The node may be running meanwhile. Files are those that were stored, byte for byte, in folders named for patient,
-    study and series. Into a folder an export that was interrupted goes on where it was.
+    study and series. Into a folder an export that was interrupted goes on where it was. Exit code 1 if the archive
+    itself holds objects that are damaged or missing: all others are written.
     """
     if not any(chosen.values()):
         raise click.UsageError("Say which: --study, --patient or --all.")
@@ -45,17 +47,20 @@ def export_(destination: Path, is_media: bool, config_file: Path | None, as_json
     with existing_archive(config_of(config_file)) as archive, telling("Exporting", as_json) as tell:
         refs, told = _refs(archive, **chosen), partial(tell.more, 1)
         if is_media:
-            done = export.to_media(archive, operator(), list(refs), destination, told)
+            done = export_media.to_media(archive, operator(), list(refs), destination, told)
         elif is_zip:
             done = _to_zip(archive, refs, destination, told)
         else:
-            done = export.Exported()
+            done, folder = export.Exported(), export.Folder(destination)
             for ref in refs:
-                _add(done, export.to_folder(archive, operator(), ref, destination, told))
+                done.add(export.to_folder(archive, operator(), ref, folder, told))
     if as_json:
         print_json(asdict(done))
     else:
         click.echo(f"{done.written} files written, {human_bytes(done.size_bytes)}; {done.present} were there already.")
+        tell_lacking(done)
+    if not done.is_whole:
+        raise SystemExit(1)
 
 
 def _refs(archive: Archive, studies: Sequence[str], patients: Sequence[str], is_all: bool) -> Iterator[StudyRef]:
@@ -106,8 +111,8 @@ def _to_zip(archive: Archive, refs: Iterator[StudyRef], path: Path, tell: export
     def files() -> Iterator[zipped.File]:
         for ref in refs:
             named = list(export.study_files(archive, operator(), ref))
-            bodies = retrieve.part10s(archive, [row for _, row in named])
-            for (name, row), body in zip(named, bodies, strict=True):
+            for name, row, chunks in export.readable(archive, named, done):
+                body = retrieve.Body(row.size_bytes, chunks, row.transfer_syntax_uid)
                 yield zipped.File(str(name), row.stored_at, body)
                 done.written += 1
                 done.size_bytes += row.size_bytes
@@ -124,9 +129,3 @@ def _to_zip(archive: Archive, refs: Iterator[StudyRef], path: Path, tell: export
         with suppress(OSError):  # it is not there, or cannot be
             part.unlink()
     return done
-
-
-def _add(done: export.Exported, more: export.Exported) -> None:
-    done.written += more.written
-    done.present += more.present
-    done.size_bytes += more.size_bytes

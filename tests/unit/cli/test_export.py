@@ -24,7 +24,7 @@ from pydicom.uid import (
 )
 
 from fixtures.builders import a_ct, a_sr, part10
-from fixtures.node import spoil
+from fixtures.node import lose, spoil
 from fixtures.upper_layer import fresh_uid
 from relais.access.principals import Principal
 from relais.archive import Archive, delete, export, ingest
@@ -123,7 +123,43 @@ def test_an_export_after_the_study_has_grown_holds_every_instance_once(
     assert {path: path.read_bytes() for path in before} == before
     by_series = [{str(dcmread(path).SeriesInstanceUID) for path in folder.iterdir()} for folder in out.glob("*/*/*")]
     assert sorted(by_series, key=min) == [{uid} for uid in twins]
-    assert relais_json("export", out, "--all") == {"written": 0, "present": 7, "size_bytes": 0}
+    told = relais_json("export", out, "--all")
+    assert (told["written"], told["present"], told["size_bytes"]) == (0, 7, 0)
+
+
+@pytest.mark.parametrize(
+    "corrected",
+    [{"PatientBirthDate": "19990101"}, {"PatientName": "Roe^Jane"}, {"StudyDescription": "Head", "PatientID": "C3"}],
+)
+def test_an_export_after_a_correction_holds_what_is_stored_now_and_nothing_else(
+    tmp_path: Path, config_file: Path, relais_json: Run, stored: Callable[[], dict[str, bytes]], corrected: Any
+) -> None:
+    """Also if its size is the same, and if its patient or study is called otherwise now."""
+    with config_file.open("a") as file:
+        file.write('[archive]\non_conflict = "replace"\n')
+    before = {"PatientName": "Doe^John", "PatientBirthDate": "19700101", "StudyDescription": "Foot", **BOB}
+    out, levels = tmp_path / "out", ("Study", "Series", "SOP")
+    one = {f"{level}InstanceUID": str(fresh_uid()) for level in levels}
+
+    def take_in(name: str, **said: str) -> None:
+        (tmp_path / name).write_bytes(part10(a_ct(**before | said)))
+        relais_json("import", "--again", tmp_path / name)
+
+    take_in("one", **one)
+    take_in("other")
+    assert relais_json("export", out, "--all")["written"] == 2
+    sizes = sorted(map(len, stored().values()))
+    take_in("one", **one, **corrected)
+    assert sorted(map(len, stored().values())) == sizes
+    assert relais_json("export", out, "--all")["written"] == 1
+    assert len(list(out.rglob("*.dcm"))) == 2
+    assert by_uid(out) == stored()
+    for path in out.rglob("*.dcm"):
+        ds = dcmread(path)
+        folder = f"{ds.PatientName.family_name} {ds.PatientName.given_name} {ds.PatientID}"
+        assert path.relative_to(out).parts[0] == folder
+        assert ds.StudyDescription in path.relative_to(out).parts[1]
+    assert relais_json("export", out, "--all")["present"] == 2
 
 
 def test_another_instance_of_the_same_size_is_not_taken_for_one_that_is_there(
@@ -328,6 +364,54 @@ def test_who_has_no_name_is_audited_by_number(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
     assert own.operator().name == str(os.getuid())
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "disc"])
+def test_what_is_damaged_or_lost_is_told_and_all_else_is_written(
+    tmp_path: Path,
+    config_file: Path,
+    relais: Run,
+    studies: dict[str, str],
+    stored: Callable[[], dict[str, bytes]],
+    form: str,
+) -> None:
+    held, lacking = stored(), []
+    with compose.archive_of(load(config_file).config) as archive:
+        rows = [row for _, row in lookup.keys(archive.db)]
+        for uid, harm in ((studies["first"], spoil), (studies["bob"], lose)):
+            row = next(row for row in rows if row.ref.study_instance_uid == uid)
+            harm(archive, row.key)
+            lacking.append(row)
+    out = tmp_path / ("out.zip" if form == "zip" else "out")
+    told = relais("export", out, "--all", *["--dicomdir"] * (form == "disc"), code=1).stdout
+    assert "7 files written" in told
+    damaged, missing = (row.key for row in lacking)
+    assert f"1 missing:\n  {missing}\n" in told
+    assert f"not those that were stored:\n  {damaged}\n" in told
+    if form == "zip":
+        with zipfile.ZipFile(out) as archive_file:
+            assert archive_file.testzip() is None
+            archive_file.extractall(tmp_path / "unpacked")
+        out = tmp_path / "unpacked"
+    gone = {row.ref.sop_instance_uid for row in lacking}
+    assert by_uid(out) == {uid: data for uid, data in held.items() if uid not in gone}
+    if form == "disc":
+        records = dcmread(out / "DICOMDIR").DirectoryRecordSequence
+        named = {str(one.ReferencedSOPInstanceUIDInFile) for one in records if "ReferencedSOPInstanceUIDInFile" in one}
+        assert named == set(by_uid(out))
+
+
+def test_a_large_damaged_instance_breaks_no_zip_file(tmp_path: Path, config_file: Path, relais: Run) -> None:
+    """Its end is damaged, and its beginning would have been written before that is seen."""
+    (tmp_path / "large.dcm").write_bytes(part10(a_ct(PixelData=bytes(3_000_000), Rows=1000, Columns=1500)))
+    (tmp_path / "small.dcm").write_bytes(part10(a_ct()))
+    relais("import", tmp_path / "large.dcm", tmp_path / "small.dcm")
+    with compose.archive_of(load(config_file).config) as archive:
+        spoil(archive, max((row for _, row in lookup.keys(archive.db)), key=lambda row: row.size_bytes).key)
+    assert "1 files written" in relais("export", tmp_path / "out.zip", "--all", code=1).stdout
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive_file:
+        assert archive_file.testzip() is None
+        assert len(archive_file.namelist()) == 1
 
 
 def test_a_damaged_instance_is_not_passed_on(
