@@ -13,6 +13,7 @@
 
 import fcntl
 import json
+import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any
 
-from relais import __version__
+from relais import __version__, private
 from relais.archive import Archive, apart, removal, transfer
 from relais.archive.integrity import Damaged, verified_chunks
 from relais.archive.transfer import Copied, Progress
@@ -143,7 +144,9 @@ class BackupFolder:
     def ours(self) -> Iterator[None]:
         """Have the folder for ourselves, without the leavings of others. Raises Unavailable, OutOfResources."""
         with writing(self.root):
-            self.snapshots.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self.snapshots)
+            with suppress(OSError):  # as on a disk that knows no modes
+                private.narrow(self.snapshots)
             with (self.root / ".lock").open("a") as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -189,7 +192,7 @@ def _finish(archive: Archive, folder: BackupFolder, store: LocalStore, before: C
     """The snapshot, and what came since; nothing is removed meanwhile."""
     name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     part = folder.snapshots / f"{name}{PART}"
-    part.mkdir()
+    part.mkdir(mode=private.FOLDER_MODE)
     with _nothing_removed(archive, folder):
         portable.save(archive.db, part / INDEX)
         with closing(Database(for_path(part / INDEX))) as snapshot:
@@ -299,5 +302,6 @@ def _sha256(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, "utf-8")
+    with private.opened(path, os.O_TRUNC) as file:
+        file.write(text.encode())
     copies.sync(path)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from relais import private
 from relais.errors import NodeError
 
 Place = tuple[str | int | float, ...]  # in the order of a search (relais.index.walk)
@@ -54,7 +55,7 @@ class FileSlots:
         try:
             file = os.open(self._path, flags, 0o600)
         except FileNotFoundError:
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            private.make_folder(Path(self._path).parent)
             file = os.open(self._path, flags, 0o600)
         try:
             for slot, content in contents.items():

@@ -8,6 +8,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import ClassVar
 
+from relais import private
+
 NOTE = "note"
 SHARE = 32
 """Each process measures the folder when it has added so small a part of the bound, and room is made for two of them."""
@@ -117,7 +119,9 @@ def _read(path: str) -> bytes:
 def _write(path: Path, content: bytes) -> None:
     """Into a folder that is nearly always there."""
     try:
-        path.write_bytes(content)
+        file = private.opened(path, os.O_TRUNC)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        private.make_folder(path.parent)
+        file = private.opened(path, os.O_TRUNC)
+    with file:
+        file.write(content)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from relais import private
 from relais.archive import Archive
 from relais.errors import Conflict, OutOfResources, writing
 from relais.index import changes
@@ -25,8 +26,8 @@ class Ledger:
     def __init__(self, archive: Archive, folder: Path, name: str, *, alone: bool = True) -> None:
         path = folder / changes.name(archive.db) / quote(name, safe="")
         with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab", 0)
+            private.make_folder(path.parent)
+            self._file = private.opened(path, os.O_APPEND)
         try:
             fcntl.flock(self._file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except OSError as exc:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
+from relais import private
 from relais.archive import Archive, apart, backup, transfer, unfinished
 from relais.archive.transfer import Copied, Progress
 from relais.db.database import Database
@@ -66,7 +67,7 @@ def _begin(mark: Path, name: str, store: ObjectStore, index: IndexSettings) -> s
     if is_taken(index) or next(iter(store.iterate()), None) is not None:
         raise InvalidRequest(NOT_EMPTY.format(mark.parent))
     with writing(mark):
-        mark.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(mark.parent)
         mark.write_text(f"{name} {token_hex(8)}", "utf-8")
         return mark.read_text("utf-8").split()[-1]
 

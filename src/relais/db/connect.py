@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from relais import private
 from relais.db.settings import IndexSettings
 from relais.db.statements import quoted
 from relais.db.transaction import Statements
@@ -36,6 +37,7 @@ class SqliteConnection(sqlite3.Connection):
 
 def writer(settings: IndexSettings) -> SqliteConnection:
     """The connection that writes: what it commits survives a power cut."""
+    private.make_file(settings.path)  # SQLite gives its mode to what it makes beside it, -wal and -shm
     connection = _connect(settings, "rwc", settings.cache_mb)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")

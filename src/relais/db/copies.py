@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from relais import private
 from relais.db import connect, failures
 from relais.db.settings import IndexSettings
 from relais.errors import InvalidRequest, writing
@@ -21,10 +22,11 @@ def copy_out(settings: IndexSettings, path: Path) -> bool:
     if settings.is_postgresql:
         return False
     try:
+        private.make_file(path)
         with closing(connect.reader(settings)) as source, closing(sqlite3.connect(path)) as target:
             target.execute("PRAGMA synchronous=OFF")  # synced as a whole, by seal
             source.backup(target)
-    except sqlite3.Error as exc:
+    except (sqlite3.Error, OSError) as exc:
         raise failures.of_writing(exc) from exc
     return True
 
@@ -52,7 +54,9 @@ def put_in_place(file: Path, settings: IndexSettings) -> None:
         raise InvalidRequest(f"There is an index already: {path}.")
     part = path.with_name(path.name + ".part")
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(path.parent)
+        part.unlink(missing_ok=True)
+        private.make_file(part)
         shutil.copyfile(file, part)
         sync(part)
         part.rename(path)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from relais import private
 from relais.db import connect, failures
 from relais.db.checkpoint import Checkpoints
 from relais.db.engine import Words
@@ -26,7 +27,7 @@ class SqliteWriter:
 
     def __init__(self, settings: IndexSettings) -> None:
         """Open the file, made or migrated as needed, one process at a time."""
-        settings.path.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(settings.path.parent)
         self._settings = settings
         self._lock = WritersLock(settings.path)
         self._has_reserved = False

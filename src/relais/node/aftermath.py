@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from relais import private
 from relais.archive import maintenance
 from relais.config import Config
 from relais.errors import Unavailable
@@ -28,7 +29,7 @@ def swept(config: Config) -> Iterator[None]:
     """
     folder = config.run_dir / MARKS
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private.make_folder(folder)
         with (config.run_dir / LOCK).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # so that nobody finds a mark that is not locked yet
             left = [mark for mark in folder.iterdir() if not _is_held(mark)]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from relais import private
 from relais.access.tokens import Tokens
 from relais.archive import Archive
 from relais.archive.spooling import SharedRegister
@@ -28,7 +29,7 @@ def open_archive(config: Config) -> Archive:
     Raises Unavailable where a backup is only half restored.
     """
     require_restored(config.node.data_dir)
-    config.node.data_dir.mkdir(parents=True, exist_ok=True)
+    private.make_folder(config.node.data_dir)
     db = Database(config.index)
     return Archive(
         db=db,

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from relais import private
 from relais.archive.unfinished import require_restored
 from relais.config import Config, not_heeded
 from relais.db.database import require_driver
@@ -38,6 +39,7 @@ from relais.telemetry.line import fields
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.1
+LEDGERS = ("imports", "pulls")  # folders of relais.cli.importing and relais.cli.pull
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - see counters_directory
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 BACKGROUND_AFTER_S = 2.0  # the doors open first
@@ -68,6 +70,7 @@ def serve(config: Config, on_ready: Callable[[Config, str], None], samples: Path
     ):
         if not open_index(config.index):
             return 0
+        _close_to_others(config)
         seats.truncate(table_bytes(config.dimse.max_associations, config.dimse.workers))
         config = replace(
             config,
@@ -103,7 +106,7 @@ def data_directory(config: Config) -> Iterator[None]:
     """Have the data directory for ourselves. Raises Unavailable if another node serves it or it cannot be written."""
     lock = config.run_dir / "lock"
     try:
-        config.run_dir.mkdir(parents=True, exist_ok=True)
+        private.make_folder(config.run_dir)
         file = lock.open("a+")
     except OSError as exc:
         reason = exc.strerror or exc
@@ -114,6 +117,21 @@ def data_directory(config: Config) -> Iterator[None]:
         except OSError as exc:
             raise Unavailable(f"Another node is serving [node] data_dir {config.node.data_dir}.") from exc
         yield
+
+
+def _close_to_others(config: Config) -> None:
+    """What an older version left open to every user of the machine, index and cache, is closed to others."""
+    paths = [config.node.data_dir / name for name in LEDGERS]
+    if not config.index.is_postgresql:
+        paths += [config.index.path.with_name(config.index.path.name + end) for end in ("", "-wal", "-shm")]
+    if config.archive.cache_dir:
+        paths += Path(config.archive.cache_dir).glob("[0-9a-f][0-9a-f]")  # the folder itself may be of others, too
+    for path in paths:
+        try:
+            if private.narrow(path):
+                logger.warning(fields(event="closed to others", path=path))
+        except OSError as exc:
+            logger.warning(fields(event="open to others", path=path, error=exc.strerror))
 
 
 @contextmanager
