@@ -348,6 +348,30 @@ def test_an_image_that_cannot_be_decoded_cuts_no_other_short(web: WebNode, place
     assert web.get(f"{path(spoilt)}/rendered", 'multipart/related; type="image/png"').status_code == 406
 
 
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize(("keyword", "kind"), [("FloatPixelData", "f4"), ("DoubleFloatPixelData", "f8")])
+def test_pixels_are_floats_where_their_element_says_so(web: WebNode, keyword: str, kind: str, count: int) -> None:
+    """PS3.3 C.7.6.24, C.7.6.25; whatever a writer has left of a template for integers."""
+    frames = np.stack([np.linspace(0, 1, 4096).reshape(64, 64).astype(kind)] * count)
+    ds = an_image(frames, frames=True, SOPInstanceUID=uid(f"{count} {kind}"), BitsAllocated=frames.itemsize * 8)
+    assert ds.BitsStored == ds.BitsAllocated
+    setattr(ds, keyword, ds.PixelData)
+    del ds.PixelData
+    web.store(ds)
+    shown = picture(web.get(f"{path(ds)}/frames/{count}/rendered", "image/png"), "image/png")
+    assert np.abs(np.asarray(shown, int) - np.rint(frames[0] * 255)).max() == 0
+
+
+def test_wide_integers_are_none_the_less_integers(web: WebNode) -> None:
+    """PS3.3 C.7.6.24: Float Pixel Data has an element of its own."""
+    pixels = np.linspace(0, 0xFFFFFFFF, 4096).reshape(64, 64).astype(np.uint32)
+    ds = an_image(pixels, SOPInstanceUID=uid("wide"))
+    del ds.BitsStored, ds.HighBit, ds.PixelRepresentation
+    web.store(ds)
+    shown = picture(web.get(f"{path(ds)}/rendered", "image/png"), "image/png")
+    assert np.abs(np.asarray(shown, int) - np.rint(pixels / 0xFFFFFFFF * 255)).max() <= 1
+
+
 @pytest.mark.parametrize("place", [1, 2])
 def test_an_image_beyond_a_limit_cuts_no_other_short(web: WebNode, place: int) -> None:
     """Trap 12: it is left out, alone it is an error."""

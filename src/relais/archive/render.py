@@ -19,7 +19,7 @@ from relais.dicom.refs import InstanceRef, Ref
 from relais.errors import Gone, NotAcceptable, NotFound, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceRow
-from relais.pixels.workers import AppliedState, FramePlace, Overlaid, RenderRequest
+from relais.pixels.workers import TAG_BYTES, AppliedState, FramePlace, Overlaid, RenderRequest
 
 THUMBNAIL_PX = 200
 THUMBNAIL = RenderRequest(media_type="image/jpeg", quality=80, max_size=THUMBNAIL_PX)
@@ -158,4 +158,4 @@ def _place(row: InstanceRow, number: int) -> FramePlace | None:
     if len(pieces) > MAX_PIECES or sum(length for _, length in pieces) * 2 < row.size_bytes:
         return None
     assert row.layout.pixel_offset is not None
-    return FramePlace(row.layout.pixel_offset, pieces, row.transfer_syntax_uid, number)
+    return FramePlace(row.layout.pixel_offset + TAG_BYTES, pieces, row.transfer_syntax_uid, number)

@@ -29,7 +29,7 @@ from relais.dicom.refs import Ref
 from relais.errors import Gone, InvalidRequest, Nearline, NotAcceptable, NotFound, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceRow
-from relais.pixels.workers import ENCODABLE, can_transcode
+from relais.pixels.workers import ENCODABLE, TAG_BYTES, can_transcode
 from relais.storage.base import is_far_away
 
 Span = Callable[[BinaryIO], tuple[int, int]]
@@ -315,9 +315,9 @@ def frame_count(row: InstanceRow) -> int:
 
 
 def header(archive: Archive, row: InstanceRow) -> bytes:
-    """The stored object up to its Pixel Data."""
+    """The stored object up to its Pixel Data, whose tag is the end of it: it tells of what kind the pixels are."""
     assert row.layout.pixel_offset is not None
-    return archive.store.read_range(row.key, 0, row.layout.pixel_offset)
+    return archive.store.read_range(row.key, 0, row.layout.pixel_offset + TAG_BYTES)
 
 
 def transcoded(archive: Archive, row: InstanceRow, transfer_syntax_uid: str, span: Span) -> Body:

@@ -1,8 +1,13 @@
-"""The Image Pixel Module of one instance, read from the Data Set before its Pixel Data. Knows no pixels."""
+"""The Image Pixel Module of one instance, read from the Data Set before its Pixel Data. Knows no pixels.
+
+Whether pixels are floats is told by the element that holds them, whatever Bits Stored, High Bit and Pixel
+Representation there are beside it (PS3.3 C.7.6.24, C.7.6.25).
+"""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
+from struct import unpack
 
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
@@ -10,13 +15,15 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 
 from relais.dicom import part10, uids
-from relais.dicom.elements import LONG_VRS, SHORT_VRS
+from relais.dicom.elements import DOUBLE_FLOAT_PIXEL_DATA, FLOAT_PIXEL_DATA, LONG_VRS, SHORT_VRS
 from relais.dicom.unknown import with_sequences
 from relais.errors import InvalidDataSet, InvalidRequest, TooLarge
 from relais.pixels.recode import in_explicit_little_endian
 from relais.pixels.shutters import overlay_tags
 
 _MAX_SIDE = 65535  # Rows and Columns are US
+_TAG_BYTES = 4
+_FLOAT_BITS = {FLOAT_PIXEL_DATA: 32, DOUBLE_FLOAT_PIXEL_DATA: 64}  # PS3.3 C.7.6.24, C.7.6.25
 
 # What decoding and rendering look at; nothing else of the Data Set is parsed.
 _KEYWORDS = (
@@ -145,13 +152,17 @@ class ImageHeader:
 
 @lru_cache(maxsize=4)  # the frames of one instance come one after the other
 def read_part10_header(header: bytes, transfer_syntax_uid: str) -> ImageHeader:
-    """From a Part 10 file up to its Pixel Data."""
+    """From a Part 10 file up to its Pixel Data, whose tag is the end of *header*."""
     start = part10.parse_whole_head(header)[1]
-    return read_header(header[start:], transfer_syntax_uid)
+    group, element = unpack(f"{'>' if uids.is_big_endian(transfer_syntax_uid) else '<'}HH", header[-_TAG_BYTES:])
+    return read_header(header[start:-_TAG_BYTES], transfer_syntax_uid, group << 16 | element)
 
 
-def read_header(data_set: bytes, transfer_syntax_uid: str) -> ImageHeader:
-    """From the encoded Data Set up to its Pixel Data. Raises InvalidDataSet, InvalidRequest if it is no image."""
+def read_header(data_set: bytes, transfer_syntax_uid: str, pixel_tag: int) -> ImageHeader:
+    """From the encoded Data Set up to its pixels, which are in *pixel_tag*.
+
+    Raises InvalidDataSet, InvalidRequest if it is no image.
+    """
     is_explicit = data_set[4:6] in SHORT_VRS or data_set[4:6] in LONG_VRS
     if uids.is_big_endian(transfer_syntax_uid) or not is_explicit:
         # pydicom leaves "US or SS" and "OB or OW" undecided, and words of a big endian Data Set as they are.
@@ -164,7 +175,7 @@ def read_header(data_set: bytes, transfer_syntax_uid: str) -> ImageHeader:
             bytelength=len(data_set),
             specific_tags=_WANTED,
         )
-        return ImageHeader(_image_pixel(attributes), with_sequences(attributes))
+        return ImageHeader(_image_pixel(attributes, pixel_tag), with_sequences(attributes))
     except (InvalidRequest, MemoryError):
         raise
     except Exception as exc:  # pydicom raises whatever the bytes made it raise
@@ -179,15 +190,16 @@ def check_size(pixel: ImagePixel, max_pixels: int, max_bytes: int) -> None:
         raise TooLarge(f"A frame of {pixel.frame_bytes} bytes is larger than the limit of {max_bytes}.")
 
 
-def _image_pixel(ds: Dataset) -> ImagePixel:
+def _image_pixel(ds: Dataset, pixel_tag: int) -> ImagePixel:
     if "Rows" not in ds or "Columns" not in ds:
         raise InvalidRequest("This instance is not an image: it has no Rows and Columns.")
     bits_allocated = _integer(ds, "BitsAllocated") or 0
     samples = _integer(ds, "SamplesPerPixel") or 1
-    # A Floating Point Image Pixel Module has neither (PS3.3 C.7.6.24).
-    is_float = bits_allocated in (32, 64) and "BitsStored" not in ds and "PixelRepresentation" not in ds
-    bits_stored = _integer(ds, "BitsStored") or bits_allocated
-    high_bit = _integer(ds, "HighBit")
+    is_float = pixel_tag in _FLOAT_BITS
+    if is_float and bits_allocated != _FLOAT_BITS[pixel_tag]:
+        raise InvalidDataSet(f"Bits Allocated is {bits_allocated}, where the pixels have {_FLOAT_BITS[pixel_tag]}.")
+    bits_stored = (0 if is_float else _integer(ds, "BitsStored")) or bits_allocated
+    high_bit = None if is_float else _integer(ds, "HighBit")
     photometric = str(ds.get("PhotometricInterpretation") or _default_photometric(samples)).strip()
     pixel = ImagePixel(
         rows=_integer(ds, "Rows") or 0,
@@ -197,7 +209,7 @@ def _image_pixel(ds: Dataset) -> ImagePixel:
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if high_bit is None else high_bit,
-        is_signed=_integer(ds, "PixelRepresentation") == 1,
+        is_signed=not is_float and _integer(ds, "PixelRepresentation") == 1,
         is_planar=samples > 1 and _integer(ds, "PlanarConfiguration") == 1,
         is_float=is_float,
         number_of_frames=max(1, _integer(ds, "NumberOfFrames") or 1),

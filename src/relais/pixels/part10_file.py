@@ -68,7 +68,7 @@ class Part10File:
         length = pixels.offset - self.start
         if length > self._settings.max_header_bytes:
             raise TooLarge(f"{length} bytes before Pixel Data are more than the limit.")
-        return read_header(self.read_at(self.start, length), self.transfer_syntax_uid)
+        return read_header(self.read_at(self.start, length), self.transfer_syntax_uid, pixels.tag)
 
     def require_frames(self, pixels: Element, pixel: ImagePixel) -> None:
         """Raises InvalidDataSet if *pixels* are too few bytes for the Number of Frames, which nobody need believe.

@@ -35,6 +35,7 @@ __all__ = [
     "BLENDING_STATE",
     "ENCODABLE",
     "SHOWN_STATES",
+    "TAG_BYTES",
     "AppliedState",
     "FramePlace",
     "Overlaid",
@@ -50,12 +51,16 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 MAX_ANIMATION_FRAMES = 4096
+TAG_BYTES = 4  # of the Pixel Data, at the end of a header
 
 _CLOSING_S = 5.0  # for callers to notice that their worker is gone
 
 
 class FramePlace(NamedTuple):
-    """Frame *frame_number*, counted from 1, of a Part 10 file: *pieces* are the (offset, length) of its bytes."""
+    """Frame *frame_number*, counted from 1, of a Part 10 file: *pieces* are the (offset, length) of its bytes.
+
+    *header_bytes* is the length of the file up to its Pixel Data, whose tag is the end of it.
+    """
 
     header_bytes: int
     pieces: tuple[tuple[int, int], ...]
@@ -89,8 +94,8 @@ class PixelWorkers:
     ) -> bytes:
         """*frame* as an image file, by the presentation state *state* if there is one.
 
-        *header* is the Part 10 file up to its Pixel Data, *frame* the native bytes or the bitstream of one frame;
-        *frame_number*, counted from 1, finds its functional groups.
+        *header* is the Part 10 file up to its Pixel Data, whose tag is the end of it, *frame* the native bytes or the
+        bitstream of one frame; *frame_number*, counted from 1, finds its functional groups.
         """
         fields = {"task": "render", "request": to_fields(request), "frame_number": frame_number}
         if state is None:

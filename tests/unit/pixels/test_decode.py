@@ -295,8 +295,17 @@ def test_float_pixels_are_floats() -> None:
     """PS3.3 C.7.6.24"""
     pixels = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
     ds = an_image(pixels)
-    del ds.BitsStored, ds.HighBit, ds.PixelRepresentation
+    ds.FloatPixelData = ds.PixelData
+    del ds.PixelData, ds.BitsStored, ds.HighBit, ds.PixelRepresentation
     assert np.array_equal(decode_frame(pixels.tobytes(), NATIVE, pixel_of(ds)).samples, pixels)
+
+
+def test_floats_of_another_size_than_their_element_has_are_refused() -> None:
+    ds = an_image(texture(16))
+    ds.FloatPixelData = ds.PixelData
+    del ds.PixelData
+    with pytest.raises(InvalidDataSet, match="Bits Allocated is 16"):
+        pixel_of(ds)
 
 
 @given(st.binary(min_size=8, max_size=8), st.integers(1, 16), st.integers(0, 15), st.booleans())

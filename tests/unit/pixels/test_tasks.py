@@ -65,4 +65,4 @@ def _big_endian_header(ds) -> bytes:  # type: ignore[no-untyped-def]
     from fixtures.builders import part10
 
     whole = part10(ds)
-    return whole[: whole.rindex(b"\x7f\xe0\x00\x10")]
+    return whole[: whole.rindex(b"\x7f\xe0\x00\x10") + 4]
