@@ -9,11 +9,11 @@ import click
 
 from relais.archive import Archive, commitment_asked, retrieve
 from relais.archive import search as archive_search
-from relais.cli.common import config_of, config_option, json_option, print_json, print_table
+from relais.cli.common import config_of, config_option, json_option, print_json, print_list, print_table
 from relais.cli.own import existing_archive, operator
 from relais.cli.peers import peer_of
 from relais.cli.progress import telling
-from relais.cli.sources import Source, walk
+from relais.cli.sources import Source, kind_of, walk
 from relais.dicom import json_model, uids
 from relais.dicom.attributes import Level
 from relais.dicom.commitment import Reference
@@ -29,13 +29,15 @@ from relais.pixels.workers import PixelWorkers
 STUDY, SERIES, INSTANCE = 0x0020000D, 0x0020000E, 0x00080018
 
 REFERENCES_AT_ONCE = 2000
+PACKED = "It is in a zip or tar file: import that, then send by UID."
 
 
 @dataclass(slots=True)
 class Summary:
     """What the peer said, in numbers of instances; *reasons* by what was said of those that failed.
 
-    *not_committed* says why, by SOP Instance UID, where storage commitment was asked for.
+    *unreadable* says why, by their paths, of the files that failed before the peer was asked; *not_dicom* files were
+    passed over. *not_committed* says why, by SOP Instance UID, where storage commitment was asked for.
     """
 
     sent: int = 0
@@ -45,6 +47,17 @@ class Summary:
     committed: int = 0
     not_committed: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether something was sent, and nothing was not."""
+        return bool(self.sent + self.warnings) and not self.failed and not self.not_committed
+
+    def fail(self, name: str, reason: str) -> None:
+        """Count the file *name*, of which nothing can be sent."""
+        self.failed += 1
+        self.unreadable[name] = reason
 
     def add(self, sent: Sent) -> None:
         """Count one answer."""
@@ -73,8 +86,9 @@ def send(
     """Send instances to PEER by C-STORE.
 
     They are studies, series or instances of the archive, named by UID, or files, folders and what a DICOMDIR names.
-    PEER is a name from the configuration or AE_TITLE@HOST:PORT. Exit code 1 if anything was not taken, or with --commit
-    not committed to. A PEER that answers over an association of its own reaches the node that runs, not this command,
+    PEER is a name from the configuration or AE_TITLE@HOST:PORT. Files that are not DICOM are passed over and counted.
+    Exit code 1 if nothing was sent, or anything was not taken or could not be read, or with --commit not committed to.
+    A PEER that answers over an association of its own reaches the node that runs, not this command,
     which reads the answer from there. Only files, without --commit, need no archive here.
     """
     config = config_of(config_file)
@@ -94,7 +108,7 @@ def send(
         if archive and taken:
             _commit(archive, target, [one for one in instances if one.sop_instance_uid in taken], wait_s, summary)
     _show(peer, summary, with_commit, as_json)
-    if summary.failed or summary.not_committed:
+    if not summary.is_whole:
         raise SystemExit(1)
 
 
@@ -102,9 +116,13 @@ def _show(peer: str, summary: Summary, with_commit: bool, as_json: bool) -> None
     if as_json:
         print_json({"peer": peer, **asdict(summary)})
         return
-    click.echo(f"{summary.sent} sent to {peer}, {summary.warnings} with a warning, {summary.failed} failed.")
+    click.echo(
+        f"{summary.sent} sent to {peer}, {summary.warnings} with a warning, {summary.failed} failed; "
+        f"{summary.not_dicom} not DICOM."
+    )
     if summary.reasons:
         print_table(["instances", "said"], [(str(count), reason) for reason, count in summary.reasons.items()])
+    print_list("of the failed could not be read", [f"{name}: {why}" for name, why in summary.unreadable.items()])
     if with_commit:
         click.echo(f"{summary.committed} committed to, {len(summary.not_committed)} not.")
     if summary.not_committed:
@@ -139,9 +157,10 @@ def _is_uid(name: str) -> bool:
 def _instances(
     archive: Archive | None, pixels: PixelWorkers, what: Sequence[str], summary: Summary
 ) -> Iterator[Outgoing]:
-    """Everything that *what* names, in that order. Raises NotFound for a UID that the archive does not hold.
+    """Everything that *what* names, in that order; of what cannot be sent *summary* is told.
 
-    No *archive* is needed where no UIDs are named.
+    No *archive* is needed where no UIDs are named. Raises NotFound for a UID that the archive does not hold, and for a
+    path that is named and not there.
     """
     for name in what:
         if archive and _is_uid(name):
@@ -151,13 +170,30 @@ def _instances(
         with ExitStack() as keep:
             for source in walk([Path(name)], keep):
                 if not isinstance(source, Source):
-                    raise NotFound(f"{source.name}: {source.reason}")
-                if source.path is None:
+                    if Path(source.name) == Path(name):
+                        raise NotFound(f"{source.name}: {source.reason}")
+                    summary.fail(source.name, source.reason)
+                elif source.path is not None:
+                    yield from _of_file(source.path, pixels, summary)
+                elif Path(name).is_dir():
+                    summary.fail(source.name, PACKED)
+                else:
                     raise InvalidRequest(f"{name} is a zip or tar file: import it, then send by UID.")
-                try:
-                    yield of_file(source.path, pixels)
-                except (InvalidDataSet, OSError):
-                    summary.not_dicom += 1
+
+
+def _of_file(path: Path, pixels: PixelWorkers, summary: Summary) -> Iterator[Outgoing]:
+    """The instance in *path*; none if it is not DICOM, or cannot be read, of which *summary* is told."""
+    try:
+        with path.open("rb") as stream:
+            is_dicom = kind_of(stream) is not None
+        if is_dicom:
+            yield of_file(path, pixels)
+        else:
+            summary.not_dicom += 1
+    except InvalidDataSet as exc:
+        summary.fail(str(path), exc.message)
+    except OSError as exc:
+        summary.fail(str(path), f"The file cannot be read: {exc.strerror or exc}.")
 
 
 def _ref(archive: Archive, uid: str) -> Ref:

@@ -8,7 +8,7 @@ from pathlib import Path
 from relais.dicom.elements import reader_of
 from relais.dicom.header import read_header
 from relais.dicom.part10 import read_head
-from relais.errors import InvalidDataSet
+from relais.errors import InvalidDataSet, Unavailable
 from relais.peers.base import Outgoing
 from relais.pixels.workers import PixelWorkers
 
@@ -37,7 +37,11 @@ def of_file(path: Path, pixels: PixelWorkers) -> Outgoing:
 
 
 def _dataset_bytes(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        read_head(stream.read)
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
+    """Raises Unavailable if the file cannot be read any more."""
+    try:
+        with path.open("rb") as stream:
+            read_head(stream.read)
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+    except OSError as exc:
+        raise Unavailable(f"{path} cannot be read: {exc.strerror or exc}.") from exc

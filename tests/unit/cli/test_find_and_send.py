@@ -1,19 +1,25 @@
 """`relais find`, `send`, `echo` and `peers`, with a whole node as the other one."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from pydicom import Dataset
 
-from fixtures.builders import a_ct, a_series, part10
+from fixtures.builders import a_ct, a_series, dataset_bytes, part10
 from fixtures.commitment import provider
 from fixtures.engines import only_sqlite
 from fixtures.places import node_environ
 from relais.config import load
+from relais.errors import Unavailable
 from relais.index import statistics
 from relais.node.inline import Node
+from relais.node.outgoing import of_file
+from relais.pixels.settings import PixelSettings
+from relais.pixels.workers import PixelWorkers
 
 Run = Callable[..., Any]
 
@@ -113,7 +119,8 @@ def test_send_passes_on_files_and_folders(tmp_path: Path, relais: Run, south: No
         (folder / f"{number}.dcm").write_bytes(part10(a_ct()))
     (folder / "note.txt").write_text("not DICOM")
     port = south.config.dimse.port
-    assert "3 sent to" in relais("send", f"SOUTH@127.0.0.1:{port}", folder).stdout
+    told = relais("send", f"SOUTH@127.0.0.1:{port}", folder).stdout
+    assert told == f"3 sent to SOUTH@127.0.0.1:{port}, 0 with a warning, 0 failed; 1 not DICOM.\n"
     assert statistics.statistics(south.archive.db).instances == 3
 
 
@@ -131,8 +138,58 @@ def test_send_of_uids_finds_no_archive_and_makes_none(tmp_path: Path, relais: Ru
 def test_send_tells_what_the_peer_refused(tmp_path: Path, relais: Run, peer: str) -> None:
     (tmp_path / "bad.dcm").write_bytes(part10(a_ct(StudyInstanceUID=None)))
     told = relais("send", peer, tmp_path / "bad.dcm", code=1)
-    assert "0 sent to south, 0 with a warning, 1 failed." in told.stdout
+    assert "0 sent to south, 0 with a warning, 1 failed; 0 not DICOM." in told.stdout
     assert "status " in told.stdout
+
+
+def test_send_fails_of_what_cannot_be_read_and_sends_the_rest(
+    tmp_path: Path, relais: Run, relais_json: Run, south: Node, peer: str
+) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    whole = part10(a_ct())
+    (folder / "whole.dcm").write_bytes(whole)
+    (folder / "cut.dcm").write_bytes(whole[:200])  # within its File Meta Information
+    (folder / "bare.dcm").write_bytes(dataset_bytes(a_ct()))
+    (folder / "note.txt").write_text("not DICOM")
+    (folder / "more.tar.gz").write_bytes(b"\x1f\x8b")
+    with ZipFile(folder / "more.zip", "w") as packed:
+        packed.writestr("1.dcm", whole)
+    told = relais_json("send", peer, folder, code=1)
+    assert (told["sent"], told["failed"], told["not_dicom"]) == (1, 4, 1)
+    why = {Path(name).name: reason for name, reason in told["unreadable"].items()}
+    assert why["cut.dcm"] == "The file ends within its File Meta Information."
+    assert "not a DICOM Part 10 file" in why["bare.dcm"]
+    assert "unpack it" in why["more.tar.gz"]
+    assert "import that" in why["more.zip!1.dcm"]
+    said = relais("send", peer, folder, code=1).stdout
+    assert "1 sent to south, 0 with a warning, 4 failed; 1 not DICOM." in said
+    assert f"{folder / 'cut.dcm'}: The file ends within its File Meta Information." in said
+    assert statistics.statistics(south.archive.db).instances == 1
+
+
+def test_send_fails_of_a_file_that_may_not_be_read(tmp_path: Path, relais_json: Run, peer: str) -> None:
+    (tmp_path / "here.dcm").write_bytes(part10(a_ct()))
+    (tmp_path / "broken.dcm").symlink_to("/proc/self/mem")  # reading its first bytes is an error, for everybody
+    told = relais_json("send", peer, tmp_path / "here.dcm", tmp_path / "broken.dcm", code=1)
+    assert (told["sent"], told["failed"], told["not_dicom"]) == (1, 1, 0)
+    assert told["unreadable"] == {str(tmp_path / "broken.dcm"): "The file cannot be read: Input/output error."}
+
+
+def test_send_of_nothing_is_no_success(tmp_path: Path, relais: Run, peer: str) -> None:
+    (tmp_path / "note.txt").write_text("not DICOM")
+    told = relais("send", peer, tmp_path / "note.txt", code=1)
+    assert "0 sent to south, 0 with a warning, 0 failed; 1 not DICOM." in told.stdout
+
+
+def test_a_file_that_is_gone_when_its_turn_comes_is_an_error_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "1.dcm"
+    path.write_bytes(part10(a_ct()))
+    with closing(PixelWorkers(PixelSettings())) as pixels:
+        outgoing = of_file(path, pixels)
+        path.unlink()
+        with pytest.raises(Unavailable, match=r"1\.dcm cannot be read: No such file"):
+            list(outgoing.read(outgoing.transfer_syntax_uid))
 
 
 def test_send_refuses_what_it_cannot_find(tmp_path: Path, relais: Run, peer: str) -> None:
@@ -140,7 +197,7 @@ def test_send_refuses_what_it_cannot_find(tmp_path: Path, relais: Run, peer: str
     assert "holds no study, series or instance 1.2.3." in relais("send", peer, "1.2.3", code=1).stderr
     assert "does not exist" in relais("send", peer, tmp_path / "nowhere", code=1).stderr
     (tmp_path / "x.zip").write_bytes(b"PK\x05\x06" + bytes(18))
-    assert relais("send", peer, tmp_path / "x.zip").stdout.startswith("0 sent")
+    assert relais("send", peer, tmp_path / "x.zip", code=1).stdout.startswith("0 sent")
 
 
 def test_echo_tells_whether_a_peer_answers(relais: Run, relais_json: Run, peer: str) -> None:
