@@ -3,7 +3,8 @@
 1. Whether a frame can be encoded is told by `syntaxes.can_encode`; here it has been asked.
 2. Reversible encoders keep the container of Bits Allocated bit for bit, with whatever is in it beyond Bits Stored.
    The precision of a JPEG or JPEG 2000 bitstream is Bits Stored where all values fit; JPEG-LS and HTJ2K bitstreams
-   have that of the container, for their encoders know no other.
+   have that of the container, for their encoders know no other, and so has JPEG Lossless where Bits Stored would fit
+   a smaller one, which some decoders would then make of it.
 3. Syntaxes that leave it to the sender whether something is lost are encoded without loss (PS3.5 10.6, 10.18).
 """
 
@@ -84,7 +85,8 @@ def _htj2k(decoded: Decoded, _: ImagePixel) -> bytes:
 
 def _jpeg_lossless(decoded: Decoded, pixel: ImagePixel) -> bytes:
     """Process 14 with selection value 1. The bitstream says RGB of RGB only: some decoders believe it."""
-    bits = max(2, _precision(decoded.samples, pixel))
+    bits, container_bits = max(2, _precision(decoded.samples, pixel)), decoded.samples.dtype.itemsize * 8
+    bits = container_bits if bits <= 8 < container_bits else bits
     samples = _unsigned(decoded.samples) & ((1 << bits) - 1)
     colour = "RGB" if decoded.photometric_interpretation == "RGB" else "UNKNOWN"
     colours: dict[str, Any] = {"colorspace": colour, "outcolorspace": colour} if pixel.samples_per_pixel == 3 else {}

@@ -120,6 +120,21 @@ def test_lossless_jpeg_says_rgb_of_rgb_only(transcoded: Transcoded, target: str,
     assert again.PixelData.rstrip(b"\0") == pixels.tobytes().rstrip(b"\0")
 
 
+@pytest.mark.parametrize("target", [JPEG + "57", JPEG + "70"])
+@pytest.mark.parametrize("bits", [1, 2, 7, 8])
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_few_bits_in_large_samples_are_large_samples_in_the_bitstream(
+    transcoded: Transcoded, target: str, bits: int, is_signed: bool
+) -> None:
+    """PS3.5 8.2.1: pydicom's decoder makes one byte a sample of 8 bits and less."""
+    pixels = texture(bits, is_signed=is_signed).astype("i2" if is_signed else "u2")
+    found = transcoded(an_image(pixels, BitsStored=bits), target)
+    (bitstream,) = bitstreams(found)
+    assert read_jpeg(bitstream).precision > 8
+    assert decode(bitstream, target, pixels).tobytes() == pixels.tobytes()
+    assert transcoded(found, uids.EXPLICIT_VR_LITTLE_ENDIAN).PixelData == pixels.tobytes()
+
+
 @pytest.mark.parametrize("target", [BASELINE, EXTENDED])
 def test_colour_by_plane_is_compressed_like_colour_by_pixel(transcoded: Transcoded, target: str) -> None:
     """PS3.3 C.7.6.3.1.3"""

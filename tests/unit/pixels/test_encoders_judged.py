@@ -23,6 +23,7 @@ DCMTK = {
 GDCM = (*DCMTK, JPEG + "90", JPEG + "91")
 IMAGES = {
     "8 bits": an_image(texture(8)),
+    "8 bits of 16": an_image(texture(8).astype("u2"), BitsStored=8),
     "12 bits": an_image(texture(12), BitsStored=12),
     "12 bits, signed": an_image(texture(12, is_signed=True), BitsStored=12),
     "16 bits": an_image(texture(16)),
