@@ -21,7 +21,7 @@ _BOUNDS = {
     "restore_days": (0, 3650),
 }
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
-_ENDPOINT = re.compile(r"https?://[^/?#\s]+/?")
+_ENDPOINT = re.compile(r"https?://[^/?#@\s]+/?")
 
 
 class Addressing(StrEnum):
@@ -68,7 +68,7 @@ class StorageSettings:
     endpoint_url: str = ""
     region: str = ""
     access_key_id: str = ""
-    secret_access_key: str = field(default="", metadata={"secret": True})
+    secret_access_key: str = field(default="", metadata={"secret": True}, repr=False)
     addressing: Addressing = Addressing.AUTO
     storage_class: str = ""
     timeout_s: float = 10.0
@@ -88,7 +88,7 @@ class StorageSettings:
         if self.url:
             _ = self.bucket if self.is_s3 else self.path_of_url()
         if self.endpoint_url and not _ENDPOINT.fullmatch(self.endpoint_url):
-            raise ValueError('[storage] endpoint_url must be like "https://s3.example.org"')
+            raise ValueError('[storage] endpoint_url must be like "https://s3.example.org", without user and password')
         if bool(self.access_key_id) != bool(self.secret_access_key):
             raise ValueError("[storage] access_key_id and secret_access_key must be given together, or neither")
         if self.storage_class in SLOW_CLASSES:
