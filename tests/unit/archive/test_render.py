@@ -88,7 +88,7 @@ def test_an_instance_that_is_deleted_while_it_is_rendered_is_gone(archive: Archi
     store = Mock(wraps=archive.store, as_path=partial(_removed, archive.store))
     with pytest.raises(Gone if is_deleted else Unavailable):
         render.animation(replace(archive, store=store), row, [1, 2], replace(JPEG, media_type="image/gif"))
-    with pytest.raises(Gone if is_deleted else NotFound):
+    with pytest.raises(Gone if is_deleted else (NotFound, Unavailable)):
         render.rendered(archive, row, 1, JPEG)
 
 
