@@ -21,6 +21,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import file_digest
+from itertools import islice
 from pathlib import Path
 from socket import gethostname
 from typing import Any
@@ -41,12 +42,17 @@ from relais.pixels.workers import PixelWorkers
 from relais.storage.base import ObjectStore
 from relais.storage.local import LocalStore
 
-FORMAT = 1
+FORMAT = 2  # 1 had no generation
 INDEX, MANIFEST, PART = "index.sqlite", "manifest.json", ".part"
+BATCH = 256  # keys that are compared at a time
 HOLD_S = 600.0  # a backup that is killed lets removals go on after this
 UNKNOWN_FORMAT = "The backup {} was made by a newer version of Relais."
 NO_BACKUP = "There is no backup in {}."
-OTHER_ARCHIVE = "{} holds backups of another archive: choose a folder for each."
+OTHER_ARCHIVE = "{} holds backups of another archive, which has no object of this one: choose a folder for each."
+FORMER_SELF = (
+    "{} holds backups of this archive from before it was restored or its index was made anew, or of a copy of it. "
+    "If this one takes its place, say so once with --take-over; else choose a folder for each."
+)
 SAME_PLACE = (
     "A backup in {} would lie among the archive's own objects, which are in {}, maybe by a link or a mount: "
     "choose a folder on another disk."
@@ -55,7 +61,10 @@ SAME_PLACE = (
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup says about itself. *index_sha256* is of its index; the lists are keys of objects that it lacks."""
+    """What a backup says about itself. *index_sha256* is of its index; the lists are keys of objects that it lacks.
+
+    *generation* is one more whenever an archive took the place of that of the backups before.
+    """
 
     made_at: str
     feed: str
@@ -66,6 +75,7 @@ class Manifest:
     missing: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    generation: int = 0
     format: int = FORMAT
     version: str = __version__
 
@@ -106,14 +116,15 @@ class BackupFolder:
         if not self.snapshots.is_dir():
             return []
         names = (path.parent.name for path in self.snapshots.glob(f"*/{MANIFEST}") if path.parent.suffix != PART)
-        return sorted(names, key=lambda name: (self._revision(name), name))
+        return sorted(names, key=lambda name: (self._place(name), name))
 
-    def _revision(self, name: str) -> int:
-        """How far the archive had come; -1 where that cannot be read."""
+    def _place(self, name: str) -> tuple[int, int]:
+        """Which archive it was, and how far that had come; before all others where that cannot be read."""
         try:
-            return int(self._said(name)["revision"])
+            said = self._said(name)
+            return int(said.get("generation", 0)), int(said["revision"])
         except (NodeError, KeyError):
-            return -1
+            return -1, -1
 
     def chosen(self, name: str | None) -> str:
         """*name*, or the newest. Raises InvalidRequest if there is no such backup."""
@@ -129,7 +140,7 @@ class BackupFolder:
     def manifest(self, name: str) -> Manifest:
         """What the backup *name* says. Raises InvalidRequest for a newer format, Unavailable if it cannot be read."""
         said = self._said(name)
-        if said.get("format") != FORMAT:
+        if said.get("format") not in range(1, FORMAT + 1):
             raise InvalidRequest(UNKNOWN_FORMAT.format(name))
         return Manifest(**said)
 
@@ -158,23 +169,27 @@ class BackupFolder:
 
 
 def make(
-    archive: Archive, target: Path, *, keep: int | None = None, progress: Progress = lambda objects, size_bytes: None
+    archive: Archive,
+    target: Path,
+    *,
+    keep: int | None = None,
+    takes_over: bool = False,
+    progress: Progress = lambda objects, size_bytes: None,
 ) -> Made:
     """Make a backup in the folder *target*, and remove all but the newest *keep*, of which it is one. The node may work
     meanwhile.
 
-    Raises OutOfResources if *target* cannot be written, Unavailable, InvalidRequest if it belongs to another archive
-    or is where this one has its own objects.
+    *takes_over* says that the archive is in the place of the one whose backups are there: that one before it was
+    restored, or before its index was made anew. Raises OutOfResources if *target* cannot be written, Unavailable,
+    InvalidRequest if it belongs to another archive or is where this one has its own objects.
     """
     folder = BackupFolder(target)
     _require_apart(archive.store, folder)
     with folder.ours(), closing(folder.store()) as store:
         store.sweep(0)
-        feed = changes.name(archive.db)
-        if (names := folder.names()) and folder.manifest(names[-1]).feed != feed:
-            raise InvalidRequest(OTHER_ARCHIVE.format(folder.root))
+        generation = _generation(archive, folder, takes_over=takes_over)
         before = transfer.copy_all(archive, store, _rows(archive.db), portable.history(archive.db), progress)
-        made = _finish(archive, folder, store, before, progress)
+        made = _finish(archive, folder, store, before, progress, generation)
         if keep is not None:
             others = [name for name in folder.names() if name != made.name]
             _prune(folder, store, others[: max(0, len(others) + 1 - keep)])
@@ -188,7 +203,38 @@ def _require_apart(store: ObjectStore, folder: BackupFolder) -> None:
         raise InvalidRequest(SAME_PLACE.format(folder.root, root))
 
 
-def _finish(archive: Archive, folder: BackupFolder, store: LocalStore, before: Copied, progress: Progress) -> Made:
+def _generation(archive: Archive, folder: BackupFolder, *, takes_over: bool) -> int:
+    """That of a backup of *archive* in *folder*. Raises InvalidRequest if those there are of another one.
+
+    An archive is known by the name of its change feed. A restoration or a new index gives it another; then the tokens
+    in its keys tell it from a stranger, and nothing from a copy of itself, which the operator has to.
+    """
+    feed = changes.name(archive.db)  # given now, if it has none yet: it is to be in the snapshot
+    if not (names := folder.names()):
+        return 0
+    newest = folder.manifest(names[-1])
+    if newest.feed == feed:
+        return newest.generation
+    with portable.opened(folder.index(names[-1]), folder.root) as snapshot:
+        if not _share_objects(archive.db, snapshot):
+            raise InvalidRequest(OTHER_ARCHIVE.format(folder.root))
+    if not takes_over:
+        raise InvalidRequest(FORMER_SELF.format(folder.root))
+    return newest.generation + 1
+
+
+def _share_objects(one: Database, other: Database) -> bool:
+    """Whether the two name any object by the same key."""
+    keys = (row.key for row in _rows(one))
+    while batch := list(islice(keys, BATCH)):
+        if len(list(lookup.unknown_keys(other, batch))) < len(batch):
+            return True
+    return False
+
+
+def _finish(
+    archive: Archive, folder: BackupFolder, store: LocalStore, before: Copied, progress: Progress, generation: int
+) -> Made:
     """The snapshot, and what came since; nothing is removed meanwhile."""
     name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     part = folder.snapshots / f"{name}{PART}"
@@ -200,7 +246,8 @@ def _finish(archive: Archive, folder: BackupFolder, store: LocalStore, before: C
             held = statistics.statistics(snapshot)
             facts = (changes.name(snapshot), changes.latest(snapshot), held.instances, held.size_bytes)
     copies.seal(part / INDEX)
-    manifest = Manifest(name, *facts, _sha256(part / INDEX), done.missing, done.damaged, done.unread)
+    lacking = (done.missing, done.damaged, done.unread)
+    manifest = Manifest(name, *facts, _sha256(part / INDEX), *lacking, generation)
     _write(part / MANIFEST, json.dumps(asdict(manifest), indent=2))
     copies.sync(part)
     part.rename(folder.snapshots / name)

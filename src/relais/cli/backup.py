@@ -25,9 +25,12 @@ INSIDE = "{} is inside [node] data_dir {}: what is lost with the archive is no b
 @click.command("backup", short_help="Back up the archive into a folder on another disk.")
 @click.argument("target", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Keep the newest N backups, remove older ones.")
+@click.option(
+    "--take-over", "takes_over", is_flag=True, help="Once after a restoration or a new index: go on with its backups."
+)
 @config_option
 @json_option
-def backup_(target: Path, keep: int | None, config_file: Path | None, as_json: bool) -> None:
+def backup_(target: Path, keep: int | None, takes_over: bool, config_file: Path | None, as_json: bool) -> None:
     """Back up the archive into the folder TARGET, which may be on any disk but that of the archive.
 
     The node may be running meanwhile. Only what is new is copied, and compared with its digests on the way. A backup
@@ -39,7 +42,7 @@ def backup_(target: Path, keep: int | None, config_file: Path | None, as_json: b
         raise InvalidRequest(INSIDE.format(target, config.node.data_dir))
     with existing_archive(config) as archive, telling("Backing up", as_json) as tell:
         tell.of(2 * statistics.statistics(archive.db).instances)
-        made = backup.make(archive, target, keep=keep, progress=tell.more)
+        made = backup.make(archive, target, keep=keep, takes_over=takes_over, progress=tell.more)
     if as_json:
         print_json(asdict(made))
     else:
@@ -62,7 +65,8 @@ def restore(source: Path, name: str | None, config_file: Path | None, as_json: b
     """Restore the newest backup in the folder SOURCE into the configured archive, which must be empty.
 
     The node must not be running. Every object is compared with its digests. Interrupted, the same command goes on where
-    it was. The change feed gets a new name: whoever follows it begins again.
+    it was. The change feed gets a new name: whoever follows it begins again, and the next backup into the folder SOURCE
+    wants --take-over.
     """
     if instead["is_list"]:
         _list(source, as_json)

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,73 @@ def test_each_archive_has_a_folder_of_its_own(archive: Archive, tmp_path: Path) 
     close_archive(other)
 
 
+def test_two_archives_that_share_no_object_never_take_each_others_place(archive: Archive, tmp_path: Path) -> None:
+    """Nor do they if they keep the same instance, each as it came to it."""
+    ds = a_ct()
+    store(archive, ds)
+    made = backup.make(archive, tmp_path / "disk")
+    other = make_archive(tmp_path / "other")
+    store(other, ds)
+    with pytest.raises(InvalidRequest, match="another archive"):
+        backup.make(other, tmp_path / "disk", takes_over=True)
+    assert backup.BackupFolder(tmp_path / "disk").names() == [made.name]
+    close_archive(other)
+
+
+def test_a_restored_archive_goes_on_with_the_backups_when_it_is_told_to(archive: Archive, tmp_path: Path) -> None:
+    """Untold it may be a copy, made to prove the backups: both would prune what is the other's."""
+    disk = tmp_path / "disk"
+    store(archive, *a_series(3))
+    before = backup.make(archive, disk)
+    south = restored(disk, tmp_path / "south")
+    with pytest.raises(InvalidRequest, match=r"before it was restored.*--take-over"):
+        backup.make(south, disk, keep=1)
+    assert backup.BackupFolder(disk).names() == [before.name]
+    taken = backup.make(south, disk, takes_over=True)
+    assert (taken.copied, taken.manifest.generation) == (0, 1)
+    assert backup.make(south, disk, takes_over=True).manifest.generation == 1
+    with pytest.raises(InvalidRequest, match="or of a copy of it"):
+        backup.make(archive, disk)
+    assert len(backup.BackupFolder(disk).names()) == 3
+    close_archive(south)
+
+
+@pytest.mark.own_store
+def test_the_backups_of_a_new_index_are_the_newest_although_it_counts_from_one(
+    archive: Archive, tmp_path: Path
+) -> None:
+    """Its revisions are lower than those of the backups before: what --keep removes is theirs."""
+    disk = tmp_path / "disk"
+    a_life(archive)
+    before = backup.make(archive, disk)
+    anew = replace(archive, db=make_archive(tmp_path / "anew").db)
+    maintenance.reindex(anew)
+    assert changes.latest(anew.db) < before.manifest.revision
+    with pytest.raises(InvalidRequest, match="its index was made anew"):
+        backup.make(anew, disk)
+    taken = backup.make(anew, disk, takes_over=True)
+    folder = backup.BackupFolder(disk)
+    assert folder.names() == [before.name, taken.name]
+    assert folder.chosen(None) == taken.name
+    last = backup.make(anew, disk, keep=1)
+    assert folder.names() == [last.name]
+    assert backup.check(disk).is_whole
+    anew.db.close()
+
+
+def test_a_backup_of_before_generations_is_the_first_of_them(archive: Archive, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    folder = backup.BackupFolder(disk)
+    first = backup.make(archive, disk)
+    path = folder.snapshots / first.name / backup.MANIFEST
+    said = json.loads(path.read_text()) | {"format": 1}
+    del said["generation"]
+    path.write_text(json.dumps(said))
+    assert backup.check(disk).is_whole
+    second = backup.make(archive, disk)
+    assert folder.names() == [first.name, second.name]
+
+
 @pytest.mark.own_store
 @pytest.mark.parametrize("way", ["itself", "the folder above", "below", "a link", "a link to its objects"])
 def test_a_backup_never_lies_among_the_objects_of_the_archive(tmp_path: Path, way: str) -> None:
@@ -383,7 +451,7 @@ def test_backups_of_a_newer_program_are_not_guessed_at(archive: Archive, tmp_pat
         backup.check(disk)
     path = folder.snapshots / backup.make(archive, disk).name / backup.MANIFEST
     said = json.loads(path.read_text())
-    path.write_text(json.dumps(said | {"format": 2}))
+    path.write_text(json.dumps(said | {"format": backup.FORMAT + 1}))
     with pytest.raises(InvalidRequest, match="newer"):
         backup.check(disk)
     path.write_text("{")

@@ -57,6 +57,18 @@ def test_an_archive_is_backed_up_proven_and_restored(here: Here) -> None:
     assert "empty place" in again.output
 
 
+def test_after_a_restoration_the_next_backup_says_what_to_do(here: Here) -> None:
+    disk = str(here.folder / "disk")
+    here.told("north", "backup", disk)
+    here.relais("south", "restore", disk)
+    refused = here.relais("south", "backup", disk, "--keep", "1")
+    assert refused.exit_code == 1
+    assert "say so once with --take-over" in refused.output
+    assert here.told("south", "backup", disk, "--keep", "1", "--take-over")["copied"] == 0
+    assert here.told("south", "backup", disk, "--keep", "1")["copied"] == 0
+    assert "The backup is sound." in here.relais("south", "restore", disk, "--check").output
+
+
 def test_a_backup_is_not_put_into_the_archive_itself(here: Here) -> None:
     told = here.relais("north", "backup", str(here.folder / "north" / "disk"))
     assert told.exit_code == 1
