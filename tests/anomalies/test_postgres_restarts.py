@@ -144,6 +144,7 @@ def test_a_connection_that_is_lost_before_its_transaction_begins_is_told_as_one(
         connection.tell_briefly(b"BEGIN")
     assert isinstance(failures.of_reading(caught.value), Unavailable)
     assert connection.raw.closed
+    connection.close()
 
 
 def test_a_work_that_loses_its_connection_each_time_is_given_up_as_unavailable(

@@ -15,7 +15,7 @@ class IndexSettings:
 
     *url* is `sqlite:///relative/path` or `sqlite:////absolute/path`, of a file on a local disk, never on NFS, or it is
     `postgresql://role:password@host:port/database`, with parameters of libpq. *busy_timeout_s* bounds the wait for a
-    lock that somebody outside the node holds, and for a server that restarts; beyond it, Unavailable.
+    lock that somebody outside the node holds, and for a server that restarts or hangs; beyond it, Unavailable.
     *group_limit* is the most writes that one commit carries. *soon_limit* is the most late writes (audit of reads)
     that wait in memory; beyond it the reader waits for its own commit. A read that works longer than *read_timeout_s*
     is given up as Unavailable: a search made to be slow must not hold its thread for ever. *log_mb* is what the

@@ -20,17 +20,16 @@ class PostgresEngine:
 
     def __init__(self, settings: IndexSettings) -> None:
         """Connect, and migrate the index, one process at a time."""
+        server = Server(settings)
         try:
-            server = Server(settings)
-            self.writer = PostgresWriter(server)
-            try:
-                migrate(self.writer.connection)
-                self.writer.enter()
-            except BaseException:
-                self.writer.close()
-                raise
+            self.writer = _entered(server)
         except psycopg.Error as exc:
+            server.close()
             raise failures.of_reading(exc) from exc
+        except BaseException:
+            server.close()
+            raise
+        self._server = server
         self._readers = Readers(server, settings)
         self._aside = Aside(server)
 
@@ -61,3 +60,16 @@ class PostgresEngine:
         self._aside.close()
         self._readers.close()
         self.writer.close()
+        self._server.close()
+
+
+def _entered(server: Server) -> PostgresWriter:
+    """The writer of an index that is brought to the newest schema."""
+    writer = PostgresWriter(server)
+    try:
+        migrate(writer.connection)
+        writer.enter()
+    except BaseException:
+        writer.close()
+        raise
+    return writer

@@ -10,6 +10,7 @@ from relais.errors import Internal, InvalidDataSet, NodeError, OutOfResources, T
 FOREIGN: tuple[type[Exception], ...] = (psycopg.Error,)
 FULL_THERE = "The index cannot be written: the disk of its PostgreSQL server is full. Free some space there."
 AWAY = "The PostgreSQL server of the index does not answer, or ended the connection; see whether it runs."
+HANGS = "The PostgreSQL server of the index hangs: it has not answered in time; look at its machine, disk and network."
 UNKNOWN = "The PostgreSQL server of the index went away while it committed; whether it did is not known."
 NOT_COMMITTED = "The index's transaction was given up by the server."
 DAMAGED = "The index is damaged, says PostgreSQL; restore its database, or run `relais reindex` on a new one."
@@ -37,6 +38,10 @@ _NO_ROOM = ("53100", "58030")
 _GONE = ("57P", "08", "")
 
 
+class Overdue(psycopg.OperationalError):
+    """The server did not answer in the time that it has, so we ended the connection."""
+
+
 def state(exc: BaseException) -> str:
     """The SQLSTATE, "" where the server did not speak."""
     return getattr(exc, "sqlstate", None) or ""
@@ -49,13 +54,18 @@ def is_gone(exc: BaseException) -> bool:
 
 
 def passes(exc: BaseException) -> bool:
-    """Whether the same works may do in another transaction: others were preferred, or the connection was lost."""
-    return state(exc) in ("40001", "40P01", MIGRATED) or is_gone(exc)
+    """Whether the same works may do in another transaction: others were preferred, or the connection was lost.
+
+    Not if the server hangs: all would wait for it again.
+    """
+    return state(exc) in ("40001", "40P01", MIGRATED) or (is_gone(exc) and not isinstance(exc, Overdue))
 
 
 def of_reading(exc: BaseException) -> NodeError:
     """*exc* in the node's words."""
     found = state(exc)
+    if isinstance(exc, Overdue):
+        return Unavailable(HANGS)
     if found == "57014":  # it ran for longer than it may
         return TooBroad()
     for length in (5, 3, 2):

@@ -13,12 +13,15 @@ import psycopg
 
 from relais.db.postgres import failures
 from relais.db.postgres.connection import PostgresConnection, Server
+from relais.db.postgres.watch import NEVER
 from relais.db.settings import IndexSettings
 from relais.db.transaction import Connection, Params, Row
 from relais.errors import Unavailable
 
 T = TypeVar("T")
 
+BEGIN = b"BEGIN"
+BEGIN_LONG = b"BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"
 NONE_FREE = "Too many read the index at once; raise [index] connections, or ask again later."
 
 
@@ -43,8 +46,8 @@ class Readers:
                 yield connection
             except psycopg.Error as exc:
                 connection.close()
-                if failures.state(exc) == failures.MIGRATED:
-                    self._forget()  # the others have prepared the same
+                if failures.state(exc) == failures.MIGRATED or isinstance(exc, failures.Overdue):
+                    self._forget()  # the others have prepared the same, or would wait as long
                 raise
             except BaseException:
                 self._give_back(connection)
@@ -79,7 +82,8 @@ class Readers:
         """A connection in a new transaction."""
 
         def begin(connection: PostgresConnection) -> PostgresConnection:
-            connection.tell_briefly(b"BEGIN" if timeout_s is not None else b"BEGIN; SET LOCAL statement_timeout = 0")
+            connection.tell_briefly(BEGIN if timeout_s is not None else BEGIN_LONG)
+            connection.limit_s = self._server.read_s if timeout_s is not None else NEVER
             return connection
 
         return self._on_one(begin)
@@ -90,6 +94,8 @@ class Readers:
             try:
                 return _closed_by_failure(idle, use)
             except psycopg.Error as exc:
+                if isinstance(exc, failures.Overdue):
+                    self._forget()  # the others would wait as long
                 if not failures.passes(exc):
                     raise
         return _closed_by_failure(self._server.reader(), use)
@@ -101,6 +107,7 @@ class Readers:
     def _give_back(self, connection: PostgresConnection) -> None:
         try:
             connection.tell_briefly(b"ROLLBACK")
+            connection.limit_s = self._server.read_s
         except psycopg.Error:
             connection.close()
             return

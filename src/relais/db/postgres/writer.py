@@ -18,6 +18,7 @@ import psycopg
 from relais.db.engine import TryAgain, Words
 from relais.db.postgres import failures
 from relais.db.postgres.connection import AGAIN_S, Server
+from relais.db.postgres.watch import NEVER
 from relais.errors import Unavailable
 
 CLOSING_S = 5.0  # the server may need a while to see that a connection was closed
@@ -36,7 +37,10 @@ WHERE locktype = 'advisory' AND (classid, objid) = (1380273742, 'totals'::regcla
 
 
 class PostgresWriter:
-    """The connection that writes, opened anew when it was lost."""
+    """The connection that writes, opened anew when it was lost.
+
+    No answer to it is waited for without a limit, unless it has the index alone: then nobody waits for what it does.
+    """
 
     words: Words = failures
     savepoints_are_dear = True  # two more round trips
@@ -53,6 +57,7 @@ class PostgresWriter:
 
     def enter(self) -> None:
         """Have the migrated index open, by the connection there is now. Raises Unavailable if somebody has it alone."""
+        self._limit()
         if not self.connection.execute(ALONE if self._is_alone else SHARED).fetchone()[0]:
             self.connection.close()
             raise Unavailable(IS_ALONE)
@@ -67,12 +72,17 @@ class PostgresWriter:
                 raise Unavailable(IS_OPEN.format(others))
             time.sleep(AGAIN_S)
         self._is_alone = True
+        self._limit()
         try:
             yield
         finally:
             self._is_alone = False
+            self._limit()
             if not self.connection.raw.closed:
                 self.connection.execute(NOT_ALONE)
+
+    def _limit(self) -> None:
+        self.connection.limit_s = NEVER if self._is_alone else self._server.work_s
 
     @contextmanager
     def held(self, since: float) -> Iterator[None]:
@@ -81,19 +91,29 @@ class PostgresWriter:
 
     def begin(self) -> None:
         """Begin, as the only one who writes; on a new connection if the old one is gone."""
+        if self._has_begun():
+            return
+        self.connection.close()
+        self.connection = self._server.writer()
+        self.enter()
+        self.connection.tell_turn(BEGIN)
+
+    def _has_begun(self) -> bool:
+        """Begin on the connection there is. False if it is lost; who has waited for a server that hangs is told."""
+        if self.connection.raw.closed:
+            return False
         try:
-            self.connection.tell(BEGIN)
-        except psycopg.OperationalError:
-            if not self.connection.raw.closed:
+            self.connection.tell_turn(BEGIN)
+        except psycopg.OperationalError as exc:
+            if isinstance(exc, failures.Overdue) or not self.connection.raw.closed:
                 raise
-            self.connection = self._server.writer()
-            self.enter()
-            self.connection.tell(BEGIN)
+            return False
+        return True
 
     def commit(self) -> None:
         """Commit durably."""
         try:
-            done = self.connection.raw.execute(b"COMMIT").statusmessage
+            done = self.connection.tell("COMMIT")
         except psycopg.Error as exc:
             if self.connection.raw.closed:
                 raise Unavailable(failures.UNKNOWN) from exc

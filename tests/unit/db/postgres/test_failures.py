@@ -4,6 +4,7 @@ import errno
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -72,6 +73,22 @@ def test_a_search_that_takes_too_long_is_ended_by_the_server(tmp_path: Path) -> 
     with db.read(is_long=True) as connection:
         assert connection.execute("SELECT 1 FROM pg_sleep(0.8)").fetchone()[0] == 1
     db.close()
+
+
+@pytest.mark.parametrize("busy_timeout_s", [0.5, 60])
+def test_a_search_that_waits_for_a_lock_of_another_program_is_unavailable_and_not_too_broad(
+    tmp_path: Path, busy_timeout_s: float
+) -> None:
+    settings = index_settings(tmp_path, POSTGRESQL, read_timeout_s=2, busy_timeout_s=busy_timeout_s)
+    with closing(Database(settings)) as db, psycopg.connect(settings.url) as foreign:
+        foreign.execute("LOCK TABLE instance IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(Unavailable, match="locked by another program"), db.read() as connection:
+            connection.execute("SELECT count(*) FROM instance")
+        with pytest.raises(Unavailable, match="locked by another program"):
+            db.first("SELECT count(*) FROM instance", ())
+        threading.Timer(3, foreign.rollback).start()
+        with db.read(is_long=True) as connection:  # who knows that it is long waits
+            assert connection.execute("SELECT count(*) FROM instance").fetchone()[0] == 0
 
 
 def test_more_readers_than_connections_wait_for_one(tmp_path: Path) -> None:
