@@ -13,7 +13,8 @@ from relais.dimse.settings import ENGINES
 pytestmark = pytest.mark.anywhere("is about PDUs")
 
 ITEM_BYTES = 4
-CONTEXT_ITEM, TRANSFER_SYNTAX_ITEM = 0x20, 0x40
+PDU_HEADER_BYTES = 6
+CONTEXT_ITEM, TRANSFER_SYNTAX_ITEM, USER_ITEM = 0x20, 0x40, 0x50
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -30,6 +31,14 @@ def with_context_id(number: int) -> bytes:
     return bytes(rq)
 
 
+def with_item(kind: int, content: bytes) -> bytes:
+    """A request with one more item in its User Information, which comes last."""
+    rq, added = bytearray(ul.associate_rq()), ul.item(kind, content)
+    at = rq.index(bytes((USER_ITEM, 0)), 74)
+    rq[at + 2 : at + 4] = (len(rq) - at - ITEM_BYTES + len(added)).to_bytes(2)
+    return ul.pdu(1, bytes(rq[PDU_HEADER_BYTES:]) + added)
+
+
 @pytest.mark.parametrize(
     ("request_", "answers"),
     [
@@ -37,6 +46,12 @@ def with_context_id(number: int) -> bytes:
         pytest.param(with_context_id(2), {ul.A_ABORT}, id="an even context"),
         pytest.param(with_context_id(255), {ul.A_ASSOCIATE_AC}, id="the last context"),
         pytest.param(ul.associate_rq(((ul.CT, ()),)), {ul.A_ASSOCIATE_AC, ul.A_ABORT}, id="no Transfer Syntax"),
+        pytest.param(with_item(0x99, b"abc"), {ul.A_ASSOCIATE_AC}, id="an item of no known kind"),
+        pytest.param(with_item(0x58, b"\1\1\0\3bob\0\0"), {ul.A_ASSOCIATE_AC}, id="a user"),
+        pytest.param(with_item(0x58, b"\x09\1\0\3bob\0\0"), {ul.A_ASSOCIATE_AC}, id="a user in no known way"),
+        pytest.param(with_item(0x58, b""), {ul.A_ABORT}, id="an empty user"),
+        pytest.param(ul.associate_rq(called=""), {ul.A_ASSOCIATE_RJ}, id="nobody called"),
+        pytest.param(ul.associate_rq(calling=""), {ul.A_ASSOCIATE_RJ}, id="nobody calling"),
         pytest.param(ul.associate_rq(()), {ul.A_ASSOCIATE_AC, ul.A_ABORT}, id="no context"),
     ],
 )

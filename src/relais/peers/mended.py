@@ -55,18 +55,22 @@ class HeldSocket(AssociationSocket):
 class TidyProvider(DULServiceProvider):
     """The network thread of an association.
 
-    Of the protocol version of a request it takes the one bit that counts (PS3.8 9.3.2). It takes no request, and sends
-    nothing once the association has ended, of which pynetdicom's threads would die. *asked* is the request that came.
+    Of the protocol version of a request it takes the one bit that counts (PS3.8 9.3.2), and of its items those that
+    pynetdicom knows, which dies of others. It takes no request, and sends nothing once the association has ended, of
+    which pynetdicom's threads would die. *asked* is the request that came.
     """
 
     asked: associate.Request | None = None
 
     def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
-        pdu, event = super()._decode_pdu(bytestream)
-        if isinstance(pdu, A_ASSOCIATE_RQ):
-            self.asked = associate.decode(bytes(bytestream[PDU_HEADER.size :]))
+        if bytestream[0] == associate.A_ASSOCIATE_RQ:
+            body = bytes(bytestream[PDU_HEADER.size :])
+            self.asked = associate.decode(body)
             if not all(context.transfer_syntaxes for context in self.asked.proposal.contexts):
                 raise ValueError("a presentation context without Transfer Syntax")
+            bytestream = bytearray(associate.familiar(body))
+        pdu, event = super()._decode_pdu(bytestream)
+        if isinstance(pdu, A_ASSOCIATE_RQ):
             pdu.protocol_version &= 1
         return pdu, event
 

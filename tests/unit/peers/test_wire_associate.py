@@ -50,7 +50,9 @@ def test_a_request_of_pynetdicom_is_read(
     asked.called_ae_title, asked.calling_ae_title = called, calling
     asked.presentation_context_definition_list = [_context(2 * at + 1, *one) for at, one in enumerate(contexts)]
     asked.user_information = [*_user(max_length, roles, extended), *_identity(identity)]
-    read = decode(A_ASSOCIATE_RQ(asked).encode()[HEADER:])
+    encoded = A_ASSOCIATE_RQ(asked).encode()
+    assert associate.familiar(encoded[HEADER:]) == encoded
+    read = decode(encoded[HEADER:])
     assert (read.version, read.called_ae_title, read.calling_ae_title) == (1, called, calling)
     proposal = read.proposal
     assert proposal.application_context == associate.APPLICATION_CONTEXT

@@ -23,6 +23,9 @@ _APPLICATION, _PROPOSED, _ANSWERED, _ABSTRACT, _TRANSFER, _USER = 0x10, 0x20, 0x
 _MAX_LENGTH, _CLASS_UID, _ROLES, _VERSION_NAME, _EXTENDED, _IDENTITY, _CONFIRMED = (
     *(0x51, 0x52, 0x54, 0x55, 0x56, 0x58, 0x59),  # PS3.8 D.1, PS3.7 D.3.3
 )
+_USER_KINDS = range(0x51, 0x5A)  # PS3.8 D.1, PS3.7 D.3.3
+_IDENTITY_KINDS = range(1, 6)  # PS3.7 table D.3-14
+_NO_TITLE = b"?".ljust(16)
 _ITEM = struct.Struct(">BxH")
 _PDU = struct.Struct(">BxI")
 _SHORT = struct.Struct(">H")
@@ -116,6 +119,30 @@ def decode(body: bytes) -> Request:
     (version,) = _SHORT.unpack_from(body)
     fixed = body[:FIXED_BYTES]
     return Request(fixed, version, _ae_title(body[4:20]), _ae_title(body[20:36]), _proposal(body[FIXED_BYTES:]))
+
+
+def familiar(body: bytes) -> bytes:
+    """The A-ASSOCIATE-RQ PDU of a request with *body* for a library that fails of what it does not know.
+
+    Without items of unknown kinds, and a user identity of one; what is no AE title is a question mark. What was asked
+    for says `decode`. Raises ValueError.
+    """
+    titles = b"".join(title if _ae_title(title) else _NO_TITLE for title in (body[4:20], body[20:36]))
+    items = b"".join(
+        _item(kind, _familiar_user(content) if kind == _USER else content)
+        for kind, content in _items(body[FIXED_BYTES:])
+        if kind in {_APPLICATION, _PROPOSED, _USER}
+    )
+    known = body[:4] + titles + body[36:FIXED_BYTES] + items
+    return _PDU.pack(A_ASSOCIATE_RQ, len(known)) + known
+
+
+def _familiar_user(content: bytes) -> bytes:
+    return b"".join(
+        _item(kind, data)
+        for kind, data in _items(content)
+        if kind in _USER_KINDS and (kind != _IDENTITY or data[0] in _IDENTITY_KINDS)
+    )
 
 
 def acceptance(request: Request, items: bytes) -> bytes:
