@@ -4,7 +4,7 @@ Reading: image/jp2 and image/jph are made without loss; quality is for image/jpe
 loss; ICC profiles are for image/jpeg and image/png.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from io import BytesIO
 
 import imagecodecs
@@ -55,22 +55,32 @@ def _jxl(picture: Image.Image, quality: int) -> bytes:
 _MADE_HERE = {"image/jph": _jph, "image/jxl": _jxl}
 
 
-def animated(pictures: Sequence[Image.Image], frame_ms: Sequence[float]) -> bytes:
-    """*pictures* of one size as an endless GIF; the nth is shown for the nth of *frame_ms*.
+def animated(frames: Iterable[tuple[Image.Image, float]]) -> bytes:
+    """Pictures of one size as an endless GIF, each with how many milliseconds it is shown.
 
     Each is a frame of its own, also one like that before it, which Pillow would leave out. A frame holds the rectangle
-    in which it differs from the one before, at least a pixel.
+    in which it differs from the one before, at least a pixel. It is encoded before the next is asked for.
     """
-    if len(pictures) == 1:
-        return encoded(pictures[0], RenderRequest("image/gif"))
-    first = _indexed(pictures[0])
-    pieces, _ = GifImagePlugin.getheader(first, info={"loop": 0})
-    pieces += GifImagePlugin.getdata(first, duration=_duration_ms(frame_ms[0]))
-    for before, picture, time_ms in zip(pictures, pictures[1:], frame_ms[1:], strict=False):
-        box = ImageChops.difference(before, picture).getbbox() or (0, 0, 1, 1)
-        changed = _indexed(picture.crop(box))
-        pieces += GifImagePlugin.getdata(changed, box[:2], duration=_duration_ms(time_ms), include_color_table=True)
+    pieces: list[bytes] = []
+    before, count = None, 0
+    for picture, time_ms in frames:
+        pieces += _first(picture, time_ms) if before is None else _changed(before, picture, time_ms)
+        before, count = picture, count + 1
+    if before is not None and count == 1:
+        return encoded(before, RenderRequest("image/gif"))
     return b"".join((*pieces, b";"))
+
+
+def _first(picture: Image.Image, time_ms: float) -> list[bytes]:
+    indexed = _indexed(picture)
+    header, _ = GifImagePlugin.getheader(indexed, info={"loop": 0})
+    return header + GifImagePlugin.getdata(indexed, duration=_duration_ms(time_ms))
+
+
+def _changed(before: Image.Image, picture: Image.Image, time_ms: float) -> list[bytes]:
+    box = ImageChops.difference(before, picture).getbbox() or (0, 0, 1, 1)
+    changed = _indexed(picture.crop(box))
+    return GifImagePlugin.getdata(changed, box[:2], duration=_duration_ms(time_ms), include_color_table=True)
 
 
 def _indexed(picture: Image.Image) -> Image.Image:

@@ -5,7 +5,7 @@ when the image is scaled anyway (viewport, thumbnail); without that, as many pix
 for one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from PIL import Image
@@ -59,20 +59,21 @@ def render_blended(under: Layer, over: Layer | None, request: RenderRequest, pre
 
 
 def animate(
-    frames: Iterable[tuple[int, Decoded, Difference | None]], image: ImageHeader, request: RenderRequest
+    frames: Iterable[tuple[int, Decoded, Difference | None]], count: int, image: ImageHeader, request: RenderRequest
 ) -> bytes:
-    """Frames, each with its number, as an animated GIF, as fast as the instance says. Raises TooLarge for too many."""
-    pictures: list[Image.Image] = []
-    times_ms: list[float] = []
-    pixels = 0
-    for number, decoded, difference in frames:
-        picture = seen(decoded, image, request, number, difference=difference)
-        pixels += picture.width * picture.height
-        if pixels > MAX_ANIMATION_PIXELS:
-            raise TooLarge("The animation has too many pixels: ask for fewer frames, or for a smaller viewport.")
-        pictures.append(picture)
-        times_ms.append(frame_time_ms(image.attributes, number))
-    return animated(pictures, times_ms)
+    """*count* frames, each with its number, as an animated GIF, as fast as the instance says.
+
+    Each is written before the next is asked for. Raises TooLarge for too many, as soon as the first is there.
+    """
+
+    def pictures() -> Iterator[tuple[Image.Image, float]]:
+        for number, decoded, difference in frames:
+            picture = seen(decoded, image, request, number, difference=difference)
+            if picture.width * picture.height * count > MAX_ANIMATION_PIXELS:
+                raise TooLarge("The animation has too many pixels: ask for fewer frames, or for a smaller viewport.")
+            yield picture, frame_time_ms(image.attributes, number)
+
+    return animated(pictures())
 
 
 def seen(

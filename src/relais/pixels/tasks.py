@@ -122,9 +122,9 @@ class Tasks:
             def frames() -> Iterator[tuple[int, Decoded, Values | None]]:
                 for number in fields["frame_numbers"]:
                     yield number, frame(number), _difference(frame, image, number)
-                    progress()
+                    progress()  # it has been written
 
-            return animate(frames(), image, from_fields(fields["request"]))
+            return animate(frames(), len(fields["frame_numbers"]), image, from_fields(fields["request"]))
 
     def _decode_file(self, fields: Fields, _: memoryview) -> bytes:
         number = fields["frame_number"]

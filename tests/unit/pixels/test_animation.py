@@ -1,5 +1,6 @@
 """Several frames as one GIF: in order, in time, within bounds (PS3.18 8.7.4)."""
 
+import gc
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,24 @@ def test_frames_come_in_the_order_asked_and_report_progress(tmp_path: Path) -> N
     assert len(shown) == reported == 2
     assert np.abs(shown[0] - FRAMES[2]).max() <= 1
     assert np.abs(shown[1] - FRAMES[0]).max() <= 1
+
+
+def test_a_frame_is_written_before_the_next_is_decoded(tmp_path: Path) -> None:
+    """Progress tells of frames that are done, and the time of one is that of one; no picture waits for all others."""
+    frames = np.stack([np.roll(texture(8, samples=3), step) for step in range(12)])
+    path, waiting = tmp_path / "loop.dcm", []
+    path.write_bytes(part10(an_image(frames, frames=True)))
+    request = to_fields(RenderRequest("image/gif"))
+    fields = {"task": "animate", "path": str(path), "frame_numbers": list(range(1, 13)), "request": request}
+    Tasks(PixelSettings()).run(wire.Message(fields), lambda: waiting.append(pictures_of(42, 37)))
+    assert len(waiting) == 12
+    assert max(waiting) < 6
+
+
+def pictures_of(width: int, height: int) -> int:
+    """How many pictures of that size there are in this process."""
+    found = [one for one in gc.get_objects() if type(one) is Image.Image]
+    return sum(one.size == (width, height) for one in found)
 
 
 @pytest.mark.parametrize(
