@@ -72,6 +72,10 @@ class Gone(NotFound):
     """The resource has been deleted."""
 
 
+class Missing(NotFound):
+    """The storage does not have this now, which the archive keeps."""
+
+
 class Forbidden(NodeError):
     """This is not allowed."""
 

@@ -18,7 +18,7 @@ from relais.archive import Archive
 from relais.config import Config
 from relais.dimse.wire import proxied
 from relais.errors import OutOfResources, Unavailable
-from relais.node import clock
+from relais.node import clock, mounted
 from relais.node.remembered import Check, Remembered
 from relais.peers.association import Rejected
 from relais.peers.dimse import DimsePeer
@@ -127,7 +127,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _storage_answers(archive: Archive) -> str | None:
-    """Start an upload and leave it: it leaves no trace."""
+    """Start an upload and leave it: it leaves no trace. A folder that is away is no full disk."""
+    mounted.require(archive.db, archive.store)
     try:
         with archive.store.begin(b"ready?") as upload:
             upload.write(b"yes")

@@ -13,7 +13,7 @@ from pathlib import Path
 from relais.config import Config
 from relais.dimse.seats import Seats
 from relais.errors import NodeError
-from relais.node import compose, http_server, lifeline, log, samples
+from relais.node import compose, http_server, lifeline, log, mounted, samples
 from relais.node.background import Background
 from relais.node.commitments import Commitments
 from relais.node.orders import Orders, read_orders
@@ -49,6 +49,7 @@ def _dimse(orders: Orders) -> None:
     settings = orders.config.dimse
     seats = Seats(settings.max_associations, orders.worker, settings.workers, orders.seats_fd)
     with Signals() as signals, compose.archive_of(orders.config) as archive:
+        mounted.require(archive.db, archive.store)
         archive.store.prepare()
         server = compose.dimse_server(orders.config, archive, seats)
         server.start(socket.socket(fileno=orders.listener_fd))
@@ -67,7 +68,9 @@ def _web_worker(config: Config, parent_pid: int) -> http_server.Application:
     lifeline.end_with_parent(parent_pid)
     log.configure(config.node.log_level)
     try:
-        application = compose.web_application(config, compose.open_archive(config))
+        archive = compose.open_archive(config)
+        mounted.require(archive.db, archive.store)
+        application = compose.web_application(config, archive)
     except NodeError as exc:
         logger.error(fields(event="role failed", role="web worker", error=exc.message))
         sys.exit(1)

@@ -1,7 +1,8 @@
 """The port to the bytes: what every object store promises. Knows keys and bytes, nothing of DICOM.
 
 Adapters share tests/contract/test_object_store.py. Foreign exceptions are wrapped: OutOfResources where nothing can be
-made durable (full, read-only, too many files), Unavailable where the store does not answer, NotFound for a missing key.
+made durable (full, read-only, too many files), Unavailable where the store does not answer, Missing for a key
+without an object.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,8 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, TypeGuard, TypeVar, runtime_checkable
 
+from relais.errors import Unavailable
+
 Buffer = bytes | bytearray | memoryview
 T = TypeVar("T")
+
+
+class Away(Unavailable):
+    """The folder of the objects is gone, or another one than at the start: mount it, or start the node again."""
 
 
 class StoredObject(NamedTuple):

@@ -5,7 +5,9 @@
    own file is synced later; any other is synced, and after the rename its folder.
 2. A folder counts as durable once this process has synced the folder above it; before that no commit returns.
 3. A failed write or sync ends the upload: what the kernel dropped cannot be asked for again, so nothing is retried.
-4. Nothing that is not a key (storage.layout) becomes a path, and what lies around in the folder besides is left alone.
+4. A root that is gone, or another folder than the one that was opened (a disk that is not mounted), takes nothing and
+   has lost nothing: Away.
+5. Nothing that is not a key (storage.layout) becomes a path, and what lies around in the folder besides is left alone.
 """
 
 import logging
@@ -18,9 +20,17 @@ from pathlib import Path
 from posixpath import dirname
 from typing import BinaryIO
 
-from relais.errors import Internal, InvalidRequest, NotFound, Unavailable, out_of_resources
+from relais.errors import (
+    Internal,
+    InvalidRequest,
+    Missing,
+    NotFound,
+    OutOfResources,
+    Unavailable,
+    out_of_resources,
+)
 from relais.storage import redo
-from relais.storage.base import Buffer, StoredObject
+from relais.storage.base import Away, Buffer, StoredObject
 from relais.storage.direct import Direct
 from relais.storage.journal import SEGMENTS, Held, Journal, settle_the_dead
 from relais.storage.layout import is_key, require_key
@@ -39,17 +49,6 @@ TOO_SHORT = "There are not so many bytes."
 RENAME_ATTEMPTS = 100  # a folder may be pruned between being made and being used; after that many the upload fails
 
 log = logging.getLogger(__name__)
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Whatever the file system refuses while an object is read."""
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError) as exc:
-        raise NotFound from exc
-    except OSError as exc:
-        raise Unavailable("The storage cannot be read now.") from exc
 
 
 class LocalStore:
@@ -78,6 +77,7 @@ class LocalStore:
             for folder in (*reversed(self.root.parents), self.root, self.incoming):
                 self._settle(folder)
             settle_the_dead(self.root / JOURNAL, self)
+            self._identity = _identity(self._root_name)
 
     def prepare(self) -> None:
         self._own_journal()
@@ -94,14 +94,18 @@ class LocalStore:
             self._whole = None
 
     def begin(self, head: bytes) -> LocalUpload:
+        try:
+            self._require_there()
+        except Away as exc:
+            raise OutOfResources(exc.message) from exc
         return LocalUpload(self, head)
 
     def open(self, key: str) -> BinaryIO:
-        with _reading():
+        with self._reading():
             return os.fdopen(self._opened(key), "rb")
 
     def read_range(self, key: str, offset: int, length: int) -> bytes:
-        with _reading():
+        with self._reading():
             fd = self._opened(key)
             try:
                 if offset < 0 or length < 0 or (length > LARGE_BYTES and offset + length > os.fstat(fd).st_size):
@@ -116,7 +120,7 @@ class LocalStore:
         return found
 
     def size_bytes(self, key: str) -> int:
-        with _reading():
+        with self._reading():
             return self._path(key).stat().st_size
 
     @contextmanager
@@ -136,15 +140,19 @@ class LocalStore:
         Not synced: after a power failure within seconds the bytes may be back, without a row that names them.
         """
         path = self._path(key)
-        with out_of_resources(), suppress(FileNotFoundError, NotADirectoryError):
-            path.unlink()
+        with out_of_resources():
+            try:
+                path.unlink()
+            except (FileNotFoundError, NotADirectoryError):
+                self._require_there()
         process, journal = self._journal
         if journal is not None and process == os.getpid():
             journal.forget(key)
         self._prune(path.parent)
 
     def iterate(self, folder: str = "") -> Iterator[str]:
-        with _reading():
+        with self._reading():
+            self._require_there()
             yield from self._keys(folder, depth=3 - len(Path(folder).parts))
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -155,7 +163,7 @@ class LocalStore:
         return found
 
     def foreign(self) -> Iterator[str]:
-        with _reading():
+        with self._reading():
             for folder, folders, files in os.walk(self.root):
                 folders[:] = [name for name in folders if not name.startswith(".")]
                 paths = (Path(folder, name).relative_to(self.root).as_posix() for name in files)
@@ -163,7 +171,7 @@ class LocalStore:
 
     def sweep(self, older_than_s: float) -> int:
         removed, limit = 0, time.time() - older_than_s
-        with _reading():
+        with self._reading():
             settle_the_dead(self.root / JOURNAL, self)
             for name in _names(self.incoming):
                 path = self.incoming / name
@@ -174,7 +182,8 @@ class LocalStore:
         return removed
 
     def free_bytes(self) -> int | None:
-        with _reading():
+        with self._reading():
+            self._require_there()
             room = os.statvfs(self.root)
             return room.f_bavail * room.f_frsize
 
@@ -235,6 +244,26 @@ class LocalStore:
             self._prune(Path(path).parent)
             raise
         self._sync_folder(dirname(path))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Whatever the file system refuses while an object is read."""
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            self._require_there()
+            raise Missing from exc
+        except OSError as exc:
+            raise Unavailable("The storage cannot be read now.") from exc
+
+    def _require_there(self) -> None:
+        """Raise Away where the root is not the one that was opened: what lies in another one is not ours."""
+        try:
+            is_there = _identity(self._root_name) == self._identity
+        except OSError as exc:
+            raise Away from exc
+        if not is_there:
+            raise Away
 
     def _path(self, key: str) -> Path:
         return self.root / require_key(key)
@@ -329,6 +358,12 @@ class LocalStore:
             except OSError:
                 return
             self._durable.discard(str(folder))
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    """Which folder it is, whatever it is called. Raises OSError."""
+    found = os.stat(folder)  # noqa: PTH116 - for speed, before every upload
+    return found.st_dev, found.st_ino
 
 
 def _require_absent(path: str) -> None:

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from relais.errors import Forbidden, Gone, Internal, InvalidRequest, NodeError, NotFound, TooLarge, Unavailable
+from relais.errors import Forbidden, Gone, Internal, InvalidRequest, Missing, NodeError, NotFound, TooLarge, Unavailable
 from relais.telemetry.line import fields
 from relais.ui import headers
 
@@ -17,6 +17,7 @@ from relais.ui import headers
 _STATUS: tuple[tuple[type[NodeError], int], ...] = (
     (InvalidRequest, 400),
     (Gone, 410),
+    (Missing, 503),
     (NotFound, 404),
     (Forbidden, 403),
     (TooLarge, 413),

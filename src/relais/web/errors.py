@@ -20,6 +20,7 @@ from relais.errors import (
     InvalidDataSet,
     InvalidRequest,
     Mismatch,
+    Missing,
     Nearline,
     NodeError,
     NotAcceptable,
@@ -45,6 +46,7 @@ _STATUS: tuple[tuple[type[NodeError], int], ...] = (
     (UnknownLength, 411),
     (InvalidRequest, 400),
     (Gone, 410),
+    (Missing, 503),  # what the index names: it may be back
     (NotFound, 404),
     (Forbidden, 403),
     (Conflict, 409),

@@ -27,6 +27,7 @@ def test_every_kind_of_error_has_a_status_of_its_own_or_of_its_parent(kind: type
         (kinds.Mismatch, 409),
         (kinds.Conflict, 409),
         (kinds.Gone, 410),
+        (kinds.Missing, 503),
         (kinds.UnknownLength, 411),
         (kinds.TooLarge, 413),
         (kinds.TooBroad, 413),

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from relais.errors import InvalidRequest, Nearline, NodeError, NotFound, OutOfResources, Unavailable
+from relais.errors import InvalidRequest, Missing, Nearline, NodeError, NotFound, OutOfResources, Unavailable
 
 FAILED = "The object store has failed."
 KEYS_REFUSED = "The object store refuses our keys."
@@ -19,8 +19,8 @@ CUT_SHORT = "The object store broke off its answer."
 CHANGING = "The object store is still at work on an object of that key."
 
 _OF_CODE: Mapping[str, tuple[type[NodeError], str | None]] = {
-    "NoSuchKey": (NotFound, None),
-    "404": (NotFound, None),
+    "NoSuchKey": (Missing, None),
+    "404": (Missing, None),
     "InvalidRange": (InvalidRequest, "There are not so many bytes."),
     "416": (InvalidRequest, "There are not so many bytes."),
     "InvalidObjectState": (Nearline, None),

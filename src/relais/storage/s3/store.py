@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Self, TypeVar
 
 from relais.errors import Elsewhere, Internal, InvalidRequest, Nearline, NotFound, Unavailable
-from relais.storage.base import Buffer, StoredObject, Upload
+from relais.storage.base import Away, Buffer, StoredObject, Upload
 from relais.storage.layout import require_key, series_folder
 from relais.storage.s3.bucket import Bucket
 from relais.storage.s3.failures import DAMAGED_ON_THE_WAY, NoAnswer
@@ -287,7 +287,7 @@ class S3Store:
         """What the one finds, or else the other."""
         try:
             return in_spool(require_key(key))
-        except NotFound:
+        except (NotFound, Away):
             pass
         try:
             return self._ask(lambda: in_bucket(key))
