@@ -1,5 +1,6 @@
 """What an operator may say about the index. Knows no file format: config reads it."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,8 @@ class IndexSettings:
             (SQLITE_PREFIX, POSTGRESQL_PREFIX)
         ):
             raise ValueError("[index] url must be sqlite:///PATH or postgresql://...")
+        if self.is_postgresql:
+            _require_sense(self.url)
         for name, least in (
             ("busy_timeout_s", 0.0),
             ("read_timeout_s", 0.1),
@@ -70,6 +73,14 @@ class IndexSettings:
     def path(self) -> Path:
         """The file that the *url* of a SQLite index names."""
         return Path(self.url.removeprefix(SQLITE_PREFIX))
+
+
+def _require_sense(url: str) -> None:
+    """Raise ValueError for a URL of PostgreSQL that nobody would understand; without its driver nobody looks."""
+    with suppress(ImportError):
+        from relais.db.postgres.urls import require_sense  # noqa: PLC0415 - its driver is an extra
+
+        require_sense(url)
 
 
 def for_path(path: Path) -> IndexSettings:

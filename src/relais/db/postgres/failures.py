@@ -15,6 +15,11 @@ UNKNOWN = "The PostgreSQL server of the index went away while it committed; whet
 NOT_COMMITTED = "The index's transaction was given up by the server."
 DAMAGED = "The index is damaged, says PostgreSQL; restore its database, or run `relais reindex` on a new one."
 REFUSED = "PostgreSQL refuses the index's role, its password or its database; check [index] url."
+NO_TLS = (
+    "TLS with the PostgreSQL server of the index fails: its certificate or one of the files that [index] url names "
+    "does not do; check sslmode, sslrootcert and the host name (psql with the same URL says more)."
+)
+NO_HOST = "The host that [index] url names is not known to this machine; check the name, and its name service."
 TOO_LONG = "A value that is searched is too long for an index of PostgreSQL, far longer than the standard allows."
 MIGRATED = "0A000"  # of what this connection had prepared
 # By SQLSTATE, or its first two letters.
@@ -34,6 +39,13 @@ SENTENCES = {
     "57P": AWAY,
     "08": AWAY,
 }
+# By what libpq, psycopg or a server that refuses a connection says, without SQLSTATE: the first that fits.
+WORDS = (
+    (("authentication failed", "no pg_hba.conf", "no password"), REFUSED),
+    (("certificate", "does not match host name", "private key file", "SSL was required", " alert "), NO_TLS),
+    (("could not translate host name", "failed to resolve host"), NO_HOST),
+    (("does not exist",), REFUSED),
+)
 _NO_ROOM = ("53100", "58030")
 _GONE = ("57P", "08", "")
 
@@ -72,7 +84,7 @@ def of_reading(exc: BaseException) -> NodeError:
         if len(found) == 5 and found[:length] in SENTENCES:
             return Unavailable(SENTENCES[found[:length]])
     if (isinstance(exc, psycopg.OperationalError) and not found) or isinstance(exc, OSError):
-        return Unavailable(REFUSED if is_refusal(exc) else AWAY)
+        return Unavailable(_in_words(exc) or AWAY)
     return Internal(f"The index refused a statement: {exc}")
 
 
@@ -87,6 +99,10 @@ def of_writing(exc: BaseException) -> NodeError:
 
 
 def is_refusal(exc: BaseException) -> bool:
-    """Whether the server will not have us, however often we come: it says so in words only."""
+    """Whether the server will not have us, or we not it, however often we come: that is said in words only."""
+    return _in_words(exc) in (REFUSED, NO_TLS)
+
+
+def _in_words(exc: BaseException) -> str | None:
     said = str(exc)
-    return any(word in said for word in ("authentication failed", "does not exist", "no pg_hba.conf", "no password"))
+    return next((sentence for words, sentence in WORDS if any(word in said for word in words)), None)
