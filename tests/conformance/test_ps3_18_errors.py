@@ -234,6 +234,15 @@ def test_an_answer_that_was_cut_off_is_logged_as_such(tmp_path: Path) -> None:
         assert ["status=200" in line for line in lines_with(node, "cut=yes")] == [True]
 
 
+@pytest.mark.parametrize("host", ["", "Host:\r\n", "Host: a\r\nHost: b\r\n", "Host: a b\r\n", "Host: a/b\r\n"])
+def test_a_request_that_does_not_say_whom_it_means_is_a_400(web: WebNode, host: str) -> None:
+    """RFC 9112 3.2; older clients than HTTP/1.1 need not."""
+    for target, as_ever in (("/dicom-web/studies", b"200"), ("/health/live", b"200"), ("/nothing", b"404")):
+        for version, expected in (("1.1", b"400"), ("1.0", as_ever)):
+            answer = web.exchange(f"GET {target} HTTP/{version}\r\n{host}Connection: close\r\n\r\n".encode())
+            assert answer.split(b" ", 2)[1] == expected, (target, version)
+
+
 def test_live_and_ready(web: WebNode) -> None:
     live, ready = (
         requests.get(f"{web.base}/health/live", timeout=120),

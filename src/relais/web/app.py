@@ -10,6 +10,7 @@ from flask import Flask, Request, Response, request
 from werkzeug.routing import MapAdapter
 
 from relais.archive import Archive
+from relais.errors import InvalidRequest
 from relais.web import (
     bulkdata,
     capabilities,
@@ -19,6 +20,7 @@ from relais.web import (
     errors,
     frames,
     health,
+    hosts,
     metadata,
     payload,
     qido,
@@ -68,6 +70,7 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
     kept, validators = Kept(settings.kept_bytes), Validators(archive.db, base_url)
     install(app, Door(archive, settings, base_url, checks, kept, uploads, waiters, validators))
     errors.register(app)
+    app.before_request(_check_host)
     cors.register(app, settings.cors_origins)
     app.after_request(_finish)
     app.after_request(unknown.warn)
@@ -92,6 +95,12 @@ def routed() -> Flask:
     app.register_blueprint(health.routes)
     capabilities.register(app)
     return app
+
+
+def _check_host() -> None:
+    """Who does not say whom he means is refused, whatever he asks (RFC 9112 3.2)."""
+    if request.environ["SERVER_PROTOCOL"] == "HTTP/1.1" and not hosts.is_one(request.environ.get("HTTP_HOST", "")):
+        raise InvalidRequest("A request of HTTP/1.1 must have one Host header field, with one name.")
 
 
 def _finish(response: Response) -> Response:

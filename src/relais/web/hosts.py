@@ -1,4 +1,4 @@
-"""Whom a request means by Host, at a node that asks nobody who he is.
+"""Whom a request means by Host. Which names are ours matters at a node that asks nobody who he is.
 
 A page of the web whose own name comes to mean 127.0.0.1 (DNS rebinding) makes a browser on this machine ask us, and may
 read what we answer. Browsers always say by which name they ask, and a page cannot change it.
@@ -10,6 +10,12 @@ from urllib.parse import urlsplit
 from relais.access.networks import parse
 
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::[0-9]*)?")  # RFC 9110 7.2
+_ONE = re.compile(r"[^\s,/?#@\\]+")  # several fields come joined by commas
+
+
+def is_one(host: str) -> bool:
+    """Whether *host*, all that came as Host, can be the name and port of one (RFC 9112 3.2)."""
+    return _ONE.fullmatch(host) is not None
 
 
 def is_ours(host: str, public_url: str) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relais.web.hosts import is_ours
+from relais.web.hosts import is_one, is_ours
 
 PUBLIC_URL = "https://PACS.example.org/relais"
 OURS = [
@@ -61,3 +61,15 @@ def test_hosts_of_somebody_else(host: str) -> None:
 @pytest.mark.parametrize("host", ["pacs.example.org", ":8080", "."])
 def test_no_name_is_ours_without_a_public_url(host: str) -> None:
     assert not is_ours(host, "")
+
+
+@pytest.mark.parametrize(
+    "host", [*filter(None, OURS), "evil.example:8080", "[fe80::1%25eth0]:80", "under_score", "münchen"]
+)
+def test_a_name_is_one(host: str) -> None:
+    assert is_one(host)
+
+
+@pytest.mark.parametrize("host", ["", " ", "a,b", "a, b", "a b", "a/b", "user@a", "a?b", "a#b", "a\\b"])
+def test_none_several_and_what_is_no_name_are_not_one(host: str) -> None:
+    assert not is_one(host)
