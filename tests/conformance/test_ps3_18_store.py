@@ -94,6 +94,18 @@ def test_less_pixel_data_than_it_says_is_kept_with_a_warning(web: WebNode) -> No
     assert is_kept(web, short)
 
 
+def test_an_instance_of_another_patient_than_its_study_is_told(web: WebNode) -> None:
+    study = uid("two patients")
+    ann = a_ct(StudyInstanceUID=study, PatientID="A1", PatientName="ALPHA^ANNA")
+    ben = a_ct(StudyInstanceUID=study, PatientID="B2", PatientName="BETA^BERNARD")
+    assert "Warning" not in web.store(ann).headers
+    response = web.store(ben)
+    assert (response.status_code, is_kept(web, ben)) == (200, True)
+    assert "Patient ID or Issuer of Patient ID is not that of the study" in response.headers["Warning"]
+    assert "Warning" not in web.store(a_ct(StudyInstanceUID=study, PatientID="A1")).headers
+    assert "Warning" not in web.store(a_ct(StudyInstanceUID=study, PatientID=None)).headers
+
+
 def with_text(ds: Dataset, former: str, text: bytes) -> bytes:
     """*ds* as a file with *text* in place of *former*, of the same length."""
     return part10(ds).replace(former.encode(), text.ljust(len(former), b"\0"))

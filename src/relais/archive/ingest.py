@@ -6,6 +6,7 @@
 4. What is refused leaves nothing behind.
 """
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -43,9 +44,14 @@ from relais.storage.base import Buffer, StoredObject
 from relais.storage.layout import fresh_token, instance_key
 from relais.telemetry import metrics
 
+log = logging.getLogger(__name__)
+
 CHUNK_BYTES = 1024 * 1024
 NUMBER_OF_FRAMES = 0x00280008
 OTHER_META = "The File Meta Information named another SOP Class or Instance than the Data Set."
+OTHER_PATIENT = (
+    "Patient ID or Issuer of Patient ID is not that of the study, which is found by that of its first instance."
+)
 EARLY_BYTES = 8 * 1024 * 1024  # of an instance; who has more to come is asked who it is before it is whole
 HEAD_BYTES = 64 * 1024  # of a Part 10 stream, looked at before the Data Set is passed on
 
@@ -143,7 +149,8 @@ class Receiving:
                 raise
         seconds = time.time() - self._received_at
         metrics.store(self._origin.channel, registered.outcome, stored.size_bytes, seconds)
-        return Stored(header.ref, header.sop_class_uid, registered.outcome, stored.size_bytes, self._warnings(header))
+        warnings = self._warnings(header, registered)
+        return Stored(header.ref, header.sop_class_uid, registered.outcome, stored.size_bytes, warnings)
 
     def _encode_head(self, sop_class_uid: str, sop_instance_uid: str) -> bytes:
         meta = part10.FileMeta(
@@ -179,10 +186,13 @@ class Receiving:
             if announced and announced != found:
                 raise Mismatch(f"{keyword} in the Data Set is not the one announced with it.", tag=tag)
 
-    def _warnings(self, header: Header) -> tuple[str, ...]:
+    def _warnings(self, header: Header, registered: Registered) -> tuple[str, ...]:
         announced, found = (self._claim.sop_class_uid, self._claim.sop_instance_uid), _sop(header)
         is_other = announced != found and any(a and a != f for a, f in zip(announced, found, strict=True))
-        return header.warnings + ((OTHER_META,) if is_other else ())
+        if registered.is_of_another_patient:
+            log.warning("of another patient than its study sop_instance_uid=%s", header.ref.sop_instance_uid)
+        odd = ((OTHER_META, is_other), (OTHER_PATIENT, registered.is_of_another_patient))
+        return header.warnings + tuple(sentence for sentence, is_so in odd if is_so)
 
     def _begin_again(self, header: Header) -> Header:
         """Write the same Data Set behind a true head, where its UIDs had not been announced, or others had been."""

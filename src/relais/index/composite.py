@@ -13,6 +13,7 @@ Knows rows and the one table of attributes; never opens a DICOM file. Everything
 
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
+from dataclasses import replace as replace_fields
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -44,6 +45,8 @@ class _Met(NamedTuple):
     key: str
     revision: int
     held_syntax: int
+    patient_id: str | None
+    issuer_of_patient_id: str | None
     sop_class: int | None
     syntax: int | None
     origin: int | None
@@ -61,6 +64,7 @@ class _Parents:
     patients: int = 0
     studies: int = 0
     series: int = 0
+    is_of_another_patient: bool = False
 
 
 def register(tx: Transaction, facts: InstanceFacts, *, replace: bool = False) -> Registered:
@@ -72,7 +76,7 @@ def register(tx: Transaction, facts: InstanceFacts, *, replace: bool = False) ->
     met = _meet(tx, facts)
     held = _held(tx, facts, met)
     if held is None:
-        return Registered(Outcome.STORED, None, _insert(tx, facts, met, STORED))
+        return _insert(tx, facts, met, STORED)
     held_key = unpack_key(held.key, facts.ref)
     if held_key == facts.key:  # registered again from its file: what a row names is never superseded
         return Registered(Outcome.DUPLICATE, None, held.revision)
@@ -83,9 +87,9 @@ def register(tx: Transaction, facts: InstanceFacts, *, replace: bool = False) ->
     assert met.series_fk is not None
     packs.unpack(tx, met.series_fk)
     _take_out(tx, met.series_fk, [(held.id, held.size_bytes)])
-    revision = _insert(tx, facts, _meet(tx, facts), REPLACED, held.id)
+    registered = _insert(tx, facts, _meet(tx, facts), REPLACED, held.id)
     tx.execute(SQL["add_superseded"], (held_key, held.id))
-    return Registered(Outcome.REPLACED, held_key, revision)
+    return replace_fields(registered, superseded_key=held_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +121,8 @@ def _meet(tx: Transaction, facts: InstanceFacts) -> _Met:
     return _Met(*tx.execute(SQL["find"], (*named, *kinds, *_origin(facts.origin))).fetchone())
 
 
-def _insert(tx: Transaction, facts: InstanceFacts, met: _Met, kind: str, instance_id: int | None = None) -> int:
-    """A new instance row under its parents; the revision."""
+def _insert(tx: Transaction, facts: InstanceFacts, met: _Met, kind: str, instance_id: int | None = None) -> Registered:
+    """A new instance row under its parents."""
     parts = columns.parts(facts.attributes)
     parents = _parents(tx, facts, met, parts)
     if met.packed is not None:
@@ -146,7 +150,7 @@ def _insert(tx: Transaction, facts: InstanceFacts, met: _Met, kind: str, instanc
             *listed,
         ]
     )
-    return revision
+    return Registered(Outcome(kind), None, revision, parents.is_of_another_patient)
 
 
 def _instance_values(facts: InstanceFacts, part: columns.Part, now: float) -> dict[str, Any]:
@@ -199,8 +203,11 @@ def _parents(tx: Transaction, facts: InstanceFacts, met: _Met, parts: dict[Level
     if not parents.study_fk:
         parents.study_fk, is_first = _add_study(tx, facts.ref, study)
         parents.studies, parents.patients = 1, int(is_first)
-    elif (said := _of_its_patient(tx, met, study)).present & ~met.study_present:
-        _fill(tx, "study", Level.STUDY, parents.study_fk, said)
+    else:
+        parents.is_of_another_patient = not _is_of_its_patient(met, study)
+        said = columns.without_patient(study) if parents.is_of_another_patient else study
+        if said.present & ~met.study_present:
+            _fill(tx, "study", Level.STUDY, parents.study_fk, said)
     if not parents.series_fk:
         parents.series_fk, parents.series = _add_series(tx, facts.ref, series, parents.study_fk), 1
     elif series.present & ~met.series_present:
@@ -208,12 +215,10 @@ def _parents(tx: Transaction, facts: InstanceFacts, met: _Met, parts: dict[Level
     return parents
 
 
-def _of_its_patient(tx: Transaction, met: _Met, part: columns.Part) -> columns.Part:
-    """What of *part* may fill the study: nothing of a patient if it is of another one than the study."""
-    if not part.present & ~met.study_present & columns.patient_bits():
-        return part
-    patient = tx.execute(SQL["patient_of"], (met.study_fk,)).fetchone()
-    return part if columns.is_of(part, dict(patient)) else columns.without_patient(part)
+def _is_of_its_patient(met: _Met, part: columns.Part) -> bool:
+    """Whether what *part* says of a patient may be of the study's; if not, nothing of it is filled in."""
+    study = {"patient_id": met.patient_id or "", "issuer_of_patient_id": met.issuer_of_patient_id or ""}
+    return columns.is_of(part, study)
 
 
 def _add_study(tx: Transaction, ref: InstanceRef, part: columns.Part) -> tuple[int, bool]:

@@ -69,11 +69,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """*superseded_key* names bytes that are not served: the newcomer's own (drop them), or history it replaced."""
+    """*superseded_key* names bytes that are not served: the newcomer's own (drop them), or history it replaced.
+
+    *is_of_another_patient* says that its Patient ID or Issuer of Patient ID is not that of its study.
+    """
 
     outcome: Outcome
     superseded_key: str | None = None
     revision: int = 0
+    is_of_another_patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

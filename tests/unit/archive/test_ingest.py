@@ -156,6 +156,18 @@ def test_what_is_kept_is_looked_at_outside_of_the_writers_turn(
     assert len(looked) == 1
 
 
+@pytest.mark.parametrize(("issuer", "is_other"), [("NORTH", False), ("SOUTH", True), (None, False)])
+def test_an_instance_of_another_patient_than_its_study_is_told(
+    archive: Archive, caplog: pytest.LogCaptureFixture, issuer: str | None, is_other: bool
+) -> None:
+    study = uid("two issuers")
+    store(archive, a_ct(StudyInstanceUID=study, PatientID="4711", IssuerOfPatientID="NORTH"))
+    stored = store(archive, a_ct(StudyInstanceUID=study, PatientID="4711", IssuerOfPatientID=issuer))
+    assert (ingest.OTHER_PATIENT in stored.warnings) is is_other
+    assert ("of another patient" in caplog.text) is is_other
+    assert "4711" not in caplog.text
+
+
 def test_pixels_that_differ_are_a_conflict(archive: Archive) -> None:
     ds = a_ct(transfer_syntax=ImplicitVRLittleEndian)
     store(archive, ds)

@@ -5,7 +5,7 @@
 -- else writes meanwhile, so its revision will be one more than the newest.
 SELECT study.id AS study_fk, study.present AS study_present, series.id AS series_fk, series.present AS series_present,
        held.id AS held, held.digest, held.size_bytes, held.key, held.revision, held.transfer_syntax_uid AS held_syntax,
-       class.id AS sop_class, syntax.id AS syntax, origin.id AS origin, study_sop_class.study_fk AS listed,
+       study.patient_id, study.issuer_of_patient_id, class.id AS sop_class, syntax.id AS syntax, origin.id AS origin, study_sop_class.study_fk AS listed,
        series_pack.series_fk AS packed, totals.revision AS newest
 FROM totals
 LEFT JOIN study ON study.study_instance_uid = ?
@@ -41,9 +41,6 @@ DELETE FROM patient WHERE patient_id = ? AND issuer_of_patient_id = ?;
 
 -- name: study
 SELECT * FROM study WHERE id = ?;
-
--- name: patient_of
-SELECT patient_id, issuer_of_patient_id FROM study WHERE id = ?;
 
 -- name: series
 SELECT * FROM series WHERE id = ?;
