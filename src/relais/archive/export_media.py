@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from pydicom import Dataset, dcmread
 from pydicom.fileset import FileSet
+from pydicom.multival import MultiValue
 
 from relais.access.principals import Principal
 from relais.archive import Archive, retrieve
@@ -127,12 +128,17 @@ def _add(fileset: FileSet, ds: Dataset, study: JsonDataset, patients: dict[_Pati
 
 def _patient_of(ds: Dataset, study: JsonDataset) -> _Patient:
     """The patient of its *study*, as long as the instance names no other one."""
-    own = [str(ds.get(keyword) or "").strip() for keyword in ("PatientID", "IssuerOfPatientID")]
+    own = [_said(ds.get(keyword)) for keyword in ("PatientID", "IssuerOfPatientID")]
     theirs = [(text(study, tag) or "").strip() for tag in (_PATIENT_ID, _ISSUER)]
     if all(mine == other for mine, other in zip(own, theirs, strict=True) if mine and other):
         own = [mine or other for mine, other in zip(own, theirs, strict=True)]
     patient_id, issuer = own
     return _Patient(patient_id, issuer, "") if patient_id else _Patient("", "", str(ds.StudyInstanceUID))
+
+
+def _said(value: object) -> str:
+    """One text of what an attribute of one value says, even if it says several."""
+    return ("\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "")).strip()
 
 
 def _name_patients(fileset: FileSet, patients: dict[_Patient, str]) -> None:

@@ -102,6 +102,13 @@ def test_an_instance_without_an_issuer_is_of_its_studys_patient_and_one_of_anoth
     assert patients(tmp_path / "disc") == {("4711", "North^Nina"): {study}, ("99", "Other^Olga"): {study}}
 
 
+def test_an_id_that_is_none_is_shown_as_it_is(tmp_path: Path, relais_json: Run, take_in: Callable[..., str]) -> None:
+    """Several values, in an attribute of one."""
+    study = take_in(PatientID=["12", "34"], PatientName="Two^Tom")
+    relais_json("export", tmp_path / "disc", "--all", "--dicomdir")
+    assert patients(tmp_path / "disc") == {("12\\34", "Two^Tom"): {study}}
+
+
 def test_made_up_ids_are_those_of_nobody_else_and_fit() -> None:
     long = "9" * 60
     found = export_media._ids(
