@@ -14,6 +14,7 @@ from relais.access import audit
 from relais.access.policy import Action
 from relais.access.principals import Principal
 from relais.archive import Archive, removal, render
+from relais.archive import successor as of_whom
 from relais.db.database import Transaction
 from relais.dicom import rejection_note
 from relais.dicom.attributes import Level
@@ -45,8 +46,12 @@ def delete(archive: Archive, principal: Principal, ref: Ref, reason: Reason = Re
     if study is None:
         raise _absent(archive, ref)
 
+    successor = of_whom.of(archive, ref, study)
+
     def work(tx: Transaction) -> tuple[list[InstanceRow], list[str], str]:
         rows = composite.remove(tx, ref)
+        if successor is not None:
+            composite.hand_over(tx, ref, study, successor)
         note = _keep_note(tx, reason, study, rows) if rows else ""
         if rows:
             detail: dict[str, object] = {"instances": len(rows), "level": LEVELS[type(ref)], "note": note}

@@ -5,7 +5,8 @@ Knows rows and the one table of attributes; never opens a DICOM file. Everything
 1. The first instance of a study or series decides the attributes of that study or series. A later instance fills what
    was still empty and changes nothing else: what people have once seen does not change under their eyes, and a late
    object that says more than the first is not lost. (Orthanc lets the first instance decide alone; dcm4chee calls this
-   policy SUPPLEMENT.) What it says of another patient than the study's is not filled in.
+   policy SUPPLEMENT.) What it says of another patient than the study's is not filled in; the study is handed over to
+   him when nothing of the other is left.
 2. Counters and totals change in the transaction that changes the rows.
 3. A series without instances, and a study without series, is removed.
 4. Every change has a revision, one more than the last.
@@ -29,6 +30,7 @@ from relais.index.rows import InstanceFacts, InstanceRow, Outcome, Registered, k
 
 SQL = statements.load("relais.index.sql", "composite.sql")
 RESET = statements.load("relais.index.sql", "reset.sql")
+IDS, ID_COLUMNS = ("00100020", "00100021"), ("patient_id", "issuer_of_patient_id")
 STORED, REPLACED, DELETED = "stored", "replaced", "deleted"
 
 
@@ -293,7 +295,35 @@ def _fill(tx: Transaction, table: str, level: Level, row_id: int, more: columns.
     """Give a study or series the attributes that *more* has and it has not."""
     row = tx.execute(f"SELECT * FROM {table} WHERE id = ?", (row_id,)).fetchone()  # noqa: S608 - our own two names
     held = short.whole(level, row, packing.unpack(row["attributes"]))
-    merged = columns.Part(more.attributes | held, more.present | row["present"])
+    _say(tx, table, level, row, columns.Part(more.attributes | held, more.present | row["present"]))
+
+
+def hand_over(tx: Transaction, ref: Ref, former: JsonDataset, attributes: JsonDataset) -> None:
+    """Give the study of *ref*, of which something was just removed, the patient of *attributes*, whom it is left to.
+
+    Not if it is gone, or not *former*'s any more.
+    """
+    found = tx.execute(SQL["study_of"], (ref.study_instance_uid,)).fetchone()
+    held = short.whole(Level.STUDY, found, packing.unpack(found["attributes"])) if found is not None else {}
+    if found is None or any(held.get(tag) != former.get(tag) for tag in IDS):
+        return
+    patient = columns.patient_attributes()
+    kept = {tag: element for tag, element in held.items() if tag not in patient}
+    theirs = {tag: element for tag, element in attributes.items() if tag in patient}
+    keys.unmark(tx, Level.STUDY, found["id"])
+    _say(tx, "study", Level.STUDY, found, columns.parts(kept | theirs)[Level.STUDY])
+    _release_names(tx, found)
+
+
+def is_of_patient(attributes: JsonDataset, study: JsonDataset) -> bool:
+    """Whether what *attributes* say of a patient may be of that of *study*."""
+    said = columns.values(study, Level.STUDY)
+    return columns.is_of(columns.Part(attributes, 0), {name: said[name] or "" for name in ID_COLUMNS})
+
+
+def _say(tx: Transaction, table: str, level: Level, row: Row, merged: columns.Part) -> None:
+    """Write the *row* of a study or series anew."""
+    row_id = row["id"]
     values = _searched(tx, merged, level)
     if level is Level.STUDY:
         tx.execute(SQL["remove_trigrams"], (row_id,))
@@ -386,9 +416,14 @@ def _drop_empty(tx: Transaction, study_fk: int, series_fk: int | None, is_last: 
     keys.unmark(tx, Level.STUDY, study_fk)
     tx.execute(SQL["remove_trigrams"], (study_fk,))
     tx.execute(SQL["remove_study"], (study_fk,))
+    _release_names(tx, study)
+    return int(_uncount_patient(tx, study))
+
+
+def _release_names(tx: Transaction, study: Row) -> None:
+    """Forget the names of a study that is gone, or says others now, unless another bears them."""
     for name in {study[column.name] for column in columns.name_columns(Level.STUDY)}:  # one may be borne in two columns
         names.release(tx, name)
-    return int(_uncount_patient(tx, study))
 
 
 def reset(db: Database) -> None:

@@ -6,12 +6,15 @@ import json
 import pytest
 from pydicom import dcmread
 
-from fixtures.builders import a_ct, a_series, part10
+from fixtures.builders import a_ct, a_series, part10, uid
+from fixtures.keys import asks
 from relais.access.policy import Mode, Policy
 from relais.access.principals import OPERATOR, Principal, Protocol
-from relais.archive import Archive, delete, ingest, maintenance
+from relais.archive import Archive, delete, ingest, maintenance, search
 from relais.archive.delete import Reason
+from relais.dicom.attributes import Level
 from relais.dicom.origin import Channel, Origin
+from relais.dicom.query import Query
 from relais.dicom.refs import StudyRef
 from relais.errors import Forbidden, Gone, NotFound, OutOfResources, Unwanted
 from relais.index import composite, lookup, statistics
@@ -45,6 +48,33 @@ def test_the_record_of_a_deletion_says_its_level(archive: Archive) -> None:
     with archive.db.read() as connection:
         rows = connection.execute("SELECT detail FROM audit WHERE action = 'delete' ORDER BY id").fetchall()
     assert [json.loads(row[0])["level"] for row in rows] == ["IMAGE", "SERIES", "STUDY"]
+
+
+def test_a_study_of_two_patients_is_the_others_when_nothing_of_the_first_is_left(archive: Archive) -> None:
+    """Else he is found by the ID of whom nothing is here, for good."""
+
+    def studies_of(patient_id: str) -> list[str]:
+        query = Query(Level.STUDY, (asks("PatientID", patient_id),), all_keys=True)
+        return [row["00100010"]["Value"][0]["Alphabetic"] for row in search.search(archive, OPERATOR, query).rows]
+
+    study = uid("two patients")
+    ann = {"StudyInstanceUID": study, "PatientID": "A1", "PatientName": "ALPHA^ANNA", "PatientBirthDate": "19500101"}
+    ben = {"StudyInstanceUID": study, "PatientID": "B2", "PatientName": "BETA^BERNARD", "PatientBirthDate": None}
+    first, second = store(archive, a_ct(**ann)), store(archive, a_ct(**ann))
+    third = store(archive, a_ct(**ben))
+    delete.delete(archive, OPERATOR, first.ref)
+    assert (studies_of("A1"), studies_of("B2")) == (["ALPHA^ANNA"], [])
+    delete.delete(archive, OPERATOR, second.ref.series)
+    assert (studies_of("A1"), studies_of("B2")) == ([], ["BETA^BERNARD"])
+    said = lookup.attributes(archive.db, third.ref.study)
+    assert said is not None
+    assert "19500101" not in str(said)
+    assert list(statistics.recount(archive.db)) == []
+    before = lookup.attributes(archive.db, third.ref)
+    maintenance.reindex(archive)
+    assert lookup.attributes(archive.db, third.ref) == before
+    delete.delete(archive, OPERATOR, third.ref)
+    assert statistics.statistics(archive.db).patients == 0
 
 
 def test_what_is_not_there_leaves_neither_record_nor_note(archive: Archive) -> None:

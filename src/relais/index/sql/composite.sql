@@ -42,6 +42,9 @@ DELETE FROM patient WHERE patient_id = ? AND issuer_of_patient_id = ?;
 -- name: study
 SELECT * FROM study WHERE id = ?;
 
+-- name: study_of
+SELECT * FROM study WHERE study_instance_uid = ?;
+
 -- name: series
 SELECT * FROM series WHERE id = ?;
 
