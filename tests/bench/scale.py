@@ -95,8 +95,12 @@ def url_of(folder: Path) -> str:
 def served(folder: Path, url: str) -> Iterator[Served]:
     """A node with its files in *folder*, on the index at *url*.
 
-    It packs nothing, for that would take hours, and keeps no answer: each is searched for.
+    It packs nothing, for that would take hours, and keeps no answer: each is searched for. Its storage has none of the
+    objects that the index names; without any it would be taken for a disk that is not mounted.
     """
+    a_file = folder / "data/objects/00/1.2/1.2.3/1.2.3.4.00000000.dcm"
+    a_file.parent.mkdir(parents=True, exist_ok=True)
+    a_file.write_bytes(b"-")
     node = Served(folder, RELAIS_INDEX__URL=url, RELAIS_INDEX__QUIET_S="0", RELAIS_WEB__KEPT_BYTES="0")
     try:
         node.wait_until_ready()
