@@ -78,6 +78,7 @@ def _fill(server: Databases, name: str, count: int) -> None:
         scale.copied(count) as folder,
         _opened(scale.url_of(folder)) as source,
         _opened(server.create("filling", template="template0")) as target,
+        target.alone(),  # who has it alone may take longer than a search
     ):
         portable.copy_rows(source, target)
     server.tell("VACUUM ANALYZE", "filling")
