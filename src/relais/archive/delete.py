@@ -22,7 +22,7 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.dicom.rejection_note import Reason, Rejected
 from relais.errors import Gone, NotFound
-from relais.index import composite, condemned, lookup, rejections
+from relais.index import composite, condemned, lookup, parents, rejections
 from relais.index.rejections import Note
 from relais.index.rows import InstanceRow
 
@@ -51,7 +51,7 @@ def delete(archive: Archive, principal: Principal, ref: Ref, reason: Reason = Re
     def work(tx: Transaction) -> tuple[list[InstanceRow], list[str], str]:
         rows = composite.remove(tx, ref)
         if successor is not None:
-            composite.hand_over(tx, ref, study, successor)
+            parents.hand_over(tx, ref, study, successor)
         note = _keep_note(tx, reason, study, rows) if rows else ""
         if rows:
             detail: dict[str, object] = {"instances": len(rows), "level": LEVELS[type(ref)], "note": note}

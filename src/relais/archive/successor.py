@@ -10,7 +10,7 @@ from relais.dicom.json_model import JsonDataset
 from relais.dicom.part10 import read_head
 from relais.dicom.refs import Ref, StudyRef
 from relais.errors import NodeError
-from relais.index import composite, lookup
+from relais.index import lookup, parents
 from relais.index.rows import InstanceRow
 
 
@@ -29,7 +29,7 @@ def of(archive: Archive, removed: Ref, study: JsonDataset) -> JsonDataset | None
             found = _attributes(archive, row)
         except NodeError:
             return None
-        if composite.is_of_patient(found, study):
+        if parents.is_of_patient(found, study):
             return None
         first = first or found
     return first

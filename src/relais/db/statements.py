@@ -7,6 +7,7 @@ an empty one says that there is nothing to do.
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 
 _POSTGRESQL: dict[str, str] = {}  # what stands in such a folder, by SQLite's text
@@ -30,6 +31,13 @@ def postgresql(statement: str) -> str | None:
 def quoted(names: Sequence[str]) -> str:
     """*names* of columns, as a list in SQL."""
     return ", ".join(f'"{name}"' for name in names)
+
+
+@cache
+def insertion(table: str, columns: tuple[str, ...]) -> str:
+    """The statement that puts one row with *columns* into *table*, names of our own."""
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table}({quoted(columns)}) VALUES ({marks})"  # noqa: S608
 
 
 def _named(file: str, text: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from fixtures.indexed import a_dataset, an_index, facts
 from relais.db.database import Database
 from relais.dicom.json_model import JsonDataset, text
 from relais.dicom.refs import InstanceRef, SeriesRef, StudyRef
-from relais.index import changes, composite, lookup, statistics
+from relais.index import changes, composite, lookup, parents, statistics
 from relais.index.rows import InstanceFacts, Outcome, Registered, kept_of
 
 STUDY = StudyRef("1.2.1")
@@ -164,7 +164,7 @@ def test_a_study_that_met_another_patient_is_still_filled_by_its_own_and_not_wri
     bob = {NAME: _element("PN", {"Alphabetic": "Bob"}), **_ids("BBB", "")}
     _register(db, a_dataset(instance=1, **_ids("AAA", ""), **{NAME: {"vr": "PN"}}))
     with monkeypatch.context() as patched:
-        patched.delattr(composite, "_fill")
+        patched.delattr(parents, "fill")
         for instance in (2, 3):
             _register(db, a_dataset(instance=instance, **bob))
     _register(db, a_dataset(instance=4, **_ids("AAA", ""), **{NAME: _element("PN", {"Alphabetic": "Ann"})}))

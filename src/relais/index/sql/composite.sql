@@ -1,12 +1,12 @@
--- Rows of studies, series and instances, their counters and the change feed; all in the caller's transaction.
+-- Rows of instances, all counters and the change feed; all in the caller's transaction.
 
 -- name: find
 -- All that an arriving instance meets, by unique indexes only; always one row, NULL where there is nothing yet. Nobody
 -- else writes meanwhile, so its revision will be one more than the newest.
 SELECT study.id AS study_fk, study.present AS study_present, series.id AS series_fk, series.present AS series_present,
        held.id AS held, held.digest, held.size_bytes, held.key, held.revision, held.transfer_syntax_uid AS held_syntax,
-       study.patient_id, study.issuer_of_patient_id, class.id AS sop_class, syntax.id AS syntax, origin.id AS origin, study_sop_class.study_fk AS listed,
-       series_pack.series_fk AS packed, totals.revision AS newest
+       study.patient_id, study.issuer_of_patient_id, class.id AS sop_class, syntax.id AS syntax, origin.id AS origin,
+       study_sop_class.study_fk AS listed, series_pack.series_fk AS packed, totals.revision AS newest
 FROM totals
 LEFT JOIN study ON study.study_instance_uid = ?
 LEFT JOIN series ON series.study_fk = study.id AND series.series_instance_uid = ?
@@ -26,76 +26,8 @@ INSERT INTO uid(uid) VALUES (?) ON CONFLICT(uid) DO UPDATE SET uid = excluded.ui
 INSERT INTO origin(channel, address, calling_ae_title, called_ae_title, "user") VALUES (?, ?, ?, ?, ?)
 RETURNING id;
 
--- name: add_patient
--- Returns 1 for the patient's first study.
-INSERT INTO patient(patient_id, issuer_of_patient_id, study_count) VALUES (?, ?, 1)
-ON CONFLICT(patient_id, issuer_of_patient_id) DO UPDATE SET study_count = patient.study_count + 1
-RETURNING study_count;
-
--- name: remove_patient
-UPDATE patient SET study_count = study_count - 1 WHERE patient_id = ? AND issuer_of_patient_id = ?
-RETURNING study_count;
-
--- name: forget_patient
-DELETE FROM patient WHERE patient_id = ? AND issuer_of_patient_id = ?;
-
--- name: study
-SELECT * FROM study WHERE id = ?;
-
--- name: study_of
-SELECT * FROM study WHERE study_instance_uid = ?;
-
--- name: series
-SELECT * FROM series WHERE id = ?;
-
--- name: dated
-SELECT date_time, modalities FROM study WHERE id = ?;
-
--- name: add_trigrams
-INSERT INTO study_trigram(rowid, patient_id, accession_number)
-SELECT id, patient_id, accession_number FROM study WHERE id = ?;
-
--- name: remove_trigrams
--- FTS5 with external content must be told what it is to forget, before the row changes.
-INSERT INTO study_trigram(study_trigram, rowid, patient_id, accession_number)
-SELECT 'delete', id, patient_id, accession_number FROM study WHERE id = ?;
-
--- name: add_modality
-INSERT INTO study_modality(modality, date_time, study_fk) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
-
--- name: remove_modalities
-DELETE FROM study_modality WHERE study_fk = ?;
-
--- name: modalities
-SELECT DISTINCT modality FROM series WHERE study_fk = ? AND modality <> '' ORDER BY modality;
-
--- name: set_modalities
-UPDATE study SET modalities = ? WHERE id = ?;
-
--- name: move_modalities
--- The study's date has changed.
-UPDATE study_modality SET date_time = ? WHERE study_fk = ?;
-
 -- name: add_sop_class
 INSERT INTO study_sop_class(study_fk, sop_class_uid) VALUES (?, ?) ON CONFLICT DO NOTHING;
-
--- name: gone_sop_classes
--- Those that no row of an instance of the study has any more.
-SELECT sop_class_uid FROM study_sop_class WHERE study_fk = :study_fk AND sop_class_uid NOT IN (
-  SELECT instance.sop_class_uid FROM series JOIN instance ON instance.series_fk = series.id
-  WHERE series.study_fk = :study_fk);
-
--- name: remove_sop_class
-DELETE FROM study_sop_class WHERE study_fk = ? AND sop_class_uid = ?;
-
--- name: add_request
-INSERT INTO series_request(series_fk, item, scheduled_procedure_step_id, requested_procedure_id, study_instance_uid,
-                           accession_number)
-VALUES (:series_fk, :item, :scheduled_procedure_step_id, :requested_procedure_id, :study_instance_uid,
-        :accession_number);
-
--- name: remove_requests
-DELETE FROM series_request WHERE series_fk = ?;
 
 -- name: count_study
 UPDATE study SET series_count = series_count + ?, instance_count = instance_count + ?, size_bytes = size_bytes + ?,
@@ -125,12 +57,6 @@ DELETE FROM instance WHERE id = ?;
 
 -- name: remove_document
 DELETE FROM instance_json WHERE instance_fk = ?;
-
--- name: remove_series
-DELETE FROM series WHERE id = ?;
-
--- name: remove_study
-DELETE FROM study WHERE id = ?;
 
 -- name: counted
 SELECT study.id AS study_fk, study.instance_count AS study_instances, series.id AS series_fk,
