@@ -73,9 +73,10 @@ def test_frames_that_are_not_there_are_told(archive: Archive) -> None:
 
 @contextmanager
 def _removed(store: ObjectStore, key: str) -> Iterator[Path]:
-    """The path of an object that is removed as soon as somebody knows it."""
+    """The path of an object that is removed as soon as somebody knows it, with the copy that a bucket's lies in."""
     with store.as_path(key) as path:
         store.delete(key)
+        path.unlink(missing_ok=True)
         yield path
 
 
