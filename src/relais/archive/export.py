@@ -12,7 +12,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 from relais.access.principals import Principal
 from relais.archive import Archive, ahead, retrieve, zipped
-from relais.archive.integrity import WHOLE_BYTES, Damaged, verified_chunks
+from relais.archive.integrity import WHOLE_BYTES, Lacking, verified_chunks
 from relais.dicom.part10 import read_head
 from relais.dicom.refs import SeriesRef, StudyRef
-from relais.errors import Elsewhere, InvalidDataSet, Nearline, NodeError, NotFound, Unavailable, writing
+from relais.errors import InvalidDataSet, NodeError, NotFound, Unavailable, writing
 from relais.index.rows import InstanceRow, kept_of
 from relais.storage.digest import digest_of
 
@@ -35,33 +35,12 @@ SUFFIX = ".dcm"
 
 
 @dataclass(slots=True)
-class Exported:
-    """What an export wrote, in numbers of files; *present* were there already.
-
-    The lists are keys of objects that the archive itself lacks, or cannot read now.
-    """
+class Exported(Lacking):
+    """What an export wrote, in numbers of files; *present* were there already."""
 
     written: int = 0
     present: int = 0
     size_bytes: int = 0
-    missing: list[str] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
-
-    @property
-    def is_whole(self) -> bool:
-        return not (self.missing or self.damaged or self.unread)
-
-    def lacks(self, row: InstanceRow, error: NodeError) -> None:
-        """Count *row*, which could not be had. Raises *error* if that is of no single object."""
-        if isinstance(error, Damaged):
-            self.damaged.append(row.key)
-        elif isinstance(error, NotFound):
-            self.missing.append(row.key)
-        elif isinstance(error, Nearline | Elsewhere):
-            self.unread.append(row.key)
-        else:
-            raise error
 
     def add(self, more: "Exported") -> None:
         """Count what was written besides."""
@@ -135,7 +114,7 @@ def readable(
     """
     for (name, row), found in ahead.each(archive, lambda one: (one, _begun(archive, one[1])), named, _size_bytes):
         if isinstance(found, NodeError):
-            done.lacks(row, found)
+            done.lacks(row.key, found)
         else:
             yield name, row, found
 
@@ -248,7 +227,7 @@ def write(archive: Archive, row: InstanceRow, path: Path, done: Exported) -> boo
                     file.write(chunk)
             os.replace(part, path)  # noqa: PTH105 - also over a file of another size
     except (NotFound, Unavailable) as error:
-        done.lacks(row, error)
+        done.lacks(row.key, error)
         return False
     finally:
         with suppress(OSError):  # it is not there, or cannot be

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from relais.archive import Archive
 from relais.archive.readers import READERS
-from relais.errors import InvalidRequest, NotFound, Unavailable
+from relais.errors import Elsewhere, InvalidRequest, Nearline, NodeError, NotFound, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceFacts, InstanceRow, kept_of
 from relais.storage.base import Buffer, is_far_away
@@ -33,6 +34,30 @@ class Lost(NamedTuple):
 
 
 SOUND = Lost("")
+
+
+@dataclass(slots=True)
+class Lacking:
+    """Keys of objects that the archive lacks, has damaged or cannot read now: in slow storage, or on another node."""
+
+    missing: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        return not (self.missing or self.damaged or self.unread)
+
+    def lacks(self, key: str, error: NodeError) -> None:
+        """Note *key*, which could not be had. Raises *error* if that is of no single object."""
+        if isinstance(error, Damaged):
+            self.damaged.append(key)
+        elif isinstance(error, NotFound):
+            self.missing.append(key)
+        elif isinstance(error, Nearline | Elsewhere):
+            self.unread.append(key)
+        else:
+            raise error
 
 
 def verified_chunks(archive: Archive, row: InstanceRow, offset: int, *, always: bool = False) -> Iterator[bytes]:

@@ -10,15 +10,15 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from threading import BoundedSemaphore
 
 from relais.archive import Archive
-from relais.archive.integrity import Damaged, damaged, verified_chunks
+from relais.archive.integrity import Lacking, damaged, verified_chunks
 from relais.dicom.part10 import read_head
-from relais.errors import Elsewhere, Nearline, NodeError, NotFound
+from relais.errors import NodeError, NotFound
 from relais.index.rows import InstanceRow, kept_of
 from relais.storage.base import ObjectStore, is_far_away
 from relais.storage.layout import series_folder
@@ -36,22 +36,12 @@ _Wanted = tuple[str, InstanceRow | None]  # a key, and its row if it has one
 
 
 @dataclass(slots=True)
-class Copied:
-    """What became of objects, in numbers; the lists are keys of those that could not be copied.
-
-    *unread* are those in slow storage, or in the spool of another node.
-    """
+class Copied(Lacking):
+    """What became of objects, in numbers; the lists are keys of those that could not be copied."""
 
     copied: int = 0
     present: int = 0
     size_bytes: int = 0
-    missing: list[str] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
-
-    @property
-    def is_whole(self) -> bool:
-        return not (self.missing or self.damaged or self.unread)
 
 
 def copy_all(
@@ -110,14 +100,8 @@ def is_readable(store: ObjectStore, key: str) -> bool:
 
 
 def _count(done: Copied, key: str, outcome: "int | NodeError") -> None:
-    if isinstance(outcome, Damaged):
-        done.damaged.append(key)
-    elif isinstance(outcome, NotFound):
-        done.missing.append(key)
-    elif isinstance(outcome, Nearline | Elsewhere):
-        done.unread.append(key)
-    elif isinstance(outcome, NodeError):
-        raise outcome
+    if isinstance(outcome, NodeError):
+        done.lacks(key, outcome)
     else:
         done.copied += bool(outcome)
         done.present += not outcome
