@@ -28,6 +28,20 @@ _BY_VALUE = {
 }
 
 
+class Candidates:
+    """What `candidates_of` says of some conditions: each is looked for when it is come to, and only once."""
+
+    def __init__(self, connection: Connection, conditions: list[Condition]) -> None:
+        self._known: list[tuple[Level, Fragment]] = []
+        self._coming = candidates_of(connection, conditions)
+
+    def __iter__(self) -> Iterator[tuple[Level, Fragment]]:
+        yield from self._known
+        for one in self._coming:
+            self._known.append(one)
+            yield one
+
+
 def candidates_of(connection: Connection, conditions: list[Condition]) -> Iterator[tuple[Level, Fragment]]:
     """A SELECT of ids for each condition that an index serves, and the level of the rows that it names."""
     asked = [condition.match for condition in conditions if condition.match is not None]

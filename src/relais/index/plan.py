@@ -19,7 +19,7 @@ from relais.dicom.matching import alternatives
 from relais.dicom.query import MatchKind
 from relais.dicom.values import text_key
 from relais.index import compile as sql
-from relais.index.candidates import candidates_of, is_exact
+from relais.index.candidates import Candidates, is_exact
 from relais.index.columns import storable
 from relais.index.compile import Bears, Condition
 from relais.index.dialect import listed, read
@@ -49,27 +49,42 @@ def alone(conditions: list[Condition]) -> Condition | None:
     return asked[0] if len(asked) == 1 else None
 
 
-def plan(connection: Connection, level: Level, conditions: list[Condition], rows: int = EVERYTHING) -> Plan:
-    """The plan for a search at *level* for the first *rows*. Conditions on names come as index.bearers leaves them."""
+def tried(connection: Connection, level: Level, conditions: list[Condition]) -> Candidates:
+    """Where *conditions* let a search start, names apart: a single modality is walked instead, but for patients."""
+    chosen = [one for one in conditions if level is Level.PATIENT or _single_modality(one) is None]
+    return Candidates(connection, chosen)
+
+
+def plan(
+    connection: Connection,
+    level: Level,
+    conditions: list[Condition],
+    rows: int = EVERYTHING,
+    starts: Candidates | None = None,
+) -> Plan:
+    """The plan for a search at *level* for the first *rows*. Conditions on names come as index.bearers leaves them.
+
+    *starts* are what was `tried` already.
+    """
     if _is_nearer(connection, level, conditions, rows):
         return walked(level, conditions)
     bearers, named = _by_names(connection, conditions)
-    for at, candidates in candidates_of(connection, _tried(level, conditions)) if bearers > RARE else ():
+    for at, candidates in starts or tried(connection, level, conditions) if bearers > RARE else ():
         ids = few(connection, candidates)
         if ids is not None and len(ids) <= bearers:
             return _driven_by(at, ids)
     return named or walked(level, conditions)
 
 
-def rare(connection: Connection, level: Level, conditions: list[Condition]) -> Plan | None:
+def rare(connection: Connection, conditions: list[Condition], starts: Candidates) -> Plan | None:
     """The plan that starts from what else is asked beside patterns of names, where that names so few rows.
 
-    Then the names need not be looked up, which takes longest. *conditions* come as index.compile leaves them.
+    Then the names need not be looked up, which takes longest. *conditions* come as index.compile leaves them, *starts*
+    are those `tried` of them.
     """
-    others = [one for one in _tried(level, conditions) if not may_be_frequent(one)]
-    if len(others) == len(conditions):
+    if not any(map(may_be_frequent, conditions)):
         return None
-    for at, candidates in candidates_of(connection, others):
+    for at, candidates in starts:
         ids = few(connection, candidates, RARE)
         if ids is not None:
             return _driven_by(at, ids)
@@ -80,11 +95,6 @@ def may_be_frequent(condition: Condition) -> bool:
     """Whether it asks for more than one name, in some way."""
     match = condition.match
     return match is not None and match.tag in sql.NAMES and (condition.fuzzy or match.kind is MatchKind.WILD_CARD)
-
-
-def _tried(level: Level, conditions: list[Condition]) -> list[Condition]:
-    """The conditions whose rows are looked for: a single modality is walked instead, but for patients."""
-    return [one for one in conditions if level is Level.PATIENT or _single_modality(one) is None]
 
 
 def _is_nearer(connection: Connection, level: Level, conditions: list[Condition], rows: int) -> bool:

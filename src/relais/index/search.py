@@ -20,13 +20,14 @@ from relais.dicom.query import Query
 from relais.index import compile as sql
 from relais.index import keys
 from relais.index.bearers import resolved
+from relais.index.candidates import Candidates
 from relais.index.compile import Condition, supported
 from relais.index.fragments import Fragment
 from relais.index.images import Instances
 from relais.index.mapping import all_rows
 from relais.index.nearby import nearby
 from relais.index.page import rows
-from relais.index.plan import EVERYTHING, Plan, plan, rare
+from relais.index.plan import EVERYTHING, Plan, plan, rare, tried
 from relais.index.walk import Place, behind, behind_patient, oldest_first, page, patients
 
 __all__ = ["Page", "search", "stream", "supported", "unsupported"]
@@ -91,11 +92,15 @@ class _Select:
 
     @cached_property
     def _plan(self) -> Plan:
-        return self._rare or plan(self._connection, self._level, self._conditions, self._count)
+        return self._rare or plan(self._connection, self._level, self._conditions, self._count, self._starts)
 
     @cached_property
     def _rare(self) -> Plan | None:
-        return rare(self._connection, self._level, self._asked)
+        return rare(self._connection, self._asked, self._starts)
+
+    @cached_property
+    def _starts(self) -> Candidates:
+        return tried(self._connection, self._level, self._asked)
 
     @cached_property
     def _instances(self) -> Instances:

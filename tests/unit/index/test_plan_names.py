@@ -140,7 +140,7 @@ def test_patterns_of_names_are_not_looked_up_where_a_rare_key_is_asked_with_them
     assert looked_up.called != drives
     with many_names.read() as connection:
         conditions = sql.conditions(query)
-        chosen = plan.rare(connection, level, conditions)
+        chosen = plan.rare(connection, conditions, plan.tried(connection, level, conditions))
         if drives:
             assert chosen is not None
             found = explain(connection, walk.select(level, chosen, [one.fragment for one in conditions]))
@@ -151,7 +151,7 @@ def test_a_name_asked_letter_by_letter_is_looked_up_first(many_names: Database) 
     """That takes no longer than to look for another key."""
     conditions = sql.conditions(Query(Level.STUDY, (match(NAME, "A1^B1"), match(PATIENT_ID, "P1"))))
     with many_names.read() as connection:
-        assert plan.rare(connection, Level.STUDY, conditions) is None
+        assert plan.rare(connection, conditions, plan.tried(connection, Level.STUDY, conditions)) is None
 
 
 def test_patients_of_very_many_names_are_looked_for_in_a_walk_that_looks_at_no_row(many_names: Database) -> None:
