@@ -97,7 +97,7 @@ _KEYWORDS = (
     "EchoTime",
 )
 _TAGS = {keyword: Tag(keyword) for keyword in _KEYWORDS}
-_WANTED: list[BaseTag | int] = [*_TAGS.values(), *overlay_tags()]
+_WANTED: list[BaseTag | int] = [int(tag) for tag in (*_TAGS.values(), *overlay_tags())]  # looked up sooner than tags
 
 
 @dataclass(frozen=True, slots=True)
