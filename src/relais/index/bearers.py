@@ -1,7 +1,7 @@
 """The person names that a condition names, found in their dictionary before who bears them. Knows names, no studies.
 
 Where a condition names at most MANY_NAMES names they are listed, exactly: who bears one of them is then found, counted
-and put in order by the index on names alone, without a look at the rows of studies.
+and put in order by the index on names alone, without a look at the rows of studies. One that names none is FALSE.
 """
 
 import unicodedata
@@ -26,7 +26,7 @@ from relais.index.dialect import (
     with_letters,
     with_trigrams,
 )
-from relais.index.fragments import Fragment, fill, joined
+from relais.index.fragments import FALSE, Fragment, fill, joined
 from relais.index.ids import few
 
 MANY_NAMES = 10_000
@@ -50,6 +50,8 @@ def _resolved(connection: Connection, condition: Condition, fuzzy: bool) -> Cond
     ids = name_ids(connection, match, fuzzy)
     if ids is None:
         return condition
+    if not ids:
+        return replace(condition, fragment=FALSE)
     names = listed(ids)
     bears = _bears(column, ids, names)
     return replace(condition, fragment=among(column, names), bears=bears)

@@ -18,9 +18,8 @@ from relais.index.columns import ODD_NUMBER, Column, label, label_columns, row_l
 from relais.index.compile import Condition
 from relais.index.dialect import LITERAL, listed, read, under_labels, with_trigrams
 from relais.index.fragments import Fragment, any_of, fill, joined
-from relais.index.ids import RARE, are_expected_many, few
+from relais.index.ids import NOTHING, RARE, are_expected_many, few
 
-NOTHING = Fragment("SELECT 0 WHERE FALSE")
 MAX_LABELS = 1000  # that one condition may name; what names more is frequent
 _BY_VALUE = {
     Level.STUDY: "SELECT s.id FROM study AS s WHERE {}",

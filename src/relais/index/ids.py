@@ -5,6 +5,7 @@ from relais.index.dialect import as_array
 from relais.index.fragments import Fragment, fill
 from relais.index.mapping import all_rows
 
+NOTHING = Fragment("SELECT 0 WHERE FALSE")
 FEW = 5000
 RARE = 500  # no better place to start from is looked for
 SURE = 4  # times FEW: as many are many, even if they are expected too many
@@ -12,6 +13,8 @@ SURE = 4  # times FEW: as many are many, even if they are expected too many
 
 def few(connection: Connection, candidates: Fragment, most: int | None = None) -> list[int] | None:
     """The ids that *candidates* selects, some perhaps twice; None if they are many: more than *most*, or else FEW."""
+    if candidates == NOTHING:
+        return []
     most = FEW if most is None else most
     found = as_array("id", fill("{} LIMIT {}", candidates, Fragment("?", (most + 1,))))
     ids = all_rows(connection, found.sql, found.params)

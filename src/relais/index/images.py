@@ -16,7 +16,7 @@ from relais.errors import TooBroad
 from relais.index import instances
 from relais.index.compile import Condition, supported
 from relais.index.dialect import as_array, listed, read
-from relais.index.fragments import Fragment, all_of, fill
+from relais.index.fragments import FALSE, Fragment, all_of, fill
 from relais.index.instances import PackedSeries
 from relais.index.mapping import all_rows
 from relais.index.plan import Plan, inside
@@ -64,6 +64,8 @@ class Instances:
         return behind(Level.SERIES, self.chosen, series)
 
     def _series(self, plan: Plan, position: Fragment, size: int) -> list[Place]:
+        if plan.start == FALSE:
+            return []
         above = [one.fragment for one in self.conditions if one.level is not Level.IMAGE]
         statement = page(Level.SERIES, plan, [*above, position])
         return [tuple(place) for place in all_rows(self.connection, statement.sql, (*statement.params, size, 0))]

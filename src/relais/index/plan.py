@@ -8,10 +8,11 @@
    Names alone are walked for, too, where a page of them lies nearer than all who bear them: some names tell how near.
    Before any of this index.nearby tries whether they are so frequent that they need not be looked up.
 3. Whatever drives, every condition is checked exactly on every row: a plan can be slow, never wrong.
+4. What no row can satisfy starts from FALSE, and is not asked for.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relais.db.database import Connection
 from relais.dicom.attributes import Level
@@ -23,7 +24,7 @@ from relais.index.candidates import Candidates, is_exact
 from relais.index.columns import storable
 from relais.index.compile import Bears, Condition
 from relais.index.dialect import listed, read
-from relais.index.fragments import TRUE, Fragment, all_of, fill
+from relais.index.fragments import FALSE, TRUE, Fragment, all_of, fill
 from relais.index.ids import RARE, few
 
 EVERYTHING = 2**62  # as a number of rows
@@ -66,6 +67,8 @@ def plan(
 
     *starts* are what was `tried` already.
     """
+    if any(one.fragment == FALSE for one in conditions):
+        return replace(walked(level, conditions), start=FALSE)
     if _is_nearer(connection, level, conditions, rows):
         return walked(level, conditions)
     bearers, named = _by_names(connection, conditions)
@@ -141,7 +144,8 @@ _ROWS = {
 
 
 def _driven_by(level: Level, ids: list[int]) -> Plan:
-    return Plan(level, _ROWS[level], fill("{}.id IN ({})", sql.ALIAS[level], listed(ids)))
+    start = fill("{}.id IN ({})", sql.ALIAS[level], listed(ids)) if ids else FALSE
+    return Plan(level, _ROWS[level], start)
 
 
 def inside(level: Level, row_id: object) -> Plan:

@@ -22,7 +22,7 @@ from relais.index import keys
 from relais.index.bearers import resolved
 from relais.index.candidates import Candidates
 from relais.index.compile import Condition, supported
-from relais.index.fragments import Fragment
+from relais.index.fragments import FALSE, Fragment
 from relais.index.images import Instances
 from relais.index.mapping import all_rows
 from relais.index.nearby import nearby
@@ -169,5 +169,7 @@ class _Select:
         return behind(self._level, self._plan, last)
 
     def _run(self, chosen: Plan, filters: list[Fragment], limit: int, offset: int) -> list[Place]:
+        if chosen.start == FALSE:
+            return []
         statement = page(self._level, chosen, filters)
         return [tuple(place) for place in all_rows(self._connection, statement.sql, (*statement.params, limit, offset))]

@@ -278,10 +278,19 @@ def test_a_rare_label_drives_and_the_long_list_of_a_frequent_one_is_not_read(tmp
     assert found[0].startswith("SEARCH s USING INTEGER PRIMARY KEY"), found
 
 
-def test_what_no_label_says_is_nowhere(db: Database) -> None:
-    tries, found = explained(db, Level.SERIES, match(STATION, "NOWHERE"))
-    assert tries == ["SCAN CONSTANT ROW"]
-    assert found[0].startswith("SEARCH e USING INTEGER PRIMARY KEY"), found
+@pytest.mark.parametrize(
+    ("levels", "asked"),
+    [
+        ("SERIES IMAGE", (match(STATION, "NOWHERE"),)),
+        ("STUDY SERIES IMAGE", (match(ACCESSION, "NONE"),)),
+        ("PATIENT STUDY SERIES IMAGE", (match(NAME, "NOBODY*"),)),
+        ("STUDY SERIES IMAGE", (match(NAME, "LEF*"), match(TIME, "0101"))),
+    ],
+)
+def test_what_nothing_satisfies_is_not_searched(db: Database, levels: str, asked: tuple[Match, ...]) -> None:
+    for level in map(Level, levels.split()):
+        with patch.object(walk, "select", side_effect=AssertionError):
+            assert search.search(db, Query(level, asked)) == search.Page([], more=False)
 
 
 def test_a_condition_that_very_many_labels_satisfy_is_frequent(db: Database) -> None:
