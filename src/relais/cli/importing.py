@@ -12,13 +12,13 @@ import click
 from relais.archive.ledger import Ledger
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
 from relais.cli.intake import Intake, Summary
-from relais.cli.own import login
+from relais.cli.own import login, taking_archive
 from relais.cli.progress import telling
 from relais.cli.shares import Share, Tell, side_by_side
 from relais.cli.shown import shown
 from relais.cli.sources import walk
 from relais.dicom.origin import Channel, Origin
-from relais.node import aftermath, compose
+from relais.node import aftermath
 
 SHOWN = 2  # files for each reason
 
@@ -65,7 +65,7 @@ def _take(
     config = config_of(config_file)
     origin = Origin(Channel.IMPORT, address=socket.gethostname(), user=login())
     with ExitStack() as keep:
-        archive = keep.enter_context(compose.archive_of(config))
+        archive = keep.enter_context(taking_archive(config))
         ledger = None if again else Ledger(archive, config.node.data_dir / "imports", "files", alone=False)
         if ledger is not None:
             keep.enter_context(ledger)

@@ -12,7 +12,7 @@ from relais.archive import Archive
 from relais.archive.unfinished import require_restored
 from relais.config import Config
 from relais.errors import NotFound, Unavailable
-from relais.node import compose
+from relais.node import compose, mounted
 
 NONE_HERE = (
     "There is no archive here: the index {} does not exist. --config names the configuration of the node; an index "
@@ -31,6 +31,14 @@ def existing_archive(config: Config) -> Iterator[Archive]:
     if not config.index.is_postgresql:
         _require_there(config.index.path)
     with compose.archive_of(config) as archive:
+        yield archive
+
+
+@contextmanager
+def taking_archive(config: Config) -> Iterator[Archive]:
+    """`compose.archive_of`, for commands that take instances in. Raises Unavailable where the disk for them is away."""
+    with compose.archive_of(config) as archive:
+        mounted.require(archive.db, archive.store)
         yield archive
 
 

@@ -15,7 +15,7 @@ from relais.archive.pace import Hours, Rate
 from relais.archive.pull import Incomplete, Pull, Report
 from relais.cli import keys
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
-from relais.cli.own import login
+from relais.cli.own import login, taking_archive
 from relais.cli.peers import dicomweb_of, orthanc_of, peer_of
 from relais.cli.progress import Teller, telling
 from relais.cli.shown import shown
@@ -23,7 +23,7 @@ from relais.config import Config
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.query import Match
 from relais.errors import InvalidRequest, Unavailable
-from relais.node import aftermath, compose, ready
+from relais.node import aftermath, ready
 from relais.node.pulling import By, DimsePull
 from relais.node.pulling_dicomweb import DicomwebPull
 from relais.peers.dimse import DimsePeer
@@ -75,7 +75,7 @@ def pull(peer: str, wanted: Sequence[str], config_file: Path | None, as_json: bo
     """
     config = config_of(config_file)
     with aftermath.swept(config), ExitStack() as keep:
-        archive = keep.enter_context(compose.archive_of(config))
+        archive = keep.enter_context(taking_archive(config))
         ledger = keep.enter_context(Ledger(archive, config.node.data_dir / "pulls", peer))
         tell = keep.enter_context(telling(f"Pulling from {peer}", as_json))
         run = Pull(ledger, partial(_tell, tell), how["rate"], how["between"], again=how["again"])

@@ -76,12 +76,18 @@ def test_an_archive_that_may_not_be_looked_at_is_told(
     assert told == f"Error: The index {tmp_path}/data/index.sqlite cannot be read: Permission denied.\n"
 
 
-def test_an_index_is_not_emptied_where_the_storage_is_not_mounted(relais: Run, stored: Path) -> None:
+def test_nothing_is_taken_in_nor_an_index_emptied_where_the_storage_is_not_mounted(relais: Run, stored: Path) -> None:
     objects = stored.parents[3]
     objects.rename(objects.with_name("away"))
     objects.mkdir()
     assert "it names 1 instances, and the storage holds none" in relais("reindex", code=1).stderr
     assert "MOREL" in relais("find").stdout
+    for command in (["import", objects.with_name("away")], ["pull", "OLD@127.0.0.1:1"]):
+        assert (
+            "names 1 instances, and the folder of the objects holds none: is it mounted"
+            in relais(*command, code=1).stderr
+        )
+    assert not any(path.is_file() for path in objects.rglob("*"))
     objects.rename(objects.with_name("empty"))
     objects.with_name("away").rename(objects)
     assert "1 instances indexed" in relais("reindex").stdout
