@@ -72,6 +72,31 @@ def test_metadata_and_bulk_data_store_the_same_object_as_the_binary_form(web: We
 
 
 @pytest.mark.parametrize("how", FORMS)
+def test_a_private_creator_keeps_all_of_its_blocks(web: WebNode, how: Any) -> None:
+    """PS3.5 7.8.1; the second block was all that was left of an instance in XML."""
+    ds = a_sr()
+    for block, text in ((0x10, "first"), (0x11, "second")):
+        ds.add_new((0x0009, block), "LO", "ACME")
+        ds.add_new((0x0009, block << 8 | 1), "LO", text)
+    response = store(web, described(ds), how=how)
+    assert response.status_code == 200, response.text
+    (found,) = web.get(f"{path(ds)}/metadata").json()
+    assert [found[tag]["Value"] for tag in ("00091001", "00091101")] == [["first"], ["second"]]
+    assert web.store(ds).status_code == 200, "the binary form is a duplicate, not a conflict"
+
+
+def test_an_attribute_that_comes_twice_in_xml_is_refused(web: WebNode) -> None:
+    """One of its values would be lost in silence."""
+    ds = a_sr()
+    document = native_xml.document(described(ds).metadata)
+    at = document.rindex(b"</NativeDicomModel>")
+    again = b'<DicomAttribute tag="00100020" vr="LO"><Value number="1">ANOTHER</Value></DicomAttribute>'
+    response = web.post(document[:at] + again + document[at:], "application/dicom+xml")
+    assert (response.status_code, reasons(response)) == (409, [0xC000])
+    assert web.get(f"{path(ds)}/metadata").status_code == 404
+
+
+@pytest.mark.parametrize("how", FORMS)
 @pytest.mark.parametrize(
     ("media_type", "syntax"),
     [("image/jls", JPEG_LS), ("image/jp2", J2K), ("image/dicom-rle", RLE), ("image/jphc", HTJ2K)],

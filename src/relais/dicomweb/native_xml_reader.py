@@ -4,12 +4,14 @@ What a value may be is decided by dicom.json_model: here all stay the texts that
 and with it every entity that somebody might have declared.
 """
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 from xml.parsers import expat
 
 from relais.dicom.json_model import JsonDataset
+from relais.dicom.json_values import Element
 from relais.errors import InvalidDataSet, InvalidRequest, TooLarge
 
 MAX_ELEMENTS = 150_000  # of a document, and backslashes in it, which takes some 100 MB; a larger one is refused
@@ -25,6 +27,7 @@ _ELEMENTS = frozenset(
     {"NativeDicomModel", "DicomAttribute", "Value", "Item", "PersonName", "InlineBinary", "BulkData"}
     | {*_GROUPS, *_COMPONENTS}
 )
+_PRIVATE = re.compile(r"[0-9A-F]{3}[13579BDF][0-9A-F]{4}")  # tags of odd groups (PS3.5 7.8)
 _USED = ("tag", "vr", "privateCreator", "number", "uri")  # of the attributes of elements
 _PIECE_BYTES = 64 * 1024  # parsed at a time
 _NO_MODEL = "This is no document of the Native DICOM Model (PS3.19 A.1)."
@@ -120,15 +123,21 @@ class _Builder:
     def dataset(self, node: _Node) -> JsonDataset:
         """The attributes inside *node*, private ones in blocks of their own (PS3.19 table A.1.5-2)."""
         found: JsonDataset = {}
-        private: dict[tuple[str, str], JsonDataset] = defaultdict(dict)
+        named: dict[str, str] = {}  # blocks that tags name themselves, against PS3.19, and their creators
+        private: dict[tuple[str, str], list[tuple[str, Element]]] = defaultdict(list)
         for attribute in node.inside:
             if attribute.name != "DicomAttribute":
                 raise InvalidDataSet(_NO_MODEL)
-            tag, creator = attribute.names.get("tag", "").upper(), attribute.names.get("privateCreator", "")
-            if creator and len(tag) == 8:
-                private[tag[:4], creator][tag] = self._element(attribute)
+            tag, element = attribute.names.get("tag", "").upper(), self._element(attribute)
+            creator = attribute.names.get("privateCreator", "") if _PRIVATE.fullmatch(tag) else ""
+            if creator and tag[4:6] == "00":
+                private[tag[:4], creator].append((tag[6:], element))
             else:
-                found[tag] = self._element(attribute)
+                _put(found, tag, element)
+                if creator:
+                    named[f"{tag[:4]}00{tag[4:6]}"] = creator
+        for key, creator in named.items():
+            found.setdefault(key, _creator(creator))
         for (group, creator), elements in private.items():
             _reserve(found, group, creator, elements)
         return found
@@ -177,23 +186,42 @@ def _person_name(node: _Node) -> dict[str, str]:
     return {name: found[name] for name in _GROUPS if found.get(name)}
 
 
-def _reserve(found: JsonDataset, group: str, creator: str, elements: JsonDataset) -> None:
-    """Put the private *elements* of *creator* into the block that is its own, or into the first that is free.
+def _put(found: JsonDataset, tag: str, element: Element) -> None:
+    """Raises InvalidDataSet for an attribute that is there already: one of two values would be lost."""
+    if tag in found:
+        raise InvalidDataSet(f"{ascii(tag)[:80]} is given twice.")
+    found[tag] = element
 
-    Those that name a block in their tag, against PS3.19, keep it.
-    """
-    named = {f"{group}00{tag[4:6]}" for tag in elements if tag[4:6] != "00"}
-    for key in sorted(named):
-        found.setdefault(key, {"vr": "LO", "Value": [creator]})
-    found.update((tag, element) for tag, element in elements.items() if tag[4:6] != "00")
-    unnamed = {tag[6:]: element for tag, element in elements.items() if tag[4:6] == "00"}
-    if not unnamed:
-        return
+
+def _creator(name: str) -> Element:
+    return {"vr": "LO", "Value": [name]}
+
+
+def _reserve(found: JsonDataset, group: str, creator: str, elements: list[tuple[str, Element]]) -> None:
+    """Put the private *elements* of *creator* into the blocks that are its own, or into the first that are free."""
     blocks = [f"{number:02X}" for number in range(FIRST_BLOCK, LAST_BLOCK + 1)]
     own = [block for block in blocks if found.get(f"{group}00{block}", {}).get("Value") == [creator]]
     free = [block for block in blocks if f"{group}00{block}" not in found]
-    if not own and not free:
+    runs = _runs(elements, len(own))
+    if len(runs) > len(own + free):
         raise InvalidDataSet(f"Group {group} has no room for another private creator.")
-    block = (own or free)[0]
-    found[f"{group}00{block}"] = {"vr": "LO", "Value": [creator]}
-    found.update((f"{group}{block}{element}", value) for element, value in unnamed.items())
+    for block, run in zip(own + free, runs, strict=False):
+        found[f"{group}00{block}"] = _creator(creator)
+        for number, element in run.items():
+            _put(found, f"{group}{block}{number}", element)
+
+
+def _runs(elements: list[tuple[str, Element]], blocks: int) -> list[dict[str, Element]]:
+    """*elements* of one private creator, cut where its next block begins, as XML tells no numbers of blocks.
+
+    It begins with a number that the last one has already. A creator may have several blocks (PS3.5 7.8.1): of so many
+    as it names, *blocks*, the next one begins where the numbers do not go up, too.
+    """
+    runs: list[dict[str, Element]] = [{}]
+    last = ""
+    for number, element in elements:
+        if number in runs[-1] or (number < last and len(runs) < blocks):
+            runs.append({})
+        runs[-1][number] = element
+        last = number
+    return runs

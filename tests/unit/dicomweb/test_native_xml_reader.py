@@ -86,6 +86,74 @@ def test_private_attributes_get_a_block_and_its_creator() -> None:
     }
 
 
+def in_blocks(*tags: str) -> JsonDataset:
+    """Private attributes whose values are their tags, all of one creator, with its reservations."""
+    creators = {f"{tag[:4]}00{tag[4:6]}": {"vr": "LO", "Value": ["ACME"]} for tag in tags}
+    return dict(sorted((creators | {tag: {"vr": "LO", "Value": [tag]} for tag in tags}).items()))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        ("00091001", "00091101"),
+        ("00091001", "00091003", "00092001", "00092002"),
+        ("00091002", "00091101", "00091102"),
+        ("00091002", "00091101", "00091201"),
+        ("00091002", "00091101"),
+    ],
+)
+def test_the_blocks_of_one_private_creator_come_back(tags: tuple[str, ...]) -> None:
+    """PS3.5 7.8.1: it may reserve several; in XML their numbers are left out."""
+    assert parse(native_xml.document(in_blocks(*tags))) == in_blocks(*tags)
+
+
+def with_creator(*tags: str, creator: str = "ACME") -> str:
+    return "".join(
+        f'<DicomAttribute tag="{tag}" vr="LO" privateCreator="{creator}"><Value>{number}</Value></DicomAttribute>'
+        for number, tag in enumerate(tags)
+    )
+
+
+@pytest.mark.parametrize(
+    ("came", "expected"),
+    [
+        (("00090001", "00090001"), ("00091001", "00091101")),
+        (("00090002", "00090001"), ("00091002", "00091001")),
+        (("00091503", "00090001"), ("00091503", "00091501")),
+    ],
+)
+def test_a_private_attribute_that_comes_again_begins_another_block(
+    came: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    found = read(with_creator(*came))
+    assert [found[tag]["Value"] for tag in expected] == [[str(number)] for number in range(len(came))]
+    assert all(found[f"000900{tag[4:6]}"]["Value"] == ["ACME"] for tag in expected)
+
+
+def test_a_block_that_a_tag_names_is_no_one_elses() -> None:
+    found = read(with_creator("00090001") + with_creator("00091003", creator="KEEPS"))
+    values = {tag: element["Value"][0] for tag, element in found.items()}
+    assert values == {"00090010": "KEEPS", "00090011": "ACME", "00091003": "0", "00091101": "0"}
+
+
+def test_a_public_attribute_has_no_private_creator() -> None:
+    assert read(with_creator("00100020")) == {"00100020": {"vr": "LO", "Value": ["0"]}}
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        '<DicomAttribute tag="00100020" vr="LO"/>' * 2,
+        '<DicomAttribute tag="0020000d" vr="UI"/><DicomAttribute tag="0020000D" vr="UI"/>',
+        with_creator("00091503", "00090003", creator="KEEPS"),
+    ],
+)
+def test_an_attribute_that_comes_twice_is_refused(inside: str) -> None:
+    """One of its values would be lost."""
+    with pytest.raises(InvalidDataSet, match="is given twice"):
+        read(inside)
+
+
 def test_a_group_without_room_for_another_creator_is_refused() -> None:
     one = '<DicomAttribute tag="00090001" vr="LO" privateCreator="{}"/>'
     read("".join(one.format(number) for number in range(240)))
