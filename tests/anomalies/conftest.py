@@ -1,4 +1,4 @@
-"""An object store that fails when told to, and a store of ours behind it."""
+"""An object store that fails when told to, and a store of ours behind it; a PostgreSQL that may be stopped."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from fixtures.faulty import Faulty, faulty
 from fixtures.object_server import ObjectServer
 from fixtures.objects import a_store
+from fixtures.postgres import PostgresServer
 from relais.storage.s3.store import S3Store
 
 
@@ -23,3 +24,11 @@ def store(door: Faulty, tmp_path: Path) -> Iterator[S3Store]:
     yield store
     door.heal()
     store.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of a module's own: one that syncs, and may be stopped or killed."""
+    server = PostgresServer(durable=True)
+    yield server
+    server.remove()

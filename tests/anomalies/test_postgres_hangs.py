@@ -35,14 +35,6 @@ LONG_S = 240.0  # only a wait without an end lasts so long, however busy the mac
 HANGS_S = 4.0  # longer than any limit of `db`
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One that syncs, and may be stopped."""
-    server = PostgresServer(durable=True)
-    yield server
-    server.remove()
-
-
 @pytest.fixture
 def db(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A database whose limits are short."""

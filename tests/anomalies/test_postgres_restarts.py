@@ -20,14 +20,6 @@ from relais.index import composite, lookup, statistics
 pytestmark = pytest.mark.own_index
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One that syncs, and may be killed."""
-    server = PostgresServer(durable=True)
-    yield server
-    server.remove()
-
-
 @pytest.fixture
 def db(server: PostgresServer) -> Iterator[Database]:
     name = f"t_{time.monotonic_ns()}"
