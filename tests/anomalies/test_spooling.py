@@ -3,32 +3,35 @@
 import io
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydicom import FileDataset
 
 from fixtures.builders import a_ct, part10
-from fixtures.faulty import Faulty, damages_the_answer, resets, says, waits, writes
+from fixtures.faulty import Faulty, damages_the_answer, faulty, resets, says, waits, writes
 from fixtures.node import close_archive, make_archive
 from fixtures.object_server import ObjectServer, storage_settings
 from fixtures.waiting import eventually
 from relais.access.principals import OPERATOR
 from relais.archive import Archive, availability, delete, ingest, maintenance, retrieve, search
-from relais.archive.integrity import Damaged, verified_chunks
+from relais.archive.integrity import Damaged, Lost, verified_chunks
 from relais.archive.removal import Removal
+from relais.archive.settings import OnConflict
 from relais.archive.spooling import SharedRegister, move_spool
 from relais.dicom.attributes import Level
 from relais.dicom.origin import Channel, Origin
 from relais.dicom.query import Query
 from relais.dicom.refs import InstanceRef, StudyRef
-from relais.errors import Elsewhere, Nearline, NotFound, OutOfResources, Unavailable
+from relais.errors import Conflict, Elsewhere, Nearline, NotFound, OutOfResources, Unavailable
 from relais.index import spooled
-from relais.index.rows import Outcome
+from relais.index.rows import InstanceFacts, Outcome
 from relais.storage import open_store
 from relais.storage.layout import fresh_token, instance_key
 from relais.storage.s3 import parts
@@ -66,10 +69,16 @@ def north(door: Faulty, tmp_path: Path) -> Iterator[Archive]:
 
 
 @pytest.fixture
-def south(north: Archive, door: Faulty, tmp_path: Path) -> Iterator[Archive]:
+def south_door(object_server: ObjectServer) -> Iterator[Faulty]:
+    with faulty(object_server) as way:
+        yield way
+
+
+@pytest.fixture
+def south(north: Archive, south_door: Faulty, tmp_path: Path) -> Iterator[Archive]:
     """The same archive from another machine: its own way to the bucket, its own spool."""
     bucket = objects(north).bucket._name
-    settings = storage_settings(door.behind, bucket, tmp_path / "south")
+    settings = storage_settings(south_door.server, bucket, tmp_path / "south")
     other = open_store(settings, tmp_path, SharedRegister(north.db))
     yield Archive(north.db, other, north.pixels, north.policy, north.settings)
     other.close()
@@ -153,18 +162,145 @@ def test_what_comes_again_while_the_bucket_is_away_replaces_nothing(north: Archi
     assert list(north.store.iterate()) == [key]
 
 
-def test_what_waits_on_another_node_is_not_lost_when_it_comes_again(
+@pytest.mark.parametrize("is_away", [False, True], ids=["to the bucket", "to the spool"])
+def test_what_waits_on_a_node_that_is_gone_is_kept_when_it_comes_again(
+    north: Archive, south: Archive, door: Faulty, south_door: Faulty, is_away: bool
+) -> None:
+    ds = a_ct()
+    door.fail(resets)
+    ref = store(north, ds)
+    shutil.rmtree(objects(north).spool.files.root)
+    if is_away:
+        south_door.fail(resets)
+    assert store_again(south, ds) is Outcome.STORED
+    assert read(south, ref).endswith(part10(ds)[-1000:])
+    south_door.heal()
+    assert eventually(lambda: not objects(south).presence.is_away)
+    while move_spool(south):
+        pass
+    assert store_again(south, ds) is Outcome.DUPLICATE
+    remove_all(south)
+    report = maintenance.check(south)
+    assert (report.is_sound, report.waiting, report.spools) == (True, [], [])
+    assert len(list(south.store.iterate())) == 1
+
+
+def test_what_waits_on_a_living_node_and_comes_again_to_another_is_kept_once(
     north: Archive, south: Archive, door: Faulty
 ) -> None:
     ds = a_ct()
     door.fail(resets)
-    key = retrieve.instances(north, OPERATOR, store(north, ds))[0].key
-    assert store_again(south, ds) is Outcome.DUPLICATE
-    assert list(objects(north).spooled()) == [key]
+    ref = store(north, ds)
+    former = retrieve.instances(north, OPERATOR, ref)[0].key
+    assert store_again(south, ds) is Outcome.STORED
+    remove_all(south)
+    assert objects(north).is_spooled(former)
     door.heal()
     assert eventually(lambda: not objects(north).presence.is_away)
-    move_spool(north)
+    while move_spool(north):
+        pass
+    remove_all(south)
+    key = retrieve.instances(north, OPERATOR, ref)[0].key
+    assert list(south.store.iterate()) == [key] != [former]
+    assert read(north, ref) == read(south, ref)
+    assert maintenance.check(south) == maintenance.check(north)
     assert maintenance.check(south).is_sound
+
+
+def test_what_moves_while_it_comes_again_to_another_node_leaves_nothing_behind(
+    north: Archive, south: Archive, door: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other node keeps it between the look at what was deleted and the arrival in the bucket."""
+    ds = a_ct()
+    door.fail(resets)
+    ref = store(north, ds)
+    door.heal()
+    assert eventually(lambda: not objects(north).presence.is_away)
+    move = S3Store.move
+
+    def move_late(self: S3Store, key: str) -> None:
+        assert store_again(south, ds) is Outcome.STORED
+        remove_all(south)
+        move(self, key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(S3Store, "move", move_late)
+        assert move_spool(north)
+    remove_all(north)
+    assert list(south.store.iterate()) == [retrieve.instances(south, OPERATOR, ref)[0].key]
+    assert maintenance.check(north).is_sound
+
+
+def test_what_was_moved_before_the_other_node_keeps_it_again_goes(
+    north: Archive, south: Archive, door: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reaches the bucket after the other node has looked for it there, and before that one's row is there."""
+    ds = a_ct()
+    door.fail(resets)
+    ref = store(north, ds)
+    door.heal()
+    assert eventually(lambda: not objects(north).presence.is_away)
+    look = ingest.look_at_kept
+
+    def look_early(archive: Archive, facts: InstanceFacts) -> Lost:
+        found = look(archive, facts)
+        assert move_spool(north)
+        return found
+
+    monkeypatch.setattr(ingest, "look_at_kept", look_early)
+    assert store_again(south, ds) is Outcome.STORED
+    remove_all(south)
+    assert list(south.store.iterate()) == [retrieve.instances(north, OPERATOR, ref)[0].key]
+    assert maintenance.check(north).is_sound
+
+
+@pytest.mark.parametrize("policy", [OnConflict.KEEP, OnConflict.REPLACE])
+def test_another_data_set_for_what_waits_on_another_node_is_judged_as_ever(
+    north: Archive, south: Archive, door: Faulty, policy: OnConflict
+) -> None:
+    ds = a_ct()
+    door.fail(resets)
+    ref = store(north, ds)
+    former = retrieve.instances(north, OPERATOR, ref)[0].key
+    south = replace(south, settings=replace(south.settings, on_conflict=policy))
+    ds.PatientComments = "another one"
+    if policy is OnConflict.KEEP:
+        with pytest.raises(Conflict):
+            store_again(south, ds)
+        remove_all(south)
+        assert read(north, ref)
+        assert [row.key for row in retrieve.instances(south, OPERATOR, ref)] == [former]
+    else:
+        assert store_again(south, ds) is Outcome.REPLACED
+    door.heal()
+    assert eventually(lambda: not objects(north).presence.is_away)
+    while move_spool(north):
+        pass
+    remove_all(south)
+    assert former in list(south.store.iterate())  # itself, or as history
+    assert read(south, ref)
+    assert maintenance.check(south).is_sound
+
+
+def test_a_sweep_puts_what_it_finds_in_the_place_of_what_waits_on_another_node(
+    north: Archive, south: Archive, door: Faulty
+) -> None:
+    """The other node was killed between its bytes and its row."""
+    door.fail(resets)
+    ref = store(north, a_ct())
+    another = instance_key(ref, fresh_token())
+    objects(south).bucket.put(another, read(north, ref), is_new=True)
+    assert maintenance.sweep(south).indexed == 1
+    assert retrieve.instances(south, OPERATOR, ref)[0].key == another
+    assert read(south, ref)
+    assert maintenance.check(south).is_sound
+
+
+def remove_all(archive: Archive) -> None:
+    """Remove what is condemned."""
+    removal = Removal(archive)
+    while removal.step():
+        pass
 
 
 def test_a_sweep_puts_what_it_finds_in_the_place_of_what_is_lost(north: Archive) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
-from relais.archive import Archive
+from relais.archive import Archive, spooling
 from relais.archive.readers import READERS
 from relais.errors import Elsewhere, InvalidRequest, Nearline, NodeError, NotFound, Unavailable
 from relais.index import lookup
@@ -27,10 +27,14 @@ class Damaged(Unavailable):
 
 
 class Lost(NamedTuple):
-    """The *key* of an object that is damaged, or gone altogether."""
+    """The *key* of an object that is damaged, or gone altogether, or as good as gone: it waits on another node.
+
+    Whether that node will ever bring it nobody knows: who sends it again may have been told that its disk is lost.
+    """
 
     key: str
     is_gone: bool = False
+    is_elsewhere: bool = False
 
 
 SOUND = Lost("")
@@ -154,7 +158,8 @@ def checked_head(archive: Archive, row: InstanceRow) -> bytes:
 def look_at_kept(archive: Archive, facts: InstanceFacts) -> Lost:
     """What is wrong with the other object that is kept for the instance; SOUND if nothing is, or there is none.
 
-    It is read in full, so not to be asked while the index is locked. A store that does not answer has lost nothing.
+    It is read in full, so not to be asked while the index is locked. A store that does not answer has lost nothing, but
+    what waits on another node is not there for it either.
     """
     kept = lookup.instance(archive.db, facts.ref)
     if kept is None or kept.key == facts.key:
@@ -167,7 +172,7 @@ def look_at_kept(archive: Archive, facts: InstanceFacts) -> Lost:
     except Damaged:
         return Lost(kept.key)
     except Unavailable:
-        return SOUND
+        return Lost(kept.key, is_elsewhere=True) if spooling.waits_elsewhere(archive, kept.key) else SOUND
     return SOUND
 
 

@@ -30,16 +30,19 @@ def register(
     """Enter a durable object; None if its instance was rejected for good: then its key is condemned.
 
     *lost* is what `integrity.look_at_kept` said: the object of that key is gone or damaged, and this one takes its
-    place. What is damaged is kept as history if this is another Data Set, which may be that of another image.
+    place. What is damaged is kept as history if this is another Data Set, which may be that of another image. What
+    waits on another node gives its place to the same Data Set only.
     """
     if _is_unwanted(archive, tx, facts.ref):
         condemned.add(tx, [facts.key])
         return None
     registered = composite.register(tx, facts, replace=replace)
-    if is_met(registered, facts) and lost and _is_kept(tx, facts.ref, lost.key):
+    is_same = registered.outcome is Outcome.DUPLICATE
+    may_go = lost is not None and (is_same or not lost.is_elsewhere)
+    if is_met(registered, facts) and lost and may_go and _is_kept(tx, facts.ref, lost.key):
         log.warning("kept again sop_instance_uid=%s in place of key=%s", facts.ref.sop_instance_uid, lost.key)
-        if lost.is_gone or registered.outcome is Outcome.DUPLICATE:
-            condemned.add(tx, [row.key for row in composite.remove(tx, facts.ref)])
+        if lost.is_gone or is_same:
+            spooling.drop(tx, [row.key for row in composite.remove(tx, facts.ref)])
         registered = composite.register(tx, facts, replace=True)
     if registered.outcome in {Outcome.STORED, Outcome.REPLACED}:
         spooling.record(archive, tx, facts.key)

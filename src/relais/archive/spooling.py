@@ -3,7 +3,7 @@
 1. Whoever registers an object that waits here says so in the same transaction: no node takes it for lost.
 2. An object is moved, then the nodes are told, then it leaves the spool. A crash between two of these is made good by
    doing all of it again.
-3. What was deleted while it waited is not moved.
+3. What was deleted while it waited is not moved; what was deleted while it moved is taken away again.
 """
 
 import logging
@@ -17,7 +17,7 @@ from relais.archive import Archive
 from relais.db.database import Database, Transaction
 from relais.dicom.refs import SeriesRef
 from relais.errors import NodeError, NotFound, Unavailable
-from relais.index import changes, spooled
+from relais.index import changes, condemned, spooled
 from relais.storage.base import ObjectStore
 from relais.storage.spooling import Spooling
 from relais.telemetry import metrics
@@ -55,6 +55,18 @@ def record(archive: Archive, tx: Transaction, key: str) -> None:
     store = archive.store
     if _has_spool(type(store)) and isinstance(store, Spooling) and store.is_spooled(key):
         spooled.add(tx, key, store.spool_name)
+
+
+def waits_elsewhere(archive: Archive, key: str) -> bool:
+    """Whether the object waits on another node, by what the nodes have told."""
+    store = archive.store
+    return isinstance(store, Spooling) and spooled.node_of(archive.db, key) not in {None, store.spool_name}
+
+
+def drop(tx: Transaction, keys: Sequence[str]) -> None:
+    """Condemn *keys*, which no row names any more, and wait for no node that has them: it may be gone for good."""
+    condemned.add(tx, keys)
+    spooled.remove(tx, keys)
 
 
 @cache
@@ -117,10 +129,17 @@ def _move(archive: Archive, store: Spooling, keys: Sequence[str], threads: Threa
         raise Unavailable(failures[0].message)
     for error in failures[:1]:
         log.warning("stay in the spool: %s of %s objects, such as: %s", len(failures), len(keys), error.message)
-    archive.db.write(lambda tx: spooled.remove(tx, gone))
+    dropped = [key for key in gone if changes.was_dropped(archive.db, key)]
+    archive.db.write(lambda tx: _tell(tx, gone, dropped))
     for key in gone:
         store.let_go(key)
     metrics.moved(len(gone))
+
+
+def _tell(tx: Transaction, gone: Sequence[str], dropped: Sequence[str]) -> None:
+    """*gone* wait no more; those that were *dropped* may be in the object store now, where nobody wants them."""
+    spooled.remove(tx, gone)
+    condemned.add(tx, dropped)
 
 
 def _forget_gone(archive: Archive, store: Spooling) -> None:
