@@ -47,6 +47,7 @@ def test_every_value_of_a_key_must_match_only_if_negotiated(node: DimseNode) -> 
         (["JP-0007", "nobody"], None, [KNEE]),
         (["JP-0007", "nobody"], {FIND: b"\0\0\0\0\0\0\1"}, []),
         (["JP-0007", "JP*"], {FIND: b"\0\0\0\0\0\0\1"}, [KNEE]),
+        (["JP-0007", "*"], {FIND: b"\0\0\0\0\0\0\1"}, [KNEE]),
     ):
         identifier.PatientID = patient_id
         with scu(node.port, [(FIND, UNCOMPRESSED)], extended=extended) as assoc:

@@ -221,18 +221,17 @@ def combine(conditions: Iterable[Match]) -> tuple[tuple[DateTimeRange, ...], tup
     """Date ranges joined with the time ranges beside them (PS3.4 C.2.2.2.5.4), and the conditions that stay apart.
 
     Joined are the attributes <name>Date and <name>Time where both hold a range of the same form, closed or open at the
-    same end, that can be parsed.
+    same end, that can be parsed. Of several ranges of one attribute, all of which must match, one is joined.
     """
     conditions = tuple(conditions)
     ranges = {match.tag: match for match in conditions if match.kind is MatchKind.RANGE}
     joined = [
-        (found, {day.tag, time_tag})
+        (found, {day, time})
         for day in ranges.values()
-        if (time_tag := _time_beside(day.tag)) in ranges and (found := _join(day, ranges[time_tag])) is not None
+        if (time := ranges.get(_time_beside(day.tag) or 0)) is not None and (found := _join(day, time)) is not None
     ]
-    gone = {tag for _, tags in joined for tag in tags}
-    rest = (match for match in conditions if match.tag not in gone or match.kind is not MatchKind.RANGE)
-    return tuple(found for found, _ in joined), tuple(rest)
+    gone = {match for _, pair in joined for match in pair}
+    return tuple(found for found, _ in joined), tuple(match for match in conditions if match not in gone)
 
 
 def _time_beside(date_tag: int) -> int | None:

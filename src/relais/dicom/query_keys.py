@@ -40,21 +40,34 @@ NEVER_MATCHED = frozenset({0x00080005, 0x00080052, 0x00080053, 0x00080054, 0x000
 
 
 def match_from_text(
-    tag: int, raw: str, *, vr: str | None = None, separators: str = "\\,", may_ask_empty: bool = True
+    tag: int,
+    raw: str,
+    *,
+    vr: str | None = None,
+    separators: str = "\\,",
+    may_ask_empty: bool = True,
+    every: bool = False,
 ) -> Match | None:
     """The condition that *raw*, already percent-decoded, asks of *tag*; None for universal matching.
 
-    Without *may_ask_empty* two quotation marks are a value like any other. Raises InvalidRequest with a sentence for a
+    Without *may_ask_empty* two quotation marks are a value like any other. With *every* the condition is meant for
+    every_value: of several values those that everything meets are left out. Raises InvalidRequest with a sentence for a
     value that *vr* (by default that of PS3.6) does not allow.
     """
-    match = unordered_match(tag, raw, vr=vr, separators=separators, may_ask_empty=may_ask_empty)
+    match = unordered_match(tag, raw, vr=vr, separators=separators, may_ask_empty=may_ask_empty, every=every)
     if match is not None:
         _check_order(match)
     return match
 
 
 def unordered_match(
-    tag: int, raw: str, *, vr: str | None = None, separators: str = "\\,", may_ask_empty: bool = True
+    tag: int,
+    raw: str,
+    *,
+    vr: str | None = None,
+    separators: str = "\\,",
+    may_ask_empty: bool = True,
+    every: bool = False,
 ) -> Match | None:
     """As match_from_text, but ranges may end before they begin: check_ranges is asked about all conditions together."""
     vr, raw = vr or vr_of(tag), raw.strip(" \0")
@@ -64,12 +77,14 @@ def unordered_match(
         return None
     if vr == "SQ" or vr in BINARY_VRS:
         raise InvalidRequest(f"{_name(tag)} ({vr}) cannot be matched with a text.", tag=tag)
-    values = _split(vr, raw, separators)
-    conditions = [_checked(tag, vr, value) for value in values]
-    if not values or None in conditions:
+    found = {value: _checked(tag, vr, value) for value in _split(vr, raw, separators)}
+    conditions = [one for one in found.values() if one is not None]
+    is_universal = len(conditions) < len(found) and not (every and vr != "UI")  # a list of UID names any of its values
+    if not conditions or is_universal:
         return None
-    if len(values) == 1:
+    if len(conditions) == 1:
         return conditions[0]
+    values = [value for value, one in found.items() if one is not None]
     return Match(tag, MatchKind.LIST_OF_UID if vr == "UI" else MatchKind.MULTIPLE_VALUES, tuple(values))
 
 
@@ -161,34 +176,40 @@ def every_value(match: Match) -> tuple[Match, ...]:
     return tuple(simple(match.tag, value) for value in match.values)
 
 
-def matches_from_json(identifier: JsonDataset, *, combined_date_time: bool = False) -> tuple[Match, ...]:
-    """All conditions of an Identifier in the DICOM JSON model; keys that are never matched are left out."""
-    found = (_match_from_json(int(key, 16), element) for key, element in identifier.items())
+def matches_from_json(
+    identifier: JsonDataset, *, combined_date_time: bool = False, every: bool = False
+) -> tuple[Match, ...]:
+    """All conditions of an Identifier in the DICOM JSON model; keys that are never matched are left out.
+
+    With *every* all values of a key must match, as every_value says.
+    """
+    found = (_match_from_json(int(key, 16), element, every) for key, element in identifier.items())
     matches = tuple(match for match in found if match is not None and match.tag not in NEVER_MATCHED)
+    if every:
+        matches = tuple(one for match in matches for one in every_value(match))
     check_ranges(matches, combined_date_time=combined_date_time)
     return matches
 
 
-def _match_from_json(tag: int, element: dict[str, Any]) -> Match | None:
+def _match_from_json(tag: int, element: dict[str, Any], every: bool) -> Match | None:
     """One key, its order not yet checked but inside sequences."""
     vr = vr_of(tag) if vr_of(tag) != "UN" else element["vr"]
     if "InlineBinary" in element:
-        return unordered_match(
-            tag, charset.decode(base64.b64decode(element["InlineBinary"]), ()), vr=vr, separators="\\"
-        )
+        text = charset.decode(base64.b64decode(element["InlineBinary"]), ())
+        return unordered_match(tag, text, vr=vr, separators="\\", every=every)
     values = element.get("Value") or []
     if vr == "SQ":
-        return _match_from_items(tag, values)
-    return unordered_match(tag, "\\".join(map(as_text, values)), vr=vr, separators="\\")
+        return _match_from_items(tag, values, every)
+    return unordered_match(tag, "\\".join(map(as_text, values)), vr=vr, separators="\\", every=every)
 
 
-def _match_from_items(tag: int, items: Sequence[Any]) -> Match | None:
+def _match_from_items(tag: int, items: Sequence[Any], every: bool) -> Match | None:
     """PS3.4 C.2.2.2.6: one Item of keys. No Item, or no key with a value in it, is universal matching."""
     if len(items) > 1:
         raise InvalidRequest(f"{_name(tag)} has {len(items)} Items; a sequence key has one.", tag=tag)
     if not all(isinstance(item, dict) for item in items):
         raise InvalidRequest(f"{_name(tag)} is a sequence and cannot be matched with a text.", tag=tag)
-    found = (_match_from_json(int(key, 16), element) for item in items for key, element in item.items())
+    found = (_match_from_json(int(key, 16), element, every) for item in items for key, element in item.items())
     conditions = tuple(match for match in found if match is not None)
     for match in conditions:
         _check_order(match)

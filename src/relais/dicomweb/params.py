@@ -100,7 +100,7 @@ def parse_search(
         _take(keys, name, value)
     _check_character_set(keys.settings.get("charset", ""))
     fuzzy, may_ask_empty, every = (keys.is_on(switch) for switch in SWITCHES)
-    matches = [*scope, *_matches((), keys.values, may_ask_empty)]
+    matches = [*scope, *_matches((), keys.values, may_ask_empty, every)]
     matches = [one for match in matches for one in (every_value(match) if every else (match,))]
     check_ranges(matches, combined_date_time=True)
     limit = min(_whole_number(keys.settings, "limit", max_results), max_results)
@@ -191,15 +191,15 @@ def _include(keys: _Keys, value: str) -> None:
             keys.included.add(attribute_path(name)[0])
 
 
-def _matches(prefix: Path, values: dict[Path, str], may_ask_empty: bool) -> Iterator[Match]:
+def _matches(prefix: Path, values: dict[Path, str], may_ask_empty: bool, every: bool) -> Iterator[Match]:
     """The conditions below *prefix*, one per attribute; those into one sequence together."""
     depth = len(prefix)
     below = {path: value for path, value in values.items() if path[:depth] == prefix and len(path) > depth}
     parse = match_from_text if prefix else unordered_match
     for tag in dict.fromkeys(path[depth] for path in below):
         path = (*prefix, tag)
-        items = tuple(_matches(path, below, may_ask_empty))
-        match = parse(tag, below[path], may_ask_empty=may_ask_empty) if path in below else None
+        items = tuple(_matches(path, below, may_ask_empty, every))
+        match = parse(tag, below[path], may_ask_empty=may_ask_empty, every=every) if path in below else None
         if match is not None:
             yield match
         if items:

@@ -15,7 +15,7 @@ from relais.dicom.attributes import Level, by_tag, levels_above
 from relais.dicom.json_model import JsonDataset, tag_key
 from relais.dicom.matching import as_text, items
 from relais.dicom.query import Match, MatchKind, Query
-from relais.dicom.query_keys import NEVER_MATCHED, every_value, matches_from_json
+from relais.dicom.query_keys import NEVER_MATCHED, matches_from_json
 from relais.dicom.refs import InstanceRef, Ref, SeriesRef, StudyRef
 from relais.dicom.timezones import OFFSET_TAG, Zone
 from relais.dicom.uids import require
@@ -64,9 +64,9 @@ def find_request(
             _single_value(identifier, above)
     asked = {key: element for key, element in identifier.items() if int(key, 16) not in NEVER_MATCHED}
     tags = frozenset(int(key, 16) for key in asked)
-    matches = matches_from_json(asked, combined_date_time=negotiated.combined_date_time)
-    if negotiated.multiple_values:
-        matches = tuple(one for match in matches for one in every_value(match))
+    matches = matches_from_json(
+        asked, combined_date_time=negotiated.combined_date_time, every=negotiated.multiple_values
+    )
     query = Query(
         level,
         matches,

@@ -116,3 +116,17 @@ def test_a_single_value_beside_joined_ranges_still_counts() -> None:
     single = asks("StudyDate", "20060706")
     _, rest = combine([asks("StudyDate", "20060705-20060707"), single, asks("StudyTime", "10-11")])
     assert rest == (single,)
+
+
+@pytest.mark.parametrize(
+    "days", [("20060701-20060706", "20060705-20060710"), ("20060705-20060710", "20060701-20060706")]
+)
+def test_every_one_of_several_date_ranges_counts_beside_a_time_range(days: tuple[str, str]) -> None:
+    """PS3.4 C.2.2.2.8, C.2.2.2.5.4"""
+    conditions = (*(asks("StudyDate", day) for day in days), asks("StudyTime", "10-11"))
+    found = [
+        day
+        for day in ("20060704", "20060705", "20060706", "20060707")
+        if matches(at(day, "1030"), Query(Level.STUDY, conditions, combined_date_time=True))
+    ]
+    assert found == ["20060705", "20060706"]

@@ -173,6 +173,26 @@ def test_every_value_must_match_where_that_was_negotiated() -> None:
     assert [item.values for item in every_value(inside)[0].items] == [("CT",), ("PT",)]
 
 
+@pytest.mark.parametrize(
+    ("keyword", "raw", "values"),
+    [
+        ("PatientID", "A\\*", [("A",)]),
+        ("PatientID", "*\\A*\\**\\B", [("A*",), ("B",)]),
+        ("PatientID", "*\\**", None),
+        ("PatientName", "DOE^*\\^^", [("DOE^*",)]),
+        ("StudyDate", "*\\20240101-20240201", [("20240101", "20240201")]),
+        ("StudyInstanceUID", "1.2\\*", None),
+    ],
+)
+def test_what_everything_meets_leaves_the_other_values_where_every_one_must_match(
+    keyword: str, raw: str, values: list[tuple[str, ...]] | None
+) -> None:
+    """PS3.4 C.2.2.2.8; of a list of UID any one matches (C.2.2.2.2)."""
+    assert key(keyword, raw) is None
+    match = match_from_text(tag_for_keyword(keyword) or 0, raw, every=True)
+    assert (match and [one.values for one in every_value(match)]) == values
+
+
 # Identifiers
 
 
@@ -203,6 +223,16 @@ FOUND = {
 def test_an_identifier_is_its_keys_without_those_that_are_never_matched() -> None:
     """PS3.4 C.2.2.2, C.4.1.1.3.1"""
     assert {match.tag: match for match in matches_from_json(from_dataset(identifier()))} == FOUND
+
+
+def test_every_value_of_an_identifier_must_match_where_that_was_negotiated() -> None:
+    """PS3.4 C.2.2.2.8"""
+    step = {"00400009": {"vr": "SH", "Value": ["S1", "*"]}}
+    asked = {"00100020": {"vr": "LO", "Value": ["A", "*", "B*"]}, "00400275": {"vr": "SQ", "Value": [step]}}
+    assert matches_from_json(asked) == ()
+    *ids, inside = matches_from_json(asked, every=True)
+    assert [one.values for one in ids] == [("A",), ("B*",)]
+    assert [one.values for one in inside.items] == [("S1",)]
 
 
 def evening_to_morning(days: str) -> JsonDataset:

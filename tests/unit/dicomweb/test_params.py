@@ -90,6 +90,8 @@ def test_several_values_ask_for_any_of_them_or_for_all(separator: str) -> None:
 def test_every_value_is_asked_for_inside_a_sequence_too() -> None:
     found = query("00400275.00400009=S1%5CS2&multiplevaluematching=true", Level.SERIES)
     assert found.matches[0].items == (single(STEP_ID, "S1"), single(STEP_ID, "S2"))
+    found = query("00400275.00400009=S1%5C*&multiplevaluematching=true", Level.SERIES)
+    assert found.matches[0].items == (single(STEP_ID, "S1"),)
 
 
 def test_a_night_is_a_range_of_moments_but_alone_its_times_are_none() -> None:
