@@ -3,6 +3,7 @@
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -117,6 +118,24 @@ def test_fifty_stalled_handshakes_hold_up_nobody(node: DimseNode, world: World) 
         for _ in range(3):
             assert dcmtk.echoscu(node.port, *as_whom(world.modality, world.ca)).code == 0
         assert time.monotonic() - started < 18  # less than anybody is waited for
+
+
+@pytest.mark.skipif(ENGINE == "stock", reason="has a thread for each, however many")
+def test_handshakes_that_take_all_threads_keep_out_nobody(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whom a time limit would help only much later: the oldest make room for those who come."""
+    monkeypatch.setattr("relais.dimse.server.SILENT_CONNECTIONS", 20)
+    with (
+        dimse_node(tmp_path / "node", max_associations=2, acse_timeout_s=1000, **door(world)) as node,
+        ExitStack() as keep,
+    ):
+        for _ in range(22):
+            stalled = keep.enter_context(socket.create_connection(("127.0.0.1", node.port)))
+            stalled.sendall(b"\x16")
+        assert eventually(lambda: sum(thread.name == "dimse" for thread in threading.enumerate()) == 22)
+        assert eventually(lambda: dcmtk.echoscu(node.port, *as_whom(world.modality, world.ca)).code == 0, 120)
+    assert "no thread" in caplog.text
 
 
 def test_a_stalled_handshake_ends(tmp_path: Path, world: World) -> None:

@@ -86,8 +86,7 @@ def test_of_too_many_that_speak_the_oldest_that_is_not_associated_makes_room() -
     with listening(Limits(threads=2)) as listener, connected(listener) as first, connected(listener) as second:
         assert says(first, b"first") == b"FIRST"
         assert says(second, b"second") == b"SECOND"
-        with listener._lock:
-            (oldest, _) = listener._served
+        oldest: Any = listener.active_associations[0]
         oldest.is_established = False
         with connected(listener) as third, pytest.raises(ConnectionError):
             assert says(third, b"third") == b""
@@ -96,6 +95,40 @@ def test_of_too_many_that_speak_the_oldest_that_is_not_associated_makes_room() -
         with connected(listener) as fourth:
             assert eventually(lambda: len(listener.active_associations) == 1)
             assert says(fourth, b"fourth") == b"FOURTH"
+
+
+def test_of_those_in_their_welcome_the_oldest_makes_room_too(caplog: pytest.LogCaptureFixture) -> None:
+    """As a TLS handshake does, this welcome puts a socket of its own in the place of the one that was accepted."""
+
+    def welcome(connection: socket.socket, address: Address) -> tuple[socket.socket, Address]:
+        within = socket.socket(fileno=connection.detach())
+        within.settimeout(120)
+        while (said := within.recv(1)) != b"+":
+            if not said:
+                within.close()
+                raise ConnectionAbortedError
+        return within, address
+
+    with listening(Limits(threads=3), welcome=welcome) as listener, ExitStack() as stack:
+        served, first, second = [stack.enter_context(connected(listener)) for _ in range(3)]
+        served.sendall(b"+")
+        assert says(served, b"served") == b"SERVED"
+        first.sendall(b"-")
+        assert eventually(lambda: listener._threads == 2)
+        second.sendall(b"-")
+        assert eventually(lambda: listener._threads == 3)
+        with connected(listener) as third, pytest.raises(ConnectionError):
+            assert says(third, b"+") == b""
+            raise ConnectionAbortedError  # closed, or reset
+        assert first.recv(1) == b""
+        assert eventually(lambda: listener._threads == 2)
+        with connected(listener) as fourth:
+            fourth.sendall(b"+")
+            assert says(fourth, b"fourth") == b"FOURTH"
+        second.sendall(b"+")
+        assert says(second, b"second") == b"SECOND"
+        assert says(served, b"served") == b"SERVED"
+    assert 'event="no thread" refused=127.0.0.1 ended=127.0.0.1' in caplog.text
 
 
 def test_what_a_connection_needs_first_is_done_in_its_own_thread() -> None:

@@ -2,7 +2,8 @@
 
 1. Accepting never blocks: a connection costs a file descriptor until its first byte, and a thread only from then on.
 2. A connection that says nothing is closed after a time limit, or earlier when there are too many: the oldest first, so
-   that those who hold connections open do not keep out those who use them.
+   that those who hold connections open do not keep out those who use them. So is, where all threads are taken, one that
+   has said something but is no association yet, be it still in the midst of its TLS handshake.
 3. What takes long (a TLS handshake, the first PDU) is done in the connection's own thread: see *welcome*.
 4. Of several processes that share the listening socket, who has fewest connections takes the next: the others hesitate.
 """
@@ -13,8 +14,8 @@ import selectors
 import socket
 import ssl
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -69,6 +70,28 @@ class Limits:
     silent_s: float = 20.0
 
 
+class _Visit:
+    """A connection that has a thread: in its *welcome* or *served*, of which `make_way` may end either."""
+
+    def __init__(self, connection: socket.socket, address: Address) -> None:
+        self.connection, self.address = connection, address
+        self.welcomed: socket.socket | None = None  # a handle of our own: the handshake puts its own in the place of it
+        self.served: Served | None = None
+        self.goes = False
+
+    def make_way(self) -> bool:
+        """Have it end soon, from any thread; whether it will, and was not to before."""
+        if self.goes or (self.served and self.served.is_established):
+            return False
+        if self.served:
+            self.served.abort(block=False)
+        elif self.welcomed:
+            with suppress(OSError):  # it has ended
+                self.welcomed.shutdown(socket.SHUT_RDWR)
+        self.goes = bool(self.served or self.welcomed)
+        return self.goes
+
+
 class Listener:
     """A listening socket, which other processes may share, and all that came of it.
 
@@ -88,7 +111,7 @@ class Listener:
         self.server_address = listening.getsockname()
         self._selector = selectors.DefaultSelector()
         self._silent: dict[socket.socket, float] = {}  # until when, oldest first
-        self._served: dict[Served, None] = {}  # oldest first
+        self._visits: dict[_Visit, None] = {}  # oldest first
         self._threads = 0  # at work
         self._idle = 0
         self._next: SimpleQueue[tuple[socket.socket, Address] | None] = SimpleQueue()  # for those that are idle
@@ -101,7 +124,7 @@ class Listener:
     def active_associations(self) -> list[Served]:
         """What is being served now."""
         with self._lock:
-            return list(self._served)
+            return [visit.served for visit in self._visits if visit.served]
 
     def serve_forever(self, look_s: float = 1.0) -> None:
         """Accept until shutdown. Looks at least every *look_s* whether a connection has been silent for too long."""
@@ -191,14 +214,13 @@ class Listener:
             Thread(target=self._work, args=(connection, address), name="dimse", daemon=True).start()
         else:
             connection.close()
-            self._abort_oldest()
+            self._make_room(address)
 
-    def _abort_oldest(self) -> None:
-        """Make room for the next: of those that have not asked for an association yet, the oldest must go."""
-        for served in self.active_associations:
-            if not served.is_established:
-                served.abort(block=False)
-                return
+    def _make_room(self, refused: Address) -> None:
+        """For the next: of those that have not asked for an association yet, the oldest must go."""
+        with self._lock:
+            gone = next((visit.address[0] for visit in self._visits if visit.make_way()), "nobody")
+        log.warning("%s", fields(event="no thread", refused=refused[0], ended=gone))
 
     def _work(self, connection: socket.socket, address: Address) -> None:
         """Serve one connection after another."""
@@ -223,43 +245,57 @@ class Listener:
                         return None
 
     def _run(self, connection: socket.socket, address: Address) -> None:
+        visit = _Visit(connection, address)
+        with self._lock:
+            self._visits[visit] = None
         try:
-            welcomed = self._welcomed(connection, address)
-            if welcomed is not None:
-                connection, address = welcomed
+            if self._is_welcome(visit):
                 with suppress(OSError):  # it may be broken by now
-                    self._serve(self._make(connection, address))
+                    self._serve(visit)
         except Exception:
             log.exception("a connection could not be served")
         finally:
-            connection.close()
+            visit.connection.close()
             with self._lock:
+                del self._visits[visit]
                 self._threads -= 1
             self._tell()
 
-    def _welcomed(self, connection: socket.socket, address: Address) -> tuple[socket.socket, Address] | None:
-        """The connection that is to be served, and from where it comes; None if the welcome failed."""
+    def _is_welcome(self, visit: _Visit) -> bool:
+        """Whether it is to be served; then *visit* has the connection for that, and from where it really comes."""
         if self._welcome is None:
-            return connection, address
+            return True
+        is_from_here = False
         try:
-            is_from_here = connection.getsockname()[0] == address[0]
-            connection.settimeout(self._limits.silent_s)
-            return self._welcome(connection, address)
+            is_from_here = visit.connection.getsockname()[0] == visit.address[0]
+            visit.connection.settimeout(self._limits.silent_s)
+            with self._held(visit):
+                visit.connection, visit.address = self._welcome(visit.connection, visit.address)
         except OSError as exc:
             why = _why(exc)
             is_check = isinstance(exc, GONE) or (is_from_here and why == NO_CERTIFICATE)
             level = logging.DEBUG if is_check else logging.WARNING
-            log.log(level, "%s", fields(event="no welcome", address=address[0], error=why))
-            return None
+            log.log(level, "%s", fields(event="no welcome", address=visit.address[0], error=why))
+            return False
+        return True
 
-    def _serve(self, served: Served) -> None:
-        with self._lock:
-            self._served[served] = None
-        try:
-            served.serve()
-        finally:
+    @contextmanager
+    def _held(self, visit: _Visit) -> Iterator[None]:
+        """Meanwhile the listener's thread can end it."""
+        with visit.connection.dup() as handle:
             with self._lock:
-                del self._served[served]
+                visit.welcomed = handle
+            try:
+                yield
+            finally:
+                with self._lock:
+                    visit.welcomed = None
+
+    def _serve(self, visit: _Visit) -> None:
+        served = self._make(visit.connection, visit.address)
+        with self._lock:
+            visit.served = served
+        served.serve()
 
 
 def _why(exc: OSError) -> str:
