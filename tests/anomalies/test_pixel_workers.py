@@ -48,12 +48,12 @@ def test_frames_are_decoded_and_shown(workers: PixelWorkers) -> None:
 
 
 def test_files_are_decoded_shown_and_transcoded(workers: PixelWorkers, tmp_path: Path) -> None:
-    path, out = tmp_path / "in.dcm", tmp_path / "out.dcm"
+    path = tmp_path / "in.dcm"
     path.write_bytes(part10(compressed(an_image(PIXELS), JPEG + "70", encode(PIXELS, JPEG + "70", 8))))
     assert workers.decode_file(path, 1) == PIXELS.tobytes()
     assert workers.render_file(path, 1, PNG).startswith(b"\x89PNG")
-    workers.transcode(path, NATIVE, out)
-    assert out.read_bytes().endswith(PIXELS.tobytes())
+    with workers.transcode(path, NATIVE) as out:
+        assert out.read().endswith(PIXELS.tobytes())
     assert can_transcode(JPEG + "70")
     assert not can_transcode(JPEG + "100")
 
@@ -73,7 +73,7 @@ def test_errors_of_a_worker_arrive_as_what_they_are(workers: PixelWorkers, tmp_p
     with pytest.raises(Unavailable):
         workers.decode_file(missing, 1)
     with pytest.raises(Unavailable):
-        workers.transcode(whole, NATIVE, tmp_path / "no folder" / "out.dcm")
+        workers.transcode(missing, NATIVE)
     assert len(processes(workers)) == 1  # none of them cost a worker
 
 
@@ -158,10 +158,10 @@ def test_a_whole_file_has_a_limit_of_its_own(tmp_path: Path) -> None:
         pool = PixelWorkers(PixelSettings(workers=1, **limits))  # type: ignore[arg-type]
         try:
             if is_done:
-                pool.transcode(path, NATIVE, tmp_path / "out.dcm")
+                pool.transcode(path, NATIVE).close()
             else:
                 with pytest.raises(TooLarge):
-                    pool.transcode(path, NATIVE, tmp_path / "out.dcm")
+                    pool.transcode(path, NATIVE)
         finally:
             pool.close()
 

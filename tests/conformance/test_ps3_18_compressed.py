@@ -23,6 +23,7 @@ from pydicom.uid import (
 
 from fixtures.builders import a_ct, a_multiframe, a_sr, uid
 from fixtures.images import Pixels, an_image, decode, texture
+from fixtures.process import open_below
 from fixtures.real_files import RealFile, real_files
 from fixtures.waiting import eventually
 from fixtures.web import WebNode, parts_of, path, web_node
@@ -161,7 +162,8 @@ def test_who_leaves_early_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyt
             with socket.create_connection(("127.0.0.1", node.port), 120) as connection:
                 connection.sendall(request)
                 assert connection.recv(1000).startswith(b"HTTP/1.1 200")
-        assert eventually(lambda: not list(scratch.glob("relais-transcode-*")), 120)
+        assert eventually(lambda: not open_below(scratch), 120)
+        assert list(scratch.iterdir()) == []
         assert node.get(path(images[0]), DICOM).status_code == 200
 
 

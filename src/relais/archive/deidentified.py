@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from io import SEEK_END
 from pathlib import Path
 from secrets import token_bytes, token_hex
 from struct import Struct
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from pydicom import Dataset
@@ -31,7 +32,7 @@ from relais.dicom.elements import DOUBLE_FLOAT_PIXEL_DATA, FLOAT_PIXEL_DATA, PIX
 from relais.dicom.frames import native_length
 from relais.dicom.part10 import FileMeta, encode_head, read_head
 from relais.dicom.refs import InstanceRef
-from relais.errors import NodeError, NotAcceptable, Unavailable
+from relais.errors import NodeError, NotAcceptable, Unavailable, out_of_resources
 from relais.index.rows import InstanceRow
 
 KEY_BYTES = 32
@@ -74,22 +75,31 @@ def check(archive: Archive, row: InstanceRow) -> None:
 def part10(archive: Archive, row: InstanceRow) -> Deidentified:
     """*row*, which was checked, as a de-identified Part 10 file. Raises NotAcceptable, Unavailable."""
     with ExitStack() as stack:
-        folder = stack.enter_context(TemporaryDirectory(prefix="relais-deidentify-"))
-        path = Path(folder, "instance.dcm")
-        with path.open("wb") as out:
-            for chunk in retrieve.part10(archive, row, uids.EXPLICIT_VR_LITTLE_ENDIAN).chunks:
-                out.write(chunk)
-        stream = stack.enter_context(path.open("rb"))
-        stored = _split(stream, path.stat().st_size, row)
+        stream = stack.enter_context(_nameless(retrieve.part10(archive, row, uids.EXPLICIT_VR_LITTLE_ENDIAN).chunks))
+        stored = _split(stream, row)
         _require_explicit(stored)
         remap = partial(_new_uid, key_of(archive.settings.deidentify_key_file))
         with _readable():
             deidentify.deidentify(stored.small, remap)
             pieces = list(_pieces(stored))
         length = sum(piece.length if isinstance(piece, _Range) else len(piece) for piece in pieces)
-        closing = stack.pop_all()
-    body = Body(length, _chunks(stream, pieces, closing), uids.EXPLICIT_VR_LITTLE_ENDIAN)
+        chunks = retrieve.begun(_chunks(stream, pieces), stack.pop_all())
+    body = Body(length, chunks, uids.EXPLICIT_VR_LITTLE_ENDIAN)
     return Deidentified(body, str(stored.small.SOPInstanceUID))
+
+
+@contextmanager
+def _nameless(chunks: Iterator[bytes]) -> Iterator[BinaryIO]:
+    """*chunks* in a file without a name: they say who the patient is, and nothing of them is left if we are killed."""
+    with ExitStack() as stack:
+        with out_of_resources():
+            file = stack.enter_context(TemporaryFile())
+        for chunk in chunks:
+            with out_of_resources():
+                file.write(chunk)
+        with out_of_resources():
+            file.flush()
+        yield file
 
 
 @contextmanager
@@ -111,7 +121,9 @@ class _Range:
     length: int
 
 
-def _split(stream: BinaryIO, size_bytes: int, row: InstanceRow) -> StoredDataset:
+def _split(stream: BinaryIO, row: InstanceRow) -> StoredDataset:
+    size_bytes = stream.seek(0, SEEK_END)
+    stream.seek(0)
     _, head = read_head(stream.read)
     native = replace(row, transfer_syntax_uid=uids.EXPLICIT_VR_LITTLE_ENDIAN)
     return split(reader_of(stream), len(head), size_bytes, head, native)
@@ -171,13 +183,12 @@ def _encoded(ds: Dataset, start: int, stop: int) -> bytes:
     return bytes(out.getvalue())
 
 
-def _chunks(stream: BinaryIO, pieces: "list[bytes | _Range]", closing: ExitStack) -> Iterator[bytes]:
-    with closing:
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                yield piece
-            else:
-                yield from retrieve.in_chunks(stream, piece.offset, piece.length)
+def _chunks(stream: BinaryIO, pieces: "list[bytes | _Range]") -> Iterator[bytes]:
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+        else:
+            yield from retrieve.in_chunks(stream, piece.offset, piece.length)
 
 
 @lru_cache(maxsize=4)

@@ -6,13 +6,11 @@ A damaged object is never passed on as a success: whole instances are checked ag
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from io import SEEK_END
 from itertools import chain, islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from relais.access import audit
@@ -321,20 +319,16 @@ def header(archive: Archive, row: InstanceRow) -> bytes:
 
 
 def transcoded(archive: Archive, row: InstanceRow, transfer_syntax_uid: str, span: Span) -> Body:
-    """What *span* finds of the transcoded instance. It is in a temporary file, which goes once it is read or closed."""
+    """What *span* finds of the transcoded instance, in a file without a name, which goes once it is read or closed."""
     if not can_send(row, transfer_syntax_uid) and transfer_syntax_uid not in ENCODABLE:
         raise NotAcceptable
-    folder = TemporaryDirectory(prefix="relais-transcode-")
-    out = Path(folder.name, "instance.dcm")
-    try:
-        with archive.store.as_path(row.key) as path:
-            archive.pixels.transcode(path, transfer_syntax_uid, out)
-        with out.open("rb") as stream:
-            start, length = span(stream)
-        return Body(length, _file_chunks(folder, out, start, length), transfer_syntax_uid)
-    except BaseException:
-        folder.cleanup()
-        raise
+    with archive.store.as_path(row.key) as path:
+        made = archive.pixels.transcode(path, transfer_syntax_uid)
+    with ExitStack() as closing:
+        closing.enter_context(made)
+        start, length = span(made)
+        chunks = begun(in_chunks(made, start, length), closing.pop_all())
+    return Body(length, chunks, transfer_syntax_uid)
 
 
 def whole(part10: BinaryIO) -> tuple[int, int]:
@@ -349,9 +343,14 @@ def without_head(part10: BinaryIO) -> tuple[int, int]:
     return offset, part10.seek(0, SEEK_END) - offset
 
 
-def _file_chunks(folder: "TemporaryDirectory[str]", path: Path, start: int, length: int) -> Iterator[bytes]:
-    with folder, path.open("rb") as stream:
-        stream.seek(start)
-        while chunk := stream.read(min(CHUNK_BYTES, length)):
-            length -= len(chunk)
-            yield chunk
+def begun(chunks: Iterator[bytes], closing: ExitStack) -> Iterator[bytes]:
+    """*chunks*, and *closing* is closed when they are used up or closed, even if nobody took one."""
+
+    def closed_behind() -> Iterator[bytes]:
+        with closing:
+            yield b""  # from here on closing the iterator closes the rest
+            yield from chunks
+
+    found = closed_behind()
+    next(found)
+    return found

@@ -1,9 +1,9 @@
 """Files on their way to a peer. Knows Part 10, no protocol and no archive."""
 
-import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from relais.dicom.elements import reader_of
 from relais.dicom.header import read_header
@@ -26,22 +26,25 @@ def of_file(path: Path, pixels: PixelWorkers) -> Outgoing:
 
     def read(transfer_syntax_uid: str) -> Iterator[bytes]:
         if transfer_syntax_uid == meta.transfer_syntax_uid:
-            yield from _dataset_bytes(path)
+            with _reading(path), path.open("rb") as stream:
+                yield from _dataset_bytes(stream)
             return
-        with tempfile.TemporaryDirectory() as folder:
-            transcoded = Path(folder) / "transcoded.dcm"
-            pixels.transcode(path, transfer_syntax_uid, transcoded)
+        with _reading(path), pixels.transcode(path, transfer_syntax_uid) as transcoded:
             yield from _dataset_bytes(transcoded)
 
     return Outgoing(*named, meta.transfer_syntax_uid, read)
 
 
-def _dataset_bytes(path: Path) -> Iterator[bytes]:
+def _dataset_bytes(part10: BinaryIO) -> Iterator[bytes]:
+    read_head(part10.read)
+    while chunk := part10.read(CHUNK_BYTES):
+        yield chunk
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     """Raises Unavailable if the file cannot be read any more."""
     try:
-        with path.open("rb") as stream:
-            read_head(stream.read)
-            while chunk := stream.read(CHUNK_BYTES):
-                yield chunk
+        yield
     except OSError as exc:
         raise Unavailable(f"{path} cannot be read: {exc.strerror or exc}.") from exc

@@ -11,12 +11,14 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, NamedTuple
 
 from relais import errors
-from relais.errors import Internal, NodeError, TooLarge, Unavailable
+from relais.errors import Internal, NodeError, TooLarge, Unavailable, out_of_resources
 from relais.pixels.process import Buffer, WorkerProcess
 from relais.pixels.request import (
     BLENDING_STATE,
@@ -159,16 +161,19 @@ class PixelWorkers:
         fields = {"task": "encode_file", "frame_number": frame_number, "target": target_uid}
         return self._ask(fields | {"path": str(path.absolute())})
 
-    def transcode(self, path: Path, target_transfer_syntax_uid: str, out: Path) -> None:
-        """Write the Part 10 file *path* to *out* in another Transfer Syntax: uncompressed, or one that is encoded here.
+    def transcode(self, path: Path, target_transfer_syntax_uid: str) -> BinaryIO:
+        """The Part 10 file *path* in another Transfer Syntax: uncompressed, or one that is encoded here.
 
-        After an error *out* may be there, incomplete.
+        It is a file without a name, to be read from its beginning and closed: nothing is left of it if we are killed.
         """
-        fields = {"task": "transcode", "target": target_transfer_syntax_uid}
-        self._ask(
-            fields | {"path": str(path.absolute()), "out": str(out.absolute())},
-            longest_s=self._settings.file_timeout_s,
-        )
+        fields = {"task": "transcode", "target": target_transfer_syntax_uid, "path": str(path.absolute())}
+        with ExitStack() as stack:
+            with out_of_resources():
+                made = stack.enter_context(TemporaryFile())
+            out = f"/proc/{os.getpid()}/fd/{made.fileno()}"  # for the worker, which is another process of ours
+            self._ask(fields | {"out": out}, longest_s=self._settings.file_timeout_s)
+            stack.pop_all()
+        return made
 
     def close(self) -> None:
         """End all workers, busy ones too; their callers get Unavailable."""

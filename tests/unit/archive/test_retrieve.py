@@ -26,6 +26,7 @@ from pydicom.uid import (
 from fixtures.builders import a_ct, a_multiframe, a_pdf, a_series, a_sr, dataset_bytes, part10, uid
 from fixtures.images import decode
 from fixtures.node import close_archive, make_archive
+from fixtures.process import open_below
 from relais.access.policy import Mode, Policy
 from relais.access.principals import OPERATOR, Principal, Protocol
 from relais.archive import Archive, documents, forms, ingest, render, retrieve
@@ -274,3 +275,13 @@ def test_the_memory_for_metadata_does_not_grow_with_bulk_data(archive: Archive) 
     tracemalloc.stop()
     assert metadata["00091001"] == {"vr": "OB", "BulkDataURI": "bulkdata/00091001"}
     assert peak < 10_000_000
+
+
+def test_a_transcoded_instance_that_nobody_reads_is_closed_with_its_chunks(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    made = retrieve.part10(archive, kept(archive, a_ct(transfer_syntax=RLELossless)), ExplicitVRLittleEndian)
+    assert [name for name in open_below(tmp_path) if name.endswith("(deleted)")]
+    made.chunks.close()  # type: ignore[attr-defined]
+    assert not [name for name in open_below(tmp_path) if name.endswith("(deleted)")]
