@@ -70,12 +70,14 @@ def formatted_name(text: str) -> str:
 
 
 def formatted_date(text: str) -> str:
-    """A DA or DT value as a date, and the time if there is one."""
-    digits = text.split(".", maxsplit=1)[0]
+    """A DA or DT value as a date, and the time and its offset from UTC if there are any."""
+    offset = text[-5:] if len(text) > 12 and text[-5] in "+-" else ""
+    digits = text.removesuffix(offset).split(".", maxsplit=1)[0]
     if len(digits) < 8 or not digits[:8].isdecimal():
         return text
     date = f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}"
-    return f"{date} {formatted_time(digits[8:])}" if len(digits) >= 12 else date
+    time = formatted_time(digits[8:]) if len(digits) >= 12 else ""
+    return " ".join(part for part in (date, time, offset) if part)
 
 
 def formatted_time(text: str) -> str:

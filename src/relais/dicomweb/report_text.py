@@ -5,6 +5,7 @@ names, and only to that.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import escape
 
 from relais.dicom.report import ContentItem, Reference, Report
@@ -58,12 +59,28 @@ def _html_items(item: ContentItem, level: int, link: Link) -> Iterator[str]:
 
 
 def _html_line(item: ContentItem, link: Link) -> str:
-    value = escape(item.text or stand_in(item))
-    where = link(item.reference) if item.reference else ""
-    if where:
-        value = f'<a href="{escape(where)}" rel="noreferrer">{value}</a>'
-    name = label(item)
+    name, value = label(item), _html_value(item, link)
     return f"<b>{escape(name)}:</b> {value}" if name else value
+
+
+def _html_value(item: ContentItem, link: Link) -> str:
+    """The value, with a link to what it refers to: to each frame, if there are several. A UID where there is none."""
+    text, reference = item.text or stand_in(item), item.reference
+    if reference is None:
+        return escape(text)
+    if not link(reference):
+        uid = reference.sop_instance_uid
+        return escape(text if uid in text else f"{text} [{uid}]")
+    if len(reference.frames) < 2:
+        return _html_link(item, link(reference), text)
+    frames = [(str(frame), link(replace(reference, frames=(frame,)))) for frame in reference.frames]
+    before = text.removesuffix(", ".join(frame for frame, _ in frames))
+    return escape(before) + ", ".join(_html_link(item, where, frame) for frame, where in frames)
+
+
+def _html_link(item: ContentItem, where: str, text: str) -> str:
+    kind = ' class="image"' if item.value_type == "IMAGE" else ""
+    return f'<a{kind} href="{escape(where)}" rel="noreferrer">{escape(text)}</a>'
 
 
 def _plain_items(item: ContentItem, depth: int) -> Iterator[str]:

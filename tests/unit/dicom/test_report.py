@@ -115,11 +115,18 @@ def test_containers_are_headings_and_the_rest_is_lines() -> None:
 
 def test_references_are_links_where_the_report_says_where_they_are() -> None:
     item = an_item("IMAGE", ReferencedSOPSequence=[a_reference()])
-    assert f'<a href="/{SERIES}/{IMAGE}"' in page(
-        a_sr(ContentSequence=[item], CurrentRequestedProcedureEvidenceSequence=evidence())
-    )
-    assert "<a" not in page(a_sr(ContentSequence=[item]))
+    found = page(a_sr(ContentSequence=[item], CurrentRequestedProcedureEvidenceSequence=evidence()))
+    assert f'<a class="image" href="/{SERIES}/{IMAGE}" rel="noreferrer">CT Image Storage</a>' in found
+    assert f"<b>Finding:</b> CT Image Storage [{IMAGE}]</p>" in page(a_sr(ContentSequence=[item]))
     assert f"Finding: CT Image Storage [{IMAGE}]" in lines(a_sr(ContentSequence=[item]))
+
+
+def test_each_frame_that_is_referred_to_has_a_link() -> None:
+    item = an_item("IMAGE", ReferencedSOPSequence=[a_reference(ReferencedFrameNumber=[1, 3])])
+    ds = a_sr(ContentSequence=[item], CurrentRequestedProcedureEvidenceSequence=evidence())
+    html = report_text.html(read(ds), lambda reference: f"/frames/{reference.frames}", "utf-8")
+    first, third = (f'<a class="image" href="/frames/({frame},)" rel="noreferrer">{frame}</a>' for frame in (1, 3))
+    assert f"<b>Finding:</b> CT Image Storage, frame {first}, {third}</p>" in html
 
 
 def test_who_when_and_how_sure_come_first() -> None:
@@ -189,6 +196,9 @@ def test_only_content_trees_are_reports() -> None:
         (formatted_name, "", ""),
         (formatted_date, "2024", "2024"),
         (formatted_date, "never", "never"),
+        (formatted_date, "20240607", "2024-06-07"),
+        (formatted_date, "20240607101112.5+0200", "2024-06-07 10:11:12 +0200"),
+        (formatted_date, "20240607-0500", "2024-06-07 -0500"),
         (formatted_time, "9", "9"),
         (formatted_time, "0915", "09:15"),
     ],
