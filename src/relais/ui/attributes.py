@@ -75,7 +75,7 @@ def _value(element: dict[str, Any]) -> str:
     if "BulkDataURI" in element:
         return "bulk data"
     if "InlineBinary" in element:
-        return f"{len(element['InlineBinary']) * 3 // 4} bytes"
+        return f"{_binary_size(element['InlineBinary'])} bytes"
     found = element.get("Value") or []
     if element["vr"] == "SQ":
         return f"{len(found)} Item{'s' if len(found) != 1 else ''}"
@@ -83,6 +83,10 @@ def _value(element: dict[str, Any]) -> str:
     if len(found) > MAX_VALUES:
         shown += f" … {len(found)} values"
     return shown if len(shown) <= MAX_CHARACTERS else shown[:MAX_CHARACTERS] + "…"
+
+
+def _binary_size(base64: str) -> int:
+    return len(base64) * 3 // 4 - base64.count("=")
 
 
 def _text(value: Any) -> str:

@@ -51,6 +51,13 @@ def test_bulk_data_is_told_not_shown() -> None:
     assert (line.value, line.bulk) == ("bulk data", "bulkdata/7FE00010")
     (inline,) = lines({"00420011": {"vr": "OB", "InlineBinary": "AAAA"}})
     assert inline.value == "3 bytes"
+    sizes = [
+        line.value
+        for line in lines(
+            {f"000910{n}0": {"vr": "OB", "InlineBinary": b} for n, b in enumerate(("AQ==", "AQI=", "AQIDBA=="))}
+        )
+    ]
+    assert sizes == ["1 bytes", "2 bytes", "4 bytes"]
 
 
 def test_long_and_many_values_are_cut() -> None:
