@@ -30,6 +30,7 @@ from relais.ui.filters import Filters
 
 MAX_SERIES = 500  # of one study on its page; more are told
 MAX_PRIORS = 50  # other studies of the patient, likewise
+MAX_INSTANCES = 1000  # of one series on its page, likewise
 CHIPS = ("CT", "MR", "US", "XA", "CR", "DX", "MG", "PT", "NM", "SR", "DOC")
 SERIES_KEYS = frozenset(
     map(show.tag, ("SeriesDescription", "BodyPartExamined", "Manufacturer", "ManufacturerModelName", "InstitutionName"))
@@ -162,6 +163,20 @@ def _others(json: JsonDataset, ref: StudyRef) -> list[rows.StudyRow]:
     """The patient's other studies, newest first."""
     query = filters.others_of_patient(show.text(json, "PatientID"), show.text(json, "IssuerOfPatientID"), MAX_PRIORS)
     return [] if query is None else [other for other in _studies(query)[0] if other.ref != ref]
+
+
+@routes.get("/studies/<study>/series/<series>")
+def series_page(study: str, series: str) -> Response:
+    """The instances of one series as links: for browsers without scripts."""
+    ref = paths.ref(study, series)
+    assert isinstance(ref, SeriesRef)
+    json = retrieve.shown(context.archive(), context.principal(), ref)
+    keys = (("StudyInstanceUID", ref.study_instance_uid), ("SeriesInstanceUID", ref.series_instance_uid))
+    matches = (match_from_text(show.tag(keyword), value) for keyword, value in keys)
+    query = Query(Level.IMAGE, tuple(match for match in matches if match), limit=MAX_INSTANCES)
+    found = search.search(context.archive(), context.principal(), query)
+    instances = [rows.instance(one, ref) for one in found.rows]
+    return _page("series.html", ref=ref, name=show.name(json, "PatientName"), instances=instances, is_cut=found.more)
 
 
 @routes.get("/studies/<study>/series/<series>/instances/<instance>")

@@ -6,7 +6,8 @@ from datetime import datetime
 from pydicom.uid import UID
 
 from relais.dicom.json_model import JsonDataset
-from relais.dicom.refs import StudyRef
+from relais.dicom.refs import SeriesRef, StudyRef
+from relais.dicomweb import paths
 from relais.index.holdings import Holding
 from relais.ui import show
 from relais.ui.show import PersonName
@@ -117,6 +118,25 @@ def series(json: JsonDataset, holding: Holding | None) -> SeriesRow:
         institution=show.text(json, "InstitutionName"),
         size=show.size(holding.size_bytes) if holding else "",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceLink:
+    """One instance of a series, and where it is. *frames* is 0 for what is no image."""
+
+    kind: str
+    number: str
+    frames: int
+    page: str
+    url: str
+
+
+def instance(json: JsonDataset, ref: SeriesRef) -> InstanceLink:
+    """An entry of the list of a series."""
+    path = paths.format_ref(ref.instance(show.text(json, "SOPInstanceUID")))
+    frames = max(show.number(json, "NumberOfFrames") or 1, 1) if show.text(json, "Rows") else 0
+    named = kind(show.text(json, "SOPClassUID"))
+    return InstanceLink(named, show.text(json, "InstanceNumber"), frames, f"/{path}", f"/dicom-web/{path}")
 
 
 def kind(sop_class_uid: str) -> str:

@@ -64,6 +64,17 @@ def test_names_in_other_scripts_are_shown(client: FlaskClient) -> None:
     assert '<span class="script">山田 太郎</span><span class="script">やまだ たろう</span>' in text(client, "/")
 
 
+def test_a_name_in_one_script_only_is_a_name(client: FlaskClient, archive: Archive) -> None:
+    """PS3.5 6.2.1: the first component group may be empty."""
+    ds = a_ct(SpecificCharacterSet="ISO_IR 192", PatientName="=山田^太郎")
+    ingest.store_part10(archive, io.BytesIO(part10(ds)), Origin(Channel.IMPORT))
+    for path in ("/", f"/studies/{ds.StudyInstanceUID}"):
+        html = text(client, path)
+        assert '<span class="script">山田 太郎</span>' in html
+        assert "No name" not in html
+    assert "<title>山田 太郎" in text(client, f"/studies/{ds.StudyInstanceUID}")
+
+
 @pytest.mark.usefixtures("studies")
 @pytest.mark.parametrize(
     ("query", "count"),
@@ -144,6 +155,18 @@ def test_strangers_with_the_same_id_of_another_issuer_are_no_other_studies(
 def test_a_series_can_be_linked_to(client: FlaskClient) -> None:
     html = text(client, f"/studies/{THORAX}?series={AXIAL}")
     assert re.search(rf'data-series="{AXIAL}"[^>]*aria-current="true"', html)
+
+
+@pytest.mark.usefixtures("studies")
+def test_a_series_page_links_its_instances(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"/studies/{THORAX}/series/{AXIAL}"
+    html = text(client, path)
+    assert html.count("CT Image ") == 3
+    assert f'href="/dicom-web{path}/instances/{SLICE}/rendered?accept=image/jpeg">CT Image 1</a>' in html
+    assert f'href="{path}/instances/{SLICE}">attributes</a>' in html
+    monkeypatch.setattr(pages, "MAX_INSTANCES", 2)
+    assert "Only the first 2 instances are listed." in text(client, path)
+    text(client, f"/studies/{THORAX}/series/1.2.3", 404)
 
 
 @pytest.mark.usefixtures("studies")

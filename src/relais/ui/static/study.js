@@ -1,9 +1,13 @@
 // The study page: pictures that the node renders, a window, frames, attributes. Talks DICOMweb, like any other viewer.
 
 import { documentOf } from "./documents.js";
+import { number, value } from "./json.js";
+import { grain, snap, stored, table, whole } from "./window.js";
 
 const PRESETS = { CT: [["Soft tissue", 40, 400], ["Lung", -600, 1500], ["Bone", 400, 1800], ["Brain", 35, 80], ["Abdomen", 60, 350]] };
 const MAX_INSTANCES = 5000;
+const MAX_VIEWS = 20_000; // of one series: a few bytes may claim any Number of Frames
+const NO_ATTRIBUTES = "<p class=hint>The attributes cannot be shown.</p>";
 const AHEAD = 4; // pictures fetched before they are asked for, and half as many behind
 const KEPT_PIXELS = 64e6; // of pictures kept at hand: a quarter of a gigabyte
 const WAIT_MS = 60; // between a movement of a slider and its picture
@@ -16,23 +20,22 @@ const paper = find("paper"), panel = find("panel"), play = find("play");
 const study = bench.dataset.study;
 const root = `/dicom-web/studies/${study}`;
 
-const value = (json, tag) => json?.[tag]?.Value?.[0];
-const number = (json, tag) => { const found = Number(value(json, tag)); return Number.isFinite(found) ? found : undefined; };
-
 let series = null; // { uid, modality, name, views: [{ uid, frame, of, json }] }
 let at = 0;
-let window_ = null; // [center, width], null as stored
+let window_ = null; // { center, width, how }, null as stored
 let metadata = null; // of the instance that is shown, or of the last one that was described
 let described = ""; // which one that is
 let describing = 0;
 let shown = "";
+let sought = ""; // in the attributes
 let drawn = null; // the picture on the screen
 let timer = 0;
 let calm = 0;
 let keptPixels = 0;
 const cache = new Map(); // address -> the promise of a picture
 const pixels = new Map(); // address -> how many it has
-const details = new Map();
+const details = new Map(); // SOP Instance UID -> the promise of its metadata
+const ranges = new Map(); // SOP Instance UID / frame -> the window of a frame without one
 
 // Series and views
 
@@ -42,19 +45,18 @@ async function openSeries(link) {
   for (const other of bench.querySelectorAll(".series")) other.toggleAttribute("aria-current", other === link);
   const mine = { uid, modality: link.dataset.modality, name: link.querySelector("strong").textContent, views: [] };
   series = mine;
-  say("");
+  empty();
   try {
     const answer = await fetch(`${root}/series/${uid}/instances?limit=${MAX_INSTANCES}`, { headers: { Accept: "application/dicom+json" } });
     if (!answer.ok) throw new Error(await reason(answer));
     const found = answer.status === 204 ? [] : await answer.json();
     if (series !== mine) return;
-    mine.views = found.flatMap(viewsOf);
-    mine.isCut = found.length === MAX_INSTANCES;
+    mine.views = viewsOf(found);
+    mine.isCut = found.length === MAX_INSTANCES || mine.views.length === MAX_VIEWS;
   } catch (error) {
-    return say("The series cannot be shown", error.message);
+    if (series === mine) say("The series cannot be shown", error.message);
+    return;
   }
-  [window_, metadata, described] = [null, null, ""];
-  forget();
   at = Math.floor((mine.views.length - 1) / 2);
   position.max = Math.max(mine.views.length, 1);
   position.disabled = mine.views.length < 2;
@@ -62,11 +64,30 @@ async function openSeries(link) {
   await show(at);
 }
 
-function viewsOf(json) {
-  const uid = value(json, "00080018");
-  const frames = Math.max(number(json, "00280008") ?? 1, 1);
-  const isPicture = number(json, "00280010") !== undefined;
-  return Array.from({ length: isPicture ? frames : 1 }, (_, index) => ({ uid, frame: index + 1, of: frames, json, isPicture }));
+// Nothing of another series may stay beside what is said of this one.
+function empty() {
+  clearTimeout(describing);
+  [window_, metadata, described, shown, at] = [null, null, "", "", 0];
+  forget();
+  clear();
+  say("");
+  stage.classList.remove("reading");
+  paper.hidden = true;
+  panel.replaceChildren();
+  find("presets").replaceChildren();
+  find("count").textContent = "";
+  for (const place of ["tl", "tr", "bl", "br"]) overlay(place, []);
+  sliders();
+}
+
+function viewsOf(found) {
+  const views = [];
+  for (const json of found) {
+    const uid = value(json, "00080018"), isPicture = number(json, "00280010") !== undefined;
+    const of = isPicture ? Math.max(number(json, "00280008") ?? 1, 1) : 1;
+    for (let frame = 1; frame <= of && views.length < MAX_VIEWS; frame++) views.push({ uid, frame, of, json, isPicture });
+  }
+  return views;
 }
 
 async function show(index) {
@@ -77,19 +98,22 @@ async function show(index) {
   find("count").textContent = `${index + 1} / ${series.views.length}${series.isCut ? "+" : ""}`;
   shown = view.uid;
   clearTimeout(describing);
-  if (described !== view.uid) describing = setTimeout(() => describe(view), metadata ? CALM_MS : 0);
+  if (described !== view.uid || (view.isPicture && !base())) describing = setTimeout(() => describe(view), metadata ? CALM_MS : 0);
   stage.classList.toggle("reading", !view.isPicture);
+  screen.tabIndex = view.isPicture ? 0 : -1;
   paper.hidden = view.isPicture;
   if (!view.isPicture) return read(view);
   await paint(view);
 }
 
+const place = (view) => `${root}/series/${series.uid}/instances/${view.uid}`;
+
 // Pictures
 
 function address(view) {
   const parts = new URLSearchParams({ accept: "image/jpeg", quality: "92" });
-  if (window_) parts.set("window", `${round(window_[0])},${round(window_[1])},linear`);
-  return `${root}/series/${series.uid}/instances/${view.uid}/frames/${view.frame}/rendered?${parts}`;
+  if (window_) parts.set("window", `${window_.center},${window_.width},${window_.width < 1 && window_.how === "linear" ? "linear-exact" : window_.how}`);
+  return `${place(view)}/frames/${view.frame}/rendered?${parts}`;
 }
 
 function load(url) {
@@ -122,6 +146,7 @@ function forget() {
   cache.clear();
   pixels.clear();
   details.clear();
+  ranges.clear();
   keptPixels = 0;
 }
 
@@ -172,30 +197,39 @@ function clear() {
   drawn = null;
 }
 
+const overlay = (corner, lines) => { bench.querySelector(`[data-overlay=${corner}]`).textContent = lines.filter(Boolean).join("\n"); };
+
 function label(view) {
-  const overlay = (place, lines) => { bench.querySelector(`[data-overlay=${place}]`).textContent = lines.filter(Boolean).join("\n"); };
-  const [center, width] = window_ ?? stored();
-  overlay("tl", [series.name, `${series.modality}  ${view.of > 1 ? `frame ${view.frame} of ${view.of}` : `instance ${value(view.json, "00200013") ?? at + 1}`}`]);
+  const instance = value(view.json, "00200013") ?? null;
+  const which = view.of > 1 ? `frame ${view.frame} of ${view.of}` : instance === null ? `image ${at + 1} of ${series.views.length}` : `instance ${instance}`;
+  overlay("tl", [series.name, `${series.modality}  ${which}`]);
   overlay("tr", [`${number(view.json, "00280011") ?? "?"} × ${number(view.json, "00280010")}`]);
-  const own = described === view.uid ? metadata : null;
-  overlay("bl", [place(own), thickness(own)]);
-  overlay("br", [isGrey() && width ? `C ${round(center)}  W ${round(width)}` : "", window_ ? "" : "as stored"]);
+  overlay("bl", [depth(own()), thickness(own())]);
+  overlay("br", windowLines(view));
+  sliders();
 }
 
-const place = (json) => (number(json, "00201041") === undefined ? "" : `z ${number(json, "00201041").toFixed(1)} mm`);
+function windowLines(view) {
+  const say = ({ center, width }) => `C ${tell(center, width)}  W ${tell(width, width)}`;
+  if (!isGrey()) return [window_ ? "" : "as stored"];
+  if (window_) return [say(window_)];
+  if (!own()) return ["as stored"];
+  const found = stored(own(), view.frame);
+  return found ? [say(found), "as stored"] : table(own(), view.frame) ? ["VOI LUT", "as stored"] : ["full range"];
+}
+
+const own = () => (described && described === shown ? metadata : null); // what is known of the instance that is shown
+const depth = (json) => (number(json, "00201041") === undefined ? "" : `z ${number(json, "00201041").toFixed(1)} mm`);
 const thickness = (json) => (number(json, "00180050") ? `slice ${number(json, "00180050")} mm` : "");
-const round = (amount) => Math.round(amount * 10) / 10;
+const tell = (amount, width) => snap(amount, grain(width) / 10);
 const isGrey = () => String(value(metadata, "00280004") ?? "MONOCHROME2").startsWith("MONOCHROME");
 
 // Window
 
-function stored() {
-  const shared = value(metadata, "52009229")?.["00289132"]?.Value?.[0];
-  const source = number(metadata, "00281050") !== undefined ? metadata : shared;
-  const width = number(source, "00281051"), center = number(source, "00281050");
-  if (width !== undefined && center !== undefined) return [center, width];
-  const bits = number(metadata, "00280101") ?? 8;
-  return [2 ** (bits - 1), 2 ** bits];
+// What the frame is shown by while nobody changes it; null as long as that is not known.
+function base() {
+  const view = series.views[at];
+  return own() && view ? stored(own(), view.frame) ?? ranges.get(`${view.uid}/${view.frame}`) ?? null : null;
 }
 
 function presets() {
@@ -206,35 +240,36 @@ function presets() {
     button.type = "button";
     button.textContent = name;
     button.title = `Key ${index}`;
-    button.addEventListener("click", () => adjust(center === null ? null : [center, width]));
+    button.addEventListener("click", () => adjust(center === null ? null : { center, width, how: "linear" }));
     return button;
   }));
   sliders();
 }
 
 function sliders() {
-  const [center, width] = window_ ?? stored();
-  const base = stored();
-  const isCT = series.modality === "CT";
-  const centers = isCT ? [-1000, 2000] : [base[0] - base[1] * 1.5, base[0] + base[1] * 1.5];
+  const known = base() ?? window_, now = window_ ?? known;
+  const isCT = series.modality === "CT" && known?.width >= 60;
   const set = (name, low, high, amount) => {
-    const slider = find(name);
-    slider.disabled = !isGrey();
-    slider.min = Math.floor(Math.min(low, amount));
-    slider.max = Math.ceil(Math.max(high, amount));
+    const slider = find(name), step = known ? grain(known.width) : 1;
+    slider.disabled = !known || !isGrey();
+    slider.step = step;
+    slider.min = snap(Math.floor(Math.min(low, amount) / step) * step, step);
+    slider.max = snap(Math.ceil(Math.max(high, amount) / step) * step, step);
     slider.value = amount;
-    find(`${name}-value`).textContent = isGrey() ? round(amount) : "";
+    find(`${name}-value`).textContent = slider.disabled ? "" : tell(amount, now.width);
   };
-  set("center", ...centers, center);
-  set("width", 1, isCT ? 3000 : base[1] * 3, width);
+  const { center = 0, width = 1 } = known ?? {};
+  set("center", ...(isCT ? [-1000, 2000] : [center - width * 1.5, center + width * 1.5]), now?.center ?? 0);
+  set("width", known ? grain(width) : 1, isCT ? 3000 : width * 3, now?.width ?? 1);
   for (const [index, button] of [...find("presets").children].entries()) {
     const preset = index ? PRESETS[series.modality][index - 1] : null;
-    button.setAttribute("aria-pressed", String(preset ? window_?.[0] === preset[1] && window_?.[1] === preset[2] : !window_));
+    button.setAttribute("aria-pressed", String(preset ? window_?.center === preset[1] && window_?.width === preset[2] : !window_));
   }
 }
 
 function adjust(wanted) {
-  window_ = wanted && [wanted[0], Math.max(wanted[1], 1)];
+  const known = base() ?? wanted;
+  window_ = wanted && { ...wanted, width: Math.max(wanted.width, grain(known.width)) };
   sliders();
   clearTimeout(timer);
   timer = setTimeout(() => { const view = series.views[at]; if (view?.isPicture) paint(view); }, WAIT_MS);
@@ -243,30 +278,51 @@ function adjust(wanted) {
 // Attributes, reports and letters
 
 async function describe(view) {
-  const url = `${root}/series/${series.uid}/instances/${view.uid}`;
+  if (described !== view.uid) await introduce(view);
+  if (series.views[at] !== view || !own() || !view.isPicture) return;
+  if (isGrey() && !base()) {
+    const [known, found] = [ranges, await whole(place(view), own(), view.frame)];
+    if (series.views[at] !== view) return;
+    known.set(`${view.uid}/${view.frame}`, found);
+  }
+  label(view);
+}
+
+async function introduce(view) {
   const [json, html] = await Promise.all([
-    details.get(view.uid) ?? fetch(`${url}/metadata`, { headers: { Accept: "application/dicom+json" } }).then((answer) => (answer.ok ? answer.json() : [{}])).then((found) => found[0], () => ({})),
-    fetch(`/studies/${study}/series/${series.uid}/instances/${view.uid}?panel`).then((answer) => answer.text(), () => ""),
+    metadataOf(view).catch(() => null),
+    fetch(`/studies/${study}/series/${series.uid}/instances/${view.uid}?panel`).then((answer) => (answer.ok ? answer.text() : NO_ATTRIBUTES), () => NO_ATTRIBUTES),
   ]);
-  details.set(view.uid, json);
   if (view.uid !== shown) return;
-  [metadata, described] = [json, view.uid];
   fill(html);
+  if (!json) return;
+  [metadata, described] = [json, view.uid];
   presets();
-  if (view.isPicture) label(series.views[at]);
+}
+
+function metadataOf(view) {
+  const known = details.get(view.uid);
+  if (known) return known;
+  const found = fetch(`${place(view)}/metadata`, { headers: { Accept: "application/dicom+json" } }).then(async (answer) => {
+    if (!answer.ok) throw new Error(await reason(answer));
+    return (await answer.json())[0] ?? {};
+  });
+  found.catch(() => details.delete(view.uid));
+  details.set(view.uid, found);
+  return found;
 }
 
 function fill(html) {
-  const wanted = panel.querySelector("[data-find]")?.value ?? "";
   const top = panel.querySelector(".scroll")?.scrollTop ?? 0;
   const parsed = new DOMParser().parseFromString(html, "text/html");
   panel.replaceChildren(...parsed.body.childNodes);
   const field = panel.querySelector("[data-find]");
-  if (field) { field.value = wanted; narrow(); panel.querySelector(".scroll").scrollTop = top; }
+  if (field) { field.value = sought; narrow(); panel.querySelector(".scroll").scrollTop = top; }
 }
 
 function narrow() {
-  const words = panel.querySelector("[data-find]").value.toLowerCase().split(/\s+/).filter(Boolean);
+  sought = panel.querySelector("[data-find]").value;
+  const words = sought.toLowerCase().split(/\s+/).filter(Boolean);
   for (const row of panel.querySelectorAll("tbody tr")) {
     const text = row.textContent.toLowerCase();
     row.hidden = !words.every((word) => text.includes(word));
@@ -277,15 +333,22 @@ async function read(view) {
   clear();
   say("");
   paper.replaceChildren();
-  const url = `${root}/series/${series.uid}/instances/${view.uid}`;
-  let json = details.get(view.uid);
-  if (!json) json = await fetch(`${url}/metadata`, { headers: { Accept: "application/dicom+json" } }).then((answer) => answer.json()).then((found) => found[0], () => ({}));
-  if (view.uid !== shown) return;
-  const content = documentOf(json, url);
+  paper.classList.remove("whole");
+  const url = place(view);
+  let content = null;
+  try {
+    content = await documentOf(await metadataOf(view), url, reason);
+  } catch (error) {
+    if (series.views[at] === view) { paper.hidden = true; say("This instance cannot be shown", error.message); }
+    return;
+  }
+  if (series.views[at] !== view) return;
   paper.hidden = !content;
-  if (content) paper.replaceChildren(...content.nodes);
-  paper.classList.toggle("whole", Boolean(content?.isWhole));
-  if (!content) say("No picture", "This kind of instance has none. Its attributes are on the right.");
+  if (!content) return say("No picture", "This kind of instance has none. Its attributes are on the right.");
+  paper.replaceChildren(...content.nodes);
+  paper.classList.toggle("whole", Boolean(content.isWhole));
+  paper.scrollTop = 0;
+  if ([document.body, screen].includes(document.activeElement)) paper.focus({ preventScroll: true });
 }
 
 function say(title, text = "") {
@@ -339,7 +402,7 @@ find("invert").addEventListener("click", invert);
 find("zoom").addEventListener("click", zoom);
 find("reset").addEventListener("click", () => adjust(null));
 position.addEventListener("input", () => go(Number(position.value) - 1));
-for (const name of ["center", "width"]) find(name).addEventListener("input", () => adjust([Number(find("center").value), Number(find("width").value)]));
+for (const name of ["center", "width"]) find(name).addEventListener("input", () => adjust({ ...(window_ ?? base()), [name]: Number(find(name).value) }));
 panel.addEventListener("input", narrow);
 
 for (const link of bench.querySelectorAll(".series")) link.addEventListener("click", (event) => {
@@ -362,13 +425,14 @@ screen.addEventListener("wheel", (event) => {
 let drag = null;
 screen.addEventListener("pointerdown", (event) => {
   if (event.button || !isGrey() || stage.classList.contains("reading") || screen.classList.contains("exact")) return;
-  drag = { x: event.clientX, y: event.clientY, from: window_ ?? stored() };
+  drag = { x: event.clientX, y: event.clientY };
   screen.setPointerCapture(event.pointerId);
 });
 screen.addEventListener("pointermove", (event) => {
-  if (!drag) return;
-  const scale = Math.max(drag.from[1], 60) / 260;
-  adjust([Math.round(drag.from[0] + (event.clientY - drag.y) * scale), Math.round(drag.from[1] + (event.clientX - drag.x) * scale)]);
+  const from = drag && (drag.from ??= window_ ?? base());
+  if (!from) return;
+  const scale = Math.max(from.width, Math.min((base() ?? from).width, 60)) / 260, step = grain(from.width);
+  adjust({ ...from, center: from.center + snap((event.clientY - drag.y) * scale, step), width: from.width + snap((event.clientX - drag.x) * scale, step) });
 });
 for (const end of ["pointerup", "pointercancel"]) screen.addEventListener(end, () => { drag = null; });
 
@@ -377,9 +441,18 @@ const KEYS = {
   PageDown: () => go(at + 10), PageUp: () => go(at - 10), Home: () => go(0), End: () => go(Infinity),
   i: invert, z: zoom, " ": () => { if (!play.hidden) toggle(); },
 };
+const SCROLLING = ["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End", " "];
+
+// Whether a key is for what has the focus: a list or a paper to scroll, a slider to move.
+function isForTarget(event) {
+  if (!KEYS[event.key] || event.key.length === 1 && event.key !== " ") return false;
+  if (event.target.closest("[data-panel], [data-center], [data-width]")) return true;
+  return stage.classList.contains("reading") && SCROLLING.includes(event.key);
+}
+
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.matches("input:not([type=range])") || (event.key === " " && event.target.matches("button, a"));
-  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || isForTarget(event)) return;
   if (/^\d$/.test(event.key)) find("presets").children[Number(event.key)]?.click();
   else if (KEYS[event.key]) KEYS[event.key]();
   else return;
