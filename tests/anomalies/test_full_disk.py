@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.builders import a_ct, part10
 from fixtures.engines import only_sqlite
+from fixtures.places import node_environ
 from fixtures.served import Served, put_away
 from fixtures.visitor import Visitor
 from fixtures.waiting import eventually
+from relais.db import failures, reserve
 
 pytestmark = pytest.mark.files("their disk is full")
 SMALL_MB = 24
@@ -62,13 +65,7 @@ class SmallNode:
 
     def fill(self, leaving_bytes: int = 0) -> None:
         for path in self.fillers:
-            with path.open("wb", buffering=0) as file:
-                try:
-                    while True:
-                        file.write(bytes(65536))
-                except OSError as exc:
-                    assert exc.errno == errno.ENOSPC
-                file.truncate(file.tell() - leaving_bytes)
+            fill(path, leaving_bytes)
 
     def free(self) -> None:
         for path in self.fillers:
@@ -81,6 +78,51 @@ class SmallNode:
         return subprocess.run(
             enter, env=self.node.environ, cwd=self.node.folder, capture_output=True, text=True, timeout=300, check=False
         )
+
+
+class SmallDisk:
+    """A file system of a few megabytes at *folder* for the time of the context, whoever uses it or not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        command = [*NAMESPACE, "sh", "-c", MOUNT_ALL, "sh", "sh", "-c", "echo mounted; exec sleep 3600"]
+        environ = {**os.environ, "SMALL": str(folder)}
+        self._holder = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+        space = ["--mount"] if IS_ROOT else ["--mount", "--user", "--preserve-credentials"]
+        self.inside = ["nsenter", "--target", str(self._holder.pid), *space]
+
+    def __enter__(self) -> "SmallDisk":
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == "mounted\n"
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._holder.kill()
+        self._holder.communicate()
+
+    @property
+    def filler(self) -> Path:
+        """A file on it, as we can reach it from outside."""
+        return Path(f"/proc/{self._holder.pid}/root") / self.folder.relative_to("/") / "filler"
+
+    def fill(self) -> None:
+        fill(self.filler)
+
+    def relais(self, environ: dict[str, str], *words: str | Path) -> "subprocess.CompletedProcess[str]":
+        """The command with *words*, where the file system is seen."""
+        command = [*self.inside, sys.executable, "-m", "relais", *words]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
+
+
+def fill(path: Path, leaving_bytes: int = 0) -> None:
+    """Let *path* take all room there is."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError as exc:
+            assert exc.errno == errno.ENOSPC
+        file.truncate(file.tell() - leaving_bytes)
 
 
 @pytest.fixture
@@ -168,3 +210,48 @@ def test_a_storage_that_becomes_read_only_refuses_stores_until_it_is_not(start: 
         reads_go_on(visitor)
         assert served.inside("mount", "-o", "remount,rw", objects).returncode == 0
         stores_again(visitor)
+
+
+@of_the_index
+def test_a_node_that_was_stopped_starts_and_reads_when_the_disk_is_full(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    if not can_mount(tmp_path / "data"):
+        pytest.skip("file systems may not be mounted here")
+    with SmallDisk(tmp_path / "data") as disk:
+        for is_full in (False, True):
+            node = Served(tmp_path, prefix=disk.inside)
+            try:
+                node.wait_until_ready()
+                visitor = Visitor(node.dimse_port, node.web_port)
+                if is_full:
+                    assert visitor.store("dimse", rows=2000) == "A700"
+                    reads_go_on(visitor)
+                    disk.filler.unlink()
+                stores_again(visitor)
+                node.process.terminate()
+                assert node.process.wait(60) == 0
+            finally:
+                put_away(node)
+            assert disk.relais(node.environ, "check").returncode == 0  # it leaves nothing that would be there already
+            assert not disk.filler.with_name("index.sqlite-shm").exists()
+            for _ in range(2):
+                disk.fill()
+                checked = disk.relais(node.environ, "check")
+                assert checked.returncode == 0, checked.stdout + checked.stderr
+            disk.fill()
+
+
+@of_the_index
+def test_an_index_that_cannot_be_opened_on_a_full_disk_says_that_it_is_full(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    if not can_mount(tmp_path / "data"):
+        pytest.skip("file systems may not be mounted here")
+    environ = {**os.environ, **node_environ(tmp_path / "data")}
+    with SmallDisk(tmp_path / "data") as disk:
+        (tmp_path / "one.dcm").write_bytes(part10(a_ct()))
+        assert disk.relais(environ, "import", tmp_path / "one.dcm").returncode == 0
+        reserve.give_up(disk.filler.with_name("index.sqlite"))
+        disk.fill()
+        checked = disk.relais(environ, "check")
+    assert checked.returncode == 1
+    assert failures.FULL in checked.stderr

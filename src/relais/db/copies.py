@@ -7,11 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 from relais import private
-from relais.db import connect, failures
+from relais.db import connect, failures, reserve
 from relais.db.settings import IndexSettings
 from relais.errors import InvalidRequest, writing
 
-BESIDE = ("-wal", "-shm", ".lock")  # what lies beside an index that is open
+BESIDE = ("-wal", "-shm", ".lock", reserve.SUFFIX)  # what lies beside an index that was opened
 
 
 def copy_out(settings: IndexSettings, path: Path) -> bool:

@@ -8,9 +8,9 @@ from relais.errors import Internal, NodeError, OutOfResources, TooBroad, Unavail
 FULL = "The index cannot be written: the disk is full or refuses to write. Free some space; nothing else is needed."
 LOCK_FILE = "The index's lock file cannot be used; check the owner and the mode of its folder."
 FOREIGN: tuple[type[Exception], ...] = (sqlite3.Error,)
+NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)  # the latter: -shm, which every opening may have to make
 UNDECODABLE = "Could not decode to UTF-8"  # Python's word on a text that we never wrote like this
 SENTENCES = {
-    sqlite3.SQLITE_FULL: FULL,
     sqlite3.SQLITE_BUSY: "The index is locked by another program; stop it (a backup or an open SQLite shell?).",
     sqlite3.SQLITE_LOCKED: "The index is locked by another program; stop it (a backup or an open SQLite shell?).",
     sqlite3.SQLITE_CORRUPT: "The index is damaged; move it away and run `relais reindex`, the files hold everything.",
@@ -28,8 +28,23 @@ def primary_code(exc: BaseException) -> int:
     return getattr(exc, "sqlite_errorcode", 0) & 0xFF
 
 
+def found_no_room(exc: BaseException) -> bool:
+    """Whether there was no room on the disk, as far as the error says so."""
+    if isinstance(exc, OSError):
+        return exc.errno in (errno.ENOSPC, errno.EDQUOT)
+    return getattr(exc, "sqlite_errorcode", 0) in NO_ROOM
+
+
+def of_opening(exc: BaseException, *, is_full: bool) -> NodeError:
+    """*exc* in the node's words. On a disk that *is_full* SQLite may say as well that it fails, or has no such file."""
+    may_be_that = primary_code(exc) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    return Unavailable(FULL) if is_full and may_be_that else of_reading(exc)
+
+
 def of_reading(exc: BaseException) -> NodeError:
     """*exc* in the node's words."""
+    if found_no_room(exc):
+        return Unavailable(FULL)
     code = primary_code(exc)
     if code == sqlite3.SQLITE_INTERRUPT:
         return TooBroad()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from relais import private
-from relais.db import connect, failures
+from relais.db import connect, failures, reserve
 from relais.db.checkpoint import Checkpoints
 from relais.db.engine import Words
 from relais.db.lock import WritersLock
@@ -95,10 +95,11 @@ class SqliteEngine:
     """The writer and the readers of one process."""
 
     def __init__(self, settings: IndexSettings) -> None:
+        self._index = settings.path
         try:
-            self.writer = SqliteWriter(settings)
+            self.writer = _writer(settings)
         except (sqlite3.Error, OSError, UnicodeDecodeError) as exc:
-            raise failures.of_reading(exc) from exc
+            raise failures.of_opening(exc, is_full=reserve.is_full(self._index.parent)) from exc
         self._readers = Readers(settings)
 
     def snapshot(self, timeout_s: float | None) -> AbstractContextManager[Connection]:
@@ -118,6 +119,20 @@ class SqliteEngine:
         return nullcontext()
 
     def close(self) -> None:
-        """Close readers and writer."""
+        """Close readers and writer. What SQLite removes with the last of them leaves room for the reserve."""
         self._readers.close()
         self.writer.close()
+        reserve.keep(self._index)
+
+
+def _writer(settings: IndexSettings) -> SqliteWriter:
+    """The writer; on a full disk at the cost of the reserve."""
+    try:
+        writer = SqliteWriter(settings)
+    except (sqlite3.Error, OSError) as exc:
+        if not failures.found_no_room(exc):
+            raise
+        reserve.give_up(settings.path)  # nobody, or another one at this moment, has it now
+        return SqliteWriter(settings)
+    reserve.keep(settings.path)
+    return writer
