@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     ExplicitVRBigEndian,
     JPEG2000Lossless,
@@ -270,6 +271,22 @@ def test_every_frame_is_a_part_where_parts_are_acceptable(web: WebNode) -> None:
     parts = parts_of(web.get(f"{path(LOOP)}/rendered", 'multipart/related; type="image/png"'))
     assert len(parts) == 5
     assert picture(web.get(f"{path(LOOP)}/rendered", "image/jpeg")).size == (48, 24)
+
+
+@pytest.mark.parametrize("resource", ["rendered", "frames/1/rendered"])
+def test_head_of_what_is_no_image_is_refused_as_get_is(tmp_path: Path, resource: str) -> None:
+    """RFC 9110 9.3.2"""
+    no_pixels, no_loop, damaged = a_ct(), a_multiframe(frames=5), a_ct(transfer_syntax=JPEG2000Lossless)
+    del no_pixels.PixelData, no_loop.PixelData
+    damaged.PixelData = encapsulate([b"not a picture"])
+    with web_node(tmp_path) as node:
+        for ds in (no_pixels, no_loop, damaged, CT):
+            assert node.store(ds).status_code == 200
+            for accept in ("image/png", 'multipart/related; type="image/png"'):
+                get, head = (node.request(method, f"{path(ds)}/{resource}", accept) for method in ("GET", "HEAD"))
+                assert (get.status_code == 200) == (ds is CT)
+                assert head.status_code == get.status_code
+                assert ds is not CT or head.headers["Content-Length"] == get.headers["Content-Length"]
 
 
 def test_frames_are_rendered_by_their_numbers(web: WebNode) -> None:

@@ -26,6 +26,8 @@ THUMBNAIL = RenderRequest(media_type="image/jpeg", quality=80, max_size=THUMBNAI
 
 MAX_PIECES = 1000
 
+NO_IMAGE = "This instance cannot be rendered as an image."
+
 ANGIOGRAPHIES = frozenset(f"1.2.840.10008.5.1.4.1.1.12.{kind}" for kind in ("1", "1.1", "2", "2.1"))
 SUBTRACTED = b'"00281090":{"vr":"CS","Value":["SUB"]}'  # Recommended Viewing Mode
 
@@ -41,7 +43,7 @@ def rendered(
     InvalidDataSet, TooLarge or Unavailable if it cannot be decoded.
     """
     if row.layout.pixel_offset is None:
-        raise NotAcceptable("This instance cannot be rendered as an image.")
+        raise NotAcceptable(NO_IMAGE)
     by = hashlib.sha256(state.part10).hexdigest() if state else ""
     name = f"{_LAYOUT} {row.digest.hex()} {number} {request} {by}"
     with _still_there(archive, row):
@@ -71,7 +73,7 @@ def overlaid(
 def animation(archive: Archive, row: InstanceRow, numbers: Sequence[int], request: RenderRequest) -> bytes:
     """Frames, in the order of *numbers*, as one animated GIF. Raises as `rendered` does, TooLarge for too many."""
     if row.layout.pixel_offset is None:
-        raise NotAcceptable("This instance cannot be rendered as an image.")
+        raise NotAcceptable(NO_IMAGE)
     if max(numbers) > max(row.number_of_frames, 1):
         raise NotFound(f"The instance has {row.number_of_frames} frames.")
 

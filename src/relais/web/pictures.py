@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from flask import Response, request
+from flask import Response
 
 from relais.archive import render, retrieve
 from relais.archive.blended import Over
@@ -133,10 +133,14 @@ def _moving(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
 
 
 def _parts(pictures: Sequence[Picture], wanted: RenderRequest) -> Response:
-    """The first is made before the answer begins: if none can be, that is the answer."""
+    """The first is made before the answer begins: if none can be, that is the answer.
+
+    HEAD makes no picture of several, and one that is alone.
+    """
+    if all(picture.row.layout.pixel_offset is None for picture in pictures):
+        raise NotAcceptable(render.NO_IMAGE)
     parts = payload.begun(_each(door(), pictures, wanted))
-    is_lazy = len(pictures) > 1 or request.method == "HEAD"
-    return payload.multipart(wanted.media_type, parts, is_lazy=is_lazy)
+    return payload.multipart(wanted.media_type, parts, is_lazy=len(pictures) > 1)
 
 
 def _each(here: Door, pictures: Sequence[Picture], wanted: RenderRequest) -> Iterator[Part]:
