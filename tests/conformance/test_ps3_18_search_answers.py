@@ -41,6 +41,22 @@ def test_a_study_without_any_modality_has_none_and_no_empty_one(web: WebNode) ->
     assert sorted(row["00080061"]["Value"]) == ["CT", "SR"]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "studies?includefield=ModalitiesInStudy",
+        "studies?00080061=",
+        "series?includefield=all",
+        "studies/{}/series?00080061=",
+    ],
+)
+def test_a_study_without_any_modality_has_an_empty_one_where_that_is_asked_for(web: WebNode, query: str) -> None:
+    """PS3.18 8.3.4.3: what is asked for by name comes, or a Warning says that it does not."""
+    query = query.format(HEAD)
+    (row,) = [row for row in found(web, f"/{query}") if row["0020000D"]["Value"] == [HEAD]]
+    assert row["00080061"] == {"vr": "CS"}
+
+
 def test_lower_rows_carry_higher_attributes_and_never_the_other_way(web: WebNode) -> None:
     """Trap 5."""
     (instance, *_) = found(web, f"/instances?StudyInstanceUID={CHEST}&includefield=all")

@@ -126,7 +126,7 @@ def _query(config: Config) -> Section:
             "below it. Person names match without regard to case and accents; fuzzy matching finds their words by "
             "their beginnings in any order, not by sound (PS3.4 C.2.2.2.1 leaves that to us). Unique, required and "
             "derived attributes are always returned by a search, conditional ones where they are known, all others and "
-            "SOPClassesInStudy on request.",
+            "SOPClassesInStudy on request, as is a ModalitiesInStudy without a value.",
             Table(("Attribute", "Tag", "VR", "Level", "Use", "Matching"), rows),
             "Inside the Items of the Request Attributes Sequence:",
             Table(("Attribute", "Tag"), tuple((word, _tag(tag_for_keyword(word) or 0)) for word in REQUEST_ATTRIBUTES)),

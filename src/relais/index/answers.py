@@ -18,7 +18,7 @@ PATIENT_STUDIES, PATIENT_SERIES, PATIENT_INSTANCES = "00201200", "00201202", "00
 
 
 def study(row: Columns, found: JsonDataset) -> JsonDataset:
-    """The attributes of a study and its patient. Modalities in Study is left out where there is none."""
+    """The attributes of a study and its patient. Modalities in Study is not among them where there is none."""
     found[STUDY_UID] = _uids(row["study_instance_uid"])
     found[STUDY_SERIES] = _count(row["series_count"])
     found[STUDY_INSTANCES] = _count(row["instance_count"])

@@ -2,8 +2,10 @@
 
 Always returned are the unique, required and derived attributes of the query's level (SOP Classes in Study only on
 request) and the unique and required ones of the levels above it, empty ones without Value, and the conditional ones of
-all these levels where they are known; never an attribute of a lower level (PS3.18 10.6.3.3). Modalities and SOP Classes
-in Study are left out where there is none: viewers stumble over an empty one.
+all these levels where they are known; never an attribute of a lower level (PS3.18 10.6.3.3).
+
+Deviation: in a search for studies, one in which no series tells a modality has Modalities in Study, without Value, only
+if the request names it: OHIF's whole study list breaks at an empty one.
 """
 
 import json
@@ -29,7 +31,6 @@ _READ: dict[Level, tuple[str, Callable[[answers.Columns, JsonDataset], JsonDatas
     Level.SERIES: ("series", answers.series),
     Level.IMAGE: ("instances", answers.instance),
 }
-_LEFT_OUT = frozenset({answers.MODALITIES, answers.SOP_CLASSES})
 _ON_REQUEST = frozenset({sql.SOP_CLASSES_IN_STUDY})  # it takes a look at other rows, and no answer must have it
 _PATIENT_COUNTS = frozenset({answers.PATIENT_STUDIES, answers.PATIENT_SERIES, answers.PATIENT_INSTANCES})
 
@@ -54,7 +55,8 @@ def _wanted(level: Level, return_keys: frozenset[int]) -> dict[str, str]:
     for row in searched:
         is_derived = row.use is Use.DERIVED and row.level is level and row.tag not in _ON_REQUEST
         if row.use in (Use.UNIQUE, Use.REQUIRED) or is_derived or row.tag in return_keys:
-            found[tag_key(row.tag)] = "" if tag_key(row.tag) in _LEFT_OUT else row.vr
+            is_left_out = row.tag == sql.MODALITIES_IN_STUDY and row.tag not in return_keys
+            found[tag_key(row.tag)] = "" if is_left_out else row.vr
     return dict(sorted(found.items()))
 
 
