@@ -66,6 +66,8 @@ def check(archive: Archive, row: InstanceRow) -> None:
         reason = deidentify.obstacle(stored.small)
         if stored.found.pixel is not None and not uids.is_encapsulated(row.transfer_syntax_uid):
             _pixel_bytes(stored)
+        if not reason and _has_twins(stored, row):
+            reason = "An attribute comes twice: one may read the other."
     if not reason and "Rows" in stored.small and not retrieve.can_send(row, uids.EXPLICIT_VR_LITTLE_ENDIAN):
         reason = "Its bitstream cannot be decoded here, and may hold comments."
     if reason:
@@ -135,7 +137,7 @@ def _pieces(stored: StoredDataset) -> Iterator["bytes | _Range"]:
     yield encode_head(FileMeta(uids.EXPLICIT_VR_LITTLE_ENDIAN, str(ds.SOPClassUID), str(ds.SOPInstanceUID)))
     start = 0
     for tag, element in sorted(stored.large.items()):
-        if tag == stored.pixel_tag or deidentify.keeps(tag):
+        if tag == stored.pixel_tag or deidentify.keeps(tag, stored.vrs[tag]):
             yield _encoded(ds, start, tag)
             yield from _pixels(stored, element) if tag == stored.pixel_tag else (_range(element),)
             start = tag
@@ -167,6 +169,12 @@ def _pixel_bytes(stored: StoredDataset) -> int:
     if length is None or len(PIXELS & {*stored.small.keys(), *stored.large}) > 1:
         raise NotAcceptable("This instance cannot be de-identified. Nothing says where its pixels end.")
     return length
+
+
+def _has_twins(stored: StoredDataset, row: InstanceRow) -> bool:
+    """Whether an element of the top level comes twice; of those that do, only the last one was found."""
+    start = 0 if uids.is_deflated(row.transfer_syntax_uid) else row.layout.dataset_offset
+    return sum(one.end - one.offset for one in stored.found.elements.values()) < stored.found.end - start
 
 
 def _range(element: Element) -> _Range:

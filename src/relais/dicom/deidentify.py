@@ -7,6 +7,8 @@
 4. Newer attributes that the table may not know yet: names of persons and dates are emptied, UIDs of instances
    replaced, addresses (UR) left out, as those of instances hold their UIDs; so are dates that are text, and numbers of
    orders.
+5. What comes in a VR of another kind than PS3.6 gives it goes, unless the table says something else than to keep it:
+   a sequence as OB or a name as text would be kept whole.
 
 Reading: a sequence that is to get a dummy (D) is left out, as its Items would say nothing.
 """
@@ -17,7 +19,7 @@ from importlib import resources
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.datadict import dictionary_has_tag, keyword_for_tag
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement
 
 Remap = Callable[[str], str]  # a UID to the one that stands for it
@@ -59,6 +61,11 @@ _UNLISTED = frozenset(  # what tells of the patient or his orders, though the ta
     }
 )
 _STANDARD_UIDS = "1.2.840.10008."
+# VRs that are one kind: what one of them may hold, the others may. Every other VR is a kind of its own.
+_TEXTS = ("CS", "LO", "LT", "SH", "ST", "UC", "UT")
+_NUMBERS = ("FD", "FL", "SL", "SS", "SV", "UL", "US", "UV")
+_BINARY = ("OB", "OD", "OF", "OL", "OV", "OW")
+_KINDS = {vr: kind[0] for kind in (_TEXTS, _NUMBERS, _BINARY, ("DS", "IS")) for vr in kind}
 
 _ENCAPSULATED = "1.2.840.10008.5.1.4.1.1.104."
 _WAVEFORMS_OF_VOICES = frozenset({"1.2.840.10008.5.1.4.1.1.9.4.1", "1.2.840.10008.5.1.4.1.1.9.4.2"})
@@ -123,9 +130,9 @@ def deidentify(ds: Dataset, remap: Remap) -> None:
     ds.LongitudinalTemporalInformationModified = "REMOVED"
 
 
-def keeps(tag: int) -> bool:
-    """Whether the value of a top-level attribute, too large to be looked at, stays as it is."""
-    return _is_known(tag) and tag not in _UNLISTED and _actions().get(tag, _KEEP) == _KEEP
+def keeps(tag: int, vr: str) -> bool:
+    """Whether the value of a top-level attribute that came as *vr*, too large to be looked at, stays as it is."""
+    return _action(tag, vr) == _KEEP
 
 
 def _telling(ds: Dataset) -> str:
@@ -160,7 +167,7 @@ def _burned_in(ds: Dataset) -> str:
 
 def _clean(ds: Dataset, remap: Remap) -> None:
     for element in list(ds):
-        action = _action(element)
+        action = _action(int(element.tag), element.VR)
         if action == _REMOVE or (action == _DUMMY and element.VR not in _DUMMIES):
             del ds[element.tag]
         elif action == _UID:
@@ -174,18 +181,35 @@ def _clean(ds: Dataset, remap: Remap) -> None:
                 _clean(item, remap)
 
 
-def _action(element: DataElement) -> str:
-    tag = int(element.tag)
+def _action(tag: int, vr: str) -> str:
     if not _is_known(tag) or tag in _UNLISTED:
         return _REMOVE
-    if (listed := _actions().get(tag)) is not None:
+    listed = _actions().get(tag, _KEEP)
+    if listed in (_REMOVE, _EMPTY, _DUMMY):
         return listed
-    if element.VR == "UN" or (element.VR == "UR" and tag not in _KEPT_ADDRESSES):  # nobody can tell what UN says
+    if not _is_of_kind(tag, vr):  # nobody can tell what it says
         return _REMOVE
-    if element.VR in ("PN", "DA", "DT"):
+    return _by_vr(tag, vr) if listed == _KEEP else listed
+
+
+def _by_vr(tag: int, vr: str) -> str:
+    """What becomes of an attribute that the table does not have."""
+    if vr == "UR" and tag not in _KEPT_ADDRESSES:
+        return _REMOVE
+    if vr in ("PN", "DA", "DT"):
         return _EMPTY
-    is_instance = element.VR == "UI" and not keyword_for_tag(tag).endswith(_NO_INSTANCE)
+    is_instance = vr == "UI" and not keyword_for_tag(tag).endswith(_NO_INSTANCE)
     return _UID if is_instance else _KEEP
+
+
+def _is_of_kind(tag: int, vr: str) -> bool:
+    """Whether *vr* is of the kind of one that PS3.6 gives the attribute; UN is of none."""
+    return not {_KINDS.get(one, one) for one in vr.split(" or ")}.isdisjoint(_kinds(tag))
+
+
+@lru_cache(maxsize=4096)
+def _kinds(tag: int) -> frozenset[str]:
+    return frozenset(_KINDS.get(vr, vr) for vr in dictionary_VR(tag).split(" or "))
 
 
 def _is_known(tag: int) -> bool:

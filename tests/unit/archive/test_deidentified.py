@@ -5,9 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from struct import pack
 
 import pytest
 from pydicom import Dataset, FileDataset, dcmread
+from pydicom.datadict import dictionary_VR
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_sequence_item
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -28,7 +32,12 @@ from relais.index.rows import InstanceRow
 
 
 def kept(archive: Archive, ds: FileDataset) -> InstanceRow:
-    store_part10(archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
+    return kept_as(archive, part10(ds), ds)
+
+
+def kept_as(archive: Archive, encoded: bytes, ds: FileDataset) -> InstanceRow:
+    """The instance *ds*, which comes *encoded* in some way of its own."""
+    store_part10(archive, BytesIO(encoded), Origin(Channel.IMPORT))
     row = lookup.instance(archive.db, InstanceRef(ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID))
     assert row is not None
     return row
@@ -104,6 +113,31 @@ def test_pixels_beside_pixels_are_refused(archive: Archive) -> None:
     ds.add_new(0x7FE00008, "OF", b"MOREL!!!" * 500)
     with pytest.raises(NotAcceptable):
         deidentified.check(archive, kept(archive, ds))
+
+
+@pytest.mark.parametrize("length", [12, 4000], ids=["small", "large"])
+@pytest.mark.parametrize(("tag", "vr"), [(0x7FE00010, b"OB"), (0x00282000, b"OB"), (0x00180015, b"UN")])
+def test_an_attribute_that_comes_twice_is_refused(archive: Archive, tag: int, vr: bytes, length: int) -> None:
+    """Readers of others may take the first one, which nobody has looked at."""
+    ds = a_ct(ICCProfile=b"p" * 2000, BodyPartExamined="CHEST")
+    encoded, header = part10(ds), pack("<HH", tag >> 16, tag & 0xFFFF)
+    place = encoded.index(header + dictionary_VR(tag)[-2:].encode())
+    foreign = header + vr + bytes(2) + pack("<I", length) + (b"MOREL!!!" * length)[:length]
+    row = kept_as(archive, encoded[:place] + foreign + encoded[place:], ds)
+    with pytest.raises(NotAcceptable, match=r"twice|where its pixels end"):
+        deidentified.check(archive, row)
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW", "UT", "LT"])
+@pytest.mark.parametrize("times", [1, 500], ids=["small", "large"])
+def test_a_sequence_in_another_vr_goes(archive: Archive, vr: str, times: int) -> None:
+    item, out, ds = Dataset(), DicomBytesIO(), a_ct()
+    item.PatientName, item.PatientComments = "MOREL^Paul", "MOREL" * times
+    out.is_implicit_VR, out.is_little_endian = True, True
+    write_sequence_item(out, item, ["iso8859"])
+    value = out.getvalue()
+    ds.add_new(0x00400440, vr, value if vr in ("OB", "OW") else value.decode("latin1"))  # Protocol Context Sequence
+    assert 0x00400440 not in of_nobody(archive, ds)
 
 
 def test_names_in_any_character_set_are_gone(archive: Archive) -> None:

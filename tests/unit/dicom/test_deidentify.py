@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.config import IGNORE
-from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_VR
+from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -177,7 +177,7 @@ def test_what_belongs_into_a_directory_or_a_command_goes() -> None:
     ds.add_new(0x00041500, "CS", ["MOREL", "HELENE"])
     ds.add_new(0x00041511, "UI", "1.2.3")
     assert not [element for element in cleaned(ds) if element.tag.group < 8]
-    assert not keeps(0x00041500)
+    assert not keeps(0x00041500, "CS")
 
 
 def test_the_scheme_and_the_list_of_a_code_stay() -> None:
@@ -250,10 +250,67 @@ def test_overlays_within_the_pixels_are_an_obstacle(element: int, value: int) ->
 
 
 @pytest.mark.parametrize(
-    ("tag", "is_kept"), [(0x7FE00010, True), (0x00091001, False), (0x60003000, False), (0x00420011, False)]
+    ("tag", "vr", "is_kept"),
+    [
+        (0x7FE00010, "OW", True),
+        (0x7FE00010, "OB", True),
+        (0x00282000, "OB", True),  # ICC Profile
+        (0x00281201, "OB", True),  # Red Palette Color Lookup Table Data, which is OW
+        (0x00091001, "OB", False),
+        (0x60003000, "OW", False),
+        (0x00420011, "OB", False),
+        (0x00400440, "OB", False),  # Protocol Context Sequence
+        (0x00180015, "OB", False),  # Body Part Examined
+        (0x00282000, "UN", False),
+    ],
 )
-def test_large_values_are_judged_by_their_tag(tag: int, is_kept: bool) -> None:
-    assert keeps(tag) is is_kept
+def test_large_values_are_judged_by_their_tag_and_vr(tag: int, vr: str, is_kept: bool) -> None:
+    assert keeps(tag, vr) is is_kept
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW", "UT", "LT", "LO"])
+@pytest.mark.parametrize("keyword", ["ProtocolContextSequence", "ReferencedImageSequence", "EnergyWindowNumber"])
+def test_what_comes_in_a_vr_of_another_kind_goes_at_every_depth(keyword: str, vr: str) -> None:
+    """PS3.15 E.1.1: a sequence as something else holds whatever it held."""
+    value = b"MOREL^Paul" if vr in BYTES else "MOREL^Paul"
+    element, item, ds = DataElement(tag_for_keyword(keyword) or 0, vr, value, validation_mode=IGNORE), Dataset(), a_ct()
+    item.add(element)
+    ds.add(element)
+    ds.AnatomicRegionSequence = [item]
+    assert keyword not in cleaned(ds)
+    assert keyword not in ds.AnatomicRegionSequence[0]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [
+        ("SecondaryReviewerName", "LO", "MOREL^Paul"),
+        ("StudyUpdateDateTime", "LO", "20240310"),
+        ("TargetFrameOfReferenceUID", "LO", "1.2.3"),
+        ("RetrieveURL", "LO", "http://pacs/studies/1.2.3"),
+        ("StudyInstanceUID", "LO", "1.2.3"),
+    ],
+)
+def test_names_dates_uids_and_addresses_as_text_go(keyword: str, vr: str, value: str) -> None:
+    ds = Dataset()
+    ds.add_new(tag_for_keyword(keyword) or 0, vr, value)
+    assert keyword not in cleaned(ds)
+
+
+def test_what_the_table_empties_is_empty_in_whatever_vr_it_came() -> None:
+    ds = Dataset()
+    ds.add_new(0x00100010, "LO", "MOREL^Paul")
+    assert not cleaned(ds).PatientName
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [("PixelRepresentation", "SS", 1), ("BodyPartExamined", "LO", "CHEST"), ("KVP", "IS", "7")],
+)
+def test_what_comes_in_a_vr_of_the_same_kind_stays(keyword: str, vr: str, value: object) -> None:
+    ds = Dataset()
+    ds.add_new(tag_for_keyword(keyword) or 0, vr, value)
+    assert cleaned(ds)[keyword].value == value
 
 
 def test_what_comes_as_un_and_cannot_be_read_goes() -> None:
