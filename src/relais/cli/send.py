@@ -187,13 +187,23 @@ def _of_file(path: Path, pixels: PixelWorkers, summary: Summary) -> Iterator[Out
         with path.open("rb") as stream:
             is_dicom = kind_of(stream) is not None
         if is_dicom:
-            yield of_file(path, pixels)
+            yield _checked(of_file(path, pixels))
         else:
             summary.not_dicom += 1
     except InvalidDataSet as exc:
         summary.fail(str(path), exc.message)
     except OSError as exc:
         summary.fail(str(path), f"The file cannot be read: {exc.strerror or exc}.")
+
+
+def _checked(instance: Outgoing) -> Outgoing:
+    """*instance*, if it can be proposed to a peer. Raises InvalidDataSet."""
+    for what, uid in (("Transfer Syntax", instance.transfer_syntax_uid), ("SOP Class", instance.sop_class_uid)):
+        if not uid:
+            raise InvalidDataSet(f"The File Meta Information names no {what}.")
+        if len(uid) > uids.MAX_LENGTH or not uid.isascii():
+            raise InvalidDataSet(f"What it names as its {what} is not a UID.")
+    return instance
 
 
 def _ref(archive: Archive, uid: str) -> Ref:

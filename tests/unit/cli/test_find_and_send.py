@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, config, dcmread
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
 
 from fixtures.builders import a_ct, a_series, dataset_bytes, part10
 from fixtures.commitment import provider
@@ -168,6 +171,31 @@ def test_send_fails_of_what_cannot_be_read_and_sends_the_rest(
     assert statistics.statistics(south.archive.db).instances == 1
 
 
+@pytest.mark.parametrize(
+    ("uid", "why"),
+    [
+        ("", "The File Meta Information names no Transfer Syntax."),
+        ("1." * 40 + "1", "What it names as its Transfer Syntax is not a UID."),
+    ],
+)
+def test_send_fails_of_what_cannot_be_proposed_and_sends_the_rest(
+    tmp_path: Path, relais_json: Run, peer: str, uid: str, why: str
+) -> None:
+    """It ended in a traceback, and nothing was sent."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "whole.dcm").write_bytes(part10(a_ct()))
+    odd = dcmread(BytesIO(part10(a_ct())))
+    odd.file_meta.TransferSyntaxUID = UID(uid, validation_mode=config.IGNORE)
+    with (folder / "odd.dcm").open("wb") as file:
+        file.write(bytes(128) + b"DICM")
+        write_file_meta_info(file, odd.file_meta, enforce_standard=False)
+        file.write(dataset_bytes(a_ct()))
+    told = relais_json("send", peer, folder, code=1)
+    assert (told["sent"], told["failed"]) == (1, 1)
+    assert told["unreadable"] == {str(folder / "odd.dcm"): why}
+
+
 def test_send_fails_of_a_file_that_may_not_be_read(tmp_path: Path, relais_json: Run, peer: str) -> None:
     (tmp_path / "here.dcm").write_bytes(part10(a_ct()))
     (tmp_path / "broken.dcm").symlink_to("/proc/self/mem")  # reading its first bytes is an error, for everybody
@@ -208,6 +236,20 @@ def test_echo_tells_whether_a_peer_answers(relais: Run, relais_json: Run, peer: 
     told = relais("echo", "nobody", code=1).stderr
     assert "no peer called nobody (configured: south, gone), and it is no AE_TITLE@HOST:PORT" in " ".join(told.split())
     assert relais("echo", "BAD\\TITLE@127.0.0.1:104", code=2)
+
+
+@pytest.mark.parametrize(
+    ("peer", "code"),
+    [
+        ("http://rosa:s3cret@127.0.0.1:1", 2),
+        ("ftp://rosa:s3cret@127.0.0.1:1", 2),
+        ("ftp://rosa:s3cret@127.0.0.1", 1),
+    ],
+)
+def test_a_password_in_what_is_no_name_of_a_peer_is_not_shown(relais: Run, peer: str, code: int) -> None:
+    told = relais("echo", peer, code=code)
+    assert "s3cret" not in told.output
+    assert "rosa:********@127.0.0.1" in "".join(told.output.split())
 
 
 def test_peers_are_listed_and_asked(relais: Run, relais_json: Run, peer: str) -> None:
