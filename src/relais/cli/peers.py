@@ -71,11 +71,14 @@ def peer_of(config: Config, name: str) -> Peer:
         try:
             settings = PeerSettings(name=name, ae_title=ae_title, host=host.strip("[]"), port=int(port))
         except ValueError as exc:
-            raise click.BadParameter(f"{name}: {exc}") from exc
+            raise click.BadParameter(f"{masked(name)}: {exc}") from exc
         return DimsePeer(settings, config.dimse.ae_title)
     if all(peer.name != name for peer in config.peers):
         known = ", ".join(peer.name for peer in config.peers) or "none"
-        raise NotFound(f"There is no peer called {name} (configured: {known}), and it is no AE_TITLE@HOST:PORT either.")
+        called = masked(name)
+        raise NotFound(
+            f"There is no peer called {called} (configured: {known}), and it is no AE_TITLE@HOST:PORT either."
+        )
     return Registry(config.peers, config.dimse.ae_title).get(name)
 
 
@@ -101,11 +104,17 @@ def dicomweb_of(config: Config, name: str, *, is_by_web: bool = False) -> Dicomw
     return None if settings is None else DicomwebPeer(settings)
 
 
+def check_url(name: str) -> None:
+    """Raises BadParameter if *name* is the URL of a peer and cannot be: before it is shown, or a file called so."""
+    if name.startswith(("http://", "https://")):
+        _at(name, "orthanc")
+
+
 def _at(url: str, kind: str) -> PeerSettings:
     try:
         return PeerSettings(name=url, kind=kind, url=url)
     except ValueError as exc:
-        raise click.BadParameter(f"{url}: {exc}") from exc
+        raise click.BadParameter(f"{masked(url)}: {exc}") from exc
 
 
 def _echo(config: Config, name: str) -> float:

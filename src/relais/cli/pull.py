@@ -16,7 +16,7 @@ from relais.archive.pull import Incomplete, Pull, Report
 from relais.cli import keys
 from relais.cli.common import config_of, config_option, human_bytes, json_option, print_json
 from relais.cli.own import login, taking_archive
-from relais.cli.peers import dicomweb_of, orthanc_of, peer_of
+from relais.cli.peers import check_url, dicomweb_of, orthanc_of, peer_of
 from relais.cli.progress import Teller, telling
 from relais.cli.shown import shown
 from relais.config import Config
@@ -74,6 +74,7 @@ def pull(peer: str, wanted: Sequence[str], config_file: Path | None, as_json: bo
     Exit code 1 if anything is missing; it is listed.
     """
     config = config_of(config_file)
+    check_url(peer)
     with aftermath.swept(config), ExitStack() as keep:
         archive = keep.enter_context(taking_archive(config))
         ledger = keep.enter_context(Ledger(archive, config.node.data_dir / "pulls", peer))

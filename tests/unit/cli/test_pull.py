@@ -227,6 +227,14 @@ def test_a_peer_that_is_away_is_said_to_be(relais: Run) -> None:
     assert "NOBODY@127.0.0.1:1" in relais("pull", "NOBODY@127.0.0.1:1", code=1).output
 
 
+@pytest.mark.parametrize("by", ["get", "web"])
+def test_a_password_in_a_url_is_refused_and_not_shown(relais: Run, tmp_path: Path, by: str) -> None:
+    told = relais("pull", "http://rosa:s3cret@127.0.0.1:1", "--by", by, code=2)
+    assert "rosa:********@127.0.0.1:1" in told.output
+    assert "s3cret" not in told.output
+    assert not [path for path in tmp_path.rglob("*") if "s3cret" in path.name]  # a ledger is called as its peer is
+
+
 @pytest.mark.parametrize("option", [("--rate", "fast"), ("--between", "8-9h"), ("--rate", "0/s")])
 def test_what_cannot_be_a_pace_is_told(peer: str, relais: Run, option: tuple[str, str]) -> None:
     assert "like" in relais("pull", peer, *option, code=2).output
