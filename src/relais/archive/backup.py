@@ -112,10 +112,17 @@ class BackupFolder:
         return LocalStore(self.objects)
 
     def names(self) -> list[str]:
-        """The backups, oldest first: by how far the archive had come, since a clock may have been wrong."""
-        if not self.snapshots.is_dir():
+        """The backups, oldest first: by how far the archive had come, since a clock may have been wrong.
+
+        Raises Unavailable where it may not be looked.
+        """
+        try:
+            folders = [path for path in self.snapshots.iterdir() if path.suffix != PART]
+            names = [path.name for path in folders if (path / MANIFEST).exists()]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        names = (path.parent.name for path in self.snapshots.glob(f"*/{MANIFEST}") if path.parent.suffix != PART)
+        except OSError as exc:
+            raise Unavailable(f"{exc.filename} cannot be read: {exc.strerror}.") from exc
         return sorted(names, key=lambda name: (self._place(name), name))
 
     def _place(self, name: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fixtures.builders import a_series, part10
+from fixtures.forbidden import forbid
 from relais.cli import program
 
 FILES = 3
@@ -87,7 +88,10 @@ def test_what_is_half_restored_is_taken_for_no_archive(here: Here, command: tupl
     assert told.exit_code == 1
     assert "the same `relais restore` goes on" in told.output
     assert not (here.folder / "south" / "index.sqlite").exists()
-    assert f"{FILES} instances" in here.relais("south", "restore", disk).output
+    here.relais("north", "backup", disk)
+    gone_on = here.relais("south", "restore", disk)
+    assert f"Going on with the backup {name}" in gone_on.output
+    assert f"{FILES} instances of the backup {name}" in gone_on.output
     assert here.told("south", "check")["checked"] == FILES
 
 
@@ -95,6 +99,35 @@ def test_a_folder_without_backups_is_told(here: Here) -> None:
     told = here.relais("north", "restore", str(here.folder), "--list")
     assert told.exit_code == 1
     assert "There is no backup in" in told.output
+
+
+@pytest.mark.parametrize(("call", "at"), [("listdir", ""), ("stat", "manifest.json")])
+def test_backups_that_may_not_be_looked_at_are_told(
+    here: Here, monkeypatch: pytest.MonkeyPatch, call: str, at: str
+) -> None:
+    """It was said that there are none."""
+    disk = here.folder / "disk"
+    here.relais("north", "backup", str(disk))
+    [snapshot] = (disk / "snapshots").iterdir()
+    place = snapshot / at if call == "stat" else disk / "snapshots"
+    forbid(monkeypatch, call, place)
+    for what in ("--list", "--check"):
+        told = here.relais("south", "restore", str(disk), what)
+        assert told.exit_code == 1
+        assert f"Error: {place} cannot be read: Permission denied." in told.output
+
+
+def test_a_new_place_that_may_not_be_looked_at_is_told(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = here.folder / "south" / "index.sqlite"
+    forbid(monkeypatch, "stat", place)
+    here.relais("north", "backup", str(here.folder / "disk"))
+    for name, words in (
+        ("north", ("migrate", "--to", str(here.config("south")))),
+        ("south", ("restore", str(here.folder / "disk"))),
+    ):
+        told = here.relais(name, *words)
+        assert told.exit_code == 1
+        assert f"Error: {place} cannot be read: Permission denied." in told.output
 
 
 def test_where_only_the_index_moves_there_is_nothing_to_copy_before(here: Here) -> None:
