@@ -27,6 +27,7 @@ ADAPTED = adapted()
 AGAIN_S = 0.1  # between two tries to reach a server that restarts
 CONNECT_TIMEOUT_S = 5
 IDLE_S = 60  # a transaction of ours that does nothing for so long (its process was stopped) is ended by the server
+LEAST_WRITER_IDLE_S = 3.0  # one that writes, too, but no sooner: a process may be short of processor time
 ASIDE_MS = 500  # at most for a statement that nothing depends on
 MARGIN_S = 5.0  # more than the server is given by its own limits
 # For a connection on which nothing happens: the system finds out within a minute that the other machine is gone.
@@ -169,9 +170,18 @@ class Server:
     def writer(self) -> PostgresConnection:
         """A connection that writes. It waits for the locks of others as long as the settings say.
 
-        It has no limit of ours before it is given one: a migration takes its time.
+        It has no limit of ours before it is given one: a migration takes its time. The server ends its transaction
+        when it does nothing, its machine being frozen or cut off, before those who wait for their turn give up.
         """
-        return self._connect({"lock_timeout": f"{_ms(self._settings.busy_timeout_s)}", "synchronous_commit": "on"})
+        busy_s = self._settings.busy_timeout_s
+        idle_s = min(max(busy_s / 2, LEAST_WRITER_IDLE_S), IDLE_S)
+        return self._connect(
+            {
+                "lock_timeout": f"{_ms(busy_s)}",
+                "synchronous_commit": "on",
+                "idle_in_transaction_session_timeout": f"{_ms(idle_s)}",
+            }
+        )
 
     def reader(self) -> PostgresConnection:
         """A connection whose transactions see one commit and cannot write."""

@@ -21,10 +21,17 @@ NO_TLS = (
 )
 NO_HOST = "The host that [index] url names is not known to this machine; check the name, and its name service."
 TOO_LONG = "A value that is searched is too long for an index of PostgreSQL, far longer than the standard allows."
+LOCKED = (
+    "The index is locked by another program; end its transaction "
+    "(an open psql, or another node that hangs, was stopped or lost its network?)."
+)
+IDLED = "The index's transaction was given up by its server: this node did nothing in it for too long."
 MIGRATED = "0A000"  # of what this connection had prepared
+IDLE = "25P03"  # the server has ended a transaction that it had not been told to commit
 # By SQLSTATE, or its first two letters.
 SENTENCES = {
-    "55P03": "The index is locked by another program; end its transaction (an open psql, or a node that was stopped?).",
+    "55P03": LOCKED,
+    IDLE: IDLED,
     "53300": "PostgreSQL has no connection left for the index; raise its max_connections.",
     "53200": "There is not enough memory for the index on the PostgreSQL server.",
     "40": "Too many transactions met in the index; try again.",
@@ -62,6 +69,8 @@ def state(exc: BaseException) -> str:
 def is_gone(exc: BaseException) -> bool:
     """Whether the connection is lost, or was never made."""
     found = state(exc)
+    if found == IDLE:  # for psycopg a fault of ours
+        return True
     return isinstance(exc, psycopg.OperationalError) and found[: 3 if found[:2] == "57" else 2] in _GONE
 
 

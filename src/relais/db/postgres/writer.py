@@ -7,6 +7,9 @@
    needs that lock exclusively, and keeps everybody else out while having it.
 3. A transaction whose connection is lost before COMMIT was sent is run again; one that is lost during COMMIT is not,
    for nobody knows what became of it.
+4. A transaction in which its process does nothing for half the time that others wait for their turn is ended by the
+   server, so that a node that hangs or is cut off stops nobody for longer; should the process go on, it is run again.
+   Who has the index alone may be slower.
 """
 
 import time
@@ -17,7 +20,7 @@ import psycopg
 
 from relais.db.engine import TryAgain, Words
 from relais.db.postgres import failures
-from relais.db.postgres.connection import AGAIN_S, Server
+from relais.db.postgres.connection import AGAIN_S, IDLE_S, Server
 from relais.db.postgres.watch import NEVER
 from relais.errors import Unavailable
 
@@ -29,6 +32,8 @@ BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(1380273740, 'totals'::regclass::oid
 SHARED = "SELECT pg_try_advisory_lock_shared(1380273742, 'totals'::regclass::oid::int)"
 ALONE = "SELECT pg_try_advisory_lock(1380273742, 'totals'::regclass::oid::int)"
 NOT_ALONE = "SELECT pg_advisory_unlock(1380273742, 'totals'::regclass::oid::int)"
+SLOW = f"SET idle_in_transaction_session_timeout = '{IDLE_S}s'"
+NOT_SLOW = "RESET idle_in_transaction_session_timeout"
 OTHERS = """
 SELECT string_agg(DISTINCT coalesce(host(client_addr), 'on the server'), ', ')
 FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -79,10 +84,13 @@ class PostgresWriter:
             self._is_alone = False
             self._limit()
             if not self.connection.raw.closed:
+                self.connection.execute(NOT_SLOW)
                 self.connection.execute(NOT_ALONE)
 
     def _limit(self) -> None:
         self.connection.limit_s = NEVER if self._is_alone else self._server.work_s
+        if self._is_alone:
+            self.connection.execute(SLOW)
 
     @contextmanager
     def held(self, since: float) -> Iterator[None]:
@@ -115,7 +123,7 @@ class PostgresWriter:
         try:
             done = self.connection.tell("COMMIT")
         except psycopg.Error as exc:
-            if self.connection.raw.closed:
+            if self.connection.raw.closed and failures.state(exc) != failures.IDLE:
                 raise Unavailable(failures.UNKNOWN) from exc
             if failures.passes(exc):
                 raise TryAgain from exc
