@@ -84,6 +84,10 @@ FRAMES = an_enhanced([10, 20, 30])
 RANGE = a_ramp(3, "no window")
 SMALL = a_ramp(4, "small", RescaleIntercept=0, RescaleSlope="0.0005")
 FALSE = a_multiframe(NumberOfFrames=2_000_000_000)
+TABLE = a_ramp(8, "table", RescaleIntercept=0)
+TABLE.VOILUTSequence = [Dataset()]
+TABLE.VOILUTSequence[0].LUTDescriptor = [256, 100, 8]
+TABLE.VOILUTSequence[0].add_new("LUTData", "OW", np.arange(256, dtype="<u2").tobytes())
 CDA = in_series(a_pdf, 6, "cda", SOPClassUID=EncapsulatedCDAStorage, MIMETypeOfEncapsulatedDocument="text/xml")
 CDA.EncapsulatedDocument, CDA.EncapsulatedDocumentLength = b"<ClinicalDocument/>\0", 19
 
@@ -123,7 +127,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("study page")
     (folder / "empty.toml").touch()
     with Node(load(folder / "empty.toml", node_environ(folder / "data")).config) as started:
-        for ds in (CT, FRAMES, RANGE, SMALL, FALSE, CDA, REPORT):
+        for ds in (CT, FRAMES, RANGE, SMALL, TABLE, FALSE, CDA, REPORT):
             ingest.store_part10(started.archive, BytesIO(part10(ds)), Origin(Channel.IMPORT))
         yield started.url
 
@@ -217,6 +221,13 @@ def test_without_a_window_a_touch_changes_the_picture_by_little(page: Page, ds: 
     assert slope * values < width < slope * values * 1.02
 
 
+def test_a_stored_table_is_no_window(page: Page) -> None:
+    """PS3.3 C.11.2.1.1: dragging begins at the inputs of the table."""
+    show(page, TABLE)
+    assert overlay(page) == "VOI LUT\nas stored"
+    assert "window=228%2C257%2Clinear-exact" in drag(page, 1)
+
+
 def test_keys_scroll_what_has_the_focus(page: Page) -> None:
     """WCAG 2.1.1: papers, lists and sliders by keyboard, as by mouse."""
     show(page, REPORT)
@@ -262,6 +273,20 @@ def test_nothing_of_another_series_stays_beside_one_that_fails(page: Page) -> No
     assert [overlay(page, corner) for corner in ("tl", "tr", "bl", "br")] == ["", "", "", ""]
     expect(page.locator("canvas[data-drawn]")).to_have_count(0)
     expect(page.locator(".attributes")).to_have_count(0)
+
+
+def test_what_fails_late_is_not_told_of_another_series(page: Page) -> None:
+    show(page, CT)
+    held: list[Route] = []
+    page.route(f"**/series/{RANGE.SeriesInstanceUID}/instances?*", lambda route: held.extend([route]))
+    with page.expect_request(f"**/series/{RANGE.SeriesInstanceUID}/instances?*"):
+        page.locator(".series", has_text="no window").click()
+    page.locator(".series", has_text="slice").click()
+    expect(page.locator("canvas[data-drawn]")).to_be_visible()
+    with page.expect_response(f"**/series/{RANGE.SeriesInstanceUID}/instances?*"):
+        refuse(held[0])
+    page.wait_for_timeout(200)
+    assert page.locator("[data-note]").text_content() == ""
 
 
 @pytest.mark.parametrize("what", ["metadata", "rendered?accept=text/html"])

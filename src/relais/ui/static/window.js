@@ -21,17 +21,19 @@ export function stored(json, frame) {
   return isPossible ? { center, width, how } : null;
 }
 
-// Number of entries, first input and bits of the VOI LUT that stands in for a window; undefined without one.
-export function table(json, frame) {
-  const item = value(group(json, "00289132", frame), "00283010") ?? value(json, "00283010");
-  return item?.["00283006"] && item["00283002"]?.Value;
+// Number of entries, first input and bits of the VOI LUT that stands in for a window; null without one.
+export const table = (json, frame) => descriptor(value(group(json, "00289132", frame), "00283010") ?? value(json, "00283010"));
+
+function descriptor(item) {
+  const found = item?.["00283006"] && item["00283002"]?.Value;
+  return found?.length === 3 && found.every(Number.isFinite) ? found : null;
 }
 
 // What a frame without a stored window is shown by: the inputs of its table, else from its least to its greatest value.
 export async function whole(url, json, frame) {
   const inputs = table(json, frame);
   if (inputs) return between(inputs[1], inputs[1] + (inputs[0] || 65536));
-  const modality = value(json, "00283000")?.["00283002"]?.Value;
+  const modality = descriptor(value(json, "00283000"));
   if (modality) return between(0, 2 ** modality[2]);
   const ends = await extremes(url, json, frame).catch(() => possible(json));
   const rescale = group(json, "00289145", frame);
