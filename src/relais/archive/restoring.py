@@ -22,8 +22,8 @@ from relais.storage.local import LocalStore
 
 NOT_EMPTY = "There is an archive already in {}, its [index] or its [storage]: a backup is restored into an empty place."
 UNDER_WAY = (
-    "The backup {0} was being restored into {1}, and that was interrupted: go on with the folder that has it, by --name "
-    "{0}, or empty [node] data_dir, [index] and [storage] and begin with another."
+    "The backup {0} was being restored into {1}, and that was interrupted: go on with the folder that has it, by "
+    "--name {0}, or empty [node] data_dir, [index] and [storage] and begin with another."
 )
 TAKEN = "There is something in the new index already: an archive moves into an empty one."
 SAME_STORE = "The objects would be copied from {} to {}, which are one place, maybe by a link or a mount."
@@ -74,7 +74,7 @@ def begun(source: Path, data_dir: Path) -> str | None:
 
 def _marked(mark: Path) -> tuple[str, str]:
     """The backup that is being restored here, and the new name of its change feed; empty if there is none."""
-    said = mark.read_text("utf-8").split() if mark.exists() else []
+    said = mark.read_text("utf-8").split() if _exists(mark) else []
     return (said[0], said[-1]) if said else ("", "")
 
 

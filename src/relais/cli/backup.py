@@ -104,6 +104,8 @@ def _check(source: Path, name: str | None, as_json: bool) -> None:
 def _restore(source: Path, name: str | None, config_file: Path | None, as_json: bool) -> None:
     config = config_of(config_file)
     with data_directory(config), telling("Restoring", as_json) as tell:
+        if name is None and (name := restoring.begun(source, config.node.data_dir)):
+            click.echo(f"Going on with the backup {name}, whose restoration was interrupted here.", err=True)
         store = open_target(config.storage)
         try:
             done = restoring.restore(source, store, config.index, config.node.data_dir, name=name, progress=tell.more)

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from operator import itemgetter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from relais.db import copies, statements
 from relais.db.database import Connection, Database, Row, Transaction
@@ -19,6 +18,7 @@ from relais.db.settings import IndexSettings, for_path
 from relais.dicom.attributes import Level
 from relais.errors import InvalidRequest
 from relais.index import changes, labels
+from relais.index.scratch import scratch
 
 SQL = statements.load("relais.index.sql", "portable.sql")
 TABLES: dict[str, tuple[str, ...]] = {  # and their primary keys
@@ -62,7 +62,6 @@ LEFT_OUT = frozenset({*NODES_OWN, "compatibility"})
 GENERATED = {"series": {"position"}, "instance": {"position"}}
 AFTERWARDS = tuple(name for name in SQL if name not in ("forget_name", "history"))
 BATCH = 2000
-SCRATCH = ".relais-"
 
 
 def save(db: Database, path: Path) -> None:
@@ -98,15 +97,6 @@ def opened(path: Path, room: Path | None = None) -> Iterator[Database]:
         shutil.copyfile(path, copy)
         with closing(Database(for_path(copy))) as db:
             yield db
-
-
-@contextmanager
-def scratch(room: Path | None = None) -> Iterator[Path]:
-    """A folder for a while, below *room*, which is ours: what a killed process left there goes."""
-    for path in room.glob(f"{SCRATCH}*") if room is not None else ():
-        shutil.rmtree(path)
-    with TemporaryDirectory(prefix=SCRATCH, dir=room) as folder:
-        yield Path(folder)
 
 
 def is_empty(db: Database) -> bool:

@@ -307,6 +307,42 @@ def test_an_interrupted_restoration_goes_on(archive: Archive, tmp_path: Path, mo
     close_archive(south)
 
 
+def test_an_interrupted_restoration_goes_on_with_its_backup_although_there_is_a_newer_one(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, south = tmp_path / "disk", tmp_path / "south"
+    store(archive, *a_series(3))
+    older = backup.make(archive, disk).name
+
+    def fail(*args: Any) -> None:
+        raise OutOfResources
+
+    with monkeypatch.context() as full, pytest.raises(OutOfResources):
+        full.setattr(portable, "load", fail)
+        restored(disk, south)
+    store(archive, *a_series(2))
+    newer = backup.make(archive, disk).name
+    with pytest.raises(InvalidRequest, match=f"--name {older}"):
+        restored(disk, south, newer)
+    aside = (disk / "snapshots" / older).rename(tmp_path / "aside")
+    with pytest.raises(InvalidRequest, match=f"{older} was being restored"):  # it was one too many for --keep
+        restored(disk, south)
+    aside.rename(disk / "snapshots" / older)
+    again = restored(disk, south)
+    assert maintenance.check(again).checked == 3
+    close_archive(again)
+
+
+def test_a_restoration_that_copied_nothing_may_begin_with_another_backup(archive: Archive, tmp_path: Path) -> None:
+    store(archive, *a_series(3))
+    backup.make(archive, tmp_path / "disk")
+    (tmp_path / "south").mkdir()
+    (tmp_path / "south" / restoring.MARK).write_text("20200101T000000.000000Z 0123456789abcdef")
+    south = restored(tmp_path / "disk", tmp_path / "south")
+    assert maintenance.check(south).checked == 3
+    close_archive(south)
+
+
 def test_a_restoration_that_was_killed_at_its_very_end_ends(archive: Archive, tmp_path: Path) -> None:
     store(archive, *a_series(3))
     backup.make(archive, tmp_path / "disk")

@@ -87,13 +87,6 @@ def test_leases_stay_behind_in_a_file_too(tmp_path: Path) -> None:
         assert Lease(saved, "sweep", "south", 3600).held()
 
 
-def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
-    (tmp_path / f"{portable.SCRATCH}left").mkdir()
-    with portable.scratch(tmp_path) as folder:
-        assert list(tmp_path.iterdir()) == [folder]
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_an_index_is_empty_until_something_happened(tmp_path: Path) -> None:
     with an_index(tmp_path) as db:
         assert portable.is_empty(db)
