@@ -112,7 +112,7 @@ def test_storage_commitment_is_asked_and_told_over_tls(tmp_path: Path, world: Wo
         assert report.committed == tuple(wanted)
         transaction_uid = report.transaction_uid
         [kept] = [keep_one(north)]
-        commitment_asked.ask(south.archive, "NORTH", commitment_asked.Request("2.25.77", tuple(wanted)))
+        commitment_asked.ask(south.archive, "RELAIS", commitment_asked.Request("2.25.77", tuple(wanted)))
         with scu(north.port, [PROPOSAL], calling="RELAIS") as assoc:
             assert ask(assoc, references(kept, transaction_uid="2.25.77")).Status == 0
         teller = Commitments(north.archive, Registry([secured(world, south.port, "RELAIS")]), lambda: False)

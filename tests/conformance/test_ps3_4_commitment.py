@@ -18,7 +18,7 @@ from fixtures.upper_layer import fresh_uid
 from fixtures.waiting import eventually
 from relais.access.policy import Action, Mode, Policy, Rule
 from relais.archive import commitment_asked
-from relais.dicom.commitment import Reference
+from relais.dicom.commitment import Reference, Request
 from relais.errors import Unavailable
 from relais.peers.dimse import DimsePeer
 
@@ -256,3 +256,47 @@ def test_an_answer_to_nothing_is_refused(node: DimseNode) -> None:
         assert status.Status == 0x0115
         status, _ = assoc.send_n_event_report(report, 3, PUSH_MODEL, INSTANCE)
         assert status.Status == 0x0113
+
+
+def told(node: DimseNode, calling: str, report: Dataset, event_type: int = 1) -> int:
+    """The status with which the node takes *report* from the AE title *calling*."""
+    with scu(node.port, [PROPOSAL], calling=calling, as_scp=[PUSH_MODEL]) as assoc:
+        status, _ = assoc.send_n_event_report(report, event_type, PUSH_MODEL, INSTANCE)
+        return int(status.Status)
+
+
+def an_answer(transaction_uid: str, *committed: Reference) -> Dataset:
+    report = Dataset()
+    report.TransactionUID = transaction_uid
+    report.ReferencedSOPSequence = [reference(one.sop_class_uid, one.sop_instance_uid) for one in committed]
+    return report
+
+
+@pytest.mark.parametrize("is_enforced", [False, True])
+def test_only_who_was_asked_may_answer(tmp_path: Path, is_enforced: bool) -> None:
+    """Originals are deleted on the strength of it."""
+    rules = {"ARCHIVE": Rule(frozenset({Action.STORE})), "WARD": Rule(frozenset({Action.SEARCH}))}
+    policy = Policy(Mode.ENFORCED, rules) if is_enforced else Policy()
+    wanted, other = Reference(CT, fresh_uid()), Reference(CT, fresh_uid())
+    with dimse_node(tmp_path / "node", policy=policy) as node:
+        for transaction_uid, ae_title in (("2.25.7", "ARCHIVE"), ("2.25.8", "WARD")):
+            commitment_asked.ask(node.archive, ae_title, Request(transaction_uid, (wanted,)))
+        assert told(node, "WARD", an_answer("2.25.7", wanted)) == 0x0115
+        assert commitment_asked.answer_to(node.archive, "2.25.7") is None
+        assert "WARD" not in [name for name, _, _ in audited(node)]
+        assert told(node, "ARCHIVE", an_answer("2.25.7", other)) == 0
+        answer = commitment_asked.answer_to(node.archive, "2.25.7")
+        assert answer is not None
+        assert answer.committed == (other,)
+
+
+def test_only_the_first_answer_counts(node: DimseNode) -> None:
+    wanted, other = Reference(CT, fresh_uid()), Reference(CT, fresh_uid())
+    commitment_asked.ask(node.archive, "ARCHIVE", Request("2.25.7", (wanted, other)))
+    assert told(node, "ARCHIVE", an_answer("2.25.7", wanted)) == 0
+    assert told(node, "ARCHIVE", an_answer("2.25.7", wanted)) == 0  # once more, as its sender may not have heard
+    assert told(node, "ARCHIVE", an_answer("2.25.7", wanted, other)) == 0x0115
+    answer = commitment_asked.answer_to(node.archive, "2.25.7")
+    assert answer is not None
+    assert answer.committed == (wanted,)
+    assert [name for name, _, _ in audited(node)].count("ARCHIVE") == 1

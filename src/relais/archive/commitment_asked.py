@@ -1,6 +1,7 @@
 """Storage Commitment as SCU: what we asked peers to promise, until they answer (PS3.4 J). Knows rows, no associations.
 
-The answer may come over another association than the question, and so to another process.
+The answer may come over another association than the question, and so to another process. It counts only from the AE
+title that was asked, and only the first one: originals are deleted on the strength of it.
 """
 
 import json
@@ -23,7 +24,10 @@ KEPT_S = 30 * 86400.0  # an answer that comes later is one to nothing
 
 ADD = "INSERT INTO commitment_asked(transaction_uid, peer, asked_at) VALUES (?, ?, ?)"
 FORGET = "DELETE FROM commitment_asked WHERE asked_at < ?"
-ANSWER = "UPDATE commitment_asked SET answered_at = ?, answer = ? WHERE transaction_uid = ?"
+ANSWER = """
+UPDATE commitment_asked SET answered_at = ?, answer = ? WHERE transaction_uid = ? AND peer = ? AND answered_at IS NULL
+"""
+ANSWERED = "SELECT answer FROM commitment_asked WHERE transaction_uid = ? AND peer = ?"
 FIND = "SELECT answer FROM commitment_asked WHERE transaction_uid = ?"
 
 
@@ -31,7 +35,7 @@ class Committing(Protocol):
     """A peer that can be asked for storage commitment (see relais.peers.dimse)."""
 
     @property
-    def name(self) -> str: ...
+    def ae_title(self) -> str: ...
 
     def ask_commitment(self, request: Request, wait_s: float, is_answered: Callable[[], bool]) -> Report | None: ...
 
@@ -42,45 +46,56 @@ def commit(archive: Archive, peer: Committing, references: Iterable[Reference], 
     Raises Unavailable if it cannot be asked, InvalidRequest if it refuses to be.
     """
     request = Request(generate(), tuple(references))
-    ask(archive, peer.name, request)
+    ask(archive, peer.ae_title, request)
     deadline = time.monotonic() + wait_s
     report = peer.ask_commitment(request, wait_s, lambda: answer_to(archive, request.transaction_uid) is not None)
     if report is not None:
-        answered(archive, Origin(Channel.DIMSE, calling_ae_title=peer.name), report)
+        answered(archive, Origin(Channel.DIMSE, calling_ae_title=peer.ae_title), report)
         return report
     while (report := answer_to(archive, request.transaction_uid)) is None and time.monotonic() < deadline:
         time.sleep(LOOK_S)
     return report
 
 
-def ask(archive: Archive, peer: str, request: Request) -> None:
-    """Note durably, before *request* is sent to *peer*, that an answer will come."""
-    detail: dict[str, object] = {"peer": peer, "asked": len(request.references)}
+def ask(archive: Archive, ae_title: str, request: Request) -> None:
+    """Note durably, before *request* is sent to the peer *ae_title*, that an answer will come from it."""
+    detail: dict[str, object] = {"peer": ae_title, "asked": len(request.references)}
     record = audit.Record(OPERATOR, Action.COMMIT, detail=detail | {"transaction_uid": request.transaction_uid})
 
     def work(tx: Transaction) -> None:
         tx.execute(FORGET, (tx.now - KEPT_S,))
-        tx.execute(ADD, (request.transaction_uid, peer, tx.now))
+        tx.execute(ADD, (request.transaction_uid, ae_title.strip(), tx.now))
         audit.write(tx, record)
 
     archive.db.write(work)
 
 
 def answered(archive: Archive, origin: Origin, report: Report) -> None:
-    """Keep the answer of a peer. Raises NotFound if nothing was asked under its Transaction UID."""
-    answer = [
-        [[one.sop_class_uid, one.sop_instance_uid] for one in report.committed],
-        [[one.reference.sop_class_uid, one.reference.sop_instance_uid, one.reason] for one in report.failed],
-    ]
+    """Keep the answer of a peer; the same one again changes nothing.
+
+    Raises NotFound if that peer was asked nothing under its Transaction UID, or has answered something else.
+    """
+    answer = json.dumps(_listed(report))
+    asked = report.transaction_uid, origin.calling_ae_title.strip()
     detail: dict[str, object] = {"committed": len(report.committed), "failed": len(report.failed)}
     detail["transaction_uid"] = report.transaction_uid
 
     def work(tx: Transaction) -> None:
-        if not tx.execute(ANSWER, (tx.now, json.dumps(answer), report.transaction_uid)).rowcount:
-            raise NotFound("Nothing was asked under this Transaction UID.")
-        audit.write(tx, audit.Record(of_origin(origin), Action.COMMIT, detail=detail))
+        if tx.execute(ANSWER, (tx.now, answer, *asked)).rowcount:
+            audit.write(tx, audit.Record(of_origin(origin), Action.COMMIT, detail=detail))
+            return
+        row = tx.execute(ANSWERED, asked).fetchone()
+        if row is None or row["answer"] != answer:
+            raise NotFound("Nothing that is not answered was asked of this AE title under this Transaction UID.")
 
     archive.db.write(work)
+
+
+def _listed(report: Report) -> list[object]:
+    return [
+        [[one.sop_class_uid, one.sop_instance_uid] for one in report.committed],
+        [[one.reference.sop_class_uid, one.reference.sop_instance_uid, one.reason] for one in report.failed],
+    ]
 
 
 def answer_to(archive: Archive, transaction_uid: str) -> Report | None:

@@ -57,6 +57,11 @@ class DimsePeer:
     def name(self) -> str:
         return self.settings.name
 
+    @property
+    def ae_title(self) -> str:
+        """What it is called, and calls itself."""
+        return self.settings.ae_title
+
     def echo(self) -> None:
         with self._association([(VERIFICATION, uids.TRANSCODE_TARGETS)]) as assoc:
             request = C_ECHO()
