@@ -200,13 +200,14 @@ def _creator(name: str) -> Element:
 def _reserve(found: JsonDataset, group: str, creator: str, elements: list[tuple[str, Element]]) -> None:
     """Put the private *elements* of *creator* into the blocks that are its own, or into the first that are free."""
     blocks = [f"{number:02X}" for number in range(FIRST_BLOCK, LAST_BLOCK + 1)]
-    own = [block for block in blocks if found.get(f"{group}00{block}", {}).get("Value") == [creator]]
-    free = [block for block in blocks if f"{group}00{block}" not in found]
+    own = [block for block in blocks if found.get(f"{group}00{block}", {}).get("Value", [])[:1] == [creator]]
+    taken = {tag[6:] if tag[4:6] == "00" else tag[4:6] for tag in found if tag[:4] == group}  # some name no creator
+    free = [block for block in blocks if block not in taken]
     runs = _runs(elements, len(own))
     if len(runs) > len(own + free):
         raise InvalidDataSet(f"Group {group} has no room for another private creator.")
     for block, run in zip(own + free, runs, strict=False):
-        found[f"{group}00{block}"] = _creator(creator)
+        found.setdefault(f"{group}00{block}", _creator(creator))
         for number, element in run.items():
             _put(found, f"{group}{block}{number}", element)
 

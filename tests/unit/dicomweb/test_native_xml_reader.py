@@ -136,6 +136,12 @@ def test_a_block_that_a_tag_names_is_no_one_elses() -> None:
     assert values == {"00090010": "KEEPS", "00090011": "ACME", "00091003": "0", "00091101": "0"}
 
 
+def test_a_block_whose_creator_is_missing_is_not_free() -> None:
+    orphan = '<DicomAttribute tag="00091001" vr="LO"><Value>whose?</Value></DicomAttribute>'
+    values = {tag: element["Value"][0] for tag, element in read(orphan + with_creator("00090001")).items()}
+    assert values == {"00090011": "ACME", "00091001": "whose?", "00091101": "0"}
+
+
 def test_a_public_attribute_has_no_private_creator() -> None:
     assert read(with_creator("00100020")) == {"00100020": {"vr": "LO", "Value": ["0"]}}
 
