@@ -125,7 +125,9 @@ def test_an_index_moves_with_all_that_it_knows(
     assert not restoring.is_taken(new)
     rows = restoring.move_index(north, new, tmp_path)
     assert rows == portable.counts(north.db)
+    (tmp_path / ".relais-left").mkdir()
     assert restoring.move_index(north, new, tmp_path) == rows  # as after a kill at the very end
+    assert not (tmp_path / ".relais-left").exists()
     south = opened(Database(new), north.store)
     assert answers(south) == answers(north)
     assert changes.name(south.db) == feed

@@ -16,7 +16,7 @@ from relais.db.database import Database
 from relais.db.settings import IndexSettings
 from relais.errors import Internal, InvalidRequest, Unavailable, writing
 from relais.index import changes, lookup, portable
-from relais.index.scratch import scratch
+from relais.index.scratch import scratch, sweep
 from relais.storage.base import ObjectStore
 from relais.storage.local import LocalStore
 
@@ -62,6 +62,7 @@ def restore(
             with scratch(data_dir) as folder:
                 portable.save(archive.db, folder / file.name)
                 portable.load(folder / file.name, index)
+    sweep(data_dir)  # of who was killed when the index was there already
     mark.unlink()
     return Restored(manifest, copied)
 
@@ -141,6 +142,7 @@ def move_index(archive: Archive, index: IndexSettings, room: Path) -> dict[str, 
             file = folder / "index.sqlite"
             portable.save(archive.db, file)
             portable.load(file, index)
+    sweep(room)
     before = portable.counts(archive.db)
     with closing(Database(index)) as db:
         after = portable.counts(db)

@@ -20,15 +20,20 @@ FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 def scratch(room: Path | None = None) -> Iterator[Path]:
     """An empty folder below *room*, or where temporary files go. What killed processes of ours left there goes."""
     room = room or Path(tempfile.gettempdir())
-    for left in room.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # of somebody else, or going just now
-            _remove_left(left)
+    sweep(room)
     folder, lock = _locked(room)
     try:
         yield folder
     finally:
         shutil.rmtree(folder)
         os.close(lock)
+
+
+def sweep(room: Path) -> None:
+    """Remove what killed processes of ours left below *room*."""
+    for left in room.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # of somebody else, or going just now
+            _remove_left(left)
 
 
 def _locked(room: Path) -> tuple[Path, int]:

@@ -351,8 +351,10 @@ def test_a_restoration_that_was_killed_at_its_very_end_ends(archive: Archive, tm
     again.close()
     mark, name = tmp_path / "south" / restoring.MARK, backup.BackupFolder(tmp_path / "disk").names()[0]
     mark.write_text(f"{name} {feed}")
+    (tmp_path / "south" / ".relais-left").mkdir()  # with a copy of the index
     close_archive(restored(tmp_path / "disk", tmp_path / "south"))
     assert not mark.exists()
+    assert not (tmp_path / "south" / ".relais-left").exists()
     mark.write_text(f"{name} another")  # a node was started here meanwhile
     with pytest.raises(InvalidRequest, match="already"):
         restored(tmp_path / "disk", tmp_path / "south")
