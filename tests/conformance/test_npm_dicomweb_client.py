@@ -55,7 +55,7 @@ def origin() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory, origin: str) -> Iterator[WebNode]:
-    with web_node(tmp_path_factory.mktemp("npm"), cors_origins=[origin]) as node:
+    with web_node(tmp_path_factory.mktemp("npm"), cors_origins=[origin], cors_may_store=True) as node:
         yield node
 
 

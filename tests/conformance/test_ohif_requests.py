@@ -52,7 +52,7 @@ REQUESTS = (
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
     folder: Path = tmp_path_factory.mktemp("ohif")
-    with web_node(folder, cors_origins=[VIEWER]) as node:
+    with web_node(folder, cors_origins=[VIEWER], cors_may_store=True) as node:
         assert node.store(CT, PDF).status_code == 200
         yield node
 

@@ -71,7 +71,7 @@ def create_app(archive: Archive, settings: WebSettings, checks: Checks, *, publi
     install(app, Door(archive, settings, base_url, checks, kept, uploads, waiters, validators))
     errors.register(app)
     app.before_request(_check_host)
-    cors.register(app, settings.cors_origins)
+    cors.register(app, settings.cors_origins, may_store=settings.cors_may_store)
     app.after_request(_finish)
     app.after_request(unknown.warn)
     app.wsgi_app = Recorder(app.wsgi_app)  # type: ignore[method-assign]

@@ -18,11 +18,12 @@ class WebSettings:
     three quarters of them; one more is told to come again later.
 
     *cors_origins* are the web pages of other origins that may read from here, like "https://viewer.example.org";
-    "*" means any, but never with credentials. *max_results* is the most that one search answers: a larger limit, or
-    none, means this many, and the answer says that there are more. *max_body_bytes* bounds the body of one request;
-    beyond it, 413. One that brings fewer than *min_upload_rate* bytes a second for some half a minute is cut off, 408.
-    So is a client that takes fewer than *min_download_rate* bytes a second of its answer, or none, for
-    *stall_timeout_s*.
+    "*" means any, but never with credentials. With *cors_may_store* they may store, too.
+
+    *max_results* is the most that one search answers: a larger limit, or none, means this many, and the answer says
+    that there are more. *max_body_bytes* bounds the body of one request; beyond it, 413. One that brings fewer than
+    *min_upload_rate* bytes a second for some half a minute is cut off, 408. So is a client that takes fewer than
+    *min_download_rate* bytes a second of its answer, or none, for *stall_timeout_s*.
     Up to *drain_bytes* of a refused body are still read, so that its sender sees the answer.
     *kept_bytes* of ready metadata are kept in the memory of each worker; what was not asked for longest goes first.
 
@@ -37,6 +38,7 @@ class WebSettings:
     workers: int = 2
     threads: int = 128
     cors_origins: tuple[str, ...] = ()
+    cors_may_store: bool = False
     max_results: int = 10_000
     max_body_bytes: int = 64 * 1024**3
     min_upload_rate: int = 8192
