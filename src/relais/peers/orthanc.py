@@ -6,17 +6,20 @@ them stands beside.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 import requests
 from orthanc_api_client import OrthancApiClient
 from orthanc_api_client.exceptions import HttpError, OrthancApiException, ResourceNotFound
 
+from relais.dicom.refs import InstanceRef, SeriesRef
 from relais.errors import NotFound, Unavailable
 from relais.peers.settings import PeerSettings
 
 PAGE = 1000  # of series or changes asked for at a time
 CHUNK_BYTES = 256 * 1024
+MARK_BYTES = 12  # of a digest
 OWN_ATTACHMENTS = frozenset({"dicom", "dicom-as-json", "dicom-until-pixel-data"})
 """What Orthanc itself keeps of an instance: the file, and what it made of it."""
 
@@ -25,20 +28,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class OrthancSeries:
-    """A series. *id* and *parent*, its study, are Orthanc's own identifiers."""
+    """A series. *id* and *parent*, its study, are Orthanc's own identifiers.
+
+    *mark* is another one when other instances are in it, or one came since.
+    """
 
     id: str
     parent: str
     series_instance_uid: str
     instances: int
+    mark: str
 
 
 @dataclass(frozen=True, slots=True)
 class OrthancInstance:
-    """An instance. *id* is Orthanc's own identifier."""
+    """An instance. *id* is Orthanc's own identifier, which is another one under another Patient ID.
+
+    *file* is what Orthanc calls its file: another one when it was overwritten. "": it does not say.
+    """
 
     id: str
     sop_instance_uid: str
+    file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +122,21 @@ class OrthancPeer:
     def instances(self, series_id: str) -> list[OrthancInstance]:
         """The instances of a series. Raises NotFound."""
         found = self._get(f"series/{series_id}/instances")
-        return [OrthancInstance(str(one["ID"]), str(one["MainDicomTags"].get("SOPInstanceUID", ""))) for one in found]
+        return [
+            OrthancInstance(
+                str(one["ID"]), str(one["MainDicomTags"].get("SOPInstanceUID", "")), str(one.get("FileUuid", ""))
+            )
+            for one in found
+        ]
+
+    def called(self, ref: SeriesRef | InstanceRef) -> list[str]:
+        """The identifiers of what has these UIDs: several, where that is of several patients."""
+        query = {"StudyInstanceUID": ref.study_instance_uid, "SeriesInstanceUID": ref.series_instance_uid}
+        level = "Series"
+        if isinstance(ref, InstanceRef):
+            level, query["SOPInstanceUID"] = "Instance", ref.sop_instance_uid
+        wanted = {"Level": level, "Query": query}
+        return [str(one) for one in self._ask(lambda: self._client.post("tools/find", json=wanted, **self._how).json())]
 
     def foreign_attachments(self, level: str, resource_id: str) -> list[str]:
         """The names of what people have attached to a resource. *level* is "instances", "series" or "studies"."""
@@ -159,4 +184,6 @@ class OrthancPeer:
 
 def _series(found: Any) -> OrthancSeries:
     uid = str(found["MainDicomTags"].get("SeriesInstanceUID", ""))
-    return OrthancSeries(str(found["ID"]), str(found["ParentStudy"]), uid, len(found["Instances"]))
+    ids = sorted(map(str, found["Instances"]))
+    mark = blake2b("\0".join([str(found.get("LastUpdate", "")), *ids]).encode(), digest_size=MARK_BYTES).hexdigest()
+    return OrthancSeries(str(found["ID"]), str(found["ParentStudy"]), uid, len(ids), mark)
