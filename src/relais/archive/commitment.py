@@ -6,6 +6,8 @@ Knows rows and bytes, not associations: dimse and node tell the reports.
 2. What is committed to is looked up when it is told, each time: it is registered, and its bytes are there.
 3. A request is claimed by one teller at a time, for CLAIM_S: if that one dies, another one tells it after that. What is
    told twice for that reason harms nobody. A clock that was ahead puts nothing off until that time has come.
+4. What cannot be read now from an object store another node may promise, which has it in its spool or reaches the
+   store, or this one a little later: the result waits for that, PATIENCE_S at most.
 """
 
 import json
@@ -23,14 +25,16 @@ from relais.archive.integrity import Damaged, verified_chunks
 from relais.db.database import Row, Transaction
 from relais.dicom.commitment import Failed, Reason, Reference, Report, Request
 from relais.dicom.origin import Origin
-from relais.errors import NodeError, NotFound, OutOfResources, Unavailable
+from relais.errors import Nearline, NodeError, NotFound, OutOfResources, Unavailable
 from relais.index import lookup
 from relais.index.rows import InstanceRow
+from relais.storage.spooling import Spooling
 from relais.telemetry.line import fields
 
 CLAIM_S = 120.0
 BACK_OFF_S, MAX_BACK_OFF_S = 5.0, 3600.0  # after the first failure to tell, doubled each time
 MOST_AHEAD_S = 2 * MAX_BACK_OFF_S  # what is put off for longer was by a clock that was ahead: it is due
+PATIENCE_S = 3600.0  # so long a result waits for what cannot be read; then that is told as not committed to
 MAX_WAITING = 1000  # requests of one requester that wait to be told; one more is refused
 AT_ONCE = 20  # requests told on one association
 BATCH = 500  # references looked up at a time
@@ -123,14 +127,17 @@ def _noted(tx: Transaction, row: dict[str, object]) -> tuple[int, bool]:
 
 
 def report(archive: Archive, waiting: Waiting) -> Report:
-    """What can be promised now of what was asked, in its order."""
+    """What can be promised now of what was asked, in its order.
+
+    Raises Unavailable if some of it cannot be read now, and the result is to wait for that.
+    """
     asked = waiting.request
     if waiting.is_duplicate:
         refused = tuple(Failed(reference, Reason.DUPLICATE_TRANSACTION_UID) for reference in asked.references)
         return Report(asked.transaction_uid, (), refused)
     committed: list[Reference] = []
     failed: list[Failed] = []
-    for reference, reason in _judged(archive, asked.references):
+    for reference, reason in _judged(archive, asked.references, is_patient=_is_patient(archive, waiting)):
         if reason is None:
             committed.append(reference)
         else:
@@ -190,6 +197,11 @@ def _set_due(archive: Archive, delays: Iterable[tuple[Waiting, float]]) -> None:
     archive.db.write(lambda tx: tx.executemany(POSTPONE, [(tx.now + delay_s, number) for delay_s, number in numbers]))
 
 
+def _is_patient(archive: Archive, waiting: Waiting) -> bool:
+    patience_s = min(PATIENCE_S, archive.settings.commitment_retry_s)
+    return isinstance(archive.store, Spooling) and abs(time.time() - waiting.requested_at) < patience_s
+
+
 def _is_too_late(archive: Archive, waiting: Waiting) -> bool:
     return time.time() - waiting.requested_at > archive.settings.commitment_retry_s
 
@@ -209,27 +221,30 @@ def _waiting(row: Row) -> Waiting:
     return Waiting(row["id"], principal, asked, row["requested_at"], row["attempts"] - 1, bool(row["is_duplicate"]))
 
 
-def _judged(archive: Archive, references: Sequence[Reference]) -> Iterator[tuple[Reference, Reason | None]]:
+def _judged(
+    archive: Archive, references: Sequence[Reference], *, is_patient: bool
+) -> Iterator[tuple[Reference, Reason | None]]:
     for start in range(0, len(references), BATCH):
         batch = references[start : start + BATCH]
         rows: dict[str, list[InstanceRow]] = {}
         for row in lookup.by_sop_uids(archive.db, {one.sop_instance_uid for one in batch}):
             rows.setdefault(row.ref.sop_instance_uid, []).append(row)
-        yield from ((one, _why_not(archive, one, rows.get(one.sop_instance_uid, []))) for one in batch)
+        for one in batch:
+            yield one, _why_not(archive, one, rows.get(one.sop_instance_uid, []), is_patient=is_patient)
 
 
-def _why_not(archive: Archive, reference: Reference, rows: Sequence[InstanceRow]) -> Reason | None:
+def _why_not(archive: Archive, reference: Reference, rows: Sequence[InstanceRow], *, is_patient: bool) -> Reason | None:
     """Why *reference* is not committed to; None if it is: one of the *rows* with its UID is it, and whole."""
     if not rows:
         return Reason.NO_SUCH_INSTANCE
     of_class = [row for row in rows if row.sop_class_uid == reference.sop_class_uid]
     if not of_class:
         return Reason.CLASS_INSTANCE_CONFLICT
-    reasons = [_damage(archive, row) for row in of_class]
+    reasons = [_damage(archive, row, is_patient=is_patient) for row in of_class]
     return None if None in reasons else reasons[0]
 
 
-def _damage(archive: Archive, row: InstanceRow) -> Reason | None:
+def _damage(archive: Archive, row: InstanceRow, *, is_patient: bool) -> Reason | None:
     try:
         if archive.store.size_bytes(row.key) != row.size_bytes:
             return _told_damage(row, "has another size than it had")
@@ -241,11 +256,17 @@ def _damage(archive: Archive, row: InstanceRow) -> Reason | None:
         return Reason.NO_SUCH_INSTANCE
     except Damaged:
         return Reason.PROCESSING_FAILURE
-    except Unavailable:
-        return Reason.RESOURCE_LIMITATION
+    except Unavailable as exc:
+        return _unavailable(exc, is_patient=is_patient)
     except NodeError as exc:
         return _told_damage(row, exc.message)
     return None
+
+
+def _unavailable(error: Unavailable, *, is_patient: bool) -> Reason:
+    if is_patient and not isinstance(error, Nearline):
+        raise error
+    return Reason.RESOURCE_LIMITATION
 
 
 def _told_damage(row: InstanceRow, what: str) -> Reason:

@@ -26,6 +26,7 @@ from relais.dimse.status import (
     SUCCESS,
     Status,
 )
+from relais.errors import Unavailable
 from relais.peers import identifier, messages
 from relais.peers.commitment import MAX_BYTES, MAX_PARTS, Context, tell
 from relais.peers.messages import AssociationLost
@@ -66,8 +67,11 @@ def _be_asked(operation: Operation, archive: Archive) -> None:
 
 
 def _tell(operation: Operation, archive: Archive, waiting: Waiting) -> bool:
-    """PS3.4 J.3.3; whether the requester has acknowledged it."""
-    report = commitment.report(archive, waiting)
+    """PS3.4 J.3.3; whether the requester has acknowledged it. What cannot be promised yet is told later."""
+    try:
+        report = commitment.report(archive, waiting)
+    except Unavailable:
+        return False
     context = Context(operation.context.context_id or 0, operation.transfer_syntax_uid)
     operation.tally["failed"] = len(report.failed)
     if tell(operation.assoc, context, report):

@@ -60,26 +60,37 @@ class Commitments:
             return False
         requester = claimed[0].principal.name
         peer = self.peers.by_ae_title(requester)
-        left, why = deque(claimed), "It was told."
+        left, later = deque(claimed), list[Waiting]()
         try:
             if not isinstance(peer, DimsePeer):
                 raise Unavailable(f"No [[peers]] entry says where {requester} is to be called.")
-            self._tell(peer, left)
+            why = self._tell(peer, left, later)
         except Unavailable as exc:
             why = exc.message
-        commitment.postpone(self.archive, left, why)
-        log.info(fields(event="commitments", calling=requester, told=len(claimed) - len(left), due=len(left), what=why))
+        due = [*left, *later]
+        commitment.postpone(self.archive, due, why)
+        log.info(fields(event="commitments", calling=requester, told=len(claimed) - len(due), due=len(due), what=why))
         return True
 
-    def _tell(self, peer: DimsePeer, left: deque[Waiting]) -> None:
-        """Tell all of *left*; who has answered is taken out. Raises Unavailable."""
+    def _tell(self, peer: DimsePeer, left: deque[Waiting], later: list[Waiting]) -> str:
+        """Tell all of *left*; who has answered is taken out. What is not to be told yet goes *later*.
+
+        Returns a sentence about how it went. Raises Unavailable.
+        """
         reports: list[Report] = []
+        why = "It was told."
 
         def made() -> Iterator[Report]:
+            nonlocal why
             for waiting in list(left):
                 if self.is_ending():
                     return
-                reports.append(commitment.report(self.archive, waiting))
+                try:
+                    reports.append(commitment.report(self.archive, waiting))
+                except Unavailable as exc:
+                    why = exc.message
+                    later.append(left.popleft())
+                    continue
                 yield reports[-1]
 
         for status in peer.tell_commitments(made()):
@@ -88,3 +99,4 @@ class Commitments:
                 commitment.postpone(self.archive, [waiting], f"It answered with status {status:04X}.")
             else:
                 commitment.told(self.archive, waiting, reports[-1])
+        return why
