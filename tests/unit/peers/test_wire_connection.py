@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -98,6 +99,50 @@ def test_sending_to_who_does_not_read_has_an_end(ends: tuple[Connection, socket.
     connection, _ = ends
     with pytest.raises(TimeoutError):
         connection.send([bytes(1024 * 1024)] * 64, SOON_S)
+
+
+class SlowPeer:
+    """Takes *rate* bytes of what is sent in each second that our end waits, of which none goes by."""
+
+    def __init__(self, connection: Connection, peer: socket.socket, rate: int, patch: pytest.MonkeyPatch) -> None:
+        self._real, self._peer, self._rate = connection._writable, peer, rate
+        self.received, self.waited_s = 0, 0.0
+        peer.setblocking(False)
+        patch.setattr(connection, "_writable", self)
+        patch.setattr("time.monotonic", lambda: self.waited_s)
+
+    def poll(self, timeout_ms: float) -> list[tuple[int, int]]:
+        self.waited_s += timeout_ms / 1000
+        with suppress(BlockingIOError):
+            while self.received < self.waited_s * self._rate:
+                self.received += len(self._peer.recv(int(self.waited_s * self._rate) - self.received + 1))
+        return self._real.poll(0)
+
+
+def test_who_takes_steadily_gets_all_however_long_it_takes(
+    ends: tuple[Connection, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, peer = ends
+    with monkeypatch.context() as patch:
+        slow = SlowPeer(connection, peer, 10_000, patch)
+        for _ in range(20):
+            connection.send([bytes(2**20)], 60)
+        assert slow.received > 2**20
+        assert slow.waited_s > 100
+
+
+@pytest.mark.parametrize("size", [2**10, 2**20])
+def test_who_takes_a_trickle_is_given_up(
+    ends: tuple[Connection, socket.socket], monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Whether much is sent at once or little: as if a seat could be held for ever by taking a byte now and then."""
+    connection, peer = ends
+    with monkeypatch.context() as patch:
+        slow = SlowPeer(connection, peer, 1000, patch)
+        with pytest.raises(TimeoutError):
+            for _ in range(2**25 // size):
+                connection.send([bytes(size)], 10)
+        assert slow.waited_s < 1000
 
 
 def test_the_end_of_the_connection_is_told(ends: tuple[Connection, socket.socket]) -> None:

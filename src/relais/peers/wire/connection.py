@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+from relais.peers.wire.patience import LONGEST_WAIT_S, Patience
+
 BUFFER_BYTES = 256 * 1024
 MAX_BUFFERS = 512  # handed to the kernel at once, of which Linux takes 1024
-LONGEST_WAIT_S = 3600.0  # in one call; then the deadline is looked at again
 LINGER_S = 1.0  # how long what still comes is dropped, so that closing does not destroy what we sent last
 
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -35,6 +36,7 @@ class Connection:
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(connected, select.POLLIN)
         self._writable.register(connected, select.POLLOUT)
+        self._patience = Patience(connected)
         self._is_tcp = connected.family in {socket.AF_INET, socket.AF_INET6}
         self._is_plain = type(connected) is socket.socket
         connected.setblocking(False)  # what is there costs one system call; for the rest there is poll
@@ -83,12 +85,14 @@ class Connection:
             yield piece
 
     def send(self, buffers: Sequence[bytes | bytearray | memoryview], timeout_s: float) -> None:
-        """Send all of *buffers*, waiting while the network is behind. Raises ConnectionLost, TimeoutError."""
-        deadline = time.monotonic() + timeout_s
+        """Send all of *buffers*, waiting while the network is behind. Raises ConnectionLost, TimeoutError.
+
+        The wait has an end if the peer takes nothing for *timeout_s*, or too little: see Patience.
+        """
         if self._is_plain:
-            self._send_pieces(list(buffers), deadline)
+            self._send_pieces(list(buffers), timeout_s)
         else:
-            self._send_joined(memoryview(b"".join(buffers)), deadline)
+            self._send_joined(memoryview(b"".join(buffers)), timeout_s)
 
     def interrupt(self) -> None:
         """End the wait of the thread that reads, now and for ever: it sees the end of the connection. For others."""
@@ -135,13 +139,13 @@ class Connection:
         if not self._end:
             raise ConnectionLost("closed by the peer")
 
-    def _send_pieces(self, pieces: list[bytes | bytearray | memoryview], deadline: float) -> None:
+    def _send_pieces(self, pieces: list[bytes | bytearray | memoryview], timeout_s: float) -> None:
         at = 0
         while at < len(pieces):
             try:
                 sent = self._socket.sendmsg(pieces[at : at + MAX_BUFFERS])
             except BlockingIOError:
-                _wait(self._writable, deadline)
+                self._patience.wait(self._writable, timeout_s)
                 continue
             while at < len(pieces) and sent >= len(pieces[at]):
                 sent -= len(pieces[at])
@@ -149,15 +153,15 @@ class Connection:
             if sent:
                 pieces[at] = memoryview(pieces[at])[sent:]
 
-    def _send_joined(self, rest: memoryview, deadline: float) -> None:
+    def _send_joined(self, rest: memoryview, timeout_s: float) -> None:
         """Over TLS, which takes one buffer at a time."""
         while rest:
             try:
                 rest = rest[self._socket.send(rest) :]
             except ssl.SSLWantWriteError:
-                _wait(self._writable, deadline)
+                self._patience.wait(self._writable, timeout_s)
             except ssl.SSLWantReadError:
-                _wait(self._readable, deadline)
+                self._patience.wait(self._readable, timeout_s)
 
 
 def _wait(event: select.poll, deadline: float) -> None:
