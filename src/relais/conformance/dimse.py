@@ -12,6 +12,7 @@ from relais.dicom import contexts, uids
 from relais.dicom.attributes import REQUEST_ATTRIBUTES, TABLE, Attribute, Level, declared
 from relais.dicom.commitment import PUSH_MODEL
 from relais.dicom.json_model import tag_key
+from relais.dicom.query_keys import MAX_VALUES
 from relais.dicom.values import BINARY_VRS, NUMBER_VRS, RANGE_VRS, WILD_CARD_VRS
 from relais.dimse import models, status
 from relais.dimse.negotiation import EXTENDED
@@ -126,7 +127,8 @@ def _query(config: Config) -> Section:
             "below it. Person names match without regard to case and accents; fuzzy matching finds their words by "
             "their beginnings in any order, not by sound (PS3.4 C.2.2.2.1 leaves that to us). Unique, required and "
             "derived attributes are always returned by a search, conditional ones where they are known, all others and "
-            "SOPClassesInStudy on request, as is a ModalitiesInStudy without a value.",
+            "SOPClassesInStudy on request, as is a ModalitiesInStudy without a value. A key may have up to "
+            f"{MAX_VALUES} values, as in a list of UIDs; a search with more is refused.",
             Table(("Attribute", "Tag", "VR", "Level", "Use", "Matching"), rows),
             "Inside the Items of the Request Attributes Sequence:",
             Table(("Attribute", "Tag"), tuple((word, _tag(tag_for_keyword(word) or 0)) for word in REQUEST_ATTRIBUTES)),

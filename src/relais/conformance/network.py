@@ -9,6 +9,7 @@ from relais.conformance.document import Section, Table
 from relais.dicom import charset
 from relais.dimse import services
 from relais.peers.tls import CIPHERS, ClientCertificate
+from relais.peers.wire.patience import MIN_RATE
 
 # Settings that end so say where something lies on one machine, or are secrets: no part of a statement.
 LEFT_OUT = ("_dir", "_file", "_certificate", "_key", "_ca")
@@ -74,7 +75,8 @@ def _network(config: Config) -> Section:
             f"them from one address; PDUs of up to {dimse.max_pdu} bytes are asked for, and the other side's limit is "
             "kept. One operation at a time on an association: asynchronous operations are not negotiated. A connection "
             f"without an association is closed after {dimse.acse_timeout_s:g} s, a silent association after "
-            f"{dimse.network_timeout_s:g} s; a sub-operation waits {dimse.dimse_timeout_s:g} s.",
+            f"{dimse.network_timeout_s:g} s, as is one that takes nothing of what is sent for as long, or less than "
+            f"{MIN_RATE} bytes a second; a sub-operation waits {dimse.dimse_timeout_s:g} s.",
             "Associations are rejected with (PS3.8 9.3.4):",
             Table(("Result", "Source", "Reason", "Why"), rejections),
         ),
