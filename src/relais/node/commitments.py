@@ -5,6 +5,7 @@ later, and each call tells all that is due to it.
 """
 
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -69,6 +70,8 @@ class Commitments:
             why = exc.message
         due = [*left, *later]
         commitment.postpone(self.archive, due, why)
+        if later:  # out of step, or this node would always be the first to look again, and no other one came to it
+            self.sleep(random.uniform(0, IDLE_S))  # noqa: S311 - no secret
         log.info(fields(event="commitments", calling=requester, told=len(claimed) - len(due), due=len(due), what=why))
         return True
 
